@@ -1,0 +1,463 @@
+//! Typed statements of a project's SQL files, with the place of everything in them.
+//!
+//! Equality ignores places, so that `parse(print(x)) == x` can be asked for.
+//! Bodies of queries stay sqlparser syntax trees plus their own tokens: DataFusion plans the tree, the printer
+//! and the fingerprint use the tokens.
+//!
+//! Not here: what names mean (`pipeline::project`), types of other systems (`lake::schema`).
+
+use sqlparser::tokenizer::TokenWithSpan;
+pub use sqlparser::tokenizer::{Location, Span};
+
+/// A value with its place in the file; compares by value alone.
+#[derive(Debug, Clone)]
+pub struct Spanned<T> {
+    pub node: T,
+    pub span: Span,
+}
+
+impl<T: PartialEq> PartialEq for Spanned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.node == other.node
+    }
+}
+
+impl<T> Spanned<T> {
+    pub fn new(node: T, span: Span) -> Self {
+        Self { node, span }
+    }
+}
+
+/// An identifier: `value` is folded to lower case unless it was quoted; `written` is the name as it stood, without
+/// quotes. For a source's column without FROM, `written` is the JSON key.
+#[derive(Debug, Clone)]
+pub struct Ident {
+    pub value: String,
+    pub written: String,
+    pub quoted: bool,
+    pub span: Span,
+}
+
+impl PartialEq for Ident {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// One to three identifiers joined by dots.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectName(pub Vec<Ident>);
+
+impl ObjectName {
+    /// The folded parts joined by dots, for messages and look-ups.
+    pub fn dotted(&self) -> String {
+        self.0.iter().map(|i| i.value.as_str()).collect::<Vec<_>>().join(".")
+    }
+
+    pub fn span(&self) -> Span {
+        self.0.iter().fold(Span::empty(), |s, i| s.union(&i.span))
+    }
+}
+
+/// A query body. `text` is verbatim (comments and whitespace included, STREAM and AS OF words too).
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub text: String,
+    /// All tokens of the body with their places in the file, verbatim.
+    pub tokens: Vec<TokenWithSpan>,
+    /// The syntax tree after STREAM and `FOR ... AS OF` were taken out; its spans are places in the file.
+    pub tree: Box<sqlparser::ast::Query>,
+    /// Names read as streams.
+    pub streams: Vec<ObjectName>,
+    pub as_of: Vec<AsOf>,
+    pub span: Span,
+}
+
+/// `name FOR VERSION AS OF n` or `name FOR TIMESTAMP AS OF 'ts'`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsOf {
+    pub name: ObjectName,
+    pub at: Version,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Version {
+    /// A snapshot id, or a branch or tag name.
+    Id(i64),
+    Ref(String),
+    Timestamp(String),
+}
+
+/// An expression kept as text, tokens and tree.
+#[derive(Debug, Clone)]
+pub struct Expr {
+    pub text: String,
+    pub tokens: Vec<TokenWithSpan>,
+    pub tree: Box<sqlparser::ast::Expr>,
+    pub span: Span,
+}
+
+pub type Str = Spanned<String>;
+
+/// `'k' = 'v'`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pair {
+    pub key: Str,
+    pub value: Str,
+}
+
+/// Types that may stand in heads and casts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    TinyInt,
+    SmallInt,
+    Int,
+    BigInt,
+    Real,
+    Double,
+    Boolean,
+    Decimal(u8, i8),
+    /// STRING, TEXT, VARCHAR[(n)]; the length is kept for the printer and warned about.
+    String(Option<u64>),
+    /// JSON: stored as a string holding the value's own text.
+    Json,
+    Binary,
+    Uuid,
+    Date,
+    Time,
+    Timestamp(Option<u8>),
+    TimestampTz(Option<u8>),
+    List(Box<ColumnType>),
+    Struct(Vec<(String, ColumnType)>),
+    Map(Box<ColumnType>, Box<ColumnType>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub kind: StatementKind,
+    /// Text from the first to the last token.
+    pub span: Span,
+}
+
+impl PartialEq for Statement {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum StatementKind {
+    Source(Source),
+    StreamingTable(TableDef),
+    MaterializedView(TableDef),
+    View(ViewDef),
+    TemporaryView(ViewDef),
+    Seed(Seed),
+    External(External),
+    Flow(Flow),
+    Test(TestDef),
+    Command(Command),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    pub name: ObjectName,
+    pub columns: Vec<SourceColumn>,
+    pub primary_key: Option<Vec<Ident>>,
+    pub watermark: Option<(Ident, Expr)>,
+    pub includes: Vec<Include>,
+    pub with: Vec<Pair>,
+    pub format: Spanned<Format>,
+    pub key_encode: Option<Encode>,
+    pub encode: Encode,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceColumn {
+    pub name: Ident,
+    pub ty: Spanned<ColumnType>,
+    /// `FROM '$.a["b c"][0]'`, as written without quotes.
+    pub path: Option<Str>,
+    pub not_null: bool,
+    pub default: Option<Expr>,
+    pub comment: Option<Str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncludeKind {
+    Key,
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+    Headers,
+    Payload,
+}
+
+#[derive(Debug, Clone)]
+pub struct Include {
+    pub kind: IncludeKind,
+    pub name: Ident,
+    pub span: Span,
+}
+
+impl PartialEq for Include {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.name == other.name
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Plain,
+    Upsert,
+    Debezium,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Json,
+    Avro,
+    Protobuf,
+    Csv,
+    Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encode {
+    pub encoding: Spanned<Encoding>,
+    pub options: Vec<EncodeOption>,
+}
+
+/// `name = 'value'` inside ENCODE's parentheses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodeOption {
+    pub key: Ident,
+    pub value: Str,
+}
+
+/// A streaming table or a materialized view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableDef {
+    pub or_refresh: bool,
+    pub name: ObjectName,
+    pub columns: Columns,
+    pub clauses: Clauses,
+    /// A materialized view always has one; a streaming table without is fed by flows.
+    pub query: Option<Query>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewDef {
+    pub name: ObjectName,
+    pub columns: Columns,
+    pub query: Query,
+}
+
+/// The parenthesised list after a name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Columns {
+    pub columns: Vec<ColumnDef>,
+    pub primary_key: Option<Vec<Ident>>,
+    pub expectations: Vec<Expectation>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDef {
+    pub name: Ident,
+    pub ty: Option<Spanned<ColumnType>>,
+    pub not_null: bool,
+    pub comment: Option<Str>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    pub name: Ident,
+    pub expr: Expr,
+    /// `None` where ON VIOLATION was left out, which means WARN.
+    pub violation: Option<Violation>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Violation {
+    Warn,
+    DropRow,
+    Quarantine(ObjectName),
+    FailUpdate,
+}
+
+/// Each clause at most once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Clauses {
+    pub partitioned_by: Option<Vec<Spanned<Transform>>>,
+    pub sorted_by: Option<Vec<SortColumn>>,
+    pub comment: Option<Str>,
+    pub tags: Option<Vec<Pair>>,
+    pub properties: Option<Vec<Pair>>,
+    pub freshness: Option<Spanned<Freshness>>,
+    pub policy: Option<Spanned<Policy>>,
+    pub frozen: Option<Expr>,
+    pub backfill: Option<(ObjectName, Option<i64>)>,
+    pub on_decode_error: Option<Spanned<OnDecodeError>>,
+    pub on_late: Option<Spanned<OnLate>>,
+    pub on_schema_change: Option<Spanned<OnSchemaChange>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transform {
+    Identity(Ident),
+    Years(Ident),
+    Months(Ident),
+    Days(Ident),
+    Hours(Ident),
+    Bucket(u32, Ident),
+    Truncate(u32, Ident),
+}
+
+impl Transform {
+    pub fn column(&self) -> &Ident {
+        match self {
+            Self::Identity(c) | Self::Years(c) | Self::Months(c) | Self::Days(c) | Self::Hours(c) => c,
+            Self::Bucket(_, c) | Self::Truncate(_, c) => c,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SortColumn {
+    pub column: Ident,
+    pub descending: bool,
+    /// `None`: DataFusion's default (ASC NULLS LAST, DESC NULLS FIRST).
+    pub nulls_first: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Freshness {
+    /// `INTERVAL 'n' unit`, in milliseconds, and the text between INTERVAL and the clause's end.
+    Interval {
+        ms: u64,
+        text: String,
+    },
+    Downstream,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    Auto,
+    Incremental,
+    IncrementalStrict,
+    Full,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum OnDecodeError {
+    Fail,
+    Drop,
+    Into(ObjectName),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum OnLate {
+    Accept,
+    Drop,
+    Into(ObjectName),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSchemaChange {
+    Fail,
+    AddColumns,
+    Ignore,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seed {
+    pub name: ObjectName,
+    pub columns: Vec<ColumnDef>,
+    pub clauses: Clauses,
+    pub path: Str,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct External {
+    pub name: ObjectName,
+    pub columns: Vec<ColumnDef>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flow {
+    pub name: ObjectName,
+    pub target: ObjectName,
+    pub kind: FlowKind,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum FlowKind {
+    Insert { once: bool, query: Query },
+    AutoCdc(Box<Cdc>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cdc {
+    pub stream: bool,
+    pub source: ObjectName,
+    pub keys: Vec<Ident>,
+    pub ignore_null_updates: bool,
+    pub delete_when: Option<Expr>,
+    pub truncate_when: Option<Expr>,
+    pub sequence_by: Expr,
+    pub columns: Option<ColumnChoice>,
+    pub scd_type: Option<u8>,
+    pub track_history: Option<ColumnChoice>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnChoice {
+    Only(Vec<Ident>),
+    AllExcept(Vec<Ident>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestDef {
+    pub name: Ident,
+    pub target: ObjectName,
+    pub given: Vec<(ObjectName, Query)>,
+    pub steps: Vec<TestStep>,
+    pub unordered: bool,
+    pub expect: Query,
+    /// `WITH REFRESH`: true is INCREMENTAL, false is FULL.
+    pub with_refresh: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum TestStep {
+    Insert(ObjectName, Query),
+    Update(ObjectName, Vec<(Ident, Expr)>, Expr),
+    Delete(ObjectName, Expr),
+    SetNow(Expr),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    Refresh {
+        name: ObjectName,
+        full: bool,
+        filter: Option<Expr>,
+    },
+    ExplainRefresh(ObjectName),
+    ShowRefreshHistory(Option<ObjectName>),
+    /// A table, and a column of it.
+    ShowLineage(ObjectName),
+    AlterExecute {
+        table: ObjectName,
+        action: MaintenanceAction,
+        options: Vec<(Ident, Expr)>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaintenanceAction {
+    Optimize,
+    ExpireSnapshots,
+    RemoveOrphanFiles,
+}

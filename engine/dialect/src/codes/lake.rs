@@ -1,0 +1,192 @@
+//! L: catalog and storage, and Q: serving.
+
+use super::{CodeInfo, code, passing};
+
+pub(super) const CODES: &[CodeInfo] = &[
+    code(
+        "L0101",
+        "lake settings cannot be used",
+        "A setting of [catalog], [warehouse] or [s3] cannot be used as it is: a location that is neither a folder nor `s3://bucket/prefix`, a catalog that is not a local SQLite file. The message names it.",
+    ),
+    passing(
+        "L0102",
+        "catalog error",
+        "The catalog did not answer, or answered with an error; the message is the database's own. Check `catalog.uri`, free space and permissions. The SQLite file must lie on a local file system.",
+    ),
+    passing(
+        "L0103",
+        "object store error",
+        "An object could not be read from or written to the warehouse; the message is the store's own. Check `warehouse.location`, the s3 settings and the credentials.",
+    ),
+    passing(
+        "L0104",
+        "file system error",
+        "A file of a local warehouse could not be read, written or made durable; the message is the system's own. Check free space and permissions.",
+    ),
+    code(
+        "L0105",
+        "file is missing",
+        "A file that the table points at is not in the warehouse: somebody deleted it. Restore it, or roll the table back. A view can be computed again with `ingot refresh TABLE --full`.",
+    ),
+    passing(
+        "L0106",
+        "Iceberg metadata error",
+        "A metadata or manifest file could not be read or built; the message is the Iceberg library's. If it comes again, the file is damaged: restore it from a backup, or register an older metadata file.",
+    ),
+    code(
+        "L0107",
+        "table already exists",
+        "A table of this name is in the catalog, made by another process since the plan. Run again: the table is then found.",
+    ),
+    code(
+        "L0108",
+        "table does not exist",
+        "The catalog has no table of this name. It may not have been built yet: `ingot run --once` builds it.",
+    ),
+    code(
+        "L0109",
+        "table uses a feature that is not supported",
+        "The table holds something that this version cannot read rightly, such as delete files of another engine, a format version above 2 or an unknown partition transform. It is refused rather than read wrongly. Another engine can rewrite it.",
+    ),
+    code(
+        "L0110",
+        "definition cannot be stored",
+        "The columns, partitions or sort order are none that an Iceberg table can have, or none that this table can change to in place. Rename the column, or rebuild the table with `ingot refresh TABLE --full`.",
+    ),
+    code(
+        "L0111",
+        "NULL in a NOT NULL column",
+        "Rows to be written hold NULL in a column that is declared NOT NULL, so nothing of the update was stored. Mend the rows, drop them with an expectation ON VIOLATION DROP ROW, or declare the column without NOT NULL.",
+    ),
+    code(
+        "L0112",
+        "value does not fit the column",
+        "A computed value does not fit the stored type, for example an unsigned number above the largest BIGINT, or a decimal with too many digits. Nothing of the update was stored. Cast it to a wider type in the query.",
+    ),
+    code(
+        "L0113",
+        "Parquet error",
+        "A data file could not be written or read as Parquet; the message is the library's. If it comes again on the same file, the file is damaged: restore it, or compute the table again with `ingot refresh TABLE --full`.",
+    ),
+    code(
+        "L0114",
+        "Arrow error",
+        "Rows could not be brought into the table's columns; the message is the library's. Please report it with the table's definition.",
+    ),
+    code(
+        "L0115",
+        "scan failed",
+        "The query engine could not plan or run the scan of a table; the message is its own. If it names memory, allow more with `run.memory_bytes_max`.",
+    ),
+    code(
+        "L0116",
+        "snapshot is gone",
+        "A snapshot that was asked for is no longer among the table's snapshots, so its rows cannot be read any more. Read a later one, or keep snapshots longer.",
+    ),
+    code(
+        "L0117",
+        "metadata contradicts itself",
+        "The table's metadata, its properties or its files contradict each other, for example a schema that names a missing column. Restore an older metadata file, or compute the table again with `ingot refresh TABLE --full`.",
+    ),
+    passing(
+        "L0121",
+        "another commit came first",
+        "Another writer committed to the table first, which makes this change moot. Certainly nothing of it was stored. The next attempt is planned on the table as it is then; nothing is lost or doubled.",
+    ),
+    code(
+        "L0122",
+        "outcome of a commit is unknown",
+        "The catalog did not answer whether a commit was made, and it could not be found out. Work on the table stops rather than risk rows twice; its files are kept. Run again when the catalog answers: the commit is then found by its id.",
+    ),
+    code(
+        "L0131",
+        "no position is recorded",
+        "The table holds rows of a topic, but its snapshots do not record up to which offsets. Another engine wrote them, so going on could skip or double messages. `ingot refresh TABLE --full` reads the topic again.",
+    ),
+    code(
+        "L0132",
+        "the position's snapshots are gone",
+        "The snapshots that recorded the offsets of a streaming table are gone, and the copy in the table's properties does not fit the table as it is. `ingot refresh TABLE --full` reads the topic again.",
+    ),
+    code(
+        "L0133",
+        "positions cannot be read",
+        "The offsets that a snapshot or a property of the table records are not readable, because something else wrote there. `ingot refresh TABLE --full` reads the topic again.",
+    ),
+    passing(
+        "L0141",
+        "lease is held",
+        "Another process writes to this warehouse; two would only get in each other's way. Stop it, or wait: the lease goes with its process. Reading and `plan` need no lease.",
+    ),
+    code(
+        "L0142",
+        "lock file cannot be used",
+        "The file beside the catalog that holds the lease cannot be opened or locked; the message is the system's own. Check permissions, and that it lies on a local file system.",
+    ),
+    code(
+        "Q0101",
+        "syntax error",
+        "The statement is not SQL that the server's parser accepts. The message has the place where it stopped.",
+    ),
+    code(
+        "Q0102",
+        "unknown name",
+        "The query names a table, column or function that does not exist. Tables are written `layer.table`; unquoted names fold to lower case. The message lists near ones.",
+    ),
+    code(
+        "Q0103",
+        "type error",
+        "The query gives an operator or a function types that it does not take. Cast one side: `CAST(x AS DOUBLE)`.",
+    ),
+    code(
+        "Q0104",
+        "statement is refused",
+        "The server only reads: CREATE, INSERT, UPDATE, DELETE, SET and COPY are refused. Tables are declared in the project's SQL files.",
+    ),
+    code(
+        "Q0105",
+        "bad parameter",
+        "A prepared statement was given too few or too many parameters, or one of a wrong type. The message says which.",
+    ),
+    code(
+        "Q0106",
+        "not found",
+        "A prepared statement or ticket is unknown, because it was closed, expired or made by another server. Prepare the statement again.",
+    ),
+    code("Q0107", "cancelled", "The query was cancelled by its client, or because the server is stopping."),
+    passing(
+        "Q0108",
+        "out of resources",
+        "The query needs more memory than it may have. Select fewer columns or rows, or aggregate earlier. The server itself is unharmed.",
+    ),
+    code(
+        "Q0109",
+        "internal error",
+        "The server met a state it should never be in. Other queries are not affected. Please report the query and the message.",
+    ),
+    passing(
+        "Q0110",
+        "temporarily unavailable",
+        "The server could not read the catalog or the warehouse, or could not listen or go on. Try again; the message has the cause.",
+    ),
+    code(
+        "Q0111",
+        "not supported",
+        "The statement is understood, but this engine does not carry out a part of it. The message names the part. Rewrite the query without it.",
+    ),
+    code(
+        "Q0112",
+        "the rows do not allow it",
+        "A row made the query fail: a division by zero, a cast of a value that does not fit, a number out of range. Use TRY_CAST or NULLIF, or filter such rows.",
+    ),
+    passing(
+        "Q0113",
+        "snapshot is gone",
+        "The query was planned on a snapshot that has gone since, or its table was made anew or got other columns. Run the query again: it then reads the table as it is.",
+    ),
+    code(
+        "Q0114",
+        "address is not loopback",
+        "`serve.listen` is an address that other machines can reach, and there is no authentication or TLS yet. Listen on 127.0.0.1, and let a proxy or a tunnel decide who may connect.",
+    ),
+];

@@ -1,0 +1,166 @@
+//! U: parsed and understood, but not built yet. Nothing is ever ignored in silence.
+
+use super::{CodeInfo, code};
+
+pub(super) const CODES: &[CodeInfo] = &[
+    code(
+        "U0101",
+        "AUTO CDC is not supported yet",
+        "`CREATE FLOW ... AS AUTO CDC INTO` is parsed but not run. For the latest row of each key, write a materialized view with `QUALIFY row_number() OVER (PARTITION BY key ORDER BY seq DESC) = 1`.",
+    ),
+    code(
+        "U0102",
+        "flows are not supported yet",
+        "`CREATE FLOW` is parsed but not run. Give the streaming table its own query, one for each source, and UNION ALL the tables in a view.",
+    ),
+    code(
+        "U0103",
+        "Avro is not supported yet",
+        "`ENCODE AVRO` is parsed but not decoded. Until then `ENCODE BYTES` keeps the messages as they are, or produce JSON.",
+    ),
+    code(
+        "U0104",
+        "Protobuf is not supported yet",
+        "`ENCODE PROTOBUF` is parsed but not decoded. Until then `ENCODE BYTES` keeps the messages as they are, or produce JSON.",
+    ),
+    code(
+        "U0105",
+        "CSV is not supported yet",
+        "`ENCODE CSV` is parsed but not decoded. Until then `ENCODE BYTES` keeps the messages as they are, and split_part() takes them apart in a view.",
+    ),
+    code(
+        "U0106",
+        "seeds are not supported yet",
+        "`CREATE TABLE ... FROM 'seeds/x.csv'` is parsed but not loaded. Small constant tables can be written as a view: `CREATE MATERIALIZED VIEW silver.kinds AS SELECT * FROM (VALUES ('car'), ('bike')) AS t(kind)`.",
+    ),
+    code(
+        "U0107",
+        "external tables are not supported yet",
+        "`CREATE EXTERNAL TABLE` is parsed, but tables written by others cannot be read by models yet.",
+    ),
+    code(
+        "U0108",
+        "tests in SQL files are not supported yet",
+        "`CREATE TEST` is parsed but not run. `ingot verify` compares every table with its query over the real data.",
+    ),
+    code(
+        "U0109",
+        "WATERMARK is not supported yet",
+        "`WATERMARK FOR c AS e` is parsed, but lateness is not judged yet. Remove it; filter late rows in a materialized view if they matter.",
+    ),
+    code(
+        "U0110",
+        "ON LATE is not supported yet",
+        "ON LATE other than ACCEPT needs WATERMARK, which is not supported yet. Remove the clause: late rows are accepted.",
+    ),
+    code(
+        "U0111",
+        "FROZEN WHERE is not supported yet",
+        "FROZEN WHERE is parsed, but rows are not kept from changing yet. Remove the clause: the view equals its query in all its rows.",
+    ),
+    code(
+        "U0112",
+        "BACKFILL is not supported yet",
+        "BACKFILL FROM is parsed, but a table's history cannot be taken from another one yet. Remove the clause, and UNION ALL both in a view.",
+    ),
+    code(
+        "U0113",
+        "FRESHNESS of a table is not supported yet",
+        "FRESHNESS is parsed, but all tables follow `run.freshness`. Remove the clause, or set `run.freshness` in ingot.toml.",
+    ),
+    code(
+        "U0114",
+        "FORMAT UPSERT and DEBEZIUM are not supported yet",
+        "Only FORMAT PLAIN is read: every message is a row. Keep the messages so, and take the latest row of each key in a materialized view.",
+    ),
+    code(
+        "U0115",
+        "KEY ENCODE is not supported yet",
+        "The key is not decoded. `INCLUDE KEY AS k` gives its bytes, and `CAST(k AS VARCHAR)` or decode functions read them.",
+    ),
+    code(
+        "U0116",
+        "ON SCHEMA CHANGE is not supported yet",
+        "Only ON SCHEMA CHANGE IGNORE, the default, is built: fields that are not declared are ignored. For JSON, `ENCODE JSON (unknown_fields = 'error')` refuses them.",
+    ),
+    code(
+        "U0117",
+        "FOR ... AS OF in a model is not supported yet",
+        "A model reads the current state of its inputs. Time travel works in queries of `ingot sql` and of clients. Remove the clause from the model.",
+    ),
+    code(
+        "U0118",
+        "commands in files are not supported",
+        "REFRESH, EXPLAIN REFRESH, SHOW and ALTER TABLE ... EXECUTE act at once and do not belong to a project's files. Use the command line: `ingot refresh gold.stats`.",
+    ),
+    code(
+        "U0119",
+        "streaming table without a query",
+        "A streaming table without AS is fed by flows, which are not supported yet. Give it a query: `AS SELECT * FROM STREAM source`.",
+    ),
+    code(
+        "U0120",
+        "key of a source is not supported yet",
+        "PRIMARY KEY of a source serves FORMAT UPSERT and DEBEZIUM, which are not supported yet. Remove it; a view's list may declare `PRIMARY KEY (id) NOT ENFORCED`.",
+    ),
+    code(
+        "U0121",
+        "precision over microseconds is not supported yet",
+        "Precision over 6 needs Iceberg's format v3, which is not written yet. Use TIMESTAMP or TIMESTAMPTZ with microseconds.",
+    ),
+    code(
+        "U0123",
+        "connector is not supported yet",
+        "Only `connector = 'kafka'` is built. Bring the data into a Kafka topic first.",
+    ),
+    code(
+        "U0124",
+        "query feature is not supported",
+        "The parser reads this part of SQL, but the planner refuses it, for example PIVOT, MATCH_RECOGNIZE or a lateral join with LIMIT. Rewrite the query without it.",
+    ),
+    code(
+        "U0125",
+        "QUARANTINE of a streaming table is not supported yet",
+        "Rows of a streaming table that break an expectation cannot go to a quarantine table yet. Keep them in the streaming table, and put the expectation with QUARANTINE INTO on a materialized view over it. WARN, DROP ROW and FAIL UPDATE work on both.",
+    ),
+    code(
+        "U0501",
+        "the result depends on chance",
+        "random(), uuid() and their like give another result at every evaluation, so a table could never equal its query. Derive the value from columns: `sha256(id)`, or an offset.",
+    ),
+    code(
+        "U0502",
+        "LIMIT without ORDER BY",
+        "LIMIT alone takes any rows, so a table could never equal its query. Add ORDER BY; ties are broken by the other columns.",
+    ),
+    code(
+        "U0503",
+        "TABLESAMPLE is not supported",
+        "The query engine accepts TABLESAMPLE and then ignores it, which would give wrong results. Filter by a hash of the key instead.",
+    ),
+    code(
+        "U0504",
+        "EXCEPT ALL and INTERSECT ALL are not supported",
+        "The query engine counts copies wrongly in EXCEPT ALL and INTERSECT ALL. Number the copies with row_number(), and use EXCEPT or INTERSECT.",
+    ),
+    code(
+        "U0505",
+        "correlated NOT IN is not supported",
+        "The query engine evaluates NOT IN over a correlated subquery wrongly. Write NOT EXISTS, which is right and treats NULL as most people expect.",
+    ),
+    code(
+        "U0506",
+        "approximate aggregates are not supported",
+        "approx_median and the approximate percentiles depend on the order in which rows come, so a table could never equal its query. median(x) and percentile_cont are exact.",
+    ),
+    code(
+        "U0507",
+        "the result depends on the order of peers",
+        "first_value, last_value, nth_value, array_agg and string_agg over a RANGE or GROUPS frame pick among rows of equal order by chance. Write `ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW`: its ties are broken by all columns.",
+    ),
+    code(
+        "U0508",
+        "the type has no order",
+        "DISTINCT ON and windows need a total order of their rows, and a column below has a type without one, such as MAP. Leave that column out below.",
+    ),
+];

@@ -1,0 +1,48 @@
+//! The dialect: SQL files to typed statements with places, diagnostics, and back to text. Pure: no I/O, no clock.
+//!
+//!   text ─▶ lex ─▶ parse (source, table, flow, test_case, command; body and lift for queries) ─▶ ast
+//!                                                         ast ─▶ print, format, fingerprint
+//!
+//! Invariants
+//! * parse(print(x)) = x, and formatting twice changes nothing more.
+//! * No input makes it panic; every error has a code, a place and, where one is known, a remedy.
+//!
+//! Not here: what names and types mean (`pipeline`), how queries are planned (DataFusion).
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod ast;
+mod body;
+pub mod codes;
+mod command;
+mod cursor;
+pub mod diagnostic;
+pub mod env;
+pub mod fingerprint;
+mod flow;
+pub mod format;
+mod layout;
+mod lex;
+pub use lex::statements;
+mod lift;
+pub mod parse;
+#[cfg(test)]
+mod parse_tests;
+pub mod print;
+pub mod render;
+#[cfg(test)]
+mod roundtrip_tests;
+mod source;
+mod table;
+mod test_case;
+mod types;
+
+pub use codes::{CODES, CodeInfo, explain};
+pub use diagnostic::{Diagnostic, Severity, Suggestion, did_you_mean, to_json};
+pub use env::expand_env;
+pub use fingerprint::{fingerprint, fold_tokens};
+pub use format::format_file;
+pub use layout::print_as_of;
+pub use parse::{Parsed, parse_file, parse_query};
+pub use print::{print, print_type};
+pub use render::render;
+pub use types::parse_type;
