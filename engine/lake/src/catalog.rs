@@ -1,0 +1,294 @@
+//! The catalog: which metadata file each table has now. SQLite, in the schema of Java's JdbcCatalog V1.
+//!
+//! ```text
+//!   swap(old, new):  BEGIN IMMEDIATE ─▶ UPDATE .. WHERE metadata_location = old ─▶ COMMIT
+//!                       error: nothing happened   0 rows: conflict     error: unknown
+//! ```
+//!
+//! Invariants
+//! * A swap is tried once. It reports a conflict only when the row certainly did not change, and an
+//!   unknown outcome whenever COMMIT did not answer with success.
+//! * One statement reads all tables, so what it gives is one version of the catalog.
+//!
+//! Not here: metadata files (`lake`), what to do about a conflict (`commit`).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::error::{LakeError, Result};
+use crate::table::TableName;
+
+/// How long a writer waits for another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What became of a compare-and-set.
+#[derive(Debug)]
+pub(crate) enum Swap {
+    /// The row names the new metadata.
+    Done,
+    /// The row named something else, or is gone. Nothing changed.
+    Conflict,
+    /// The row may or may not name the new metadata.
+    Unknown(LakeError),
+}
+
+/// The SQLite catalog.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pool: SqlitePool,
+    name: String,
+    file: PathBuf,
+    #[cfg(test)]
+    pub(crate) faults: faults::Faults,
+}
+
+impl Catalog {
+    /// Opens the file, creating it and its tables when they are missing.
+    pub(crate) async fn open(file: &Path, name: &str) -> Result<Catalog> {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).map_err(|e| LakeError::io(folder, e))?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let failed = |e| LakeError::catalog(format!("opening {}", file.display()), e);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options)
+            .await
+            .map_err(failed)?;
+        let catalog = Catalog {
+            pool,
+            name: name.to_string(),
+            file: file.to_path_buf(),
+            #[cfg(test)]
+            faults: faults::Faults::default(),
+        };
+        catalog.create_tables().await.map_err(failed)?;
+        Ok(catalog)
+    }
+
+    async fn create_tables(&self) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for statement in [
+            "CREATE TABLE IF NOT EXISTS iceberg_tables (
+               catalog_name VARCHAR(255) NOT NULL,
+               table_namespace VARCHAR(255) NOT NULL,
+               table_name VARCHAR(255) NOT NULL,
+               metadata_location VARCHAR(1000),
+               previous_metadata_location VARCHAR(1000),
+               iceberg_type VARCHAR(5),
+               PRIMARY KEY (catalog_name, table_namespace, table_name))",
+            "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
+               catalog_name VARCHAR(255) NOT NULL,
+               namespace VARCHAR(255) NOT NULL,
+               property_key VARCHAR(255),
+               property_value VARCHAR(1000),
+               PRIMARY KEY (catalog_name, namespace, property_key))",
+        ] {
+            sqlx::query(statement).execute(&mut *transaction).await?;
+        }
+        // A file that an older writer made has the V0 schema, without the type of a row.
+        let columns = sqlx::query("PRAGMA table_info(iceberg_tables)").fetch_all(&mut *transaction).await?;
+        let has_type =
+            columns.iter().any(|row| row.try_get::<String, _>("name").is_ok_and(|name| name == "iceberg_type"));
+        if !has_type {
+            sqlx::query("ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)")
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Where the catalog is.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Every table and its metadata location, in one read.
+    pub(crate) async fn tables(&self) -> Result<Vec<(TableName, String)>> {
+        let failed = |e| LakeError::catalog("listing tables", e);
+        #[cfg(test)]
+        if self.faults.read_fails() {
+            return Err(failed(sqlx::Error::PoolTimedOut));
+        }
+        let rows = sqlx::query(
+            "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables
+             WHERE catalog_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)
+               AND metadata_location IS NOT NULL
+             ORDER BY table_namespace, table_name",
+        )
+        .bind(&self.name)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter()
+            .map(|row| Ok((TableName { namespace: row.try_get(0)?, name: row.try_get(1)? }, row.try_get(2)?)))
+            .collect::<sqlx::Result<_>>()
+            .map_err(failed)
+    }
+
+    /// The metadata location of one table.
+    pub(crate) async fn location(&self, table: &TableName) -> Result<Option<String>> {
+        let failed = |e| LakeError::catalog(format!("reading {table}"), e);
+        #[cfg(test)]
+        if self.faults.read_fails() {
+            return Err(failed(sqlx::Error::PoolTimedOut));
+        }
+        sqlx::query_scalar::<_, Option<String>>(
+            "SELECT metadata_location FROM iceberg_tables
+             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?
+               AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)",
+        )
+        .bind(&self.name)
+        .bind(&table.namespace)
+        .bind(&table.name)
+        .fetch_optional(&self.pool)
+        .await
+        .map(Option::flatten)
+        .map_err(failed)
+    }
+
+    /// Every namespace, with tables or without.
+    pub(crate) async fn namespaces(&self) -> Result<Vec<String>> {
+        sqlx::query_scalar(
+            "SELECT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?1
+             UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = ?1 ORDER BY 1",
+        )
+        .bind(&self.name)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| LakeError::catalog("listing namespaces", e))
+    }
+
+    /// Adds a table, and its namespace when that is new.
+    ///
+    /// # Errors
+    /// `TableExists`; and any failure, after which the table may or may not be there.
+    pub(crate) async fn create(&self, table: &TableName, location: &str) -> Result<()> {
+        let failed = |e: sqlx::Error| match &e {
+            sqlx::Error::Database(db) if db.is_unique_violation() => LakeError::TableExists(table.clone()),
+            _ => LakeError::catalog(format!("creating {table}"), e),
+        };
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name,
+               metadata_location, previous_metadata_location, iceberg_type)
+             VALUES (?, ?, ?, ?, NULL, 'TABLE')",
+        )
+        .bind(&self.name)
+        .bind(&table.namespace)
+        .bind(&table.name)
+        .bind(location)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        sqlx::query(
+            "INSERT OR IGNORE INTO iceberg_namespace_properties
+               (catalog_name, namespace, property_key, property_value)
+             VALUES (?, ?, 'exists', 'true')",
+        )
+        .bind(&self.name)
+        .bind(&table.namespace)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Removes a table. Gives whether it was there.
+    pub(crate) async fn drop_table(&self, table: &TableName) -> Result<bool> {
+        let failed = |e| LakeError::catalog(format!("dropping {table}"), e);
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let done = sqlx::query(
+            "DELETE FROM iceberg_tables
+             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
+        )
+        .bind(&self.name)
+        .bind(&table.namespace)
+        .bind(&table.name)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The compare-and-set: one attempt.
+    ///
+    /// # Errors
+    /// A failure before anything was sent to commit: the row is unchanged.
+    pub(crate) async fn swap(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
+        let failed = |e| LakeError::catalog(format!("committing to {table}"), e);
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let done = sqlx::query(
+            "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
+             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?
+               AND metadata_location = ?
+               AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)",
+        )
+        .bind(new)
+        .bind(old)
+        .bind(&self.name)
+        .bind(&table.namespace)
+        .bind(&table.name)
+        .bind(old)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        if done.rows_affected() != 1 {
+            transaction.rollback().await.map_err(failed)?;
+            return Ok(Swap::Conflict);
+        }
+        #[cfg(test)]
+        if faults::Faults::take(&self.faults.lose_commit) {
+            transaction.rollback().await.map_err(failed)?;
+            return Ok(Swap::Unknown(failed(sqlx::Error::WorkerCrashed)));
+        }
+        let committed = transaction.commit().await;
+        #[cfg(test)]
+        let committed = if faults::Faults::take(&self.faults.lose_answer) {
+            committed.and(Err(sqlx::Error::WorkerCrashed))
+        } else {
+            committed
+        };
+        Ok(match committed {
+            Ok(()) => Swap::Done,
+            Err(error) => Swap::Unknown(failed(error)),
+        })
+    }
+}
+
+/// Faults that tests put where a machine can fail.
+#[cfg(test)]
+pub(crate) mod faults {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Faults {
+        /// The next COMMIT succeeds and reports an error.
+        pub(crate) lose_answer: AtomicBool,
+        /// The next COMMIT does not happen and reports an error.
+        pub(crate) lose_commit: AtomicBool,
+        /// How many reads fail from now on.
+        pub(crate) fail_reads: AtomicUsize,
+    }
+
+    impl Faults {
+        pub(crate) fn take(flag: &AtomicBool) -> bool {
+            flag.swap(false, Ordering::SeqCst)
+        }
+
+        pub(crate) fn read_fails(&self) -> bool {
+            let down = |n: usize| n.checked_sub(1);
+            self.fail_reads.fetch_update(Ordering::SeqCst, Ordering::SeqCst, down).is_ok()
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What a table is declared to be, and the ids its columns get.
+//!
+//! ```text
+//!   Definition ──fresh()────▶ metadata of a new table
+//!        └──────resolve_definition(table)──▶ metadata the table will have, ids kept where they can be
+//! ```
+//!
+//! Invariants
+//! * Pure and deterministic: the writer and the commit resolve the same definition over the same base
+//!   and get the same ids. A commit asserts that the base's ids have not moved.
+//! * A column keeps its id when its name and type stay, or when Iceberg can promote the type. Any other
+//!   column is a new one, so that old files do not lend it their values.
+//! * Hidden columns have ids, are in no current schema, and stand after all public columns.
+//!
+//! Not here: making the change (`commit`), partition and sort specs themselves (`partition`).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use iceberg::spec::{
+    FormatVersion, NestedField, NestedFieldRef, Schema, SchemaRef, TableMetadata, TableMetadataBuilder, Type,
+};
+
+use crate::error::{LakeError, Result};
+use crate::partition::{partition_spec, sort_order};
+use crate::schema::{Ids, Role, promotes, same_type, to_arrow, to_iceberg};
+use crate::summary;
+use crate::table::{StateColumn, Table, TableName, state_columns};
+
+/// How a column's value becomes a partition value. Iceberg's transforms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transform {
+    /// The value itself.
+    Identity,
+    /// Years since 1970.
+    Year,
+    /// Months since 1970.
+    Month,
+    /// Days since 1970.
+    Day,
+    /// Hours since 1970.
+    Hour,
+    /// A hash of the value, modulo.
+    Bucket(u32),
+    /// The value cut to a width.
+    Truncate(u32),
+}
+
+/// A public column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its Arrow type.
+    pub data_type: DataType,
+    /// Whether it may hold NULL.
+    pub nullable: bool,
+    /// What it means, for people.
+    pub comment: Option<String>,
+}
+
+/// One partition field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionBy {
+    /// The column's name.
+    pub column: String,
+    /// What is done to its value.
+    pub transform: Transform,
+}
+
+/// One sort key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortBy {
+    /// The column's name.
+    pub column: String,
+    /// Largest first.
+    pub descending: bool,
+    /// NULLs before the others.
+    pub nulls_first: bool,
+}
+
+/// A table's definition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Definition {
+    /// The public columns, in order.
+    pub columns: Vec<Column>,
+    /// The hidden columns, in order: name and type.
+    pub state_columns: Vec<(String, DataType)>,
+    /// How rows are spread over files.
+    pub partition: Vec<PartitionBy>,
+    /// How rows are sorted within a file.
+    pub sort: Vec<SortBy>,
+    /// Table properties.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A table to create.
+#[derive(Clone, Debug)]
+pub struct NewTable {
+    /// Its name.
+    pub name: TableName,
+    /// Its definition.
+    pub definition: Definition,
+    /// The summary of a first, empty append snapshot, if the table is to start with one.
+    pub first_summary: Option<BTreeMap<String, String>>,
+}
+
+/// A definition applied to a base: every id is known.
+#[derive(Clone, Debug)]
+pub struct ResolvedDefinition {
+    /// The metadata the table has once the definition is applied, before any snapshot.
+    pub metadata: Arc<TableMetadata>,
+    /// The hidden columns.
+    pub state: Vec<StateColumn>,
+}
+
+impl ResolvedDefinition {
+    /// The public columns with their ids.
+    pub fn schema(&self) -> &SchemaRef {
+        self.metadata.current_schema()
+    }
+
+    /// A table as it stands.
+    pub(crate) fn of_table(table: &Table) -> Self {
+        ResolvedDefinition { metadata: Arc::clone(table.metadata()), state: table.state_columns().to_vec() }
+    }
+}
+
+/// Applies a definition to a table, in memory.
+///
+/// # Errors
+/// Types, names or transforms that Iceberg does not take.
+pub fn resolve_definition(table: &Table, definition: &Definition) -> Result<ResolvedDefinition> {
+    let base = table.metadata();
+    let builder = TableMetadataBuilder::new_from_metadata(base.as_ref().clone(), None);
+    let (builder, _) = apply_definition(builder, base, definition, true)?;
+    let metadata = builder.build()?.metadata;
+    let state = state_columns(&metadata)?;
+    Ok(ResolvedDefinition { metadata: Arc::new(metadata), state })
+}
+
+/// The metadata of a new table at `location`.
+pub(crate) fn fresh(definition: &Definition, location: String) -> Result<TableMetadataBuilder> {
+    validate(definition)?;
+    let mut ids = Ids::after(0);
+    let fields = number(definition, &HashMap::new(), &mut ids, true)?;
+    let mut all = fields.public.clone();
+    all.extend(fields.hidden_renamed(definition));
+    let full = Schema::builder().with_fields(all).build()?;
+    let spec = partition_spec(&full, &definition.partition)?;
+    let sort = sort_order(&full, &definition.sort)?;
+    let properties = table_properties(definition, &fields.hidden)?;
+    let mut builder =
+        TableMetadataBuilder::new(full, spec, sort, location, FormatVersion::V2, properties.into_iter().collect())?;
+    // A second, current schema without them: the ids stay taken, and the current schema is the newest.
+    if !fields.hidden.is_empty() {
+        builder = builder.add_current_schema(Schema::builder().with_fields(fields.public).build()?)?;
+    }
+    Ok(builder)
+}
+
+/// Applies a definition to metadata under construction; tells whether anything but properties changed.
+///
+/// `replaces_rows`: no row of the old definition stays, so NOT NULL can be taken at its word. Otherwise a
+/// column that old rows may lack stays optional in Iceberg, and the writer alone enforces NOT NULL.
+pub(crate) fn apply_definition(
+    mut builder: TableMetadataBuilder,
+    base: &TableMetadata,
+    definition: &Definition,
+    replaces_rows: bool,
+) -> Result<(TableMetadataBuilder, bool)> {
+    validate(definition)?;
+    let mut old: HashMap<String, NestedFieldRef> = HashMap::new();
+    for field in base.current_schema().as_struct().fields() {
+        old.insert(field.name.clone(), Arc::clone(field));
+    }
+    let old_state = state_columns(base)?;
+    let mut ids = Ids::after(base.last_column_id());
+    let mut fields = number(definition, &old, &mut ids, replaces_rows)?;
+    // Unchanged hidden columns keep their ids: files written before a change of comments stay valid.
+    let unchanged = old_state.len() == fields.hidden.len()
+        && old_state
+            .iter()
+            .zip(&fields.hidden)
+            .all(|(old, new)| old.name == new.name && same_type(&old.field.field_type, &new.field_type));
+    if unchanged {
+        fields.hidden = old_state.iter().map(|column| Arc::clone(&column.field)).collect();
+    }
+    let public = Schema::builder().with_fields(fields.public.clone()).build()?;
+    let reused =
+        base.schemas_iter().any(|s| s.as_struct() == public.as_struct() && s.identifier_field_ids().len() == 0);
+    if !unchanged && !fields.hidden.is_empty() {
+        let mut all = fields.public.clone();
+        all.extend(fields.hidden_renamed(definition));
+        builder = builder.add_schema(Schema::builder().with_fields(all).build()?)?;
+        builder = builder.add_current_schema(public)?;
+        if reused {
+            // The schema that took the ids would stand above the current one: DuckDB's ALTER minds.
+            let newest = base.schemas_iter().map(|s| s.schema_id()).max().unwrap_or(0) + 1;
+            builder = builder.remove_schemas(&[newest])?;
+        }
+    } else {
+        builder = builder.add_current_schema(public)?;
+    }
+    let schema = Schema::builder().with_fields(fields.public.clone()).build()?;
+    let spec = partition_spec(&schema, &definition.partition)?;
+    let sort = sort_order(&schema, &definition.sort)?;
+    let mut properties = table_properties(definition, &fields.hidden)?;
+    // Settings that somebody changed by hand are not ours to set back.
+    properties.retain(|name, value| {
+        definition.properties.contains_key(name)
+            || name == summary::STATE_COLUMNS
+            || !base.properties().contains_key(name) && !value.is_empty()
+    });
+    if fields.hidden.is_empty() {
+        builder = builder.remove_properties(&[summary::STATE_COLUMNS.to_string()])?;
+    }
+    builder = builder
+        .add_default_partition_spec(spec)?
+        .add_sort_order(sort)?
+        .set_default_sort_order(i64::from(TableMetadataBuilder::LAST_ADDED))?
+        .set_properties(properties.into_iter().collect())?;
+    Ok((builder, !unchanged || !reused))
+}
+
+struct Numbered {
+    public: Vec<NestedFieldRef>,
+    hidden: Vec<NestedFieldRef>,
+}
+
+impl Numbered {
+    /// The hidden fields under names that no public column has: a schema's names are unique.
+    fn hidden_renamed(&self, definition: &Definition) -> Vec<NestedFieldRef> {
+        let mut taken: HashSet<String> = definition.columns.iter().map(|c| c.name.clone()).collect();
+        self.hidden
+            .iter()
+            .map(|field| {
+                let mut name = field.name.clone();
+                while !taken.insert(name.clone()) {
+                    name.push('_');
+                }
+                Arc::new(NestedField { name, ..field.as_ref().clone() })
+            })
+            .collect()
+    }
+}
+
+/// Deals ids: first to every column that needs one, then to what nests in them.
+fn number(
+    definition: &Definition,
+    old: &HashMap<String, NestedFieldRef>,
+    ids: &mut Ids,
+    replaces_rows: bool,
+) -> Result<Numbered> {
+    enum Plan {
+        Keep(NestedFieldRef),
+        Promote(i32, Type),
+        New(i32),
+    }
+    let mut plans = Vec::with_capacity(definition.columns.len());
+    for column in &definition.columns {
+        let probe = to_iceberg(&column.data_type, &column.name, Role::Public, &mut Ids::after(0))?;
+        plans.push(match old.get(&column.name) {
+            Some(field) if same_type(&field.field_type, &probe) => Plan::Keep(Arc::clone(field)),
+            Some(field) if promotes(&field.field_type, &probe) => Plan::Promote(field.id, probe),
+            _ => Plan::New(ids.next()?),
+        });
+    }
+    let hidden_ids = definition.state_columns.iter().map(|_| ids.next()).collect::<Result<Vec<_>>>()?;
+    let mut public = Vec::with_capacity(definition.columns.len());
+    for (column, plan) in definition.columns.iter().zip(plans) {
+        let (id, of) = match plan {
+            Plan::Keep(field) => (field.id, field.field_type.as_ref().clone()),
+            Plan::Promote(id, of) => (id, of),
+            Plan::New(id) => (id, to_iceberg(&column.data_type, &column.name, Role::Public, ids)?),
+        };
+        let was_required = old.get(&column.name).is_some_and(|f| f.id == id && f.required);
+        let required = !column.nullable && (replaces_rows || was_required);
+        let mut field = NestedField::new(id, &column.name, of, required);
+        field.doc = column.comment.clone();
+        public.push(Arc::new(field));
+    }
+    let mut hidden = Vec::with_capacity(definition.state_columns.len());
+    for ((name, data_type), id) in definition.state_columns.iter().zip(hidden_ids) {
+        let of = to_iceberg(data_type, name, Role::State, ids)?;
+        hidden.push(Arc::new(NestedField::optional(id, name, of)));
+    }
+    Ok(Numbered { public, hidden })
+}
+
+fn table_properties(definition: &Definition, hidden: &[NestedFieldRef]) -> Result<BTreeMap<String, String>> {
+    let mut properties = BTreeMap::from(
+        [
+            ("write.metadata.previous-versions-max", "20"),
+            ("write.metadata.delete-after-commit.enabled", "true"),
+            ("write.parquet.compression-codec", "zstd"),
+        ]
+        .map(|(name, value)| (name.to_string(), value.to_string())),
+    );
+    properties.extend(definition.properties.clone());
+    if !hidden.is_empty() {
+        let text =
+            serde_json::to_string(hidden).map_err(|error| LakeError::Definition(format!("state columns: {error}")))?;
+        properties.insert(summary::STATE_COLUMNS.to_string(), text);
+    }
+    Ok(properties)
+}
+
+fn validate(definition: &Definition) -> Result<()> {
+    if definition.columns.is_empty() {
+        return Err(LakeError::Definition("a table needs a column".into()));
+    }
+    let mut names = HashSet::new();
+    for column in &definition.columns {
+        if column.name.is_empty() {
+            return Err(LakeError::Definition("a column has no name".into()));
+        }
+        if !names.insert(&column.name) {
+            return Err(LakeError::Definition(format!("column \"{}\" is declared twice", column.name)));
+        }
+        to_arrow(&to_iceberg(&column.data_type, &column.name, Role::Public, &mut Ids::after(0))?)?;
+    }
+    let mut names = HashSet::new();
+    for (name, _) in &definition.state_columns {
+        if !names.insert(name) {
+            return Err(LakeError::Definition(format!("state column \"{name}\" is declared twice")));
+        }
+    }
+    Ok(())
+}

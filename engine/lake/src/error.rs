@@ -1,0 +1,161 @@
+//! The errors of the lake, each with a stable code and whether trying again can help.
+//!
+//! Not here: outcomes of a commit that another writer overtook (`commit::CommitError`).
+
+use crate::table::TableName;
+
+/// Result of a lake operation.
+pub type Result<T, E = LakeError> = std::result::Result<T, E>;
+
+/// What went wrong in the lake.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LakeError {
+    /// A setting that cannot be used.
+    #[error("lake configuration: {0}")]
+    Config(String),
+    /// The catalog did not answer, or answered with an error.
+    #[error("catalog, {context}: {source}")]
+    Catalog {
+        /// What was asked of the catalog.
+        context: String,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The object store failed.
+    #[error("object store, \"{location}\": {source}")]
+    Storage {
+        /// The file concerned.
+        location: String,
+        /// The store's error.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The local file system failed.
+    #[error("file \"{path}\": {source}")]
+    Io {
+        /// The file concerned.
+        path: String,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file the table points at is not there.
+    #[error("file \"{0}\" does not exist")]
+    NotFound(String),
+    /// Iceberg metadata could not be read or built.
+    #[error("iceberg: {0}")]
+    Iceberg(#[from] iceberg::Error),
+    /// The table to create is there.
+    #[error("table \"{0}\" exists already")]
+    TableExists(TableName),
+    /// The table is not there.
+    #[error("table \"{0}\" does not exist")]
+    TableMissing(TableName),
+    /// Something that this version does not do.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+    /// A definition that Iceberg cannot hold.
+    #[error("table definition: {0}")]
+    Definition(String),
+    /// A NULL in a NOT NULL column.
+    #[error("column \"{column}\" is NOT NULL, and {rows} of the rows to write hold NULL there")]
+    NotNull {
+        /// The column's name.
+        column: String,
+        /// How many rows of the batch.
+        rows: usize,
+    },
+    /// A value that the column's type does not hold.
+    #[error("column \"{column}\": {reason}")]
+    Value {
+        /// The column's name.
+        column: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Parquet could not be written or read.
+    #[error("parquet: {0}")]
+    Parquet(#[from] parquet::errors::ParquetError),
+    /// Arrow could not build an array.
+    #[error("arrow: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// DataFusion could not plan or run a scan.
+    #[error("datafusion: {0}")]
+    DataFusion(#[from] datafusion::error::DataFusionError),
+    /// A snapshot that the table no longer holds.
+    #[error("snapshot {snapshot} of table \"{table}\" is gone")]
+    SnapshotGone {
+        /// The table.
+        table: TableName,
+        /// The snapshot's id.
+        snapshot: i64,
+    },
+    /// Metadata that contradicts itself.
+    #[error("table metadata: {0}")]
+    Corrupt(String),
+}
+
+impl LakeError {
+    /// The stable code of this kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            LakeError::Config(_) => "L0101",
+            LakeError::Catalog { .. } => "L0102",
+            LakeError::Storage { .. } => "L0103",
+            LakeError::Io { .. } => "L0104",
+            LakeError::NotFound(_) => "L0105",
+            LakeError::Iceberg(_) => "L0106",
+            LakeError::TableExists(_) => "L0107",
+            LakeError::TableMissing(_) => "L0108",
+            LakeError::Unsupported(_) => "L0109",
+            LakeError::Definition(_) => "L0110",
+            LakeError::NotNull { .. } => "L0111",
+            LakeError::Value { .. } => "L0112",
+            LakeError::Parquet(_) => "L0113",
+            LakeError::Arrow(_) => "L0114",
+            LakeError::DataFusion(_) => "L0115",
+            LakeError::SnapshotGone { .. } => "L0116",
+            LakeError::Corrupt(_) => "L0117",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn retryable(&self) -> bool {
+        match self {
+            LakeError::Catalog { .. } | LakeError::Storage { .. } | LakeError::Io { .. } => true,
+            LakeError::Iceberg(error) => error.retryable() || error.kind() == iceberg::ErrorKind::Unexpected,
+            _ => false,
+        }
+    }
+
+    /// What the reader of the error can do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            LakeError::Config(_) => Some("see [catalog], [warehouse] and [s3] in ingot.toml"),
+            LakeError::Catalog { .. } => Some("the SQLite catalog must be on a local file system that is not full"),
+            LakeError::NotFound(_) => Some("somebody deleted a file of the table: restore it, or roll the table back"),
+            LakeError::NotNull { .. } => {
+                Some("drop such rows with an expectation, or declare the column without NOT NULL")
+            }
+            LakeError::SnapshotGone { .. } => Some("snapshots are expired by age: read a later one"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn io(path: impl AsRef<std::path::Path>, source: std::io::Error) -> Self {
+        LakeError::Io { path: path.as_ref().display().to_string(), source }
+    }
+
+    pub(crate) fn store(location: &str, source: object_store::Error) -> Self {
+        match source {
+            object_store::Error::NotFound { .. } => LakeError::NotFound(location.to_string()),
+            source => LakeError::Storage { location: location.to_string(), source },
+        }
+    }
+
+    pub(crate) fn catalog(context: impl Into<String>, source: sqlx::Error) -> Self {
+        LakeError::Catalog { context: context.into(), source }
+    }
+}

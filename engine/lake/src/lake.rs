@@ -1,0 +1,328 @@
+//! The lake itself: one catalog, one object store, and the tables they hold.
+//!
+//! Invariants
+//! * `load_tables` gives versions that were current at the same moment.
+//! * A metadata file never changes, so its parsed form is cached by its location.
+//!
+//! Not here: changing a table (`commit`), scanning one (`provider`).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use iceberg::io::FileIO;
+use iceberg::spec::TableMetadata;
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use crate::catalog::Catalog;
+use crate::commit;
+use crate::definition::NewTable;
+use crate::error::{LakeError, Result};
+use crate::storage::Store;
+use crate::table::{Table, TableName};
+
+/// How many parsed metadata files are kept.
+const METADATA_CACHED_MAX: usize = 512;
+/// A metadata file can be deleted between the read of the catalog and its own: read the catalog again.
+const LOAD_ATTEMPTS_MAX: usize = 5;
+
+/// Where a lake is.
+#[derive(Clone, Debug)]
+pub struct LakeConfig {
+    /// The catalog's name, which is also the first part of a full table name.
+    pub catalog_name: String,
+    /// The catalog's SQLite file, `sqlite:///path` or a path; by default `catalog.db` in the warehouse.
+    pub catalog_uri: Option<String>,
+    /// `file:///absolute/path` or `s3://bucket/prefix`.
+    pub warehouse: String,
+    /// How to reach S3, when the warehouse is there.
+    pub s3: S3Config,
+}
+
+/// How to reach an S3-compatible store.
+#[derive(Clone, Default)]
+pub struct S3Config {
+    /// The store's URL; none for AWS itself.
+    pub endpoint: Option<String>,
+    /// The region; `us-east-1` by default.
+    pub region: Option<String>,
+    /// Who asks.
+    pub access_key_id: Option<String>,
+    /// The secret that proves it. Never printed.
+    pub secret_access_key: Option<String>,
+    /// A session's token. Never printed.
+    pub session_token: Option<String>,
+    /// Whether the bucket stands in the path rather than in the host's name.
+    pub path_style_access: bool,
+}
+
+impl fmt::Debug for S3Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |value: &Option<String>| value.as_ref().map(|_| "***");
+        f.debug_struct("S3Config")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("access_key_id", &self.access_key_id)
+            .field("secret_access_key", &hidden(&self.secret_access_key))
+            .field("session_token", &hidden(&self.session_token))
+            .field("path_style_access", &self.path_style_access)
+            .finish()
+    }
+}
+
+pub(crate) struct Inner {
+    config: LakeConfig,
+    pub(crate) catalog: Catalog,
+    pub(crate) store: Arc<Store>,
+    file_io: FileIO,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    entries: HashMap<String, (u64, Arc<TableMetadata>)>,
+    clock: u64,
+}
+
+/// A lake. Clones share everything.
+#[derive(Clone)]
+pub struct Lake(pub(crate) Arc<Inner>);
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lake({} at {})", self.0.config.catalog_name, self.0.config.warehouse)
+    }
+}
+
+impl Lake {
+    /// Opens a lake, creating the catalog when it is missing.
+    ///
+    /// # Errors
+    /// Settings that do not fit, a catalog that cannot be opened.
+    pub async fn open(mut config: LakeConfig) -> Result<Lake> {
+        while config.warehouse.ends_with('/') && !config.warehouse.ends_with("//") {
+            config.warehouse.pop();
+        }
+        let store = Arc::new(Store::open(&config)?);
+        let catalog = Catalog::open(&catalog_file(&config)?, &config.catalog_name).await?;
+        let file_io = store.file_io();
+        Ok(Lake(Arc::new(Inner { config, catalog, store, file_io, cache: Mutex::default() })))
+    }
+
+    /// Where the lake is.
+    pub fn config(&self) -> &LakeConfig {
+        &self.0.config
+    }
+
+    /// The store that holds the warehouse.
+    pub fn object_store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(self.0.store.object())
+    }
+
+    /// The URL under which DataFusion knows that store.
+    pub fn object_store_url(&self) -> ObjectStoreUrl {
+        self.0.store.url().clone()
+    }
+
+    /// The path within the store of a location that a manifest names.
+    ///
+    /// # Errors
+    /// A location outside the store.
+    pub fn object_path(&self, location: &str) -> Result<Path> {
+        self.0.store.path(location)
+    }
+
+    /// Registers the store with DataFusion.
+    pub fn register(&self, env: &RuntimeEnv) {
+        env.register_object_store(self.object_store_url().as_ref(), self.object_store());
+    }
+
+    /// The same store, as Iceberg's own readers take it.
+    pub fn file_io(&self) -> &FileIO {
+        &self.0.file_io
+    }
+
+    /// The file the catalog is in.
+    pub fn catalog_file(&self) -> &FsPath {
+        self.0.catalog.file()
+    }
+
+    /// The names of all tables, sorted.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn list_tables(&self) -> Result<Vec<TableName>> {
+        Ok(self.0.catalog.tables().await?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The names of all namespaces, sorted.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn list_namespaces(&self) -> Result<Vec<String>> {
+        self.0.catalog.namespaces().await
+    }
+
+    /// The current version of a table.
+    ///
+    /// # Errors
+    /// The catalog's and the store's; metadata that cannot be read.
+    pub async fn load_table(&self, name: &TableName) -> Result<Option<Table>> {
+        for attempt in 1.. {
+            let Some(location) = self.0.catalog.location(name).await? else {
+                return Ok(None);
+            };
+            match self.table_at(name, &location).await {
+                Err(LakeError::NotFound(_)) if attempt < LOAD_ATTEMPTS_MAX => {}
+                other => return other.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The versions of some tables that were current at one moment, in the order asked for.
+    ///
+    /// # Errors
+    /// As `load_table`.
+    pub async fn load_tables(&self, names: &[TableName]) -> Result<Vec<Option<Table>>> {
+        for attempt in 1.. {
+            let locations: HashMap<TableName, String> = self.0.catalog.tables().await?.into_iter().collect();
+            let loads = names.iter().map(|name| async {
+                match locations.get(name) {
+                    Some(location) => self.table_at(name, location).await.map(Some),
+                    None => Ok(None),
+                }
+            });
+            match futures::future::try_join_all(loads).await {
+                Err(LakeError::NotFound(_)) if attempt < LOAD_ATTEMPTS_MAX => {}
+                other => return other,
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Creates a table.
+    ///
+    /// # Errors
+    /// `TableExists`; a definition that Iceberg does not take; the store's and the catalog's.
+    pub async fn create_table(&self, new: NewTable) -> Result<Table> {
+        commit::create(self, new).await
+    }
+
+    /// Removes a table from the catalog and its files from the store.
+    ///
+    /// # Errors
+    /// `TableMissing`; the catalog's and the store's.
+    pub async fn drop_table(&self, name: &TableName) -> Result<()> {
+        let location = self.0.catalog.location(name).await?;
+        if !self.0.catalog.drop_table(name).await? {
+            return Err(LakeError::TableMissing(name.clone()));
+        }
+        let folder = self.table_location(name)?;
+        // Only what this lake made where it makes tables: a table registered from elsewhere keeps its files.
+        if location.is_some_and(|location| location.starts_with(&format!("{folder}/metadata/"))) {
+            self.0.store.delete_prefix(&folder).await?;
+        }
+        Ok(())
+    }
+
+    /// Where a table of this name is put.
+    pub(crate) fn table_location(&self, name: &TableName) -> Result<String> {
+        for part in [&name.namespace, &name.name] {
+            let plain = !part.is_empty()
+                && part != "."
+                && !part.contains(['/', '\\', '.', '"'])
+                && !part.chars().any(char::is_control);
+            if !plain {
+                return Err(LakeError::Definition(format!(
+                    "table \"{name}\": \"{part}\" cannot be part of a table's location"
+                )));
+            }
+        }
+        Ok(format!("{}/{}/{}", self.0.config.warehouse, name.namespace, name.name))
+    }
+
+    /// The table that a metadata file describes.
+    async fn table_at(&self, name: &TableName, location: &str) -> Result<Table> {
+        let metadata = match self.cached(location) {
+            Some(metadata) => metadata,
+            None => {
+                let read = TableMetadata::read_from(&self.0.file_io, location).await;
+                let metadata = match read {
+                    Ok(metadata) => Arc::new(metadata),
+                    // Told apart from metadata that is there and wrong.
+                    Err(error) => {
+                        return Err(match self.0.store.exists(location).await {
+                            Ok(false) => LakeError::NotFound(location.to_string()),
+                            _ => error.into(),
+                        });
+                    }
+                };
+                self.cache(location, &metadata);
+                metadata
+            }
+        };
+        Table::new(self.clone(), name.clone(), metadata, location.to_string())
+    }
+
+    fn cached(&self, location: &str) -> Option<Arc<TableMetadata>> {
+        let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.clock += 1;
+        let clock = cache.clock;
+        let (used, metadata) = cache.entries.get_mut(location)?;
+        *used = clock;
+        Some(Arc::clone(metadata))
+    }
+
+    pub(crate) fn cache(&self, location: &str, metadata: &Arc<TableMetadata>) {
+        let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.clock += 1;
+        let clock = cache.clock;
+        cache.entries.insert(location.to_string(), (clock, Arc::clone(metadata)));
+        if cache.entries.len() > METADATA_CACHED_MAX {
+            let oldest = cache.entries.iter().min_by_key(|(_, (used, _))| *used);
+            if let Some(location) = oldest.map(|(location, _)| location.clone()) {
+                cache.entries.remove(&location);
+            }
+        }
+    }
+
+    pub(crate) fn uncache(&self, location: &str) {
+        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).entries.remove(location);
+    }
+}
+
+/// The file of `catalog.uri`, or the one in a local warehouse.
+fn catalog_file(config: &LakeConfig) -> Result<PathBuf> {
+    let Some(uri) = &config.catalog_uri else {
+        return match config.warehouse.strip_prefix("file://") {
+            Some(folder) => Ok(FsPath::new(folder).join("catalog.db")),
+            None => Err(LakeError::Config("catalog.uri is required with a warehouse that is not on local disk".into())),
+        };
+    };
+    let uri = uri.strip_prefix("jdbc:").unwrap_or(uri);
+    let path = match uri.strip_prefix("sqlite:") {
+        // SQLAlchemy has sqlite:////absolute, others sqlite:///absolute and sqlite:/absolute.
+        Some(rest) => match rest.trim_start_matches('/') {
+            "" => return Err(LakeError::Config(format!("catalog.uri \"{uri}\" names no file"))),
+            path if rest.starts_with('/') && !rest.starts_with("//") || rest.starts_with("///") => {
+                format!("/{path}")
+            }
+            path => path.to_string(),
+        },
+        None => match uri.split_once("://") {
+            Some(("file", path)) => path.to_string(),
+            Some((scheme, _)) => {
+                return Err(LakeError::Config(format!(
+                    "catalog.uri has the scheme \"{scheme}\": this version keeps catalogs in SQLite"
+                )));
+            }
+            None => uri.to_string(),
+        },
+    };
+    Ok(PathBuf::from(path.split('?').next().unwrap_or(&path)))
+}

@@ -1,0 +1,193 @@
+//! Partition specs and sort orders, and the partition every row belongs to.
+//!
+//! Invariants
+//! * Partition values are computed by Iceberg's own transform functions, NULL and NaN included.
+//! * Values never reach a path: files are named by hash and uuid (`write`).
+//!
+//! Not here: pruning by partition values (`prune`).
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
+use iceberg::arrow::arrow_primitive_to_literal;
+use iceberg::spec::{
+    Literal, NullOrder, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, SortDirection, SortField, SortOrder,
+    Struct, Transform as IcebergTransform, Type, UnboundPartitionSpec,
+};
+use iceberg::transform::{BoxedTransformFunction, create_transform_function};
+
+use crate::definition::{PartitionBy, SortBy, Transform};
+use crate::error::{LakeError, Result};
+
+impl From<Transform> for IcebergTransform {
+    fn from(transform: Transform) -> Self {
+        match transform {
+            Transform::Identity => IcebergTransform::Identity,
+            Transform::Year => IcebergTransform::Year,
+            Transform::Month => IcebergTransform::Month,
+            Transform::Day => IcebergTransform::Day,
+            Transform::Hour => IcebergTransform::Hour,
+            Transform::Bucket(n) => IcebergTransform::Bucket(n),
+            Transform::Truncate(n) => IcebergTransform::Truncate(n),
+        }
+    }
+}
+
+/// The partition spec of some clauses, its field names as Iceberg's other writers choose them.
+///
+/// # Errors
+/// A column that does not exist, or one whose type the transform does not take.
+pub(crate) fn partition_spec(schema: &Schema, partition: &[PartitionBy]) -> Result<UnboundPartitionSpec> {
+    let mut names: HashMap<String, ()> = HashMap::new();
+    let mut builder = UnboundPartitionSpec::builder();
+    for clause in partition {
+        let field = schema
+            .as_struct()
+            .field_by_name(&clause.column)
+            .ok_or_else(|| LakeError::Definition(format!("partition column \"{}\" does not exist", clause.column)))?;
+        let transform = IcebergTransform::from(clause.transform);
+        if matches!(clause.transform, Transform::Bucket(0) | Transform::Truncate(0)) {
+            return Err(LakeError::Definition(format!(
+                "partition column \"{}\": {transform} must be above zero",
+                clause.column
+            )));
+        }
+        transform.result_type(&field.field_type).map_err(|_| {
+            LakeError::Definition(format!(
+                "partition column \"{}\" of type {} cannot be split by {transform}",
+                clause.column, field.field_type
+            ))
+        })?;
+        if matches!(transform.result_type(&field.field_type)?, Type::Primitive(PrimitiveType::Uuid)) {
+            // Core's manifest writer has no Avro form for such a partition value.
+            return Err(LakeError::Unsupported(format!(
+                "a partition for every value of the UUID column \"{}\"; bucket it",
+                clause.column
+            )));
+        }
+        let suffix = match clause.transform {
+            Transform::Identity => "",
+            Transform::Year => "_year",
+            Transform::Month => "_month",
+            Transform::Day => "_day",
+            Transform::Hour => "_hour",
+            Transform::Bucket(_) => "_bucket",
+            Transform::Truncate(_) => "_trunc",
+        };
+        let mut name = format!("{}{suffix}", clause.column);
+        let is_identity = clause.transform == Transform::Identity;
+        while names.contains_key(&name) || !is_identity && schema.as_struct().field_by_name(&name).is_some() {
+            name.push_str("_part");
+        }
+        names.insert(name.clone(), ());
+        builder = builder.add_partition_field(field.id, name, transform)?;
+    }
+    Ok(builder.build())
+}
+
+/// The sort order of some clauses.
+///
+/// # Errors
+/// A column that does not exist or has no order.
+pub(crate) fn sort_order(schema: &Schema, sort: &[SortBy]) -> Result<SortOrder> {
+    if sort.is_empty() {
+        return Ok(SortOrder::unsorted_order());
+    }
+    let mut builder = SortOrder::builder();
+    // Zero is the unsorted order's id; the metadata gives the real one.
+    builder.with_order_id(1);
+    for clause in sort {
+        let field = schema
+            .as_struct()
+            .field_by_name(&clause.column)
+            .ok_or_else(|| LakeError::Definition(format!("sort column \"{}\" does not exist", clause.column)))?;
+        if !matches!(field.field_type.as_ref(), Type::Primitive(_)) {
+            return Err(LakeError::Definition(format!(
+                "sort column \"{}\" has no order: its type is {}",
+                clause.column, field.field_type
+            )));
+        }
+        builder.with_sort_field(SortField {
+            source_id: field.id,
+            transform: IcebergTransform::Identity,
+            direction: if clause.descending { SortDirection::Descending } else { SortDirection::Ascending },
+            null_order: if clause.nulls_first { NullOrder::First } else { NullOrder::Last },
+        });
+    }
+    Ok(builder.build(schema)?)
+}
+
+/// Tells rows of one spec apart.
+#[derive(Debug)]
+pub(crate) struct PartitionSplitter {
+    fields: Vec<SplitField>,
+}
+
+#[derive(Debug)]
+struct SplitField {
+    /// Where the source column stands among the public columns.
+    column: usize,
+    function: BoxedTransformFunction,
+    result: Type,
+}
+
+impl PartitionSplitter {
+    /// A splitter for batches whose first columns are those of `schema`, in its order.
+    pub(crate) fn try_new(schema: &SchemaRef, spec: &PartitionSpecRef) -> Result<Self> {
+        let fields = spec
+            .fields()
+            .iter()
+            .map(|field| {
+                let column = schema.as_struct().fields().iter().position(|f| f.id == field.source_id);
+                let column = column.ok_or_else(|| {
+                    LakeError::Unsupported(format!(
+                        "partition field \"{}\" over a column that is nested or gone",
+                        field.name
+                    ))
+                })?;
+                let source = &schema.as_struct().fields()[column];
+                Ok(SplitField {
+                    column,
+                    function: create_transform_function(&field.transform)?,
+                    result: field.transform.result_type(&source.field_type)?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(PartitionSplitter { fields })
+    }
+
+    /// The rows of a batch by partition, in the order in which partitions first occur.
+    pub(crate) fn split(&self, batch: &RecordBatch) -> Result<Vec<(Struct, RecordBatch)>> {
+        if self.fields.is_empty() {
+            return Ok(vec![(Struct::empty(), batch.clone())]);
+        }
+        let mut values: Vec<Vec<Option<Literal>>> = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            values.push(field.values(batch.column(field.column))?);
+        }
+        let mut places: HashMap<Struct, usize> = HashMap::new();
+        let mut groups: Vec<(Struct, Vec<u64>)> = Vec::new();
+        for row in 0..batch.num_rows() {
+            let key = Struct::from_iter(values.iter().map(|column| column[row].clone()));
+            let place = *places.entry(key.clone()).or_insert_with(|| {
+                groups.push((key, Vec::new()));
+                groups.len() - 1
+            });
+            groups[place].1.push(row as u64);
+        }
+        if let [(key, _)] = groups.as_slice() {
+            return Ok(vec![(key.clone(), batch.clone())]);
+        }
+        groups.into_iter().map(|(key, rows)| Ok((key, take_record_batch(batch, &UInt64Array::from(rows))?))).collect()
+    }
+}
+
+impl SplitField {
+    fn values(&self, column: &ArrayRef) -> Result<Vec<Option<Literal>>> {
+        let transformed = self.function.transform(ArrayRef::clone(column))?;
+        let literals = arrow_primitive_to_literal(&transformed, &self.result)?;
+        debug_assert_eq!(literals.len(), transformed.len());
+        Ok(literals)
+    }
+}

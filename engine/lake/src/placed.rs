@@ -1,0 +1,339 @@
+//! Reads rows with their place: `_file` and `_pos`, position deletes applied.
+//!
+//!   file ──▶ Parquet reader + row number ──▶ minus deleted positions ──▶ columns
+//!
+//! Invariants
+//! * `_pos` counts the rows of the file as written, from 0, deleted ones included.
+//! * Every row that no position delete names comes out once. No filter is pushed
+//!   in here: a copy-on-write that missed rows would lose them.
+//!
+//! Not here: which files (`prune`), what to do with the rows (`ingot-delta`).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DataFusionError, Result, Statistics, exec_err};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask, RowNumber};
+use parquet::basic::Type as PhysicalType;
+
+use crate::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
+use crate::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID};
+
+/// The column with a row's file, as the manifest names it.
+pub const FILE_COLUMN: &str = "_file";
+/// The column with a row's position in its file.
+pub const POSITION_COLUMN: &str = "_pos";
+/// What the reader calls positions; no table column can have this name.
+const ROW_NUMBER: &str = "\u{1}position";
+
+/// One file to read, and the positions that are deleted in it.
+#[derive(Clone, Debug)]
+pub(crate) struct PlacedFile {
+    /// The name in the manifest.
+    pub(crate) path: String,
+    pub(crate) file: PartitionedFile,
+    /// Sorted, without duplicates.
+    pub(crate) deleted: Arc<Vec<i64>>,
+    pub(crate) record_count: u64,
+}
+
+/// A column of the output.
+#[derive(Clone, Debug)]
+enum Output {
+    Stored(String),
+    File,
+    Position,
+}
+
+/// How files of a table are opened and read.
+#[derive(Clone, Debug)]
+pub(crate) struct ById {
+    /// Columns of the table that can be read, hidden ones included.
+    pub(crate) schema: SchemaRef,
+    pub(crate) reader: Arc<ByIdReaderFactory>,
+    pub(crate) adapter: Arc<ByIdAdapterFactory>,
+}
+
+/// Scans files row by row, each group of files a partition.
+#[derive(Debug)]
+pub(crate) struct PlacedExec {
+    by_id: ById,
+    outputs: Vec<Output>,
+    groups: Vec<Vec<PlacedFile>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl PlacedExec {
+    /// A scan with the columns of `projected`; `_file` and `_pos` by these names
+    /// when `positions` says so.
+    pub(crate) fn new(by_id: ById, projected: SchemaRef, positions: bool, groups: Vec<Vec<PlacedFile>>) -> Self {
+        let outputs = projected
+            .fields()
+            .iter()
+            .map(|field| match field.name().as_str() {
+                FILE_COLUMN if positions => Output::File,
+                POSITION_COLUMN if positions => Output::Position,
+                name => Output::Stored(name.to_owned()),
+            })
+            .collect();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(projected),
+            Partitioning::UnknownPartitioning(groups.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { by_id, outputs, groups, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    fn rows(&self, group: &[PlacedFile]) -> Precision<usize> {
+        let rows: u64 = group.iter().map(|f| f.record_count).sum();
+        match usize::try_from(rows) {
+            Ok(rows) if group.iter().all(|f| f.deleted.is_empty()) => Precision::Exact(rows),
+            Ok(rows) => Precision::Inexact(rows),
+            Err(_) => Precision::Absent,
+        }
+    }
+}
+
+impl DisplayAs for PlacedExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: usize = self.groups.iter().map(Vec::len).sum();
+        write!(f, "PlacedExec: groups={}, files={files}", self.groups.len())
+    }
+}
+
+impl ExecutionPlan for PlacedExec {
+    fn name(&self) -> &str {
+        "PlacedExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { exec_err!("a scan has no inputs") }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let Some(files) = self.groups.get(partition) else {
+            return exec_err!("the scan has no partition {partition}");
+        };
+        let schema = self.schema();
+        let scan = FileScan {
+            by_id: self.by_id.clone(),
+            outputs: self.outputs.clone(),
+            schema: Arc::clone(&schema),
+            partition,
+            batch_size: context.session_config().batch_size(),
+            metrics: self.metrics.clone(),
+        };
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let batches = stream::iter(files.clone())
+            .then(move |file| {
+                let scan = scan.clone();
+                async move { scan.open(file).await }
+            })
+            .try_flatten()
+            .inspect_ok(move |batch| baseline.record_output(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = match partition {
+            Some(partition) => match self.groups.get(partition) {
+                Some(group) => self.rows(group),
+                None => return exec_err!("the scan has no partition {partition}"),
+            },
+            None => {
+                self.groups.iter().map(|group| self.rows(group)).fold(Precision::Exact(0), |sum, rows| sum.add(&rows))
+            }
+        };
+        Ok(Arc::new(statistics))
+    }
+}
+
+#[derive(Clone)]
+struct FileScan {
+    by_id: ById,
+    outputs: Vec<Output>,
+    schema: SchemaRef,
+    partition: usize,
+    batch_size: usize,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl FileScan {
+    async fn open(self, placed: PlacedFile) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let mut reader: Box<dyn AsyncFileReader> = self.by_id.reader.create_reader(
+            self.partition,
+            placed.file.clone(),
+            placed.file.metadata_size_hint,
+            &self.metrics,
+        )?;
+        let row_number = Field::new(ROW_NUMBER, DataType::Int64, false);
+        let row_number = Arc::new(row_number.with_extension_type(RowNumber));
+        let options = ArrowReaderOptions::new().with_virtual_columns(vec![row_number])?;
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, options).await?;
+        let parquet = metadata.parquet_schema();
+        if parquet.columns().iter().any(|c| c.physical_type() == PhysicalType::INT96) {
+            return exec_err!(
+                "data file {:?} has INT96 timestamps, whose rows cannot be replaced: compact it with the engine that wrote it",
+                placed.path
+            );
+        }
+        let stored: Vec<_> =
+            metadata.schema().fields().iter().filter(|f| f.name() != ROW_NUMBER).map(Arc::clone).collect();
+        let stored = Arc::new(Schema::new(stored));
+        let adapter = self.by_id.adapter.create(Arc::clone(&self.by_id.schema), Arc::clone(&stored))?;
+        let mut exprs: Vec<Option<Arc<dyn PhysicalExpr>>> = Vec::new();
+        let mut roots = Vec::new();
+        for output in &self.outputs {
+            let Output::Stored(name) = output else {
+                exprs.push(None);
+                continue;
+            };
+            let column = Column::new_with_schema(name, &self.by_id.schema)?;
+            let expr = adapter.rewrite(Arc::new(column))?;
+            roots.extend(collect_columns(&expr).iter().map(Column::index));
+            exprs.push(Some(expr));
+        }
+        let mask = ProjectionMask::roots(parquet, roots);
+        let batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+            .with_projection(mask)
+            .with_batch_size(self.batch_size)
+            .build()?;
+        let mut columns = None;
+        let batches = batches.map(move |batch| {
+            let batch = batch?;
+            // Expressions know the whole file's columns; batches hold some of them.
+            if columns.is_none() {
+                let bound = exprs
+                    .iter()
+                    .map(|expr| {
+                        expr.as_ref().map(|e| reassign_expr_columns(Arc::clone(e), &batch.schema())).transpose()
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                columns = Some(bound);
+            }
+            match &columns {
+                Some(columns) => self.finish(&placed, columns, batch),
+                None => exec_err!("columns are bound with the first batch"),
+            }
+        });
+        Ok(batches.boxed())
+    }
+
+    fn finish(
+        &self,
+        placed: &PlacedFile,
+        columns: &[Option<Arc<dyn PhysicalExpr>>],
+        batch: RecordBatch,
+    ) -> Result<RecordBatch> {
+        let batch = if placed.deleted.is_empty() {
+            batch
+        } else {
+            let positions = positions(&batch)?;
+            let live: BooleanArray =
+                positions.values().iter().map(|p| Some(placed.deleted.binary_search(p).is_err())).collect();
+            filter_record_batch(&batch, &live)?
+        };
+        let rows = batch.num_rows();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+        for (output, expr) in self.outputs.iter().zip(columns) {
+            arrays.push(match (output, expr) {
+                (Output::Position, _) => Arc::new(positions(&batch)?.clone()),
+                (Output::File, _) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&placed.path, rows))),
+                (Output::Stored(_), Some(expr)) => expr.evaluate(&batch)?.into_array(rows)?,
+                (Output::Stored(name), None) => {
+                    return exec_err!("column {name:?} was not planned");
+                }
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+    }
+}
+
+fn positions(batch: &RecordBatch) -> Result<&Int64Array> {
+    let column = batch.column_by_name(ROW_NUMBER);
+    match column.and_then(|c| c.as_any().downcast_ref::<Int64Array>()) {
+        Some(positions) => Ok(positions),
+        None => exec_err!("the Parquet reader gave no row numbers"),
+    }
+}
+
+/// Reads a file of position deletes into deleted positions by data file.
+pub(crate) async fn read_deletes(
+    opener: Arc<dyn ParquetFileReaderFactory>,
+    file: PartitionedFile,
+    into: &mut HashMap<String, Vec<i64>>,
+) -> Result<()> {
+    let names = FieldNames::fixed([(DELETE_PATH_FIELD_ID, "file_path"), (DELETE_POS_FIELD_ID, "pos")]);
+    let factory = ByIdReaderFactory { inner: opener, names: Arc::new(names) };
+    let metrics = ExecutionPlanMetricsSet::new();
+    let reader: Box<dyn AsyncFileReader> = factory.create_reader(0, file, None, &metrics)?;
+    let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
+    let wanted: Vec<usize> = builder
+        .schema()
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| matches!(f.name().as_str(), "file_path" | "pos"))
+        .map(|(i, _)| i)
+        .collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let mut batches = builder.with_projection(mask).build()?;
+    while let Some(batch) = batches.try_next().await? {
+        let (Some(paths), Some(positions)) = (batch.column_by_name("file_path"), batch.column_by_name("pos")) else {
+            return Err(DataFusionError::Execution("a position delete file lacks file_path or pos".to_owned()));
+        };
+        let (paths, positions) = (cast(paths, &DataType::Utf8)?, cast(positions, &DataType::Int64)?);
+        let (Some(paths), Some(positions)) =
+            (paths.as_any().downcast_ref::<StringArray>(), positions.as_any().downcast_ref::<Int64Array>())
+        else {
+            return exec_err!("a position delete file has columns of other types");
+        };
+        for (path, position) in paths.iter().zip(positions) {
+            let (Some(path), Some(position)) = (path, position) else {
+                return exec_err!("a position delete file holds NULL");
+            };
+            match into.get_mut(path) {
+                Some(of_file) => of_file.push(position),
+                None => {
+                    into.insert(path.to_owned(), vec![position]);
+                }
+            }
+        }
+    }
+    Ok(())
+}

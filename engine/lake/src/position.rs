@@ -1,0 +1,300 @@
+//! Where a flow reads on: its position in the log, found in the table's history.
+//!
+//! ```text
+//!   head ─▶ parent ─▶ parent ─▶ ...      each with our key adds the partitions that it moved
+//!     until a full vector, or a snapshot without parent, or a parent that has expired
+//!     (only then does the copy in the table's properties count)
+//! ```
+//!
+//! Invariants
+//! * Pure: reads metadata, no clock, no I/O.
+//! * Snapshots without our key are passed over, whatever their operation and whoever made them.
+//! * A position is never guessed. Where the history does not prove one, the answer is an error that
+//!   names the way out.
+//!
+//! Not here: whether the log still has the position (`ingot-source`).
+
+use std::collections::BTreeMap;
+
+use iceberg::spec::TableMetadata;
+
+use crate::summary::{
+    self, KAFKA_POSITIONS, KafkaPositions, PartitionRange, RecordedPositions, parse_recorded, print_recorded,
+};
+use crate::table::{Table, TableName, ancestry};
+
+/// Every so many commits of a flow, a summary holds the full vector.
+pub const FULL_VECTOR_INTERVAL: usize = 100;
+
+/// Whose position: a flow, in one incarnation of a topic, on one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    /// The flow. Not the source's name: renaming a source must not read it again.
+    pub flow: String,
+    /// The cluster's id.
+    pub cluster: String,
+    /// The topic's id.
+    pub topic_id: String,
+}
+
+impl FlowKey {
+    fn owns(&self, positions: &KafkaPositions) -> bool {
+        self.flow == positions.flow && self.cluster == positions.cluster && self.topic_id == positions.topic_id
+    }
+
+    /// The key of some positions.
+    pub fn of(positions: &KafkaPositions) -> Self {
+        FlowKey {
+            flow: positions.flow.clone(),
+            cluster: positions.cluster.clone(),
+            topic_id: positions.topic_id.clone(),
+        }
+    }
+}
+
+/// Why a table's history does not tell a position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PositionError {
+    /// Rows, but no positions: somebody replaced the table, or it never came from this log.
+    #[error("table \"{table}\" holds {rows} rows and no position of flow \"{flow}\"")]
+    NoPosition {
+        /// The table.
+        table: TableName,
+        /// The flow.
+        flow: String,
+        /// Rows in the head, as its summary tells.
+        rows: String,
+    },
+    /// The snapshots that held the position are expired and the table property cannot stand in.
+    #[error("the snapshots of table \"{table}\" that held the position of flow \"{flow}\" are gone: {why}")]
+    Expired {
+        /// The table.
+        table: TableName,
+        /// The flow.
+        flow: String,
+        /// What is wrong with the copy in the properties.
+        why: String,
+    },
+    /// Positions that cannot be read.
+    #[error("table \"{table}\", {place}: positions are not readable: {reason}")]
+    Unreadable {
+        /// The table.
+        table: TableName,
+        /// The snapshot or property.
+        place: String,
+        /// The parser's complaint.
+        reason: String,
+    },
+}
+
+impl PositionError {
+    /// The stable code of this error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            PositionError::NoPosition { .. } => "L0131",
+            PositionError::Expired { .. } => "L0132",
+            PositionError::Unreadable { .. } => "L0133",
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        "read everything again with `ingot refresh TABLE --full`"
+    }
+}
+
+/// The position of one flow: the full vector, counts since the table began. None: it has none yet.
+///
+/// # Errors
+/// A history that does not prove a position.
+pub fn kafka_position(table: &Table, key: &FlowKey) -> Result<Option<KafkaPositions>, PositionError> {
+    Ok(walk(table.name(), table.metadata(), key)?.vector)
+}
+
+/// The flows that the retained history or the properties of a table know, newest first.
+///
+/// # Errors
+/// Positions that cannot be read.
+pub fn recorded_flows(table: &Table) -> Result<Vec<KafkaPositions>, PositionError> {
+    let metadata = table.metadata();
+    let mut found: Vec<KafkaPositions> = Vec::new();
+    for snapshot in ancestry(metadata) {
+        let properties = &snapshot.summary().additional_properties;
+        if let Some(text) = properties.get(KAFKA_POSITIONS) {
+            let positions = parse(table.name(), snapshot.snapshot_id(), text)?;
+            if !found.iter().any(|known| FlowKey::of(known).owns(&positions)) {
+                found.push(positions);
+            }
+        }
+    }
+    for recorded in recorded(table.name(), metadata)? {
+        if !found.iter().any(|known| FlowKey::of(known).owns(&recorded.positions)) {
+            found.push(recorded.positions);
+        }
+    }
+    Ok(found)
+}
+
+/// What a walk found.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The full vector; none if the flow has no position yet.
+    pub(crate) vector: Option<KafkaPositions>,
+    /// Commits of the flow since its last full vector, if the walk met one.
+    pub(crate) since_full: Option<usize>,
+}
+
+pub(crate) fn walk(table: &TableName, metadata: &TableMetadata, key: &FlowKey) -> Result<Walk, PositionError> {
+    let mut vector: Option<KafkaPositions> = None;
+    let mut commits = 0;
+    let mut other_flows = false;
+    let mut oldest = None;
+    let mut visited = Vec::new();
+    for snapshot in ancestry(metadata) {
+        oldest = Some(snapshot);
+        visited.push(snapshot.snapshot_id());
+        let Some(text) = snapshot.summary().additional_properties.get(KAFKA_POSITIONS) else {
+            continue;
+        };
+        let positions = parse(table, snapshot.snapshot_id(), text)?;
+        if !key.owns(&positions) {
+            other_flows = true;
+            continue;
+        }
+        let full = positions.full;
+        fill(&mut vector, positions);
+        if full {
+            return Ok(Walk { vector: complete(vector), since_full: Some(commits) });
+        }
+        commits += 1;
+    }
+    let Some(oldest) = oldest else {
+        // No snapshot at all: nothing was ever read.
+        return Ok(Walk { vector: None, since_full: None });
+    };
+    let head_rows = metadata
+        .current_snapshot()
+        .and_then(|head| head.summary().additional_properties.get("total-records"))
+        .map_or("an unknown number of", String::as_str);
+    if oldest.parent_snapshot_id().is_none() {
+        if vector.is_none() && !other_flows && head_rows != "0" {
+            return Err(PositionError::NoPosition {
+                table: table.clone(),
+                flow: key.flow.clone(),
+                rows: head_rows.to_string(),
+            });
+        }
+        return Ok(Walk { vector: complete(vector), since_full: None });
+    }
+    // The chain ends at a parent that has expired: the properties hold the vector of the last commit.
+    let expired =
+        |why: &str| PositionError::Expired { table: table.clone(), flow: key.flow.clone(), why: why.to_string() };
+    let mut recorded = recorded(table, metadata)?;
+    // Every commit of a flow writes its copy. Commits of ours that the walk met and the copy does not
+    // know would mean a gap between them, and a gap would read rows twice.
+    let met = vector.is_some();
+    let proves = |entry: &RecordedPositions| {
+        visited.contains(&entry.snapshot_id) || !met && entry.sequence_number <= oldest.sequence_number()
+    };
+    let Some(place) = recorded.iter().position(|entry| key.owns(&entry.positions)) else {
+        if vector.is_some() {
+            return Err(expired("the table property has no vector of this flow"));
+        }
+        // Another flow's copy shows that the property was kept: this flow then has committed nothing.
+        if recorded.iter().any(proves) {
+            return Ok(Walk { vector: None, since_full: None });
+        }
+        return Err(expired("there is no table property that holds a copy"));
+    };
+    let entry = recorded.swap_remove(place);
+    if !proves(&entry) {
+        return Err(expired("the table property was not written by the history that is left, as after a rollback"));
+    }
+    fill(&mut vector, entry.positions);
+    Ok(Walk { vector: complete(vector), since_full: None })
+}
+
+/// Adds the partitions that a newer snapshot has not told already.
+fn fill(vector: &mut Option<KafkaPositions>, older: KafkaPositions) {
+    match vector {
+        None => *vector = Some(older),
+        Some(vector) => {
+            for (partition, range) in older.partitions {
+                vector.partitions.entry(partition).or_insert(range);
+            }
+        }
+    }
+}
+
+fn complete(vector: Option<KafkaPositions>) -> Option<KafkaPositions> {
+    vector.map(|positions| KafkaPositions { full: true, ..positions })
+}
+
+fn parse(table: &TableName, snapshot: i64, text: &str) -> Result<KafkaPositions, PositionError> {
+    serde_json::from_str(text).map_err(|error| PositionError::Unreadable {
+        table: table.clone(),
+        place: format!("snapshot {snapshot}"),
+        reason: error.to_string(),
+    })
+}
+
+fn recorded(table: &TableName, metadata: &TableMetadata) -> Result<Vec<RecordedPositions>, PositionError> {
+    match metadata.properties().get(KAFKA_POSITIONS) {
+        None => Ok(Vec::new()),
+        Some(text) => parse_recorded(text).map_err(|error| PositionError::Unreadable {
+            table: table.clone(),
+            place: format!("property {KAFKA_POSITIONS}"),
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// What one commit writes about positions.
+#[derive(Debug)]
+pub(crate) struct PositionUpdate {
+    /// The summary's value.
+    pub(crate) summary: String,
+    /// The table property's value.
+    pub(crate) property: String,
+}
+
+/// Completes the positions that a commit of snapshot `snapshot_id` moves, over the base it is made on.
+///
+/// # Errors
+/// A base that does not prove a position, unless `moved` is a full vector itself.
+pub(crate) fn update(
+    table: &TableName,
+    base: &TableMetadata,
+    moved: KafkaPositions,
+    snapshot_id: i64,
+    sequence_number: i64,
+) -> Result<PositionUpdate, PositionError> {
+    let key = FlowKey::of(&moved);
+    let (full, write_full) = if moved.full {
+        (moved.clone(), true)
+    } else {
+        let before = walk(table, base, &key)?;
+        let due = before.since_full.is_none_or(|commits| commits + 1 >= FULL_VECTOR_INTERVAL);
+        let mut partitions: BTreeMap<i32, PartitionRange> = before
+            .vector
+            .map(|vector| vector.partitions)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(partition, range)| (partition, PartitionRange { from: range.to, ..range }))
+            .collect();
+        partitions.extend(moved.partitions.clone());
+        (KafkaPositions { full: true, partitions, ..moved.clone() }, due)
+    };
+    let mut vectors = recorded(table, base)?;
+    vectors.retain(|entry| !key.owns(&entry.positions));
+    let entry = RecordedPositions { positions: full.clone(), snapshot_id, sequence_number };
+    vectors.push(entry);
+    let unreadable = |error: serde_json::Error| PositionError::Unreadable {
+        table: table.clone(),
+        place: "the positions to commit".into(),
+        reason: error.to_string(),
+    };
+    let summary = summary::to_json(if write_full { &full } else { &moved }).map_err(unreadable)?;
+    Ok(PositionUpdate { summary, property: print_recorded(&vectors).map_err(unreadable)? })
+}

@@ -1,0 +1,355 @@
+//! A table's snapshot as a DataFusion table.
+//!
+//!   FileRefs ──▶ prune ──▶ groups by size ──▶ DataSourceExec (Parquet, by field id)
+//!                    └──▶ deletes or positions ──▶ PlacedExec
+//!
+//! Invariants
+//! * A provider reads one snapshot, fixed when it is made, in the table's current
+//!   schema.
+//! * Filters are pushed down as inexact: the plan above applies them again unless
+//!   the Parquet scan itself takes them over.
+//! * Exact statistics are true statements about the rows that come out.
+//! * Filters that DataFusion 54.1 makes while a query runs are taken as they come;
+//!   `exact_options` keeps it from making those that lose rows.
+//!
+//! Not here: which files a snapshot has (`changelog`), columns by id (`adapt`).
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::config::{ConfigOptions, TableParquetOptions};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+use object_store::ObjectMeta;
+
+use crate::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
+use crate::changelog::{FileRef, live_files, unsupported};
+use crate::error::LakeError;
+use crate::placed::{ById, FILE_COLUMN, POSITION_COLUMN, PlacedExec, PlacedFile, read_deletes};
+use crate::prune::{TableBounds, computed_columns};
+use crate::table::Table;
+
+/// Collects the paths of the files that scans open, for tests and EXPLAIN.
+pub type ScanLog = Arc<Mutex<Vec<String>>>;
+
+/// Switches off what makes DataFusion 54.1 lose rows over any Parquet scan.
+///
+/// * Filters from aggregates: `SELECT min(a), min(b)` leaves a column out of the
+///   filter while all its values so far are NULL, and skips rows that only that
+///   column needs.
+/// * Filters from joins: they drop NULL and NaN keys, which `IS NOT DISTINCT FROM`
+///   and equality of floats match (datafusion 22964).
+pub fn exact_options(options: &mut ConfigOptions) {
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+}
+
+/// What of a table to read.
+#[derive(Clone, Debug, Default)]
+pub struct ScanOptions {
+    /// The snapshot; the head when `None`.
+    pub snapshot: Option<i64>,
+    /// Hidden state columns after the public ones; NULL in files without them.
+    pub with_state: bool,
+    /// Columns `_file` (Utf8) and `_pos` (Int64, from 0) after all others.
+    pub with_positions: bool,
+    /// Only these files, instead of all of the snapshot's.
+    pub files: Option<Vec<FileRef>>,
+    /// Receives the files that remain after pruning, at every scan.
+    pub log: Option<ScanLog>,
+}
+
+/// A snapshot of a table, to be queried by DataFusion.
+pub struct LakeTableProvider {
+    table: Table,
+    /// Columns of the table, hidden ones when asked for.
+    stored: SchemaRef,
+    /// `stored`, and positions when asked for.
+    schema: SchemaRef,
+    files: Vec<FileRef>,
+    bounds: TableBounds,
+    names: Arc<FieldNames>,
+    options: ScanOptions,
+}
+
+impl fmt::Debug for LakeTableProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LakeTableProvider")
+            .field("table", self.table.name())
+            .field("files", &self.files.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl LakeTableProvider {
+    /// Reads the snapshot's manifests, unless the options name the files.
+    ///
+    /// # Errors
+    /// As [`live_files`]; and `Unsupported` when a column's name is needed twice.
+    pub async fn try_new(table: &Table, options: ScanOptions) -> Result<Self, LakeError> {
+        let stored = if options.with_state { table.schema_with_state() } else { table.schema() };
+        let mut schema = Arc::clone(&stored);
+        if options.with_positions {
+            let mut fields: Vec<_> = schema.fields().iter().map(Arc::clone).collect();
+            fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Utf8, false)));
+            fields.push(Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false)));
+            schema = Arc::new(Schema::new(fields));
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = schema.fields().iter().find(|f| !seen.insert(f.name())) {
+            return Err(unsupported(
+                table,
+                &format!("a column named {:?}, which the engine uses itself", twice.name()),
+                "rename the column",
+            ));
+        }
+        let files = match (&options.files, options.snapshot.or(table.head())) {
+            (Some(files), _) => files.clone(),
+            (None, Some(snapshot)) => live_files(table, snapshot).await?,
+            (None, None) => Vec::new(),
+        };
+        Ok(Self {
+            bounds: TableBounds::of(table),
+            names: Arc::new(FieldNames::of(table, options.with_state)),
+            table: table.clone(),
+            stored,
+            schema,
+            files,
+            options,
+        })
+    }
+
+    /// The files that are read when no filter prunes any.
+    pub fn files(&self) -> &[FileRef] {
+        &self.files
+    }
+
+    /// The table, as it was when the provider was made.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn partitioned(&self, path: &str, size: u64) -> Result<PartitionedFile> {
+        let location = self.table.lake().object_path(path).map_err(external)?;
+        // Data files never change, so one time stamp does for the footer cache.
+        Ok(PartitionedFile::new_from_meta(ObjectMeta {
+            location,
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size,
+            e_tag: None,
+            version: None,
+        }))
+    }
+
+    /// A scan by DataFusion's own Parquet source.
+    fn parquet(
+        &self,
+        state: &dyn Session,
+        by_id: &ById,
+        files: &[FileRef],
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut statistics = self.bounds.statistics(files, &self.stored);
+        for column in computed_columns(filters, &self.schema, state)? {
+            if let Ok(index) = self.stored.index_of(&column) {
+                let column = &mut statistics.column_statistics[index];
+                (column.min_value, column.max_value) = (Precision::Absent, Precision::Absent);
+            }
+        }
+        if limit.is_some() {
+            statistics = statistics.to_inexact();
+        }
+        let mut groups = Vec::new();
+        for group in spread(files.to_vec(), state.config().target_partitions()) {
+            let group = group
+                .iter()
+                .map(|f| self.partitioned(&f.path, f.data_file.file_size_in_bytes()))
+                .collect::<Result<Vec<_>>>()?;
+            groups.push(FileGroup::new(group));
+        }
+        let mut global = state.config_options().execution.parquet.clone();
+        // Spark's INT96 would otherwise wrap around outside of 1677 to 2262.
+        global.coerce_int96 = Some("us".to_owned());
+        let hint = global.metadata_size_hint;
+        let options = TableParquetOptions { global, ..TableParquetOptions::default() };
+        let mut source = ParquetSource::new(Arc::clone(&self.stored))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::clone(&by_id.reader) as _);
+        if let Some(hint) = hint {
+            source = source.with_metadata_size_hint(hint);
+        }
+        let url = self.table.lake().object_store_url();
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_expr_adapter(Some(Arc::clone(&by_id.adapter) as _))
+            .with_statistics(statistics)
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// A scan that knows rows' positions.
+    async fn placed(
+        &self,
+        state: &dyn Session,
+        by_id: ById,
+        files: Vec<FileRef>,
+        projected: SchemaRef,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut read = HashSet::new();
+        let mut deleted: HashMap<String, Vec<i64>> = HashMap::new();
+        for delete in files.iter().flat_map(|f| &f.deletes) {
+            if read.insert(delete.path.clone()) {
+                let file = self.partitioned(&delete.path, delete.size)?;
+                read_deletes(Arc::clone(&by_id.reader.inner), file, &mut deleted).await?;
+            }
+        }
+        let mut groups = Vec::new();
+        for group in spread(files, state.config().target_partitions()) {
+            let mut placed = Vec::with_capacity(group.len());
+            for file in group {
+                // Deletes of other partitions' files are not this file's.
+                let mut positions = match file.deletes.is_empty() {
+                    true => Vec::new(),
+                    false => deleted.get(&file.path).cloned().unwrap_or_default(),
+                };
+                positions.sort_unstable();
+                positions.dedup();
+                placed.push(PlacedFile {
+                    file: self.partitioned(&file.path, file.data_file.file_size_in_bytes())?,
+                    deleted: Arc::new(positions),
+                    record_count: file.record_count(),
+                    path: file.path,
+                });
+            }
+            groups.push(placed);
+        }
+        Ok(Arc::new(PlacedExec::new(by_id, projected, self.options.with_positions, groups)))
+    }
+}
+
+#[async_trait]
+impl TableProvider for LakeTableProvider {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let projected = match projection {
+            Some(indices) => Arc::new(self.schema.project(indices)?),
+            None => Arc::clone(&self.schema),
+        };
+        let keep = self.bounds.keep(&self.files, filters, &self.schema, state);
+        let mut files: Vec<FileRef> =
+            self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| f.clone()).collect();
+        // A file without rows needs no opening.
+        files.retain(|f| f.record_count() > 0);
+        // Filters above may drop rows, so that more than `limit` must come out here.
+        let limit = if filters.is_empty() { limit } else { None };
+        if let Some(limit) = limit {
+            enough(&mut files, limit);
+        }
+        if let Some(log) = &self.options.log {
+            match log.lock() {
+                Ok(mut log) => log.extend(files.iter().map(|f| f.path.clone())),
+                Err(_) => return plan_err!("the scan log is poisoned"),
+            }
+        }
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(projected)));
+        }
+        let lake = self.table.lake();
+        if state.runtime_env().object_store(lake.object_store_url()).is_err() {
+            lake.register(state.runtime_env());
+        }
+        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let inner: Arc<dyn ParquetFileReaderFactory> =
+            Arc::new(CachedParquetFileReaderFactory::new(lake.object_store(), cache));
+        let by_id = ById {
+            schema: Arc::clone(&self.stored),
+            reader: Arc::new(ByIdReaderFactory { inner, names: Arc::clone(&self.names) }),
+            adapter: Arc::new(ByIdAdapterFactory { names: Arc::clone(&self.names) }),
+        };
+        let (placed, plain): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|f| self.options.with_positions || !f.deletes.is_empty());
+        let mut plans = Vec::new();
+        if !plain.is_empty() {
+            plans.push(self.parquet(state, &by_id, &plain, projection, filters, limit)?);
+        }
+        if !placed.is_empty() {
+            plans.push(self.placed(state, by_id, placed, projected).await?);
+        }
+        UnionExec::try_new(plans)
+    }
+}
+
+fn external(error: LakeError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Cuts the list where the files so far surely hold `limit` rows.
+fn enough(files: &mut Vec<FileRef>, limit: usize) {
+    let mut rows = 0u64;
+    let mut needed = 0;
+    for file in files.iter() {
+        if rows >= limit as u64 {
+            break;
+        }
+        needed += 1;
+        if file.deletes.is_empty() {
+            rows = rows.saturating_add(file.record_count());
+        }
+    }
+    files.truncate(needed);
+}
+
+/// Files in at most `partitions` groups of about the same size: each, the largest
+/// first, goes to the group that is smallest so far.
+fn spread(mut files: Vec<FileRef>, partitions: usize) -> Vec<Vec<FileRef>> {
+    let count = partitions.clamp(1, files.len().max(1));
+    files.sort_by_key(|f| std::cmp::Reverse(f.data_file.file_size_in_bytes()));
+    let mut groups: Vec<(u64, Vec<FileRef>)> = vec![(0, Vec::new()); count];
+    for file in files {
+        let size = file.data_file.file_size_in_bytes();
+        if let Some(least) = groups.iter_mut().min_by_key(|(size, group)| (*size, group.len())) {
+            least.0 += size;
+            least.1.push(file);
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).filter(|g| !g.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests;

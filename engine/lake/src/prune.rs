@@ -1,0 +1,577 @@
+//! Decides from manifests alone which data files a query can skip, and what is
+//! known about a set of files without opening one.
+//!
+//!   filters ──▶ PruningPredicate ──▶ keep or skip, per file
+//!                     ▲
+//!   manifest bounds, counts, partition values (`ColumnBounds`)
+//!
+//! Invariants
+//! * A skipped file holds no row for which the filters are true.
+//! * A bound is at or beyond every value, not always a value: only bounds of our
+//!   own files, of types whose bounds nobody truncates, answer min and max.
+//! * Float bounds leave NaN out and may confuse the zeros: they count only when
+//!   the file is known to hold no NaN, with both zeros inside.
+//! * Expressions out of their column's order (`CAST(ts AS TIME)`) skip nothing.
+//!
+//! Not here: pruning within files, which is DataFusion's.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::catalog::Session;
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, TryCastExpr};
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_optimizer::pruning::PruningPredicate;
+use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
+use iceberg::transform::create_transform_function;
+
+use crate::adapt::{Opaque, unordered};
+use crate::changelog::FileRef;
+use crate::table::Table;
+
+/// What is known about one column of one file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ColumnBounds {
+    /// At or below every value that is not NULL.
+    pub(crate) min: Option<ScalarValue>,
+    /// At or above every value that is not NULL.
+    pub(crate) max: Option<ScalarValue>,
+    /// Rows with NULL.
+    pub(crate) null_count: Option<u64>,
+    /// `min` and `max`, where known, are values in the file.
+    pub(crate) exact: bool,
+}
+
+struct BoundColumn {
+    id: i32,
+    primitive: PrimitiveType,
+    data_type: DataType,
+}
+
+struct PartitionColumn {
+    index: usize,
+    source_id: i32,
+    transform: IcebergTransform,
+}
+
+/// Reads bounds of a table's columns from its manifest entries.
+pub(crate) struct TableBounds {
+    columns: HashMap<String, BoundColumn>,
+    specs: HashMap<i32, Vec<PartitionColumn>>,
+    ours: HashSet<i64>,
+}
+
+impl TableBounds {
+    pub(crate) fn of(table: &Table) -> Self {
+        let metadata = table.metadata();
+        let schema = table.schema();
+        let fields = metadata.current_schema().as_struct().fields().iter();
+        let columns = fields
+            .zip(schema.fields())
+            .filter_map(|(field, arrow)| match field.field_type.as_ref() {
+                Type::Primitive(primitive) => Some((
+                    field.name.clone(),
+                    BoundColumn { id: field.id, primitive: primitive.clone(), data_type: arrow.data_type().clone() },
+                )),
+                _ => None,
+            })
+            .collect();
+        let specs = metadata
+            .partition_specs_iter()
+            .map(|spec| {
+                let fields = spec.fields().iter().enumerate();
+                let fields = fields.map(|(index, field)| PartitionColumn {
+                    index,
+                    source_id: field.source_id,
+                    transform: field.transform,
+                });
+                (spec.spec_id(), fields.collect())
+            })
+            .collect();
+        let ours = metadata
+            .snapshots()
+            .map(|s| s.snapshot_id())
+            .filter(|id| table.snapshot(*id).is_some_and(|s| s.is_ours()))
+            .collect();
+        Self { columns, specs, ours }
+    }
+
+    /// What the manifests know about a column of a file. Nothing about nested
+    /// columns, and nothing beyond counts about UUIDs, whose order engines dispute.
+    pub(crate) fn bounds(&self, file: &FileRef, column: &str) -> ColumnBounds {
+        let Some(column) = self.columns.get(column) else {
+            return ColumnBounds::default();
+        };
+        let data = &file.data_file;
+        let mut known =
+            ColumnBounds { null_count: data.null_value_counts().get(&column.id).copied(), ..ColumnBounds::default() };
+        if ordered(&column.primitive) {
+            let bound =
+                |b: &HashMap<i32, Datum>| b.get(&column.id).and_then(|d| scalar(d.literal(), &column.data_type));
+            known.min = bound(data.lower_bounds());
+            known.max = bound(data.upper_bounds());
+            known.exact =
+                file.deletes.is_empty() && self.ours.contains(&file.added_snapshot_id) && !truncated(&column.data_type);
+            if column.data_type.is_floating() {
+                known.exact = false;
+                if data.nan_value_counts().get(&column.id) == Some(&0) {
+                    known.min = known.min.map(|v| both_zeros(v, true));
+                    known.max = known.max.map(|v| both_zeros(v, false));
+                } else {
+                    (known.min, known.max) = (None, None);
+                }
+            }
+        }
+        self.partition_bounds(file, column, &mut known);
+        known
+    }
+
+    fn partition_bounds(&self, file: &FileRef, column: &BoundColumn, known: &mut ColumnBounds) {
+        let rows = file.record_count();
+        for field in self.partition_fields(file, column.id) {
+            if field.transform == IcebergTransform::Void {
+                continue;
+            }
+            let Some(value) = file.data_file.partition().fields().get(field.index) else {
+                continue;
+            };
+            let Some(value) = value.as_ref().and_then(Literal::as_primitive_literal) else {
+                if value.is_none() {
+                    // Every transform but void gives NULL for NULL alone.
+                    known.null_count = Some(rows);
+                    (known.min, known.max) = (None, None);
+                }
+                continue;
+            };
+            if !ordered(&column.primitive) || column.data_type.is_floating() {
+                continue;
+            }
+            let (min, max) = preimage(&field.transform, &value, &column.data_type);
+            if field.transform == IcebergTransform::Identity {
+                known.null_count = Some(0);
+            }
+            if known.min.is_none() {
+                known.min = min;
+                known.exact &= field.transform == IcebergTransform::Identity;
+            }
+            if known.max.is_none() {
+                known.max = max;
+                known.exact &= field.transform == IcebergTransform::Identity;
+            }
+        }
+    }
+
+    fn partition_fields(&self, file: &FileRef, source: i32) -> impl Iterator<Item = &PartitionColumn> {
+        let fields = self.specs.get(&file.spec_id);
+        fields.into_iter().flatten().filter(move |f| f.source_id == source)
+    }
+
+    /// Whether a bucketed column of a file can hold one of `values`. Unknown is yes.
+    pub(crate) fn may_hold<'v>(
+        &self,
+        file: &FileRef,
+        column: &str,
+        values: impl Iterator<Item = &'v ScalarValue> + Clone,
+    ) -> bool {
+        let Some(column) = self.columns.get(column) else {
+            return true;
+        };
+        self.partition_fields(file, column.id).all(|field| {
+            let IcebergTransform::Bucket(_) = field.transform else {
+                return true;
+            };
+            let Some(stored) = file.data_file.partition().fields().get(field.index) else {
+                return true;
+            };
+            let stored = match stored {
+                Some(literal) => literal.as_primitive_literal(),
+                // The bucket of NULL holds NULL alone.
+                None => return values.clone().any(ScalarValue::is_null),
+            };
+            let Ok(function) = create_transform_function(&field.transform) else {
+                return true;
+            };
+            values.clone().any(|value| {
+                let bucket = datum(value, &column.primitive, &column.data_type)
+                    .and_then(|d| function.transform_literal(&d).ok().flatten());
+                match (&bucket, &stored) {
+                    (Some(bucket), Some(stored)) => bucket.literal() == stored,
+                    _ => true,
+                }
+            })
+        })
+    }
+
+    /// Which of `files` may hold rows for which all `filters` are true.
+    pub(crate) fn keep(
+        &self,
+        files: &[FileRef],
+        filters: &[Expr],
+        schema: &SchemaRef,
+        session: &dyn Session,
+    ) -> Vec<bool> {
+        let mut keep = vec![true; files.len()];
+        let Ok(df_schema) = DFSchema::try_from(Arc::clone(schema)) else {
+            return keep;
+        };
+        let statistics = FileStatistics { bounds: self, files, schema };
+        for filter in filters {
+            // A filter that cannot be planned or judged here is judged by rows.
+            let judged = session
+                .create_physical_expr(filter.clone(), &df_schema)
+                .and_then(|expr| sanitize(expr, schema))
+                .and_then(|expr| PruningPredicate::try_new(expr, Arc::clone(schema)))
+                .and_then(|predicate| predicate.prune(&statistics));
+            match judged {
+                Ok(judged) => keep.iter_mut().zip(judged).for_each(|(k, j)| *k &= j),
+                Err(error) => tracing::debug!(%filter, %error, "filter does not prune files"),
+            }
+        }
+        keep
+    }
+
+    /// Statistics of the rows that these files hold together, one column a field.
+    pub(crate) fn statistics(&self, files: &[FileRef], schema: &SchemaRef) -> Statistics {
+        let mut statistics = Statistics::new_unknown(schema);
+        let rows: u64 = files.iter().map(FileRef::record_count).sum();
+        let bytes: u64 = files.iter().map(|f| f.data_file.file_size_in_bytes()).sum();
+        let deletes = files.iter().any(|f| !f.deletes.is_empty());
+        statistics.num_rows = count(rows, !deletes);
+        statistics.total_byte_size = count(bytes, false);
+        for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+            let known = files.iter().map(|f| (f.record_count(), self.bounds(f, field.name())));
+            *column = summarize(known, !deletes);
+            if field.data_type().is_floating() {
+                // Good for skipping files, not for answers: NaN may come elsewhere.
+                (column.min_value, column.max_value) = (Precision::Absent, Precision::Absent);
+            }
+        }
+        statistics
+    }
+}
+
+fn count(value: u64, exact: bool) -> Precision<usize> {
+    match usize::try_from(value) {
+        Ok(value) if exact => Precision::Exact(value),
+        Ok(value) => Precision::Inexact(value),
+        Err(_) => Precision::Absent,
+    }
+}
+
+/// Whether a range of 64-bit numbers is half of them or more: its width does not fit into them.
+fn spans_all(min: Option<&ScalarValue>, max: Option<&ScalarValue>) -> bool {
+    let number = |v: &ScalarValue| match v {
+        ScalarValue::Int64(n)
+        | ScalarValue::TimestampMicrosecond(n, _)
+        | ScalarValue::TimestampNanosecond(n, _)
+        | ScalarValue::TimestampMillisecond(n, _)
+        | ScalarValue::TimestampSecond(n, _)
+        | ScalarValue::Time64Microsecond(n) => *n,
+        _ => None,
+    };
+    match (min.and_then(number), max.and_then(number)) {
+        (Some(min), Some(max)) => max.checked_sub(min).is_none_or(|width| width == i64::MAX),
+        _ => false,
+    }
+}
+
+fn summarize(known: impl Iterator<Item = (u64, ColumnBounds)>, counts_exact: bool) -> ColumnStatistics {
+    let (mut nulls, mut exact) = (Some(0u64), true);
+    let (mut min, mut max): (Option<ScalarValue>, Option<ScalarValue>) = (None, None);
+    let mut bounded = true;
+    for (rows, bounds) in known {
+        nulls = nulls.zip(bounds.null_count).map(|(a, b)| a.saturating_add(b));
+        if bounds.null_count == Some(rows) {
+            continue;
+        }
+        let (Some(low), Some(high)) = (bounds.min, bounds.max) else {
+            bounded = false;
+            continue;
+        };
+        exact &= bounds.exact;
+        min = Some(match min {
+            Some(m) if m <= low => m,
+            _ => low,
+        });
+        max = Some(match max {
+            Some(m) if m >= high => m,
+            _ => high,
+        });
+    }
+    // DataFusion counts the values of a range in 64 bits and overflows on one that holds them all.
+    let bounded = bounded && !spans_all(min.as_ref(), max.as_ref());
+    let value = |v: Option<ScalarValue>| match v {
+        Some(v) if bounded && exact && counts_exact => Precision::Exact(v),
+        Some(v) if bounded => Precision::Inexact(v),
+        _ => Precision::Absent,
+    };
+    ColumnStatistics {
+        null_count: nulls.map_or(Precision::Absent, |n| count(n, counts_exact)),
+        min_value: value(min),
+        max_value: value(max),
+        ..ColumnStatistics::new_unknown()
+    }
+}
+
+/// Columns that `filters` compute with, rather than compare as they are. DataFusion
+/// narrows their min and max through casts and arithmetic, and fails the query when
+/// that gives a wider range (`CAST(ts AS DATE) <= ...`) or a reversed one
+/// (`CAST(n AS VARCHAR) > ...`).
+pub(crate) fn computed_columns(filters: &[Expr], schema: &SchemaRef, session: &dyn Session) -> Result<HashSet<String>> {
+    let mut columns = HashSet::new();
+    let df_schema = DFSchema::try_from(Arc::clone(schema))?;
+    for filter in filters {
+        let Ok(expr) = session.create_physical_expr(filter.clone(), &df_schema) else {
+            columns.extend(filter.column_refs().into_iter().map(|c| c.name.clone()));
+            continue;
+        };
+        expr.apply(|expr| {
+            let plain = expr.is::<PhysicalColumn>() || expr.data_type(schema)? == DataType::Boolean && !is_cast(expr);
+            if !plain {
+                columns.extend(collect_columns(expr).iter().map(|c| c.name().to_owned()));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(columns)
+}
+
+fn is_cast(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.is::<CastExpr>() || expr.is::<TryCastExpr>()
+}
+
+/// An expression in which pruning sees no child whose order it would mistake.
+fn sanitize(expr: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    expr.transform_down(|expr| {
+        if unordered(&expr, schema).is_some() {
+            return Ok(Transformed::new(Opaque::wrap(expr), true, TreeNodeRecursion::Jump));
+        }
+        Ok(Transformed::no(expr))
+    })
+    .map(|t| t.data)
+}
+
+/// Whether a cast keeps the order of values, equal ones included.
+pub(crate) fn monotone(from: &DataType, to: &DataType) -> bool {
+    use DataType as D;
+    let utc = |zone: &Option<Arc<str>>| zone.as_deref().is_none_or(|z| matches!(z, "UTC" | "+00:00" | "Z"));
+    match (from, to) {
+        (a, b) if a == b => true,
+        (D::Dictionary(_, value), to) => monotone(value, to),
+        (from, D::Dictionary(_, value)) => monotone(from, value),
+        (a, b) if a.is_integer() && b.is_integer() => true,
+        (a, D::Float64) if a.is_integer() => true,
+        (D::Float32, D::Float64) => true,
+        (a, D::Decimal128(..) | D::Decimal256(..)) if a.is_integer() => true,
+        (D::Decimal128(_, s) | D::Decimal256(_, s), D::Decimal128(_, to) | D::Decimal256(_, to)) => to >= s,
+        (D::Utf8 | D::LargeUtf8 | D::Utf8View, D::Utf8 | D::LargeUtf8 | D::Utf8View) => true,
+        (D::Binary | D::LargeBinary | D::BinaryView, D::Binary | D::LargeBinary | D::BinaryView) => true,
+        // Between zones only the label changes, unless one side has none.
+        (D::Timestamp(_, Some(_)), D::Timestamp(_, Some(_))) => true,
+        (D::Timestamp(_, a), D::Timestamp(_, b)) => utc(a) && utc(b),
+        (D::Date32, D::Timestamp(_, zone)) | (D::Timestamp(_, zone), D::Date32) => utc(zone),
+        _ => false,
+    }
+}
+
+/// Types whose bounds mean the same to every engine.
+fn ordered(of: &PrimitiveType) -> bool {
+    !matches!(of, PrimitiveType::Uuid | PrimitiveType::Fixed(_))
+}
+
+fn truncated(of: &DataType) -> bool {
+    matches!(of, DataType::Utf8 | DataType::Binary | DataType::FixedSizeBinary(_))
+}
+
+fn both_zeros(value: ScalarValue, lower: bool) -> ScalarValue {
+    match value {
+        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(if lower { -0.0 } else { 0.0 })),
+        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(if lower { -0.0 } else { 0.0 })),
+        value => value,
+    }
+}
+
+/// An Iceberg value as a value of a column's Arrow type, promoted where that is
+/// lossless.
+pub(crate) fn scalar(literal: &PrimitiveLiteral, of: &DataType) -> Option<ScalarValue> {
+    use PrimitiveLiteral as L;
+    Some(match (literal, of) {
+        (L::Boolean(v), DataType::Boolean) => ScalarValue::from(*v),
+        (L::Int(v), DataType::Int32) => ScalarValue::from(*v),
+        (L::Int(v), DataType::Int64) => ScalarValue::from(i64::from(*v)),
+        (L::Long(v), DataType::Int64) => ScalarValue::from(*v),
+        (L::Int(v), DataType::Date32) => ScalarValue::Date32(Some(*v)),
+        (L::Float(v), DataType::Float32) if !v.0.is_nan() => ScalarValue::from(v.0),
+        (L::Float(v), DataType::Float64) if !v.0.is_nan() => ScalarValue::from(f64::from(v.0)),
+        (L::Double(v), DataType::Float64) if !v.0.is_nan() => ScalarValue::from(v.0),
+        (L::Long(v), DataType::Time64(TimeUnit::Microsecond)) => ScalarValue::Time64Microsecond(Some(*v)),
+        (L::Long(v), DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
+            ScalarValue::TimestampMicrosecond(Some(*v), zone.clone())
+        }
+        (L::Long(v), DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
+            ScalarValue::TimestampNanosecond(Some(*v), zone.clone())
+        }
+        (L::String(v), DataType::Utf8) => ScalarValue::from(v.as_str()),
+        (L::Binary(v), DataType::Binary) => ScalarValue::Binary(Some(v.clone())),
+        (L::Binary(v), DataType::FixedSizeBinary(width)) => ScalarValue::FixedSizeBinary(*width, Some(v.clone())),
+        (L::UInt128(v), DataType::FixedSizeBinary(16)) => {
+            ScalarValue::FixedSizeBinary(16, Some(v.to_be_bytes().to_vec()))
+        }
+        (L::Int128(v), DataType::Decimal128(p, s)) => ScalarValue::Decimal128(Some(*v), *p, *s),
+        _ => return None,
+    })
+}
+
+/// A value as Iceberg's transforms take it.
+fn datum(value: &ScalarValue, of: &PrimitiveType, data_type: &DataType) -> Option<Datum> {
+    let value = value.cast_to(data_type).ok()?;
+    let bytes = match value {
+        ScalarValue::Int32(v) | ScalarValue::Date32(v) => v?.to_le_bytes().to_vec(),
+        ScalarValue::Int64(v)
+        | ScalarValue::Time64Microsecond(v)
+        | ScalarValue::TimestampMicrosecond(v, _)
+        | ScalarValue::TimestampNanosecond(v, _) => v?.to_le_bytes().to_vec(),
+        ScalarValue::Decimal128(v, _, _) => v?.to_be_bytes().to_vec(),
+        ScalarValue::Utf8(v) => v?.into_bytes(),
+        ScalarValue::Binary(v) | ScalarValue::FixedSizeBinary(_, v) => v?,
+        _ => return None,
+    };
+    Datum::try_from_bytes(&bytes, of.clone()).ok()
+}
+
+/// Bounds of the values that a transform maps to `value`.
+fn preimage(
+    transform: &IcebergTransform,
+    value: &PrimitiveLiteral,
+    of: &DataType,
+) -> (Option<ScalarValue>, Option<ScalarValue>) {
+    use IcebergTransform as T;
+    match (transform, value) {
+        (T::Identity, value) => (scalar(value, of), scalar(value, of)),
+        (T::Year | T::Month | T::Day | T::Hour, PrimitiveLiteral::Int(unit)) => {
+            // Old Java writers rounded times before 1970 towards it.
+            let first = if *unit <= 0 { unit.checked_sub(1) } else { Some(*unit) };
+            let low = first.and_then(|u| start(transform, u)).and_then(|us| instant(us, of, 0));
+            let high = unit.checked_add(1).and_then(|u| start(transform, u)).and_then(|us| instant(us, of, 1));
+            (low, high)
+        }
+        (T::Truncate(width), PrimitiveLiteral::Int(v)) => {
+            let high = i32::try_from(*width).ok().and_then(|w| v.checked_add(w - 1));
+            let high = high.map(PrimitiveLiteral::Int);
+            (scalar(value, of), high.and_then(|h| scalar(&h, of)))
+        }
+        (T::Truncate(width), PrimitiveLiteral::Long(v)) => {
+            let high = v.checked_add(i64::from(*width) - 1).map(PrimitiveLiteral::Long);
+            (scalar(value, of), high.and_then(|h| scalar(&h, of)))
+        }
+        (T::Truncate(width), PrimitiveLiteral::Int128(v)) => {
+            let high = v.checked_add(i128::from(*width) - 1).map(PrimitiveLiteral::Int128);
+            (scalar(value, of), high.and_then(|h| scalar(&h, of)))
+        }
+        (T::Truncate(_), PrimitiveLiteral::String(_) | PrimitiveLiteral::Binary(_)) => (scalar(value, of), None),
+        _ => (None, None),
+    }
+}
+
+/// Microseconds from 1970 to the start of a year, month, day or hour.
+fn start(transform: &IcebergTransform, unit: i32) -> Option<i64> {
+    const HOUR_US: i64 = 3_600_000_000;
+    let months = match transform {
+        IcebergTransform::Hour => return i64::from(unit).checked_mul(HOUR_US),
+        IcebergTransform::Day => return i64::from(unit).checked_mul(24 * HOUR_US),
+        IcebergTransform::Month => i64::from(unit),
+        IcebergTransform::Year => i64::from(unit) * 12,
+        _ => return None,
+    };
+    let year = i32::try_from(1970 + months.div_euclid(12)).ok()?;
+    let month = u32::try_from(months.rem_euclid(12)).ok()? + 1;
+    let day = chrono::NaiveDate::from_ymd_opt(year, month, 1)?;
+    Some(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros())
+}
+
+/// `us` minus `before` of the smallest step of a date or timestamp type.
+fn instant(us: i64, of: &DataType, before: i64) -> Option<ScalarValue> {
+    match of {
+        DataType::Date32 => {
+            let days = us.div_euclid(86_400_000_000) - before;
+            Some(ScalarValue::Date32(Some(i32::try_from(days).ok()?)))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            Some(ScalarValue::TimestampMicrosecond(Some(us.checked_sub(before)?), zone.clone()))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            let ns = us.checked_mul(1000)?.checked_sub(before)?;
+            Some(ScalarValue::TimestampNanosecond(Some(ns), zone.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Files as DataFusion's pruning sees them.
+struct FileStatistics<'a> {
+    bounds: &'a TableBounds,
+    files: &'a [FileRef],
+    schema: &'a SchemaRef,
+}
+
+impl FileStatistics<'_> {
+    fn values(&self, column: &Column, pick: impl Fn(ColumnBounds) -> Option<ScalarValue>) -> Option<ArrayRef> {
+        let field = self.schema.field_with_name(column.name()).ok()?;
+        let null = ScalarValue::try_from(field.data_type()).ok()?;
+        let mut any = false;
+        let values: Vec<ScalarValue> = self
+            .files
+            .iter()
+            .map(|file| {
+                let value = pick(self.bounds.bounds(file, column.name()));
+                any |= value.is_some();
+                value.unwrap_or_else(|| null.clone())
+            })
+            .collect();
+        if any { ScalarValue::iter_to_array(values).ok() } else { None }
+    }
+}
+
+impl PruningStatistics for FileStatistics<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.values(column, |b| b.min)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.values(column, |b| b.max)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let counts = self.files.iter().map(|f| self.bounds.bounds(f, column.name()).null_count);
+        Some(Arc::new(counts.collect::<UInt64Array>()))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let counts = self.files.iter().map(|f| Some(f.record_count()));
+        Some(Arc::new(counts.collect::<UInt64Array>()))
+    }
+
+    #[allow(clippy::mutable_key_type)]
+    fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        if values.iter().any(ScalarValue::is_null) {
+            return None;
+        }
+        let held = self.files.iter().map(|f| {
+            let may = self.bounds.may_hold(f, column.name(), values.iter());
+            if may { None } else { Some(false) }
+        });
+        Some(held.collect())
+    }
+}

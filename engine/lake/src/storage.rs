@@ -1,0 +1,507 @@
+//! The one object store of the warehouse, for Iceberg's metadata, for Parquet files and for DataFusion.
+//!
+//! ```text
+//!   location "file:///w/t/f" ──path()──▶ object_store path ──▶ reads (DataFusion, metadata)
+//!                            ──local()─▶ temporary file, fsync, rename, fsync of the folder
+//!   location "s3://b/t/f"    ──path()──▶ one PUT under 32 MiB, else multipart; never conditional
+//! ```
+//!
+//! Invariants
+//! * A local file is durable, and so is its folder's entry, before `write` or `close` returns.
+//! * A location is taken literally: nothing is percent-encoded or decoded.
+//! * A file that was not closed is not there.
+//!
+//! Not here: which file is written in which order (`commit`).
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use iceberg::io::{
+    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
+    StorageFactory,
+};
+use iceberg::{Error, ErrorKind};
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+use crate::error::{LakeError, Result};
+use crate::lake::LakeConfig;
+
+/// Up to here a file goes to S3 in one request.
+const SINGLE_PUT_BYTES_MAX: usize = 32 << 20;
+/// The size of one part of a larger one.
+const PART_BYTES: usize = 16 << 20;
+/// How many parts of one file are under way at a time.
+const PARTS_IN_FLIGHT_MAX: usize = 4;
+
+/// The warehouse's object store.
+pub(crate) struct Store {
+    object: Arc<dyn ObjectStore>,
+    url: ObjectStoreUrl,
+    /// None for local disk.
+    bucket: Option<String>,
+    /// Folders known to exist durably.
+    folders: Mutex<HashSet<PathBuf>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.url)
+    }
+}
+
+impl Store {
+    /// The store that holds `config.warehouse`.
+    ///
+    /// # Errors
+    /// A location that is neither `file:///...` nor `s3://bucket/...`, or S3 settings that do not fit.
+    pub(crate) fn open(config: &LakeConfig) -> Result<Store> {
+        let warehouse = config.warehouse.as_str();
+        if let Some(path) = warehouse.strip_prefix("file://") {
+            if !path.starts_with('/') {
+                return Err(LakeError::Config(format!(
+                    "warehouse \"{warehouse}\" is not absolute: write file:///path"
+                )));
+            }
+            return Ok(Store {
+                object: Arc::new(LocalFileSystem::new()),
+                url: ObjectStoreUrl::local_filesystem(),
+                bucket: None,
+                folders: Mutex::default(),
+            });
+        }
+        let Some(rest) = warehouse.strip_prefix("s3://") else {
+            return Err(LakeError::Config(format!(
+                "warehouse \"{warehouse}\" is neither file:///path nor s3://bucket/prefix"
+            )));
+        };
+        let bucket = rest.split('/').next().unwrap_or_default().to_string();
+        if bucket.is_empty() {
+            return Err(LakeError::Config(format!("warehouse \"{warehouse}\" names no bucket")));
+        }
+        let s3 = &config.s3;
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&bucket)
+            .with_region(s3.region.as_deref().unwrap_or("us-east-1"))
+            .with_virtual_hosted_style_request(!s3.path_style_access)
+            // A repeated conditional PUT would report its own success as a conflict.
+            .with_conditional_put(S3ConditionalPut::Disabled);
+        if let Some(endpoint) = &s3.endpoint {
+            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+        }
+        if let Some(key) = &s3.access_key_id {
+            builder = builder.with_access_key_id(key);
+        }
+        if let Some(secret) = &s3.secret_access_key {
+            builder = builder.with_secret_access_key(secret);
+        }
+        if let Some(token) = &s3.session_token {
+            builder = builder.with_token(token);
+        }
+        let object = builder.build().map_err(|source| LakeError::store(warehouse, source))?;
+        let url = ObjectStoreUrl::parse(format!("s3://{bucket}"))?;
+        Ok(Store { object: Arc::new(object), url, bucket: Some(bucket), folders: Mutex::default() })
+    }
+
+    pub(crate) fn object(&self) -> &Arc<dyn ObjectStore> {
+        &self.object
+    }
+
+    pub(crate) fn url(&self) -> &ObjectStoreUrl {
+        &self.url
+    }
+
+    /// Iceberg's view of this store.
+    pub(crate) fn file_io(self: &Arc<Self>) -> FileIO {
+        FileIOBuilder::new(Arc::new(LakeStorageFactory { store: Some(Arc::clone(self)) })).build()
+    }
+
+    /// The path of a location within the store.
+    ///
+    /// # Errors
+    /// A location of another store.
+    pub(crate) fn path(&self, location: &str) -> Result<Path> {
+        let foreign = || LakeError::Config(format!("\"{location}\" is not in the warehouse's store {}", self.url));
+        let inside = match &self.bucket {
+            // Hadoop writes file:/path, others file:///path.
+            None => location.strip_prefix("file://").or_else(|| location.strip_prefix("file:")).unwrap_or(location),
+            Some(bucket) => location
+                .split_once("://")
+                .filter(|(scheme, _)| matches!(*scheme, "s3" | "s3a" | "s3n"))
+                .and_then(|(_, rest)| rest.strip_prefix(bucket.as_str()))
+                .filter(|rest| rest.starts_with('/'))
+                .ok_or_else(foreign)?,
+        };
+        if !inside.starts_with('/') {
+            return Err(foreign());
+        }
+        // Not Path::from, which would encode what is encoded already.
+        Path::parse(inside).map_err(|error| LakeError::Config(format!("location \"{location}\": {error}")))
+    }
+
+    /// The file of a location, on local disk.
+    fn local(&self, location: &str) -> Result<Option<PathBuf>> {
+        match self.bucket {
+            Some(_) => Ok(None),
+            None => Ok(Some(PathBuf::from(format!("/{}", self.path(location)?)))),
+        }
+    }
+
+    pub(crate) async fn exists(&self, location: &str) -> Result<bool> {
+        match self.object.head(&self.path(location)?).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(LakeError::store(location, source)),
+        }
+    }
+
+    pub(crate) async fn read(&self, location: &str) -> Result<Bytes> {
+        let path = self.path(location)?;
+        let got = self.object.get(&path).await.map_err(|e| LakeError::store(location, e))?;
+        got.bytes().await.map_err(|e| LakeError::store(location, e))
+    }
+
+    /// Writes a whole file.
+    pub(crate) async fn write(&self, location: &str, bytes: Bytes) -> Result<()> {
+        let mut upload = self.create(location).await?;
+        upload.write(bytes).await?;
+        upload.close().await
+    }
+
+    /// Begins a file. It is there once it is closed, and not before.
+    pub(crate) async fn create(&self, location: &str) -> Result<Upload> {
+        let Some(target) = self.local(location)? else {
+            return Ok(Upload(Target::S3 {
+                store: Arc::clone(&self.object),
+                path: self.path(location)?,
+                location: location.to_string(),
+                buffer: Vec::new(),
+                parts: None,
+            }));
+        };
+        let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(LakeError::Config(format!("\"{location}\" is not a file's location")));
+        };
+        self.ensure_folder(folder).await?;
+        let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));
+        let mut options = tokio::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        let file = match options.open(&temporary).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Somebody removed a folder that we had seen.
+                self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.ensure_folder(folder).await?;
+                options.open(&temporary).await
+            }
+            other => other,
+        };
+        let file = file.map_err(|e| LakeError::io(&temporary, e))?;
+        Ok(Upload(Target::Local { file: Some(file), temporary, target }))
+    }
+
+    /// Creates a folder and those above it, each one's entry durable in the one above.
+    async fn ensure_folder(&self, folder: &FsPath) -> Result<()> {
+        let known = |path: &FsPath| self.folders.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
+        if known(folder) {
+            return Ok(());
+        }
+        let owned = folder.to_path_buf();
+        let created = blocking(folder, move || {
+            let mut missing = Vec::new();
+            let mut at = owned.as_path();
+            while !at.exists() {
+                missing.push(at.to_path_buf());
+                match at.parent() {
+                    Some(parent) => at = parent,
+                    None => break,
+                }
+            }
+            for path in missing.iter().rev() {
+                match std::fs::create_dir(path) {
+                    Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
+                    _ => {}
+                }
+                if let Some(parent) = path.parent() {
+                    std::fs::File::open(parent)?.sync_all()?;
+                }
+            }
+            // Another process may have made the rest just now and not have come to this yet. A folder
+            // that we may not open was there before any of us.
+            if let Some(opened) = at.parent().and_then(|parent| std::fs::File::open(parent).ok()) {
+                opened.sync_all()?;
+            }
+            Ok(owned)
+        })
+        .await?;
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).insert(created);
+        Ok(())
+    }
+
+    /// Deletes a file; one that is not there is deleted already.
+    pub(crate) async fn delete(&self, location: &str) -> Result<()> {
+        match self.object.delete(&self.path(location)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(LakeError::store(location, source)),
+        }
+    }
+
+    /// Deletes everything below a folder.
+    pub(crate) async fn delete_prefix(&self, location: &str) -> Result<()> {
+        if let Some(folder) = self.local(location)? {
+            self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            // Not a listing: object_store hides staging files, which must go as well.
+            return match tokio::fs::remove_dir_all(&folder).await {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LakeError::io(&folder, e)),
+                _ => Ok(()),
+            };
+        }
+        let paths = self.object.list(Some(&self.path(location)?)).map_ok(|meta| meta.location).boxed();
+        self.object
+            .delete_stream(paths)
+            .try_for_each(|_| futures::future::ready(Ok(())))
+            .await
+            .map_err(|e| LakeError::store(location, e))
+    }
+}
+
+/// Runs file system calls off the async threads.
+async fn blocking<T: Send + 'static>(
+    path: &FsPath,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|e| LakeError::io(path, e)),
+        Err(error) => Err(LakeError::io(path, std::io::Error::other(error))),
+    }
+}
+
+enum Target {
+    Local { file: Option<tokio::fs::File>, temporary: PathBuf, target: PathBuf },
+    S3 { store: Arc<dyn ObjectStore>, path: Path, location: String, buffer: Vec<u8>, parts: Option<WriteMultipart> },
+}
+
+/// A file being written.
+pub(crate) struct Upload(Target);
+
+impl Upload {
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        match &mut self.0 {
+            Target::Local { file, temporary, .. } => match file {
+                Some(file) => file.write_all(&bytes).await.map_err(|e| LakeError::io(temporary, e)),
+                None => Err(closed(temporary)),
+            },
+            Target::S3 { store, path, location, buffer, parts } => {
+                let failed = |e| LakeError::store(location, e);
+                if parts.is_none() {
+                    buffer.extend_from_slice(&bytes);
+                    if buffer.len() <= SINGLE_PUT_BYTES_MAX {
+                        return Ok(());
+                    }
+                    let upload = store.put_multipart(path).await.map_err(failed)?;
+                    let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+                    writer.put(std::mem::take(buffer).into());
+                    *parts = Some(writer);
+                } else if let Some(writer) = parts {
+                    writer.put(bytes);
+                }
+                match parts {
+                    Some(writer) => writer.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(failed),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn close(mut self) -> Result<()> {
+        self.finish().await
+    }
+
+    /// Bytes held until there are enough to send.
+    pub(crate) fn buffered(&self) -> usize {
+        match &self.0 {
+            Target::Local { .. } => 0,
+            Target::S3 { parts: Some(_), .. } => PART_BYTES * PARTS_IN_FLIGHT_MAX,
+            Target::S3 { buffer, .. } => buffer.len(),
+        }
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Target::Local { file: slot, temporary, target } => {
+                let Some(mut file) = slot.take() else {
+                    return Err(closed(temporary));
+                };
+                let done = async {
+                    file.flush().await?;
+                    file.sync_all().await?;
+                    tokio::fs::rename(&*temporary, &*target).await
+                };
+                if let Err(error) = done.await {
+                    drop(std::fs::remove_file(&*temporary));
+                    return Err(LakeError::io(&*target, error));
+                }
+                let folder = target.parent().unwrap_or(FsPath::new("/")).to_path_buf();
+                let at = folder.clone();
+                blocking(&at, move || std::fs::File::open(folder)?.sync_all()).await
+            }
+            Target::S3 { store, path, location, buffer, parts } => match parts.take() {
+                Some(writer) => {
+                    writer.finish().await.map_err(|e| LakeError::store(location, e))?;
+                    Ok(())
+                }
+                None => {
+                    let bytes = Bytes::from(std::mem::take(buffer));
+                    store.put(path, bytes.into()).await.map_err(|e| LakeError::store(location, e))?;
+                    Ok(())
+                }
+            },
+        }
+    }
+}
+
+fn closed(path: &FsPath) -> LakeError {
+    LakeError::io(path, std::io::Error::other("the file was closed already"))
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Target::Local { file: Some(_), temporary, .. } = &self.0 {
+            // Given up: whatever happens to the remains, nothing points at them.
+            drop(std::fs::remove_file(temporary));
+        }
+    }
+}
+
+/// Iceberg's storage interface over [`Store`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct LakeStorage {
+    #[serde(skip)]
+    store: Option<Arc<Store>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct LakeStorageFactory {
+    #[serde(skip)]
+    store: Option<Arc<Store>>,
+}
+
+#[typetag::serde]
+impl StorageFactory for LakeStorageFactory {
+    fn build(&self, _config: &StorageConfig) -> iceberg::Result<Arc<dyn Storage>> {
+        Ok(Arc::new(LakeStorage { store: self.store.clone() }))
+    }
+}
+
+fn foreign(error: LakeError) -> Error {
+    let kind = match &error {
+        LakeError::NotFound(_) | LakeError::Config(_) => ErrorKind::DataInvalid,
+        _ => ErrorKind::Unexpected,
+    };
+    let retryable = error.retryable();
+    Error::new(kind, error.to_string()).with_retryable(retryable).with_source(error)
+}
+
+impl LakeStorage {
+    fn store(&self) -> iceberg::Result<&Arc<Store>> {
+        self.store
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Unexpected, "the lake's storage cannot travel between processes"))
+    }
+}
+
+struct Reader {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    location: String,
+}
+
+#[async_trait]
+impl FileRead for Reader {
+    async fn read(&self, range: Range<u64>) -> iceberg::Result<Bytes> {
+        let read = self.store.get_range(&self.path, range).await;
+        read.map_err(|e| foreign(LakeError::store(&self.location, e)))
+    }
+}
+
+#[async_trait]
+impl FileWrite for Upload {
+    async fn write(&mut self, bytes: Bytes) -> iceberg::Result<()> {
+        Upload::write(self, bytes).await.map_err(foreign)
+    }
+
+    async fn close(&mut self) -> iceberg::Result<()> {
+        self.finish().await.map_err(foreign)
+    }
+}
+
+#[async_trait]
+#[typetag::serde]
+impl Storage for LakeStorage {
+    async fn exists(&self, location: &str) -> iceberg::Result<bool> {
+        self.store()?.exists(location).await.map_err(foreign)
+    }
+
+    async fn metadata(&self, location: &str) -> iceberg::Result<FileMetadata> {
+        let store = self.store()?;
+        let path = store.path(location).map_err(foreign)?;
+        let meta = store.object.head(&path).await;
+        Ok(FileMetadata { size: meta.map_err(|e| foreign(LakeError::store(location, e)))?.size })
+    }
+
+    async fn read(&self, location: &str) -> iceberg::Result<Bytes> {
+        self.store()?.read(location).await.map_err(foreign)
+    }
+
+    async fn reader(&self, location: &str) -> iceberg::Result<Box<dyn FileRead>> {
+        let store = self.store()?;
+        Ok(Box::new(Reader {
+            store: Arc::clone(&store.object),
+            path: store.path(location).map_err(foreign)?,
+            location: location.to_string(),
+        }))
+    }
+
+    async fn write(&self, location: &str, bytes: Bytes) -> iceberg::Result<()> {
+        self.store()?.write(location, bytes).await.map_err(foreign)
+    }
+
+    async fn writer(&self, location: &str) -> iceberg::Result<Box<dyn FileWrite>> {
+        Ok(Box::new(self.store()?.create(location).await.map_err(foreign)?))
+    }
+
+    async fn delete(&self, location: &str) -> iceberg::Result<()> {
+        self.store()?.delete(location).await.map_err(foreign)
+    }
+
+    async fn delete_prefix(&self, location: &str) -> iceberg::Result<()> {
+        self.store()?.delete_prefix(location).await.map_err(foreign)
+    }
+
+    async fn delete_stream(&self, mut paths: BoxStream<'static, String>) -> iceberg::Result<()> {
+        while let Some(path) = paths.next().await {
+            self.delete(&path).await?;
+        }
+        Ok(())
+    }
+
+    fn new_input(&self, location: &str) -> iceberg::Result<InputFile> {
+        Ok(InputFile::new(Arc::new(self.clone()), location.to_string()))
+    }
+
+    fn new_output(&self, location: &str) -> iceberg::Result<OutputFile> {
+        Ok(OutputFile::new(Arc::new(self.clone()), location.to_string()))
+    }
+}

@@ -1,0 +1,300 @@
+//! A table as one catalog read saw it: its name, its metadata, its snapshots.
+//!
+//! Invariants
+//! * A `Table` is a value: it never changes, a commit returns a new one.
+//! * `schema()` is what others see; hidden state columns stand after the public ones in
+//!   `schema_with_state()` only, and are known by field id (`state_columns()`).
+//!
+//! Not here: loading (`lake`), changing (`commit`).
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use iceberg::spec::{NestedFieldRef, SnapshotRef, TableMetadata};
+use uuid::Uuid;
+
+use crate::definition::{Definition, resolve_definition};
+use crate::error::{LakeError, Result};
+use crate::lake::Lake;
+use crate::{schema, summary};
+
+/// The name of a table: one namespace and a name in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct TableName {
+    /// The namespace, `bronze` for example.
+    pub namespace: String,
+    /// The name within the namespace.
+    pub name: String,
+}
+
+impl TableName {
+    /// A name from its two parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        TableName { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.namespace, self.name)
+    }
+}
+
+impl From<TableName> for String {
+    fn from(name: TableName) -> Self {
+        name.to_string()
+    }
+}
+
+impl TryFrom<String> for TableName {
+    type Error = LakeError;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl FromStr for TableName {
+    type Err = LakeError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('.') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('.') => {
+                Ok(TableName::new(namespace, name))
+            }
+            _ => Err(LakeError::Definition(format!("\"{text}\" is not a table name: write namespace.table"))),
+        }
+    }
+}
+
+/// A hidden column: written into data files after the public ones, in no current schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateColumn {
+    /// The name it has in data files. A public column may have the same one.
+    pub name: String,
+    /// Its Arrow type.
+    pub data_type: DataType,
+    /// The id by which it is found in data files and manifests.
+    pub field_id: i32,
+    /// Its Iceberg field, nested ids included.
+    pub field: NestedFieldRef,
+}
+
+/// One snapshot of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotInfo {
+    /// The snapshot's id.
+    pub id: i64,
+    /// The snapshot it was made from. It may be expired.
+    pub parent: Option<i64>,
+    /// Grows by one with every commit to the table.
+    pub sequence_number: i64,
+    /// Commit time, milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// `append`, `overwrite`, `delete` or `replace`.
+    pub operation: String,
+    /// Everything else in the snapshot's summary.
+    pub summary: HashMap<String, String>,
+    /// The schema that was current.
+    pub schema_id: Option<i32>,
+}
+
+impl SnapshotInfo {
+    /// Whether this engine made the snapshot.
+    pub fn is_ours(&self) -> bool {
+        self.summary.get(summary::ENGINE_NAME).is_some_and(|name| name == summary::ENGINE)
+    }
+
+    pub(crate) fn of(snapshot: &SnapshotRef) -> Self {
+        SnapshotInfo {
+            id: snapshot.snapshot_id(),
+            parent: snapshot.parent_snapshot_id(),
+            sequence_number: snapshot.sequence_number(),
+            timestamp_ms: snapshot.timestamp_ms(),
+            operation: snapshot.summary().operation.as_str().to_string(),
+            summary: snapshot.summary().additional_properties.clone(),
+            schema_id: snapshot.schema_id(),
+        }
+    }
+}
+
+struct Inner {
+    name: TableName,
+    lake: Lake,
+    metadata: Arc<TableMetadata>,
+    metadata_location: String,
+    schema: SchemaRef,
+    schema_with_state: SchemaRef,
+    state: Vec<StateColumn>,
+}
+
+/// One version of a table.
+#[derive(Clone)]
+pub struct Table(Arc<Inner>);
+
+impl Table {
+    pub(crate) fn new(
+        lake: Lake,
+        name: TableName,
+        metadata: Arc<TableMetadata>,
+        metadata_location: String,
+    ) -> Result<Self> {
+        let state = state_columns(&metadata)?;
+        let fields = metadata.current_schema().as_struct().fields();
+        let public = schema::arrow_schema(fields, false)?;
+        let mut all: Vec<Field> = public.fields().iter().map(|f| f.as_ref().clone()).collect();
+        all.extend(state.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)));
+        Ok(Table(Arc::new(Inner {
+            name,
+            lake,
+            metadata,
+            metadata_location,
+            schema: Arc::new(public),
+            schema_with_state: Arc::new(Schema::new(all)),
+            state,
+        })))
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &TableName {
+        &self.0.name
+    }
+
+    /// The id that stays when everything else changes; a table made anew has another.
+    pub fn uuid(&self) -> Uuid {
+        self.0.metadata.uuid()
+    }
+
+    /// The Iceberg metadata of this version.
+    pub fn metadata(&self) -> &Arc<TableMetadata> {
+        &self.0.metadata
+    }
+
+    /// Where that metadata is stored.
+    pub fn metadata_location(&self) -> &str {
+        &self.0.metadata_location
+    }
+
+    /// The current snapshot of the main branch.
+    pub fn head(&self) -> Option<i64> {
+        self.0.metadata.current_snapshot_id()
+    }
+
+    /// A snapshot by its id.
+    pub fn snapshot(&self, id: i64) -> Option<SnapshotInfo> {
+        self.0.metadata.snapshot_by_id(id).map(SnapshotInfo::of)
+    }
+
+    /// The head and its ancestors, the head first, as far as the metadata holds them.
+    pub fn history(&self) -> Vec<SnapshotInfo> {
+        ancestry(&self.0.metadata).map(SnapshotInfo::of).collect()
+    }
+
+    /// The public columns of the current schema.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0.schema)
+    }
+
+    /// The public columns, then the hidden ones.
+    pub fn schema_with_state(&self) -> SchemaRef {
+        Arc::clone(&self.0.schema_with_state)
+    }
+
+    /// The hidden columns.
+    pub fn state_columns(&self) -> &[StateColumn] {
+        &self.0.state
+    }
+
+    /// The table properties.
+    pub fn properties(&self) -> &HashMap<String, String> {
+        self.0.metadata.properties()
+    }
+
+    /// A column that had another field id in a snapshot's schema than it has now: that snapshot's files do not lend
+    /// their values to the column of today.
+    pub fn redefined_since(&self, snapshot: i64) -> Option<String> {
+        let metadata = &self.0.metadata;
+        let then = metadata.snapshot_by_id(snapshot)?.schema(metadata).ok()?;
+        redefined(&then, metadata.current_schema())
+    }
+
+    /// A column that a definition would give another field id, so that stored rows would read NULL in it.
+    ///
+    /// # Errors
+    /// A definition that Iceberg does not take.
+    pub fn redefined_by(&self, definition: &Definition) -> Result<Option<String>> {
+        let resolved = resolve_definition(self, definition)?;
+        Ok(redefined(self.0.metadata.current_schema(), resolved.schema()))
+    }
+
+    /// Whether a definition lays new files out differently: columns, partitions, sort order or properties.
+    ///
+    /// # Errors
+    /// A definition that Iceberg does not take.
+    pub fn layout_differs(&self, definition: &Definition) -> Result<bool> {
+        let now = &self.0.metadata;
+        let then = resolve_definition(self, definition)?.metadata;
+        let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
+        Ok(set
+            || then.current_schema_id() != now.current_schema_id()
+            || then.default_partition_spec_id() != now.default_partition_spec_id()
+            || then.default_sort_order_id() != now.default_sort_order_id())
+    }
+
+    /// The lake that holds the table.
+    pub fn lake(&self) -> &Lake {
+        &self.0.lake
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({} at {})", self.0.name, self.0.metadata_location)
+    }
+}
+
+/// The first column of both schemas, by name, that has different ids in them.
+fn redefined(then: &iceberg::spec::Schema, now: &iceberg::spec::Schema) -> Option<String> {
+    let ids: HashMap<&str, i32> = then.as_struct().fields().iter().map(|f| (f.name.as_str(), f.id)).collect();
+    let moved = |f: &&NestedFieldRef| ids.get(f.name.as_str()).is_some_and(|id| *id != f.id);
+    now.as_struct().fields().iter().find(moved).map(|f| f.name.clone())
+}
+
+/// The head of the main branch and its ancestors, newest first, until a parent is missing.
+pub(crate) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
+    // A cycle cannot be built by any writer, but a corrupt file must not hang us.
+    let mut seen = HashSet::new();
+    let mut next = metadata.current_snapshot();
+    std::iter::from_fn(move || {
+        let snapshot = next?;
+        if !seen.insert(snapshot.snapshot_id()) {
+            return None;
+        }
+        next = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id));
+        Some(snapshot)
+    })
+}
+
+/// The hidden columns that the property `ingot.state-columns` names.
+pub(crate) fn state_columns(metadata: &TableMetadata) -> Result<Vec<StateColumn>> {
+    let Some(text) = metadata.properties().get(summary::STATE_COLUMNS) else {
+        return Ok(Vec::new());
+    };
+    let fields: Vec<NestedFieldRef> = serde_json::from_str(text)
+        .map_err(|error| LakeError::Corrupt(format!("property {}: {error}", summary::STATE_COLUMNS)))?;
+    fields
+        .into_iter()
+        .map(|field| {
+            Ok(StateColumn {
+                name: field.name.clone(),
+                data_type: schema::to_arrow(&field.field_type)?,
+                field_id: field.id,
+                field,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,95 @@
+//! Commits whose answer is lost.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::LakeError;
+
+#[tokio::test]
+async fn a_lost_answer_is_found_by_the_commit_id() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let files = write(&table, &rows(&[2])).await;
+    lake.0.catalog.faults.lose_answer.store(true, Ordering::SeqCst);
+    let done = lake.commit(&table, appending(files), &|_| panic!("not asked")).await.unwrap();
+    assert_eq!(ids(&done).await, [1, 2]);
+    assert_eq!(done.history().len(), 2);
+}
+
+#[tokio::test]
+async fn a_lost_commit_is_made_again() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let files = write(&table, &rows(&[2])).await;
+    lake.0.catalog.faults.lose_commit.store(true, Ordering::SeqCst);
+    let done = lake.commit(&table, appending(files), &|_| panic!("the head stayed")).await.unwrap();
+    assert_eq!(ids(&done).await, [1, 2]);
+    assert_eq!(done.history().len(), 2);
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_is_said_and_keeps_the_files() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let files = write(&table, &rows(&[2])).await;
+    let change = appending(files.clone());
+    let faults = &lake.0.catalog.faults;
+    faults.lose_answer.store(true, Ordering::SeqCst);
+    faults.fail_reads.store(1000, Ordering::SeqCst);
+    let error = lake.commit(&table, change.clone(), &retry).await.unwrap_err();
+    assert!(matches!(error, CommitError::Unknown { .. }), "{error}");
+    assert_eq!((error.code(), error.retryable()), ("L0122", false));
+    faults.fail_reads.store(0, Ordering::SeqCst);
+    for file in &files {
+        assert!(lake.0.store.exists(file.file_path()).await.unwrap());
+    }
+    // It had landed: asking again with the same commit id does not add the rows twice.
+    let now = lake.load_table(table.name()).await.unwrap().unwrap();
+    assert_eq!(ids(&now).await, [1, 2]);
+    assert_eq!(ids(&lake.commit(&now, change, &retry).await.unwrap()).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn reads_that_fail_for_a_while_are_waited_for() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let files = write(&table, &rows(&[2])).await;
+    lake.0.catalog.faults.lose_answer.store(true, Ordering::SeqCst);
+    lake.0.catalog.faults.fail_reads.store(3, Ordering::SeqCst);
+    let done = lake.commit(&table, appending(files), &retry).await.unwrap();
+    assert_eq!(ids(&done).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_commit_that_landed_and_was_rolled_back_is_not_made_again() {
+    let (_folder, lake) = lake().await;
+    let first = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let files = write(&first, &rows(&[2])).await;
+    let change = appending(files);
+    let second = lake.commit(&first, change.clone(), &retry).await.unwrap();
+    // Somebody rolls the branch back, and keeps the snapshot.
+    let mut json = serde_json::to_value(second.metadata().as_ref()).unwrap();
+    json["current-snapshot-id"] = first.head().into();
+    json["refs"]["main"]["snapshot-id"] = first.head().into();
+    json["metadata-log"].as_array_mut().unwrap().push(
+        serde_json::json!({"metadata-file": second.metadata_location(), "timestamp-ms": second.metadata().last_updated_ms()}),
+    );
+    let location = second.metadata_location().replace("00002-", "00003-");
+    lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
+    lake.0.catalog.swap(second.name(), second.metadata_location(), &location).await.unwrap();
+    lake.0.catalog.faults.lose_commit.store(true, Ordering::SeqCst);
+    let rolled = lake.load_table(second.name()).await.unwrap().unwrap();
+    let error = lake.commit(&rolled, change, &retry).await.unwrap_err();
+    assert!(matches!(error, CommitError::Superseded { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_table_dropped_under_a_commit_is_an_error() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    lake.drop_table(table.name()).await.unwrap();
+    let files = write(&table, &rows(&[2])).await;
+    let error = lake.commit(&table, appending(files), &retry).await.unwrap_err();
+    let CommitError::Failed(error) = error else { panic!("{error}") };
+    assert!(matches!(error, LakeError::TableMissing(_) | LakeError::NotFound(_) | LakeError::Iceberg(_)), "{error}");
+}

@@ -1,0 +1,228 @@
+//! The walk for a flow's position.
+
+use super::*;
+use crate::position::recorded_flows;
+use crate::summary::{self as names, KAFKA_POSITIONS, KafkaPositions, PartitionRange, to_json};
+use crate::{FlowKey, PositionError, kafka_position};
+
+fn key() -> FlowKey {
+    FlowKey { flow: "f".into(), cluster: "c".into(), topic_id: "t1".into() }
+}
+
+fn positions(full: bool, ranges: &[(i32, i64, i64)]) -> KafkaPositions {
+    let partitions = ranges
+        .iter()
+        .map(|(partition, from, to)| {
+            let counted = u64::try_from(*to).unwrap();
+            let range =
+                PartitionRange { from: *from, to: *to, delivered: counted, main: counted, ..PartitionRange::default() };
+            (*partition, range)
+        })
+        .collect();
+    KafkaPositions {
+        v: 1,
+        full,
+        flow: "f".into(),
+        cluster: "c".into(),
+        topic: "topic".into(),
+        topic_id: "t1".into(),
+        partitions,
+    }
+}
+
+async fn started(lake: &Lake) -> Table {
+    let first = positions(true, &[(0, 5, 5), (1, 0, 0), (2, 7, 7)]);
+    let new = NewTable {
+        name: TableName::new("bronze", "t"),
+        definition: plain(),
+        first_summary: Some(summary(&[(KAFKA_POSITIONS, &to_json(&first).unwrap())])),
+    };
+    lake.create_table(new).await.unwrap()
+}
+
+async fn moved(table: &Table, ranges: &[(i32, i64, i64)]) -> Table {
+    commit(table, Some(positions(false, ranges)), Change::default()).await
+}
+
+async fn commit(table: &Table, positions: Option<KafkaPositions>, change: Change) -> Table {
+    let mut change = Change { commit_id: Uuid::new_v4(), ..change };
+    change.add = write(table, &rows(&[1])).await;
+    if let Some(positions) = positions {
+        change.summary.insert(KAFKA_POSITIONS.into(), to_json(&positions).unwrap());
+    }
+    table.lake().commit(table, change, &retry).await.unwrap()
+}
+
+fn ends(table: &Table) -> Vec<i64> {
+    let vector = kafka_position(table, &key()).unwrap().unwrap();
+    assert!(vector.full);
+    vector.partitions.values().map(|range| range.to).collect()
+}
+
+/// The table with other JSON metadata in place of its own.
+async fn edited(table: &Table, edit: impl FnOnce(&mut serde_json::Value)) -> Table {
+    let mut json = serde_json::to_value(table.metadata().as_ref()).unwrap();
+    edit(&mut json);
+    let metadata = serde_json::from_value(json).unwrap();
+    Table::new(table.lake().clone(), table.name().clone(), Arc::new(metadata), "nowhere".into()).unwrap()
+}
+
+#[tokio::test]
+async fn positions_add_up_through_everybodys_snapshots() {
+    let (_folder, lake) = lake().await;
+    let table = started(&lake).await;
+    assert_eq!(ends(&table), [5, 0, 7]);
+    let table = moved(&table, &[(0, 5, 9)]).await;
+    // Commits without our key: another flow's, a compaction's, somebody's delete.
+    let mut other = positions(true, &[(0, 0, 100)]);
+    other.flow = "g".into();
+    let table = commit(&table, Some(other), Change::default()).await;
+    let table = commit(&table, None, Change { operation: Operation::Replace, ..Change::default() }).await;
+    let table = commit(&table, None, Change { operation: Operation::Delete, ..Change::default() }).await;
+    let table = moved(&table, &[(2, 7, 8), (3, 0, 4)]).await;
+    assert_eq!(ends(&table), [9, 0, 8, 4]);
+    // The same flow in a topic made anew has no position, and that is known.
+    let anew = FlowKey { topic_id: "t2".into(), ..key() };
+    assert_eq!(kafka_position(&table, &anew), Ok(None));
+    assert_eq!(recorded_flows(&table).unwrap().len(), 2);
+    // The property holds full vectors of both flows.
+    let recorded = names::parse_recorded(&table.properties()[KAFKA_POSITIONS]).unwrap();
+    assert_eq!(recorded.len(), 2);
+    let ours = recorded.iter().find(|r| r.positions.flow == "f").unwrap();
+    assert_eq!(Some(ours.snapshot_id), table.head());
+    assert_eq!(ours.positions.partitions[&1], PartitionRange::default());
+    assert_eq!((ours.positions.partitions[&0].from, ours.positions.partitions[&0].to), (9, 9));
+    assert_eq!(ours.positions.partitions[&2].main, 8);
+}
+
+#[tokio::test]
+async fn every_hundredth_summary_is_full() {
+    let (_folder, lake) = lake().await;
+    let mut table = started(&lake).await;
+    for step in 0..101 {
+        table = moved(&table, &[(1, step, step + 1)]).await;
+    }
+    let full: Vec<bool> = table
+        .history()
+        .iter()
+        .map(|s| serde_json::from_str::<KafkaPositions>(&s.summary[KAFKA_POSITIONS]).unwrap().full)
+        .collect();
+    let places: Vec<_> = full.iter().enumerate().filter(|(_, f)| **f).map(|(at, _)| at).collect();
+    assert_eq!(places, [1, 101]);
+    assert_eq!(ends(&table), [5, 101, 7]);
+}
+
+#[tokio::test]
+async fn expired_snapshots_are_replaced_by_the_property() {
+    let (_folder, lake) = lake().await;
+    let mut table = started(&lake).await;
+    for step in 0..3 {
+        table = moved(&table, &[(1, step, step + 1)]).await;
+    }
+    table = moved(&table, &[(0, 5, 6)]).await;
+    let expire: Vec<i64> = table.history().iter().skip(1).map(|s| s.id).collect();
+    // Only ours and a foreign one stay: the copy was written by a snapshot that is left.
+    let table = commit(&table, None, Change { expire_snapshots: expire, ..Change::default() }).await;
+    assert_eq!(table.history().len(), 2);
+    assert_eq!(ends(&table), [6, 3, 7]);
+    // Ours is gone as well: the copy is older than all that is left.
+    let ours = table.history()[1].id;
+    let gone = commit(&table, None, Change { expire_snapshots: vec![ours], ..Change::default() }).await;
+    let gone = commit(&gone, None, Change::default()).await;
+    assert_eq!(ends(&gone), [6, 3, 7]);
+    // Another flow has none, and the copy shows that nothing of it was lost.
+    let other = FlowKey { flow: "g".into(), ..key() };
+    assert_eq!(kafka_position(&gone, &other), Ok(None));
+    // A copy from after the snapshots that are left: somebody rolled back.
+    let later = edited(&gone, |json| {
+        let text = json["properties"][KAFKA_POSITIONS].as_str().unwrap().to_string();
+        let mut copy: serde_json::Value = serde_json::from_str(&text).unwrap();
+        copy["sequence-number"] = 1000.into();
+        copy["snapshot-id"] = 12345.into();
+        json["properties"][KAFKA_POSITIONS] = copy.to_string().into();
+    })
+    .await;
+    let refused = kafka_position(&later, &key()).unwrap_err();
+    assert!(matches!(refused, PositionError::Expired { .. }), "{refused}");
+    // No copy at all.
+    let bare = edited(&gone, |json| {
+        json["properties"].as_object_mut().unwrap().remove(KAFKA_POSITIONS);
+    })
+    .await;
+    let refused = kafka_position(&bare, &key()).unwrap_err();
+    assert!(matches!(refused, PositionError::Expired { .. }), "{refused}");
+    assert!(refused.hint().contains("refresh TABLE --full"));
+    // A copy that does not know our own commits that are left: a gap.
+    let stale = edited(&table, |json| {
+        let text = json["properties"][KAFKA_POSITIONS].as_str().unwrap().to_string();
+        let mut copy: serde_json::Value = serde_json::from_str(&text).unwrap();
+        copy["sequence-number"] = 2.into();
+        copy["snapshot-id"] = 12345.into();
+        json["properties"][KAFKA_POSITIONS] = copy.to_string().into();
+    })
+    .await;
+    assert!(kafka_position(&stale, &key()).is_err());
+}
+
+#[tokio::test]
+async fn rows_without_any_position_are_refused() {
+    let (_folder, lake) = lake().await;
+    let empty = create(&lake, "t", plain()).await;
+    assert_eq!(kafka_position(&empty, &key()), Ok(None));
+    let foreign = append(&empty, &[1, 2]).await;
+    let refused = kafka_position(&foreign, &key()).unwrap_err();
+    assert!(refused.to_string().contains("holds 2 rows"), "{refused}");
+    // A commit over it must name a full vector: an adopted position.
+    let files = write(&foreign, &rows(&[3])).await;
+    let part = summary(&[(KAFKA_POSITIONS, &to_json(&positions(false, &[(0, 1, 2)])).unwrap())]);
+    let change = Change { summary: part, ..appending(files.clone()) };
+    assert!(lake.commit(&foreign, change, &retry).await.is_err());
+    let full = summary(&[(KAFKA_POSITIONS, &to_json(&positions(true, &[(0, 1, 2)])).unwrap())]);
+    let adopted = lake.commit(&foreign, Change { summary: full, ..appending(files) }, &retry).await;
+    assert_eq!(ends(&adopted.unwrap()), [2]);
+    // Emptied by somebody: nothing to lose.
+    let foreign = append(&create(&lake, "u", plain()).await, &[1]).await;
+    let emptied = overwrite(&foreign, Change { remove_all: true, ..Change::default() }).await.unwrap();
+    assert_eq!(kafka_position(&emptied, &key()), Ok(None));
+}
+
+#[tokio::test]
+async fn a_replaced_table_does_not_inherit_the_property() {
+    let (_folder, lake) = lake().await;
+    let table = moved(&started(&lake).await, &[(0, 5, 9)]).await;
+    // CREATE OR REPLACE by somebody: a new root, the properties kept.
+    let head = table.head().unwrap();
+    let replaced = edited(&table, |json| {
+        for snapshot in json["snapshots"].as_array_mut().unwrap() {
+            if snapshot["snapshot-id"] == head {
+                snapshot.as_object_mut().unwrap().remove("parent-snapshot-id");
+                snapshot["summary"].as_object_mut().unwrap().remove(KAFKA_POSITIONS);
+            }
+        }
+    })
+    .await;
+    let refused = kafka_position(&replaced, &key()).unwrap_err();
+    assert!(matches!(refused, PositionError::NoPosition { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn positions_that_cannot_be_read_are_said() {
+    let (_folder, lake) = lake().await;
+    let table = started(&lake).await;
+    let broken = edited(&table, |json| {
+        json["snapshots"][0]["summary"][KAFKA_POSITIONS] = "{}".into();
+    })
+    .await;
+    let refused = kafka_position(&broken, &key()).unwrap_err();
+    assert_eq!(refused.code(), "L0133");
+}
+
+#[test]
+fn the_json_shape_is_the_contracts() {
+    let text = to_json(&positions(false, &[(0, 1, 2)])).unwrap();
+    assert_eq!(
+        text,
+        r#"{"v":1,"full":false,"flow":"f","cluster":"c","topic":"topic","topic-id":"t1","partitions":{"0":{"from":1,"to":2,"delivered":2,"main":2,"errors":0,"filtered":0,"dropped":0}}}"#
+    );
+    assert_eq!(serde_json::from_str::<KafkaPositions>(&text).unwrap(), positions(false, &[(0, 1, 2)]));
+}
