@@ -1,0 +1,434 @@
+//! Accumulators of exact totals: doubles through `ExactSum` and `Moments`, decimals through 256-bit integers.
+//!
+//! One slot a group: a total and the count of its non-NULL values. The intermediate state that travels between
+//! partial and final aggregation is `[total: Binary, count: Int64]`; both parts can be taken back, so the same
+//! accumulators serve sliding window frames.
+//!
+//! Not here: which function uses which accumulator (`exact_udaf`, `statistics_udaf`).
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, Decimal128Array, Float64Array,
+    Int64Array,
+};
+use arrow::compute::SlicesIterator;
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType, Float64Type, Int64Type, i256};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err};
+use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
+
+use crate::exact::ExactSum;
+use crate::moments::Statistic;
+
+/// What a slot turns into at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The total's bytes, NULL without values.
+    State,
+    Sum(DataType),
+    /// `input_scale` is the scale of the values of a decimal average.
+    Avg {
+        result: DataType,
+        input_scale: i8,
+    },
+    Statistic(Statistic),
+}
+
+/// A total that adds, retracts, merges and has bytes.
+pub(crate) trait Total: Debug + Default + Clone + Send + Sync + 'static {
+    /// The arguments' columns.
+    type Columns<'a>;
+    fn columns(values: &[ArrayRef]) -> Self::Columns<'_>;
+    /// Whether no argument is NULL.
+    fn holds(columns: &Self::Columns<'_>, row: usize) -> bool;
+    fn put(&mut self, columns: &Self::Columns<'_>, row: usize);
+    fn take(&mut self, columns: &Self::Columns<'_>, row: usize);
+    fn join(&mut self, other: &Self);
+    fn subtract(&mut self, other: &Self);
+    fn bytes(&self) -> Vec<u8>;
+    fn read(bytes: &[u8]) -> Result<Self>;
+    fn heap_size(&self) -> usize;
+    /// The column of results; None is NULL.
+    fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef>;
+}
+
+impl Total for ExactSum {
+    type Columns<'a> = &'a Float64Array;
+    fn columns(values: &[ArrayRef]) -> &Float64Array {
+        values[0].as_primitive::<Float64Type>()
+    }
+    fn holds(column: &&Float64Array, row: usize) -> bool {
+        column.is_valid(row)
+    }
+    fn put(&mut self, column: &&Float64Array, row: usize) {
+        self.add(column.value(row));
+    }
+    fn take(&mut self, column: &&Float64Array, row: usize) {
+        self.remove(column.value(row));
+    }
+    fn subtract(&mut self, other: &Self) {
+        ExactSum::subtract(self, other);
+    }
+    fn join(&mut self, other: &Self) {
+        self.merge(other);
+    }
+    fn bytes(&self) -> Vec<u8> {
+        self.to_bytes()
+    }
+    fn read(bytes: &[u8]) -> Result<Self> {
+        ExactSum::from_bytes(bytes).map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+    fn heap_size(&self) -> usize {
+        ExactSum::heap_size(self)
+    }
+    fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef> {
+        let average = matches!(output, Output::Avg { .. });
+        let values = totals.iter().map(|(total, count)| {
+            (*count != 0).then(|| if average { total.round() / *count as f64 } else { total.round() })
+        });
+        Ok(Arc::new(values.collect::<Float64Array>()))
+    }
+}
+
+/// The sum of decimals: 256 bits hold 2^128 values of 38 digits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct WideSum(pub i256);
+
+impl Total for WideSum {
+    type Columns<'a> = &'a Decimal128Array;
+    fn columns(values: &[ArrayRef]) -> &Decimal128Array {
+        values[0].as_primitive::<Decimal128Type>()
+    }
+    fn holds(column: &&Decimal128Array, row: usize) -> bool {
+        column.is_valid(row)
+    }
+    fn put(&mut self, column: &&Decimal128Array, row: usize) {
+        self.0 = self.0.wrapping_add(i256::from_i128(column.value(row)));
+    }
+    fn take(&mut self, column: &&Decimal128Array, row: usize) {
+        self.0 = self.0.wrapping_sub(i256::from_i128(column.value(row)));
+    }
+    fn subtract(&mut self, other: &Self) {
+        self.0 = self.0.wrapping_sub(other.0);
+    }
+    fn join(&mut self, other: &Self) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+    fn bytes(&self) -> Vec<u8> {
+        self.0.to_le_bytes().to_vec()
+    }
+    fn read(bytes: &[u8]) -> Result<Self> {
+        let bytes: [u8; 32] =
+            bytes.try_into().map_err(|_| exec_datafusion_err!("the stored state of a decimal sum is damaged"))?;
+        Ok(WideSum(i256::from_le_bytes(bytes)))
+    }
+    fn heap_size(&self) -> usize {
+        0
+    }
+    fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef> {
+        let (DataType::Decimal128(precision, scale), factor) = (match output {
+            Output::Avg { result, input_scale } => {
+                let DataType::Decimal128(_, scale) = result else {
+                    return Err(exec_datafusion_err!("avg of decimals cannot be {result}"));
+                };
+                (result, i256::from_i128(10).wrapping_pow(u32::from((scale - input_scale).unsigned_abs())))
+            }
+            Output::Sum(result) => (result, i256::ONE),
+            other => return Err(exec_datafusion_err!("a sum of decimals gives no {other:?}")),
+        }) else {
+            return Err(exec_datafusion_err!("sum of decimals cannot be {output:?}"));
+        };
+        let values = totals
+            .iter()
+            .map(|(total, count)| {
+                if *count == 0 {
+                    return Ok(None);
+                }
+                let divisor =
+                    if matches!(output, Output::Avg { .. }) { i256::from_i128(i128::from(*count)) } else { i256::ONE };
+                let value = total.0.checked_mul(factor).and_then(|v| v.checked_div(divisor)).and_then(i256::to_i128);
+                let value = value.filter(|v| Decimal128Type::is_valid_decimal_precision(*v, *precision));
+                value.map(Some).ok_or_else(|| {
+                    exec_datafusion_err!("the sum of decimals does not fit DECIMAL({precision}, {scale})")
+                })
+            })
+            .collect::<Result<Decimal128Array>>()?;
+        Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Slot<T> {
+    total: T,
+    count: i64,
+}
+
+/// The result column of some totals with their counts.
+pub(crate) fn finish<T: Total>(slots: &[(&T, i64)], output: &Output) -> Result<ArrayRef> {
+    if *output != Output::State {
+        return T::results(slots, output);
+    }
+    let mut states = BinaryBuilder::new();
+    for (total, count) in slots {
+        states.append_option((*count != 0).then(|| total.bytes()));
+    }
+    Ok(Arc::new(states.finish()))
+}
+
+fn state_columns<T: Total>(slots: &[Slot<T>]) -> Result<Vec<ArrayRef>> {
+    let pairs: Vec<_> = slots.iter().map(|s| (&s.total, s.count)).collect();
+    let counts: Int64Array = slots.iter().map(|s| Some(s.count)).collect();
+    Ok(vec![finish(&pairs, &Output::State)?, Arc::new(counts)])
+}
+
+/// Totals of many groups.
+#[derive(Debug)]
+pub(crate) struct ExactGroups<T> {
+    slots: Vec<Slot<T>>,
+    output: Output,
+}
+
+impl<T: Total> ExactGroups<T> {
+    pub(crate) fn new(output: Output) -> Self {
+        Self { slots: Vec::new(), output }
+    }
+}
+
+impl<T: Total> GroupsAccumulator for ExactGroups<T> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.slots.resize_with(total, Slot::default);
+        let all = filter.is_none() && values.iter().all(|v| v.null_count() == 0);
+        let columns = T::columns(values);
+        for (row, group) in groups.iter().enumerate() {
+            if all || T::holds(&columns, row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+                let slot = &mut self.slots[*group];
+                slot.total.put(&columns, row);
+                slot.count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.slots.resize_with(total, Slot::default);
+        let (totals, counts) = (values[0].as_binary::<i32>(), values[1].as_primitive::<Int64Type>());
+        for (row, group) in groups.iter().enumerate() {
+            if totals.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+                let slot = &mut self.slots[*group];
+                slot.total.join(&T::read(totals.value(row))?);
+                slot.count += counts.value(row);
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let slots = emit_to.take_needed(&mut self.slots);
+        let pairs: Vec<_> = slots.iter().map(|s| (&s.total, s.count)).collect();
+        finish(&pairs, &self.output)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        state_columns(&emit_to.take_needed(&mut self.slots))
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let mut single = Self::new(Output::State);
+        let groups: Vec<usize> = (0..values[0].len()).collect();
+        single.update_batch(values, &groups, filter, groups.len())?;
+        state_columns(&single.slots)
+    }
+
+    fn supports_convert_to_state(&self) -> bool {
+        true
+    }
+
+    fn size(&self) -> usize {
+        // Sums of one column span few exponents: the first slots tell the size of all.
+        let sample =
+            self.slots.iter().take(64).map(|s| s.total.heap_size()).sum::<usize>() / self.slots.len().clamp(1, 64);
+        self.slots.capacity() * size_of::<Slot<T>>() + self.slots.len() * sample
+    }
+}
+
+/// The total of one group or window frame.
+#[derive(Debug)]
+pub(crate) struct ExactOne<T> {
+    slot: Slot<T>,
+    output: Output,
+}
+
+impl<T: Total> ExactOne<T> {
+    pub(crate) fn new(output: Output) -> Self {
+        Self { slot: Slot::default(), output }
+    }
+}
+
+impl<T: Total> Accumulator for ExactOne<T> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let columns = T::columns(values);
+        for row in (0..values[0].len()).filter(|row| T::holds(&columns, *row)) {
+            self.slot.total.put(&columns, row);
+            self.slot.count += 1;
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let columns = T::columns(values);
+        for row in (0..values[0].len()).filter(|row| T::holds(&columns, *row)) {
+            self.slot.total.take(&columns, row);
+            self.slot.count -= 1;
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let (totals, counts) = (states[0].as_binary::<i32>(), states[1].as_primitive::<Int64Type>());
+        for row in 0..totals.len() {
+            if totals.is_valid(row) {
+                self.slot.total.join(&T::read(totals.value(row))?);
+                self.slot.count += counts.value(row);
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let total = (self.slot.count != 0).then(|| self.slot.total.bytes());
+        Ok(vec![ScalarValue::Binary(total), ScalarValue::Int64(Some(self.slot.count))])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let column = finish(&[(&self.slot.total, self.slot.count)], &self.output)?;
+        ScalarValue::try_from_array(&column, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.slot.total.heap_size()
+    }
+}
+
+/// The total of a group's distinct doubles; bits decide what is distinct. State: `[values: List<Float64>]`.
+#[derive(Debug)]
+pub(crate) struct ExactDistinct {
+    seen: std::collections::HashSet<u64>,
+    output: Output,
+}
+
+impl ExactDistinct {
+    pub(crate) fn new(output: Output) -> Self {
+        Self { seen: Default::default(), output }
+    }
+}
+
+impl Accumulator for ExactDistinct {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.seen.extend(values[0].as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits));
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let lists = states[0].as_list::<i32>();
+        lists.iter().flatten().try_for_each(|list| self.update_batch(&[list]))
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let values: Vec<_> = self.seen.iter().map(|b| ScalarValue::Float64(Some(f64::from_bits(*b)))).collect();
+        Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Float64))])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut total = ExactSum::default();
+        self.seen.iter().for_each(|b| total.add(f64::from_bits(*b)));
+        let column = finish(&[(&total, self.seen.len() as i64)], &self.output)?;
+        ScalarValue::try_from_array(&column, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.seen.capacity() * 9
+    }
+}
+
+/// Smallest or largest value of many groups of floats, in IEEE total order: -NaN, -Inf .. -0.0, 0.0 .. Inf, NaN.
+pub(crate) struct ExtremumGroups<P: ArrowPrimitiveType> {
+    best: Vec<Option<P::Native>>,
+    replaces: fn(P::Native, P::Native) -> bool,
+}
+
+impl<P: ArrowPrimitiveType> ExtremumGroups<P> {
+    /// `replaces(new, current)` tells whether the new value is the better one.
+    pub(crate) fn new(replaces: fn(P::Native, P::Native) -> bool) -> Self {
+        Self { best: Vec::new(), replaces }
+    }
+}
+
+impl<P: ArrowPrimitiveType> GroupsAccumulator for ExtremumGroups<P> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.best.resize(total, None);
+        let values = values[0].as_primitive::<P>();
+        let mut put = |row: usize| {
+            if values.is_valid(row) {
+                let (best, new) = (&mut self.best[groups[row]], values.value(row));
+                if best.is_none_or(|current| (self.replaces)(new, current)) {
+                    *best = Some(new);
+                }
+            }
+        };
+        match filter {
+            None => (0..values.len()).for_each(put),
+            Some(f) => {
+                // A NULL condition is no TRUE.
+                let truth = arrow::compute::prep_null_mask_filter(f);
+                SlicesIterator::new(&truth).for_each(|(from, to)| (from..to).for_each(&mut put));
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.update_batch(values, groups, filter, total)
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let best = emit_to.take_needed(&mut self.best);
+        Ok(Arc::new(best.into_iter().collect::<arrow::array::PrimitiveArray<P>>()))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.evaluate(emit_to)?])
+    }
+
+    fn size(&self) -> usize {
+        self.best.capacity() * size_of::<Option<P::Native>>()
+    }
+}

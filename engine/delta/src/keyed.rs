@@ -1,0 +1,498 @@
+//! Views with one stored row per key: merging changes into the rows that are there.
+//!
+//!   input ──▶ partials() over inserted rows ──▶ plus ─┐
+//!         ──▶ partials() over deleted rows  ──▶ minus ┼──▶ merge() ──▶ places to remove, rows to insert
+//!              rows of the target, by key ────▶ stored┘        └──▶ keys to recompute over the new snapshot
+//!
+//! A record is what is known of one key (a group's states, a winner's input columns). Each of its columns is read
+//! back from a public column that holds it unchanged, or from a hidden one. The public row is computed from the
+//! record by the projections above (`above`).
+//!
+//! Invariants
+//! * Only rows of touched keys are removed or inserted, and only if their bytes change.
+//! * A stored row belongs to a key if its hash and then its key values are the same; never by the hash alone.
+//! * Fewer stored rows than the change demands is an error, never a guess.
+//!
+//! Not here: which plans have this shape (`classify`), reading and writing tables (`pipeline`, `lake`).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Column, JoinType, NullEquality, ScalarValue};
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+
+use crate::above::{Above, Origin};
+use crate::aggregate::Aggregate;
+use crate::consolidate::{KeyRange, Places, converter, gather, range_of, split_places};
+use crate::error::{DeltaError, Result};
+use crate::keep_first::KeepFirst;
+use crate::keys::{KeyFilter, Keys, Role, Touched};
+use crate::state::{Coding, KEY, KEY_BYTES, coded_type, coding, decode, encode, key_column, key_hashes, state_name};
+
+/// Rows to take out and to put in.
+#[derive(Debug, Clone, Default)]
+pub struct Merge {
+    /// Places of stored rows: data file and position.
+    pub remove: Vec<(String, i64)>,
+    /// Public columns, then state columns, in table order.
+    pub insert: Vec<RecordBatch>,
+    /// Keys that the change touched.
+    pub touched: usize,
+}
+
+/// The outcome of a merge.
+#[derive(Debug, Clone)]
+pub enum Merged {
+    Done(Merge),
+    /// Run `restrict_to` these keys over the new snapshot and merge again with the result.
+    Recompute(RecordBatch),
+}
+
+/// Keys that were recomputed, with their partials.
+#[derive(Debug, Clone)]
+pub struct Recomputed {
+    pub keys: RecordBatch,
+    pub rows: Vec<RecordBatch>,
+}
+
+/// What becomes of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Gone,
+    Row,
+    Recompute,
+}
+
+/// The fates of all touched keys, and the records of those that have a row, in the same order.
+pub(crate) struct Combined {
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) record: RecordBatch,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    KeepFirst(KeepFirst),
+    Aggregate(Aggregate),
+}
+
+/// Where a column of the record is stored.
+#[derive(Debug, Clone)]
+enum Home {
+    Public(usize),
+    Hidden(usize, Coding),
+}
+
+#[derive(Debug)]
+struct Inner {
+    input: LogicalPlan,
+    kind: Kind,
+    above: Above,
+    record: SchemaRef,
+    homes: Vec<Home>,
+    /// Public columns, key hash, state columns.
+    output: SchemaRef,
+}
+
+/// A view whose rows are merged by key.
+#[derive(Debug, Clone)]
+pub struct Keyed(Arc<Inner>);
+
+impl Keyed {
+    pub(crate) fn new(input: LogicalPlan, kind: Kind, above: Above) -> Result<Self> {
+        let partials = match &kind {
+            Kind::KeepFirst(k) => k.partials(input.clone())?,
+            Kind::Aggregate(a) => a.partials(input.clone())?,
+        };
+        let fields = partials.schema().fields().iter().enumerate().map(|(i, f)| {
+            let data_type = match &kind {
+                Kind::Aggregate(a) => a.record_type(i, f.data_type()),
+                Kind::KeepFirst(_) => f.data_type().clone(),
+            };
+            Field::new(f.name(), data_type, true)
+        });
+        let record: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        // A state has no column of the base that it equals for good; keys and input columns do.
+        let copied = match &kind {
+            Kind::KeepFirst(_) => record.fields().len(),
+            Kind::Aggregate(a) => a.keys.len(),
+        };
+        let mut hidden: Vec<Field> = vec![Field::new(KEY, DataType::FixedSizeBinary(KEY_BYTES), true)];
+        let mut homes = Vec::new();
+        for (i, field) in record.fields().iter().enumerate() {
+            let public = above.origins.iter().position(|o| i < copied && o.copies == Some(i));
+            let public = public.filter(|p| keeps_values(above.schema.field(*p).data_type()));
+            if let Some(public) = public {
+                homes.push(Home::Public(public));
+                continue;
+            }
+            let code = coding(field.data_type())
+                .ok_or_else(|| DeltaError::Layout(format!("{} cannot be stored", field.data_type())))?;
+            hidden.push(Field::new(state_name(hidden.len() - 1), coded_type(field.data_type(), &code), true));
+            homes.push(Home::Hidden(hidden.len() - 1, code));
+        }
+        let output = above.schema.fields().iter().cloned().chain(hidden.into_iter().map(Arc::new)).collect::<Vec<_>>();
+        Ok(Keyed(Arc::new(Inner { input, kind, record, homes, output: Arc::new(Schema::new(output)), above })))
+    }
+
+    /// The linear plan below the merged node.
+    pub fn input(&self) -> &LogicalPlan {
+        &self.0.input
+    }
+
+    /// Hidden columns: `_ingot_key`, then `_ingot_s0`...; all of types that Iceberg has.
+    pub fn state_columns(&self) -> Vec<(String, DataType)> {
+        let fields = self.0.output.fields().iter().skip(self.0.above.schema.fields().len());
+        fields.map(|f| (f.name().clone(), f.data_type().clone())).collect()
+    }
+
+    /// The plan of partial results: the states of all groups, or the winners of all keys.
+    ///
+    /// # Errors
+    /// When DataFusion cannot build the plan.
+    pub fn partials(&self) -> Result<LogicalPlan> {
+        self.partials_of(self.0.input.clone())
+    }
+
+    fn partials_of(&self, input: LogicalPlan) -> Result<LogicalPlan> {
+        match &self.0.kind {
+            Kind::KeepFirst(k) => k.partials(input),
+            Kind::Aggregate(a) => a.partials(input),
+        }
+    }
+
+    /// `partials()` of just these keys. Keys match with IS NOT DISTINCT FROM.
+    ///
+    /// # Errors
+    /// When DataFusion cannot build the plan.
+    pub fn restrict_to(&self, keys: &RecordBatch) -> Result<LogicalPlan> {
+        let exprs = self.key_exprs();
+        if exprs.is_empty() {
+            return self.partials();
+        }
+        let input = self.0.input.clone();
+        let columns: Vec<Expr> =
+            input.schema().iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name()))).collect();
+        let names: Vec<String> = (0..exprs.len()).map(|i| format!("__ingot_key{i}")).collect();
+        let (mut fields, mut values, mut bounds) = (vec![], vec![], vec![]);
+        for ((expr, name), column) in exprs.iter().zip(&names).zip(keys.columns()) {
+            let data_type = expr.get_type(input.schema())?;
+            let column = if *column.data_type() == data_type {
+                Arc::clone(column)
+            } else {
+                arrow::compute::cast(column, &data_type)?
+            };
+            bounds.extend(bound(expr, &column)?);
+            fields.push(Field::new(name, data_type, true));
+            values.push(column);
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let table = MemTable::try_new(Arc::clone(&schema), vec![vec![RecordBatch::try_new(schema, values)?]])?;
+        let wanted = LogicalPlanBuilder::scan(KEYS_TABLE, provider_as_source(Arc::new(table)), None)?.build()?;
+        let mut left = LogicalPlanBuilder::from(input);
+        for predicate in bounds {
+            left = left.filter(predicate)?;
+        }
+        let computed = exprs.iter().zip(&names).map(|(e, n)| e.clone().unalias_nested().data.alias(n));
+        let right: Vec<Column> = names.iter().map(|n| Column::new(Some(KEYS_TABLE), n)).collect();
+        let restricted = left
+            .project(columns.iter().cloned().chain(computed).collect::<Vec<_>>())?
+            .join_detailed(
+                wanted,
+                JoinType::LeftSemi,
+                (names.iter().map(Column::new_unqualified).collect::<Vec<_>>(), right),
+                None,
+                NullEquality::NullEqualsNull,
+            )?
+            .project(columns)?
+            .build()?;
+        self.partials_of(restricted)
+    }
+
+    fn key_exprs(&self) -> &[Expr] {
+        match &self.0.kind {
+            Kind::KeepFirst(k) => &k.keys,
+            Kind::Aggregate(a) => &a.keys,
+        }
+    }
+
+    fn key_columns(&self, record: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        match &self.0.kind {
+            Kind::KeepFirst(k) => k.key_columns(record),
+            Kind::Aggregate(a) => Ok(record.columns()[..a.keys.len()].to_vec()),
+        }
+    }
+
+    fn records(&self, partials: &[RecordBatch]) -> Result<RecordBatch> {
+        match &self.0.kind {
+            Kind::KeepFirst(_) => gather(&self.0.record, partials),
+            Kind::Aggregate(a) => {
+                let normal = partials.iter().map(|p| a.normalize(&self.0.record, p)).collect::<Result<Vec<_>>>()?;
+                gather(&self.0.record, &normal)
+            }
+        }
+    }
+
+    /// The rows to store for partial results over everything.
+    ///
+    /// # Errors
+    /// When a value does not fit its type.
+    pub fn build(&self, partials: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        let record = self.records(partials)?;
+        Ok(if record.num_rows() == 0 { vec![] } else { vec![self.rows(&record)?] })
+    }
+
+    /// Public and hidden columns of records.
+    fn rows(&self, record: &RecordBatch) -> Result<RecordBatch> {
+        let n = record.num_rows();
+        let base = match &self.0.kind {
+            Kind::KeepFirst(k) => k.results(record),
+            Kind::Aggregate(a) => a.results(record.columns())?,
+        };
+        let mut columns = self.0.above.apply(base, n)?;
+        columns.push(key_column(&key_hashes(&self.key_columns(record)?, n)?)?);
+        for (column, home) in record.columns().iter().zip(&self.0.homes) {
+            if let Home::Hidden(_, code) = home {
+                columns.push(encode(column, code)?);
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(n));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.0.output), columns, &options)?)
+    }
+
+    /// Records of stored rows (public and hidden columns).
+    fn read(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let public = self.0.above.schema.fields().len();
+        let columns = self.0.homes.iter().zip(self.0.record.fields()).map(|(home, field)| match home {
+            Home::Public(i) if rows.column(*i).data_type() == field.data_type() => Ok(Arc::clone(rows.column(*i))),
+            Home::Public(i) => Ok(arrow::compute::cast(rows.column(*i), field.data_type())?),
+            Home::Hidden(i, code) => decode(rows.column(public + i), field.data_type(), code),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.0.record), columns.collect::<Result<_>>()?, &options)?)
+    }
+
+    /// Ranges of the public columns that follow from the key, over the keys of these partials. Rows of other keys
+    /// may lie in them; no row of these keys lies outside. Empty: nothing restricts where the rows are.
+    ///
+    /// # Errors
+    /// When an expression fails.
+    pub fn key_ranges(&self, partials: &[RecordBatch]) -> Result<Vec<KeyRange>> {
+        let record = self.records(partials)?;
+        if record.num_rows() == 0 {
+            return Ok(vec![]);
+        }
+        // The base columns that hold key values; all others are left NULL.
+        let (base, keys): (Vec<ArrayRef>, HashSet<usize>) = match &self.0.kind {
+            Kind::KeepFirst(k) => {
+                let plain = |e: &Expr| match e {
+                    Expr::Column(c) => k.input_index(c),
+                    _ => None,
+                };
+                (k.results(&record), k.keys.iter().filter_map(plain).collect())
+            }
+            Kind::Aggregate(a) => (a.results(record.columns())?, (0..a.keys.len()).collect()),
+        };
+        let base = base
+            .into_iter()
+            .enumerate()
+            .map(|(i, c)| if keys.contains(&i) { c } else { new_null_array(c.data_type(), record.num_rows()) })
+            .collect();
+        let follows = |o: &Origin| !o.depends.is_empty() && o.depends.is_subset(&keys.iter().copied().collect());
+        if !self.0.above.origins.iter().any(follows) {
+            return Ok(vec![]);
+        }
+        let public = self.0.above.apply(base, record.num_rows())?;
+        let mut ranges = Vec::new();
+        for ((column, field), origin) in public.iter().zip(self.0.above.schema.fields()).zip(&self.0.above.origins) {
+            if follows(origin) {
+                ranges.extend(range_of(field.name(), &[column])?);
+            }
+        }
+        Ok(ranges)
+    }
+
+    /// Which stored rows may hold the keys of these partials, by their hidden key: the others need not be kept.
+    ///
+    /// # Errors
+    /// When an expression fails.
+    pub fn key_filter(&self, partials: &[RecordBatch]) -> Result<KeyFilter> {
+        let record = self.records(partials)?;
+        let mut hashes = HashSet::from_iter(key_hashes(&self.key_columns(&record)?, record.num_rows())?);
+        if self.key_exprs().is_empty() {
+            hashes.extend(key_hashes(&[], 1)?);
+        }
+        Ok(KeyFilter { column: self.0.above.schema.fields().len(), hashes })
+    }
+
+    /// Merges a change into stored rows.
+    ///
+    /// `plus` and `minus` are `partials()` over the inserted and the deleted rows; `stored` are the target's rows
+    /// that may hold touched keys: public and state columns by position, then `_file` and `_pos`.
+    ///
+    /// # Errors
+    /// `Inconsistent` when the stored rows contradict the change.
+    pub fn merge(
+        &self,
+        plus: &[RecordBatch],
+        minus: &[RecordBatch],
+        stored: &[RecordBatch],
+        recomputed: Option<&Recomputed>,
+    ) -> Result<Merged> {
+        let input = self.0.input.schema();
+        let types = self.key_exprs().iter().map(|e| Ok(e.get_type(input)?)).collect::<Result<Vec<_>>>()?;
+        let mut keys = Keys::new(&types)?;
+        let mut pieces = Vec::new();
+        let mut add = |keys: &mut Keys, piece: RecordBatch, role| {
+            keys.add(&self.key_columns(&piece)?, piece.num_rows(), role)?;
+            pieces.push(piece);
+            Ok::<_, DeltaError>(())
+        };
+        add(&mut keys, self.records(plus)?, Role::Plus)?;
+        add(&mut keys, self.records(minus)?, Role::Minus)?;
+        if let Some(again) = recomputed {
+            keys.force(&again.keys)?;
+            add(&mut keys, self.records(&again.rows)?, Role::Recomputed)?;
+        }
+        if types.is_empty() {
+            keys.touch_global()?;
+        }
+        let (rows, places) = self.candidates(stored, &keys.hashes)?;
+        let at = keys.next;
+        add(&mut keys, self.read(&rows)?, Role::Stored)?;
+        let touched = keys.touched;
+        let always = matches!(&self.0.kind, Kind::Aggregate(a) if a.keys.is_empty());
+        if always && touched.iter().any(|t| t.stored.is_none()) {
+            return Err(DeltaError::inconsistent("the one row of an aggregate without GROUP BY is not stored"));
+        }
+        let arena = gather(&self.0.record, &pieces)?;
+        let combined = match &self.0.kind {
+            Kind::KeepFirst(k) => k.combine(&arena, &touched)?,
+            Kind::Aggregate(a) => a.combine(&arena, &touched)?,
+        };
+        let again: Vec<u64> = touched
+            .iter()
+            .zip(&combined.fates)
+            .filter(|(_, f)| **f == Fate::Recompute)
+            .filter_map(|(t, _)| t.any())
+            .map(|i| i as u64)
+            .collect();
+        if !again.is_empty() {
+            if recomputed.is_some() {
+                return Err(DeltaError::inconsistent("keys were left out of the recomputation"));
+            }
+            let records = take_record_batch(&arena, &UInt64Array::from(again))?;
+            return Ok(Merged::Recompute(self.key_batch(&records)?));
+        }
+        let new = self.rows(&combined.record)?;
+        self.replace(&touched, &combined.fates, &new, &rows, &places, at).map(Merged::Done)
+    }
+
+    fn key_batch(&self, records: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.key_columns(records)?;
+        let fields: Vec<Field> =
+            columns.iter().enumerate().map(|(i, c)| Field::new(format!("k{i}"), c.data_type().clone(), true)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(records.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+    }
+
+    /// Stored rows whose key hash is among `hashes`, with their places.
+    fn candidates(
+        &self,
+        stored: &[RecordBatch],
+        hashes: &HashSet<[u8; 16]>,
+    ) -> Result<(RecordBatch, Vec<(String, i64)>)> {
+        let key = self.0.above.schema.fields().len();
+        let (mut kept, mut places) = (Vec::new(), Vec::new());
+        for batch in stored {
+            let (rows, at): (RecordBatch, Places) = split_places(batch)?;
+            if rows.num_columns() != self.0.output.fields().len() {
+                return Err(DeltaError::Layout(format!(
+                    "{} stored columns instead of {}",
+                    rows.num_columns(),
+                    self.0.output.fields().len()
+                )));
+            }
+            let column = rows.column(key);
+            if column.data_type() != &DataType::FixedSizeBinary(KEY_BYTES) {
+                return Err(DeltaError::Layout(format!("{KEY} is {}", column.data_type())));
+            }
+            if column.null_count() > 0 {
+                return Err(DeltaError::inconsistent("a row lacks its hidden key"));
+            }
+            let column = column.as_fixed_size_binary();
+            let mut indices = Vec::new();
+            for i in 0..rows.num_rows() {
+                if hashes.contains(column.value(i)) {
+                    indices.push(i as u64);
+                    places.push(at.at(i)?);
+                }
+            }
+            if !indices.is_empty() {
+                kept.push(take_record_batch(&rows, &UInt64Array::from(indices))?);
+            }
+        }
+        Ok((gather(&self.0.output, &kept)?, places))
+    }
+
+    /// Drops rows that stay as they are, and says what goes and what comes.
+    fn replace(
+        &self,
+        touched: &[Touched],
+        fates: &[Fate],
+        new: &RecordBatch,
+        stored: &RecordBatch,
+        places: &[(String, i64)],
+        at: usize,
+    ) -> Result<Merge> {
+        let types: Vec<DataType> = self.0.output.fields().iter().map(|f| f.data_type().clone()).collect();
+        let converter = converter(&types)?;
+        let (new_rows, old_rows) =
+            (converter.convert_columns(new.columns())?, converter.convert_columns(stored.columns())?);
+        let mut merge = Merge { touched: touched.len(), ..Merge::default() };
+        let (mut insert, mut next) = (Vec::new(), 0);
+        for (t, fate) in touched.iter().zip(fates) {
+            let old = t.stored.map(|i| i - at);
+            let coming = (*fate == Fate::Row).then_some(next);
+            next += usize::from(*fate == Fate::Row);
+            if let (Some(old), Some(coming)) = (old, coming)
+                && old_rows.row(old) == new_rows.row(coming)
+            {
+                continue;
+            }
+            merge.remove.extend(old.map(|i| places[i].clone()));
+            insert.extend(coming.map(|i| i as u64));
+        }
+        merge.remove.sort();
+        if !insert.is_empty() {
+            merge.insert.push(take_record_batch(new, &UInt64Array::from(insert))?);
+        }
+        Ok(merge)
+    }
+}
+
+const KEYS_TABLE: &str = "__ingot_keys";
+
+/// Tells whether a public column of this type comes back from the table as it went in.
+fn keeps_values(data_type: &DataType) -> bool {
+    use DataType::*;
+    let cast =
+        matches!(data_type, Utf8View | LargeUtf8 | BinaryView | LargeBinary | Int8 | Int16 | UInt8 | UInt16 | UInt32);
+    cast || coding(data_type) == Some(Coding::Same)
+}
+
+/// A range of a plain key column, so that scans skip what cannot hold these keys.
+fn bound(expr: &Expr, values: &ArrayRef) -> Result<Option<Expr>> {
+    let Expr::Column(_) = expr else { return Ok(None) };
+    let Some(range) = range_of("", &[values])? else { return Ok(None) };
+    let value = |v: &ScalarValue| lit(v.clone());
+    let between = expr.clone().between(value(&range.min), value(&range.max));
+    Ok(match (range.min.is_null(), range.has_null) {
+        (true, _) => Some(expr.clone().is_null()),
+        (false, true) => Some(between.or(expr.clone().is_null())),
+        (false, false) => Some(between),
+    })
+}

@@ -1,0 +1,119 @@
+//! Which tables a plan reads, and the same plan over other sources or at a fixed time.
+//!
+//! The three plans of a refresh (over inserted rows, deleted rows, the new snapshot) are one plan bound thrice.
+//!
+//! Not here: opening snapshots (`lake`), reading changelogs (`lake`).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use chrono::{DateTime, Utc};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{ScalarValue, TableReference};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan, TableSource};
+
+use crate::error::{DeltaError, Result};
+
+/// Every table that the plan reads, subqueries included, each once, sorted.
+///
+/// # Errors
+/// Never in practice: the walk itself cannot fail.
+pub fn scans(plan: &LogicalPlan) -> Result<Vec<TableReference>> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found.insert(scan.table_name.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+/// The plan with the sources of its scans swapped; a scan for which `source` gives None keeps its own.
+///
+/// # Errors
+/// `SourceChanged` when a new source lacks a column or has it with another type.
+pub fn rebind(
+    plan: &LogicalPlan,
+    source: &dyn Fn(&TableReference) -> Option<Arc<dyn TableSource>>,
+) -> Result<LogicalPlan> {
+    let mut mismatch = None;
+    let rebound = plan.clone().transform_up_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = node else {
+            // Nullability may differ, so the schemas above are computed anew.
+            return Ok(Transformed::yes(node.recompute_schema()?));
+        };
+        let Some(new) = source(&scan.table_name) else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        };
+        if let Some(detail) = difference(&scan, new.as_ref()) {
+            mismatch.get_or_insert(DeltaError::SourceChanged { table: scan.table_name.to_string(), detail });
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        }
+        let scan = TableScan::try_new(scan.table_name, new, scan.projection, scan.filters, scan.fetch)?;
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    })?;
+    match mismatch {
+        Some(error) => Err(error),
+        None => Ok(rebound.data),
+    }
+}
+
+fn difference(scan: &TableScan, new: &dyn TableSource) -> Option<String> {
+    let (old, new) = (scan.source.schema(), new.schema());
+    if old.fields().len() != new.fields().len() {
+        return Some(format!("{} columns instead of {}", new.fields().len(), old.fields().len()));
+    }
+    old.fields().iter().zip(new.fields()).find_map(|(o, n)| {
+        if o.name() != n.name() {
+            Some(format!("\"{}\" stands where \"{}\" stood", n.name(), o.name()))
+        } else if !o.data_type().equals_datatype(n.data_type()) {
+            Some(format!("\"{}\" is {} instead of {}", o.name(), n.data_type(), o.data_type()))
+        } else {
+            None
+        }
+    })
+}
+
+/// Functions that give the time of the query.
+pub(crate) const CLOCKS: &[&str] = &["now", "current_date", "current_time"];
+
+/// The plan with `now()`, `current_timestamp`, `current_date`, `today()` and `current_time` replaced by constants.
+/// Dates and times of day are those of UTC.
+///
+/// # Errors
+/// When an expression has no type.
+pub fn freeze_now(plan: &LogicalPlan, now: DateTime<Utc>) -> Result<LogicalPlan> {
+    let frozen = plan.clone().transform_up_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let saved = names.save(&expr);
+            let expr = expr.transform_up(|e| match &e {
+                Expr::ScalarFunction(call) if CLOCKS.contains(&call.func.name()) => {
+                    let target = e.get_type(&schema)?;
+                    let value = clock_value(call.func.name(), now, &target).cast_to(&target)?;
+                    Ok(Transformed::yes(Expr::Literal(value, None)))
+                }
+                _ => Ok(Transformed::no(e)),
+            })?;
+            Ok(expr.update_data(|e| saved.restore(e)))
+        })
+    })?;
+    Ok(frozen.data)
+}
+
+fn clock_value(function: &str, now: DateTime<Utc>, target: &DataType) -> ScalarValue {
+    let nanos_a_day = 86_400_000_000_000;
+    let nanos = now.timestamp_nanos_opt();
+    match (function, target) {
+        ("current_date", _) => ScalarValue::Date32(i32::try_from(now.timestamp().div_euclid(86_400)).ok()),
+        ("current_time", _) => ScalarValue::Time64Nanosecond(nanos.map(|n| n.rem_euclid(nanos_a_day))),
+        // The zone changes how the instant is shown, not the instant.
+        (_, DataType::Timestamp(_, zone)) => ScalarValue::TimestampNanosecond(nanos, zone.clone()),
+        _ => ScalarValue::TimestampNanosecond(nanos, None),
+    }
+}

@@ -1,0 +1,219 @@
+//! Constructs that no maintained table may hold, because their result is not a function of their input, or because
+//! DataFusion 54.1 evaluates them wrongly.
+//!
+//! Not here: constructs that merely cost a full recompute (`classify`).
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::logical_plan::Distinct;
+use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameUnits};
+use sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, TableFactor, Visit, Visitor};
+use std::ops::ControlFlow;
+
+use crate::order::has_order;
+
+/// A construct that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `U05xx`, see `REFUSALS`.
+    pub code: &'static str,
+    pub text: String,
+    /// What to write instead.
+    pub help: &'static str,
+}
+
+/// Every code of `Refusal` with its title.
+pub const REFUSALS: &[(&str, &str)] = &[
+    ("U0501", "a function gives another value each time"),
+    ("U0502", "LIMIT without ORDER BY takes rows by chance"),
+    ("U0503", "TABLESAMPLE is ignored by the engine"),
+    ("U0504", "EXCEPT ALL and INTERSECT ALL count copies wrongly"),
+    ("U0505", "correlated NOT IN is evaluated wrongly"),
+    ("U0506", "the aggregate depends on the order of rows"),
+    ("U0507", "first_value, last_value and nth_value over peers pick by chance"),
+    ("U0508", "the type has no order"),
+];
+
+const APPROXIMATE: &[&str] = &["approx_median", "approx_percentile_cont", "approx_percentile_cont_with_weight"];
+
+/// What of the plan and of its syntax tree (which shows what planning dropped) must not run. Plans before
+/// optimization, the tree if there is one.
+pub fn refuse(plan: &LogicalPlan, query: Option<&Query>) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    let walked = plan.apply_with_subqueries(|node| {
+        refuse_node(node, &mut found);
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                refuse_expr(e, node, &mut found);
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    if let Err(error) = walked {
+        push(&mut found, "U0501", error.strip_backtrace(), "simplify the query");
+    }
+    if let Some(query) = query {
+        let _ = query.visit(&mut Tree(&mut found));
+    }
+    found
+}
+
+fn push(found: &mut Vec<Refusal>, code: &'static str, text: impl Into<String>, help: &'static str) {
+    let refusal = Refusal { code, text: text.into(), help };
+    if !found.contains(&refusal) {
+        found.push(refusal);
+    }
+}
+
+fn refuse_node(node: &LogicalPlan, found: &mut Vec<Refusal>) {
+    match node {
+        LogicalPlan::Limit(limit) if !is_sorted(&limit.input) => {
+            push(found, "U0502", "LIMIT without ORDER BY takes rows by chance", "add ORDER BY");
+        }
+        LogicalPlan::Distinct(Distinct::On(on)) => {
+            if let Some(field) = on.input.schema().fields().iter().find(|f| !has_order(f.data_type())) {
+                push(
+                    found,
+                    "U0508",
+                    format!(
+                        "DISTINCT ON over column \"{}\" of type {}, which has no order",
+                        field.name(),
+                        field.data_type()
+                    ),
+                    "leave the column out below",
+                );
+            }
+        }
+        LogicalPlan::Window(window) => {
+            if let Some(field) = window.input.schema().fields().iter().find(|f| !has_order(f.data_type())) {
+                push(
+                    found,
+                    "U0508",
+                    format!(
+                        "a window over column \"{}\" of type {}, which has no order",
+                        field.name(),
+                        field.data_type()
+                    ),
+                    "leave the column out below",
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the rows that a LIMIT sees are sorted, through what keeps their order.
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) => {
+            plan.inputs().into_iter().all(is_sorted)
+        }
+        // At most one row, whatever the order.
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(_) => true,
+        _ => false,
+    }
+}
+
+fn refuse_expr(expr: &Expr, node: &LogicalPlan, found: &mut Vec<Refusal>) {
+    match expr {
+        Expr::AggregateFunction(call) if APPROXIMATE.contains(&call.func.name()) => {
+            push(
+                found,
+                "U0506",
+                format!("{}() depends on the order of rows", call.func.name()),
+                "median(x) and percentile_cont are exact",
+            );
+        }
+        Expr::WindowFunction(call) => refuse_window(call, node, found),
+        Expr::InSubquery(sub) if sub.negated && !sub.subquery.outer_ref_columns.is_empty() => {
+            push(
+                found,
+                "U0505",
+                "NOT IN over a correlated subquery is evaluated wrongly by the engine",
+                "write NOT EXISTS",
+            );
+        }
+        other if other.is_volatile_node() => {
+            push(
+                found,
+                "U0501",
+                format!("{other} gives another value each time, so the table could never equal its query"),
+                "derive the value from columns, as sha256(id) does",
+            );
+        }
+        _ => {}
+    }
+}
+
+fn refuse_window(call: &WindowFunction, node: &LogicalPlan, found: &mut Vec<Refusal>) {
+    if APPROXIMATE.contains(&call.fun.name()) {
+        push(found, "U0506", format!("{}() depends on the order of rows", call.fun.name()), "median(x) is exact");
+    }
+    let picks = matches!(call.fun.name(), "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg");
+    if !picks || call.params.window_frame.units == WindowFrameUnits::Rows {
+        return;
+    }
+    let Some(input) = node.inputs().first().copied() else { return };
+    // The order is unique if, with the partition, it holds every column.
+    let unique = input.schema().iter().all(|(q, f)| {
+        let column = Expr::Column(datafusion::common::Column::new(q.cloned(), f.name()));
+        call.params.order_by.iter().any(|s| s.expr == column) || call.params.partition_by.contains(&column)
+    });
+    if !unique {
+        push(
+            found,
+            "U0507",
+            format!("{}() over a RANGE or GROUPS frame picks among peers by chance", call.fun.name()),
+            "write ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW: its ties are broken by all columns",
+        );
+    }
+}
+
+/// Looks for what DataFusion drops or gets wrong before there is a plan.
+struct Tree<'a>(&'a mut Vec<Refusal>);
+
+impl Visitor for Tree<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } = factor {
+            push(self.0, "U0503", "TABLESAMPLE is ignored by the engine", "filter by a hash of the key");
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.set_operations(&query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Tree<'_> {
+    fn set_operations(&mut self, body: &SetExpr) {
+        let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return };
+        let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+        match op {
+            SetOperator::Except | SetOperator::Minus if all => {
+                push(
+                    self.0,
+                    "U0504",
+                    "EXCEPT ALL counts copies wrongly",
+                    "number the copies with row_number() and use EXCEPT",
+                );
+            }
+            SetOperator::Intersect if all => {
+                push(
+                    self.0,
+                    "U0504",
+                    "INTERSECT ALL counts copies wrongly",
+                    "number the copies with row_number() and use INTERSECT",
+                );
+            }
+            _ => {}
+        }
+        self.set_operations(left);
+        self.set_operations(right);
+    }
+}

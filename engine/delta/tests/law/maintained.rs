@@ -1,0 +1,143 @@
+//! Random histories through every incremental strategy.
+
+use std::collections::HashMap;
+
+use ingot_delta::Strategy;
+use proptest::prelude::prop;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use crate::world::*;
+
+const LINEAR: &[&str] = &[
+    "SELECT k, f * 2 AS f2, s FROM t WHERE k IS NOT NULL",
+    "SELECT k, f FROM t UNION ALL SELECT k, f FROM t WHERE k > 0 UNION ALL SELECT i AS k, f FROM u",
+    "WITH c AS (SELECT * FROM t WHERE f > 0 OR f IS NULL) SELECT s, upper(s) AS up, f, d, ts FROM c x ORDER BY s",
+];
+
+const KEEP_FIRST: &[&str] = &[
+    "SELECT k, s, f FROM t QUALIFY row_number() OVER (PARTITION BY k, s ORDER BY i) = 1",
+    "SELECT k, f AS best FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY f DESC NULLS LAST, d) AS rn FROM t WHERE s IS NOT NULL) WHERE rn = 1",
+    "SELECT upper(s) AS s2, k + 1 AS k1 FROM t QUALIFY row_number() OVER (PARTITION BY f ORDER BY ts DESC) = 1",
+    "SELECT k, rn FROM (SELECT k, i, row_number() OVER (ORDER BY i) AS rn FROM t) WHERE 1 >= rn",
+    "SELECT CAST(k AS INT) AS k, s AS name, f, d, i, ts FROM (SELECT * FROM t UNION ALL SELECT * FROM u) x
+     QUALIFY row_number() OVER (PARTITION BY date_trunc('day', ts), k ORDER BY d, f) = 1",
+];
+
+const AGGREGATE: &[&str] = &[
+    "SELECT s, count(*) AS total, avg(f) AS a, max(f) AS m, sum(i) AS si, min(ts) AS mt FROM t GROUP BY s",
+    "SELECT k, s, count(f) FILTER (WHERE i > 0) AS c, sum(d) AS sd, avg(d) AS ad, min(s) AS ms, sum(f) FILTER (WHERE f < 10) AS sf, avg(i) AS ai
+     FROM t GROUP BY k, s",
+    "SELECT count(*) AS c, sum(f) AS s, max(d) AS m, min(f) AS n, max(s) AS ms FROM t WHERE k > 0",
+    "SELECT f, count(*) AS c, max(i) AS mi, min(f) AS mf FROM t GROUP BY f",
+    "SELECT coalesce(s, 'none') AS s2, 10 * count(*) AS c10, sum(f) / count(*) AS q, max(CAST(f AS REAL)) AS r
+     FROM (SELECT * FROM t UNION ALL SELECT * FROM u) x GROUP BY s",
+    "SELECT date_trunc('day', ts) AS day, count(*) AS c, max(i) - min(i) AS spread, count(k, i) AS both FROM t GROUP BY 1",
+    "SELECT CAST(s AS VARCHAR) AS s, CAST(total AS INT) AS total FROM (SELECT s, count(*) AS total FROM t GROUP BY s) ORDER BY total",
+    "SELECT k, stddev(f) AS a, var_pop(i) AS b, corr(f, i) AS c, covar_samp(i, k) AS d, regr_slope(i, ts) AS e,
+       var(i) FILTER (WHERE f < 2) AS g
+     FROM (SELECT k, f, i, date_part('epoch', ts) AS ts FROM t) x GROUP BY k",
+    "SELECT k FROM t GROUP BY k",
+];
+
+fn obeys(queries: &'static [&'static str], expected: fn(&Strategy) -> bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for sql in queries {
+        let recomputed = std::cell::Cell::new(0);
+        let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+        let history = (prop::collection::vec(any_row(), 0..8), prop::collection::vec((any_step(), any_step()), 1..6));
+        let outcome = runner.run(&history, |(first, steps)| {
+            let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                runtime.block_on(async {
+                    let ctx = context();
+                    let mut view = View::create(&ctx, sql).await;
+                    assert!(expected(&view.strategy), "{sql}: {:?}", view.strategy);
+                    let (mut t, mut u) = (Table { rows: first.clone() }, Table::default());
+                    let mut new = HashMap::from([("t", t.rows.clone()), ("u", u.rows.clone())]);
+                    view.build(&ctx, &new).await;
+                    view.check(&ctx, &new).await;
+                    for (a, b) in &steps {
+                        let ((ti, td), (ui, ud)) = (t.apply(a), u.apply(b));
+                        new = HashMap::from([("t", t.rows.clone()), ("u", u.rows.clone())]);
+                        view.refresh(
+                            &ctx,
+                            &HashMap::from([("t", ti), ("u", ui)]),
+                            &HashMap::from([("t", td), ("u", ud)]),
+                            &new,
+                        )
+                        .await;
+                        view.check(&ctx, &new).await;
+                    }
+                    view.recomputed
+                })
+            }));
+            match attempt {
+                Ok(n) => {
+                    recomputed.set(recomputed.get() + n);
+                    Ok(())
+                }
+                Err(cause) => {
+                    let text = cause
+                        .downcast_ref::<String>()
+                        .cloned()
+                        .or_else(|| cause.downcast_ref::<&str>().map(|s| s.to_string()));
+                    Err(TestCaseError::fail(text.unwrap_or_default()))
+                }
+            }
+        });
+        if let Err(error) = outcome {
+            panic!("{sql}\n{error}");
+        }
+        println!("{} recomputations: {sql}", recomputed.get());
+    }
+}
+
+#[test]
+fn linear_views_equal_their_query() {
+    obeys(LINEAR, |s| matches!(s, Strategy::Linear));
+}
+
+#[test]
+fn keep_first_views_equal_their_query() {
+    obeys(KEEP_FIRST, |s| matches!(s, Strategy::KeepFirst(_)));
+}
+
+#[test]
+fn aggregate_views_equal_their_query() {
+    obeys(AGGREGATE, |s| matches!(s, Strategy::Aggregate(_)));
+}
+
+#[tokio::test]
+async fn a_stored_row_that_is_missing_is_an_error() {
+    let ctx = context();
+    let rows: Vec<Row> = vec![(Some(1), Some("a"), Some(1.0), None, Some(1), None)];
+    let (all, none) = (HashMap::from([("t", rows.clone())]), HashMap::from([("t", vec![])]));
+    for sql in [
+        "SELECT k, count(*) AS c FROM t GROUP BY k",
+        "SELECT k FROM t QUALIFY row_number() OVER (PARTITION BY k ORDER BY i) = 1",
+        "SELECT count(*) AS c FROM t",
+    ] {
+        let view = View::create(&ctx, sql).await;
+        let (Strategy::KeepFirst(k) | Strategy::Aggregate(k)) = &view.strategy else { panic!("{sql}") };
+        let partials = k.partials().unwrap();
+        let (plus, minus) = (run(&ctx, &partials, &none).await, run(&ctx, &partials, &all).await);
+        assert_eq!(k.merge(&plus, &minus, &[], None).unwrap_err().code(), "R0541", "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_without_effect_writes_nothing() {
+    let ctx = context();
+    let rows: Vec<Row> = vec![(Some(1), Some("a"), Some(1.0), None, Some(1), None)];
+    let tables = HashMap::from([("t", rows)]);
+    let mut view = View::create(&ctx, "SELECT k, count(*) AS c, max(f) AS m FROM t GROUP BY k").await;
+    view.build(&ctx, &tables).await;
+    let Strategy::Aggregate(k) = view.strategy.clone() else { panic!() };
+    let partials = k.partials().unwrap();
+    let both = run(&ctx, &partials, &tables).await;
+    let stored = view.target.stored(&[]);
+    let ingot_delta::Merged::Recompute(keys) = k.merge(&both, &both, &stored, None).unwrap() else { panic!() };
+    let rows = run(&ctx, &k.restrict_to(&keys).unwrap(), &tables).await;
+    let again = ingot_delta::Recomputed { keys, rows };
+    let ingot_delta::Merged::Done(merge) = k.merge(&both, &both, &stored, Some(&again)).unwrap() else { panic!() };
+    assert!(merge.insert.is_empty() && merge.remove.is_empty() && merge.touched == 1);
+}
