@@ -1,0 +1,135 @@
+//! The rows that came and went in a source table between two snapshots, as table providers.
+//!
+//!   changelog (files) ──▶ inserted, deleted rows ──▶ consolidated where files went
+//!
+//! Invariants
+//! * new = old - deleted + inserted, as multisets; when no file went, nothing is read here.
+//! * A file that copy-on-write replaced cancels out row by row: only what really changed comes through.
+//!
+//! Not here: what a change does to a view (`refresh`).
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, Table, changelog};
+
+use crate::error::Result;
+
+/// One table that a refresh reads, pinned.
+#[derive(Clone)]
+pub struct Input {
+    pub table: Table,
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+}
+
+/// What changed in one input.
+pub struct Change {
+    /// `None` when nothing came.
+    pub inserted: Option<Arc<dyn TableProvider>>,
+    /// `None` when nothing went.
+    pub deleted: Option<Arc<dyn TableProvider>>,
+    pub rows_inserted: u64,
+    pub rows_deleted: u64,
+    /// Files that were read or will be, for the history and the tests.
+    pub files: Vec<String>,
+}
+
+/// What reading the change found.
+pub enum Changed {
+    Rows(Change),
+    /// More bytes would have to be held in memory than allowed.
+    TooLarge {
+        bytes: u64,
+    },
+    /// A column was dropped and made again, or changed its type: old files hold its old values under another id.
+    Redefined {
+        column: String,
+    },
+}
+
+/// An empty provider of a schema.
+pub fn empty(schema: SchemaRef) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(MemTable::try_new(schema, vec![vec![]])?))
+}
+
+pub fn memory(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
+}
+
+impl Input {
+    /// The input as a whole at its pinned snapshot.
+    ///
+    /// # Errors
+    /// Lake errors.
+    pub async fn whole(&self) -> Result<Arc<dyn TableProvider>> {
+        match self.to {
+            None => empty(self.table.schema()),
+            Some(id) => {
+                let options = ScanOptions { snapshot: Some(id), ..ScanOptions::default() };
+                Ok(Arc::new(LakeTableProvider::try_new(&self.table, options).await?))
+            }
+        }
+    }
+
+    async fn files(&self, files: Vec<FileRef>) -> Result<Arc<dyn TableProvider>> {
+        let options = ScanOptions { snapshot: self.to, files: Some(files), ..ScanOptions::default() };
+        Ok(Arc::new(LakeTableProvider::try_new(&self.table, options).await?))
+    }
+
+    async fn rows(&self, ctx: &SessionContext, files: Vec<FileRef>) -> Result<Vec<RecordBatch>> {
+        if files.is_empty() {
+            return Ok(vec![]);
+        }
+        let frame = ctx.read_table(self.files(files).await?)?;
+        Ok(frame.execute_stream().await?.try_collect().await?)
+    }
+
+    /// The change from `from` to `to`; `bytes_max` bounds the files that must be held in memory to consolidate.
+    ///
+    /// # Errors
+    /// Lake errors (a snapshot that is gone among them) and execution errors.
+    pub async fn change(&self, ctx: &SessionContext, bytes_max: u64) -> Result<Changed> {
+        let none = Change { inserted: None, deleted: None, rows_inserted: 0, rows_deleted: 0, files: vec![] };
+        let Some(to) = self.to else { return Ok(Changed::Rows(none)) };
+        if self.from == self.to {
+            return Ok(Changed::Rows(none));
+        }
+        if let Some(column) = self.from.and_then(|from| self.table.redefined_since(from)) {
+            return Ok(Changed::Redefined { column });
+        }
+        let difference = changelog(&self.table, self.from, to).await?;
+        let names: Vec<String> = difference.added.iter().chain(&difference.removed).map(|f| f.path.clone()).collect();
+        let count = |files: &[FileRef]| files.iter().map(|f| f.data_file.record_count()).sum::<u64>();
+        if difference.removed.is_empty() {
+            let rows = count(&difference.added);
+            let inserted = if rows == 0 { None } else { Some(self.files(difference.added).await?) };
+            return Ok(Changed::Rows(Change { inserted, rows_inserted: rows, files: names, ..none }));
+        }
+        let bytes: u64 =
+            difference.added.iter().chain(&difference.removed).map(|f| f.data_file.file_size_in_bytes()).sum();
+        if bytes > bytes_max {
+            return Ok(Changed::TooLarge { bytes });
+        }
+        let added = self.rows(ctx, difference.added).await?;
+        let removed = self.rows(ctx, difference.removed).await?;
+        let (plus, minus) = ingot_delta::consolidate(&added, &removed)?;
+        let rows = |batches: &[RecordBatch]| batches.iter().map(|b| b.num_rows() as u64).sum::<u64>();
+        let (rows_inserted, rows_deleted) = (rows(&plus), rows(&minus));
+        let provide = |batches: Vec<RecordBatch>, n: u64| -> Result<Option<Arc<dyn TableProvider>>> {
+            if n == 0 { Ok(None) } else { memory(self.table.schema(), batches).map(Some) }
+        };
+        Ok(Changed::Rows(Change {
+            inserted: provide(plus, rows_inserted)?,
+            deleted: provide(minus, rows_deleted)?,
+            rows_inserted,
+            rows_deleted,
+            files: names,
+        }))
+    }
+}

@@ -1,0 +1,159 @@
+//! Checks a project: SQL files to models, and everything that is wrong with them in one pass.
+//!
+//!   files ──▶ parse ──▶ names ──▶ graph ──▶ each table after what it reads: plan, type, refuse ──▶ Project
+//!
+//! Invariants
+//! * An error in one table hides none in others; a table that reads a broken one is not blamed for it.
+//! * Diagnostics come in the order of files and places, each once.
+//!
+//! Not here: the grammar (`ingot_dialect`), incremental rules (`ingot_delta`).
+
+mod expectation;
+mod judge;
+mod locate;
+mod model;
+mod names;
+mod output;
+mod planning_error;
+mod query;
+mod references;
+mod resolve;
+mod side;
+mod source;
+mod streams;
+mod table;
+mod types;
+mod unsupported;
+
+use std::path::Path;
+
+use datafusion::sql::sqlparser::tokenizer::Span;
+use ingot_dialect::ast::Statement;
+use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+
+use crate::config::Config;
+use crate::project::{Checked, Project, SqlFile};
+
+pub use types::DialectTypes;
+
+/// Folders nest this deep at most; a link that leads back to itself ends here.
+const DEPTH_MAX: usize = 16;
+
+/// Reads and checks the project below `root`: every `*.sql` file outside hidden folders.
+///
+/// Paths in diagnostics begin with `root` when it is relative, so that they can be opened from where the command ran.
+pub fn load(root: &Path, cfg: &Config) -> Checked {
+    let mut found = Vec::new();
+    let mut files = Vec::new();
+    let shown = match root.to_str() {
+        Some(text) if root.is_relative() => {
+            let text = text.trim_start_matches("./").trim_end_matches('/');
+            if text.is_empty() || text == "." { String::new() } else { format!("{text}/") }
+        }
+        _ => String::new(),
+    };
+    read(root, &shown, 0, &mut files, &mut found);
+    if files.is_empty() && found.is_empty() {
+        found.push(
+            Diagnostic::error("C0111", format!("there are no SQL files below \"{}\"", root.display()))
+                .help("run the command in the project's folder, or start a project with `ingot init`"),
+        );
+    }
+    let mut checked = check_files(root, files, cfg);
+    if !found.is_empty() {
+        checked.project = None;
+        found.append(&mut checked.diagnostics);
+        checked.diagnostics = found;
+    }
+    checked
+}
+
+fn read(folder: &Path, shown: &str, depth: usize, files: &mut Vec<SqlFile>, found: &mut Vec<Diagnostic>) {
+    let unreadable = |path: &str, e: &dyn std::fmt::Display| {
+        let d = Diagnostic::error("C0113", format!("\"{path}\" cannot be read: {e}"));
+        d.help("check who may read it, and that it is UTF-8")
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) => {
+            found.push(unreadable(&folder.display().to_string(), &e));
+            return;
+        }
+    };
+    let mut names: Vec<_> =
+        entries.flatten().map(|e| (e.file_name().to_string_lossy().into_owned(), e.path())).collect();
+    names.sort();
+    for (name, path) in names {
+        if name.starts_with('.') {
+            continue;
+        }
+        let here = format!("{shown}{name}");
+        if path.is_dir() {
+            if depth < DEPTH_MAX {
+                read(&path, &format!("{here}/"), depth + 1, files, found);
+            }
+        } else if name.ends_with(".sql") {
+            match std::fs::read(&path).map(String::from_utf8) {
+                Ok(Ok(text)) => files.push(SqlFile { path: here, text }),
+                Ok(Err(e)) => found.push(unreadable(&here, &e.utf8_error())),
+                Err(e) => found.push(unreadable(&here, &e)),
+            }
+        }
+    }
+}
+
+/// Checks files that were read already.
+pub fn check_files(root: &Path, files: Vec<SqlFile>, cfg: &Config) -> Checked {
+    let mut found = Vec::new();
+    let mut parsed: Vec<(String, Vec<Statement>)> = Vec::new();
+    let mut broken = Vec::new();
+    for file in &files {
+        let result = ingot_dialect::parse_file(&file.path, &file.text);
+        if result.diagnostics.iter().any(Diagnostic::is_error) {
+            broken.push(file.text.to_lowercase());
+        }
+        found.extend(result.diagnostics);
+        unsupported::quarantines(&file.path, &result.statements, &mut found);
+        parsed.push((file.path.clone(), result.statements));
+    }
+    let resolved = resolve::resolve(&parsed, &broken, cfg, &mut found);
+    tidy(&files, &mut found);
+    let project = (!found.iter().any(Diagnostic::is_error)).then(|| Project {
+        root: root.to_path_buf(),
+        files: files.clone(),
+        sources: resolved.sources,
+        tables: resolved.tables,
+        views: resolved.views,
+        order: resolved.order,
+        namespace_prefix: cfg.namespace_prefix.clone(),
+    });
+    Checked { project, diagnostics: found, files }
+}
+
+/// Sorts by file and place, and drops what is said twice.
+fn tidy(files: &[SqlFile], found: &mut Vec<Diagnostic>) {
+    let rank = |d: &Diagnostic| {
+        let file = d.file.as_ref().and_then(|f| files.iter().position(|x| &x.path == f)).unwrap_or(usize::MAX);
+        let start = d.span.map_or((0, 0), |s: Span| (s.start.line, s.start.column));
+        (file, start)
+    };
+    found.sort_by_key(rank);
+    let mut seen: Vec<Diagnostic> = Vec::new();
+    found.retain(|d| {
+        let said =
+            seen.iter().any(|s| s.code == d.code && s.file == d.file && s.span == d.span && s.message == d.message);
+        if !said {
+            seen.push(d.clone());
+        }
+        !said
+    });
+}
+
+/// N0104 with the nearest name.
+fn unknown_function(planner: &query::Planner, file: &str, name: &str, span: Span) -> Diagnostic {
+    let d = Diagnostic::error("N0104", format!("function \"{name}\" does not exist")).at(file, span);
+    match did_you_mean(name, planner.function_names()) {
+        Some(near) => d.help(format!("did you mean {near}?")).suggest(span, near),
+        None => d.help("functions are DataFusion's: see its reference of scalar, aggregate and window functions"),
+    }
+}

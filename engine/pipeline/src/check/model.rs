@@ -1,0 +1,336 @@
+//! A streaming table or a materialized view as a model, with the side tables it owns.
+//!
+//! Invariants
+//! * The fingerprint covers what decides rows: queries with what they inline, columns, expectations, decoding; never
+//!   names of connections, comments, tags or policies.
+//! * A streaming table's plan works row by row.
+//!
+//! Not here: planning the query (`resolve`), clauses (`table`).
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::tokenizer::Span;
+use ingot_delta::{ENGINE_SEMANTICS_VERSION, FullReason, Strategy};
+use ingot_dialect::ast::{OnDecodeError, Policy, Query, TableDef};
+use ingot_dialect::diagnostic::Diagnostic;
+use ingot_dialect::{fingerprint, fold_tokens};
+use ingot_lake::TableName;
+
+use super::names::{Declared, Kind};
+use super::planning_error::{Planned, diagnostics};
+use super::references::Mentions;
+use super::resolve::{Brings, Node, Resolver, Side, inputs, state_columns};
+use super::streams::{self, Leaf, LeafKind};
+use super::{expectation, locate, output, side, source, table};
+use crate::project::{DecodeErrorPolicy, Model, ModelKind, StreamInput};
+
+/// A planned query on its way to a model.
+struct Body {
+    plan: LogicalPlan,
+    strategy: Strategy,
+}
+
+impl<'a> Resolver<'a> {
+    pub fn table(&mut self, d: &Declared<'a>, t: &'a TableDef, streaming: bool, m: &Mentions) {
+        let Some(query) = &t.query else { return };
+        let before = self.errors();
+        let path = self.path(d);
+        let reading = self.reading(d, query, m);
+        let stream = if streaming {
+            // What does not exist may be the stream: that was said already.
+            let unknown = reading.leaves.is_empty() && !reading.ok;
+            let found = &mut self.found;
+            if unknown { None } else { streams::streaming(path, &d.dotted(), d.span, &reading.leaves, found).cloned() }
+        } else {
+            streams::whole(&d.dotted(), &reading.leaves, &mut self.found);
+            None
+        };
+        let decode = self.decode_policy(path, t, streaming, stream.as_ref());
+        let names_before = self.errors();
+        let Some((plan, analyzed)) = self.plan(d, query, &reading) else { return };
+        output::names(path, query, &plan, &mut self.found);
+        let names_ok = self.errors() == names_before;
+        let Some(columns) = output::stored_columns(path, query, &analyzed, &mut self.found) else { return };
+        let unannotated = Schema::new(columns.clone());
+        let notes = output::annotations(path, &t.columns, &unannotated, true, &mut self.found);
+        let schema = table::schema(&columns, &notes);
+        let mut definition = table::definition(path, t, &schema, &notes, &mut self.found);
+        let tags = table::tags(path, &t.clauses, &mut self.found);
+        let schema: SchemaRef = Arc::new(schema);
+        if names_ok {
+            self.nodes.insert(d.name.join("."), Node::Stored(Arc::clone(&schema)));
+        }
+        let mut brings = reading.brings;
+        let mut kept = plan.clone();
+        let name = self.rules.stored(&d.name);
+        if !t.columns.expectations.is_empty() {
+            let relation = expectation::Relation {
+                file: path,
+                name: name.to_string(),
+                query,
+                plan,
+                analyzed: &analyzed,
+                stored: Some(&columns),
+            };
+            let Some(outcome) = self.expectations(relation, &t.columns.expectations) else { return };
+            kept = outcome.kept.clone();
+            self.keep_sides(d, &outcome, &mut brings);
+            brings.checked.push((d.name.join("."), outcome.relation));
+        }
+        let stored = match output::cast_to_stored(kept, &analyzed, &columns) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let planned = Planned { file: path, span: query.span, tokens: &query.tokens };
+                self.found.extend(diagnostics(&error, &planned));
+                return;
+            }
+        };
+        // What is not a stream already has its own complaint.
+        let by_row = streaming && stream.is_some();
+        let Some(body) = self.strategy(path, t, m, stored, streaming, by_row) else { return };
+        if self.errors() > before {
+            return;
+        }
+        let kind = match stream {
+            Some(Leaf { kind: LeafKind::Source, key, .. }) => ModelKind::Streaming { input: StreamInput::Source(key) },
+            Some(leaf) => {
+                let parts: Vec<String> = leaf.dotted.split('.').map(str::to_owned).collect();
+                ModelKind::Streaming { input: StreamInput::Table(self.rules.stored(&parts)) }
+            }
+            None => ModelKind::View,
+        };
+        let parts = self.parts(t, query, &kind, &columns, &schema, &brings);
+        definition.state_columns = state_columns(&body.strategy);
+        let sides = self.sides(d, &name, &kind, &decode, &brings, &parts);
+        let primary_key = table::primary_key(path, t, &schema, &mut Vec::new());
+        let model = Model {
+            name: name.clone(),
+            kind,
+            definition,
+            schema,
+            inputs: inputs(&body.plan),
+            plan: body.plan,
+            checked: brings.checked.into_iter().map(|(_, r)| r).collect(),
+            strategy: body.strategy,
+            policy: policy(t),
+            fingerprint: hash(&parts),
+            primary_key,
+            comment: t.clauses.comment.as_ref().map(|c| c.node.clone()),
+            tags,
+            on_decode_error: decode,
+            sides: sides.iter().map(|s| s.name.clone()).collect(),
+            file: path.to_owned(),
+            sql: self.text(d.statement),
+        };
+        for side in sides {
+            self.out.order.push(side.name.clone());
+            self.out.tables.insert(side.name.clone(), side);
+        }
+        self.out.order.push(name.clone());
+        self.out.tables.insert(name, model);
+    }
+
+    fn decode_policy(&mut self, path: &str, t: &TableDef, streaming: bool, stream: Option<&Leaf>) -> DecodeErrorPolicy {
+        let Some(clause) = &t.clauses.on_decode_error else { return DecodeErrorPolicy::Fail };
+        let decodes = stream.is_none_or(|l| l.kind == LeafKind::Source);
+        if !streaming || !decodes {
+            self.found.push(
+                Diagnostic::error("P0122", "ON DECODE ERROR belongs to a streaming table that reads a source")
+                    .at(path, clause.span)
+                    .note("nothing is decoded here")
+                    .help("leave it out"),
+            );
+        }
+        match &clause.node {
+            OnDecodeError::Fail => DecodeErrorPolicy::Fail,
+            OnDecodeError::Drop => DecodeErrorPolicy::Drop,
+            OnDecodeError::Into(name) => {
+                let parts: Vec<String> = name.0.iter().map(|i| i.value.clone()).collect();
+                DecodeErrorPolicy::Into(self.rules.stored(&parts))
+            }
+        }
+    }
+
+    /// Completes ties, refuses what has no single result, and chooses how the table is maintained.
+    fn strategy(
+        &mut self,
+        path: &str,
+        t: &TableDef,
+        m: &Mentions,
+        plan: LogicalPlan,
+        streaming: bool,
+        by_row: bool,
+    ) -> Option<Body> {
+        let query = t.query.as_ref()?;
+        let head = first_word(query);
+        let refusals = ingot_delta::refuse(&plan, Some(&query.tree));
+        for r in &refusals {
+            let words: &[&str] = match r.code {
+                "U0502" => &["LIMIT", "FETCH"],
+                "U0503" => &["TABLESAMPLE"],
+                "U0504" => &["EXCEPT", "INTERSECT"],
+                _ => &[],
+            };
+            let call = m.functions.iter().find(|(name, _)| r.text.starts_with(&format!("{name}(")));
+            let place = call.map(|(_, span)| *span).or_else(|| locate::word(&query.tokens, words)).unwrap_or(head);
+            self.found.push(Diagnostic::error(r.code, r.text.clone()).at(path, place).help(r.help));
+        }
+        if !refusals.is_empty() {
+            return None;
+        }
+        let completed = match ingot_delta::complete_order(&plan) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.found.push(Diagnostic::error(error.code(), error.to_string()).at(path, head));
+                return None;
+            }
+        };
+        let strategy = ingot_delta::classify(&completed);
+        if by_row && !matches!(strategy, Strategy::Linear) {
+            let why = match &strategy {
+                Strategy::Full(reason) => reason.text.clone(),
+                Strategy::Aggregate(_) => "it aggregates rows".into(),
+                _ => "it compares rows with each other".into(),
+            };
+            self.found.push(
+                Diagnostic::error("N0203", "the query of a streaming table must work row by row")
+                    .at(path, head)
+                    .note(why)
+                    .help("keep the rows as they come, and compute this in a MATERIALIZED VIEW"),
+            );
+            return None;
+        }
+        if streaming {
+            return Some(Body { plan: completed, strategy });
+        }
+        match (policy(t), strategy) {
+            (Policy::IncrementalStrict, Strategy::Full(reason)) => {
+                let span = t.clauses.policy.as_ref().map_or(head, |p| p.span);
+                let code = if reason.code == "R0505" { "R0107" } else { "R0101" };
+                self.found.push(
+                    Diagnostic::error(code, format!("not incremental: {}", reason.text))
+                        .at(path, span)
+                        .note(format!("the reason's code is {}", reason.code))
+                        .help("rewrite the query, or write REFRESH POLICY AUTO"),
+                );
+                None
+            }
+            (Policy::Full, _) => {
+                let reason = FullReason { code: "R0520", text: "REFRESH POLICY FULL".into() };
+                Some(Body { plan: completed, strategy: Strategy::Full(reason) })
+            }
+            (_, strategy) => Some(Body { plan: completed, strategy }),
+        }
+    }
+
+    fn parts(
+        &self,
+        t: &TableDef,
+        query: &Query,
+        kind: &ModelKind,
+        columns: &[Field],
+        schema: &Schema,
+        brings: &Brings,
+    ) -> Vec<String> {
+        let mut parts = vec![
+            format!("semantics {ENGINE_SEMANTICS_VERSION}"),
+            match kind {
+                ModelKind::Streaming { .. } => "streaming table".into(),
+                _ => "materialized view".into(),
+            },
+            fold_tokens(&query.tokens),
+        ];
+        // File names are no part of a definition, so the views' own names order them.
+        let mut texts: Vec<&Vec<String>> = brings.texts.values().collect();
+        texts.sort();
+        parts.extend(texts.into_iter().flatten().cloned());
+        for (given, stored) in columns.iter().zip(schema.fields()) {
+            parts.push(format!("output {} {} {}", given.name(), given.data_type(), stored.is_nullable()));
+        }
+        for c in t.columns.columns.iter().filter(|c| c.ty.is_some()) {
+            parts.push(format!("declared {} {:?}", c.name.value, c.ty.as_ref().map(|t| &t.node)));
+        }
+        expectation::fingerprint_parts(&t.columns.expectations, &mut parts);
+        if let Some(clause) = &t.clauses.on_decode_error {
+            parts.push(match &clause.node {
+                OnDecodeError::Fail => "decode error fail".into(),
+                OnDecodeError::Drop => "decode error drop".into(),
+                OnDecodeError::Into(name) => format!("decode error into {}", name.dotted()),
+            });
+        }
+        if let ModelKind::Streaming { input: StreamInput::Source(name) } = kind
+            && let Some(Kind::Source(s)) = self.names.all.get(name).map(|d| d.kind)
+        {
+            source::fingerprint_parts(s, &mut parts);
+        }
+        parts
+    }
+
+    fn sides(
+        &mut self,
+        d: &Declared<'a>,
+        name: &TableName,
+        kind: &ModelKind,
+        decode: &DecodeErrorPolicy,
+        brings: &Brings,
+        parts: &[String],
+    ) -> Vec<Model> {
+        let path = self.path(d);
+        let sql = self.text(d.statement);
+        let mut out = Vec::new();
+        if let (DecodeErrorPolicy::Into(to), ModelKind::Streaming { input: StreamInput::Source(source) }) =
+            (decode, kind)
+        {
+            let owner = side::Owner { name, shown: &d.dotted(), file: path, sql: &sql };
+            let kind = ModelKind::DecodeErrors { of: owner.name.clone() };
+            let mut own = parts.to_vec();
+            own.push("decode errors".into());
+            if let Ok(plan) = side::decode_errors(source) {
+                let schema = ingot_source::error_schema();
+                let rows = side::Rows { plan, strategy: Strategy::Linear, inputs: Vec::new() };
+                out.push(side::model(to.clone(), kind, Arc::clone(&schema), rows, hash(&own), &owner));
+                let key = self
+                    .names
+                    .all
+                    .iter()
+                    .find(|(_, x)| matches!(x.kind, Kind::DecodeErrors) && self.rules.stored(&x.name) == *to);
+                if let Some((key, _)) = key {
+                    self.nodes.insert(key.clone(), Node::Stored(schema));
+                }
+            }
+        }
+        for (to, Side { plan, schema, sql }) in &brings.quarantines {
+            let owner = side::Owner { name, shown: &d.dotted(), file: path, sql };
+            let plan = match ingot_delta::complete_order(plan) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    self.found.push(Diagnostic::error(error.code(), error.to_string()).at(path, d.span));
+                    continue;
+                }
+            };
+            let strategy = ingot_delta::classify(&plan);
+            let mut own = parts.to_vec();
+            own.push(format!("quarantine {to}"));
+            let kind = ModelKind::Quarantine { of: name.clone() };
+            let rows = side::Rows { inputs: inputs(&plan), plan, strategy };
+            out.push(side::model(to.clone(), kind, Arc::clone(schema), rows, hash(&own), &owner));
+        }
+        out
+    }
+}
+
+fn policy(t: &TableDef) -> Policy {
+    t.clauses.policy.as_ref().map_or(Policy::Auto, |p| p.node)
+}
+
+fn hash(parts: &[String]) -> String {
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    fingerprint(&parts)
+}
+
+fn first_word(query: &Query) -> Span {
+    use datafusion::sql::sqlparser::tokenizer::Token;
+    query.tokens.iter().find(|t| !matches!(t.token, Token::Whitespace(_))).map_or(query.span, |t| t.span)
+}

@@ -1,0 +1,396 @@
+//! What a query gives: names, duplicates, storable types; and what the list after a table's name says of it.
+//!
+//! Invariants
+//! * Every output column has a name that the file gave it.
+//! * The list annotates by name: it never renames, adds or casts.
+//!
+//! Not here: expectations (`expectation`), clauses (`table`).
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Query as SqlQuery, Select, SelectItem, SetExpr,
+    Spanned,
+};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use ingot_dialect::ast::{Columns, Ident, Query};
+use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+
+use super::locate::whole;
+use super::planning_error::other_name;
+use super::references::fold;
+use super::types::{Unstorable, store, stored_type, type_word};
+
+/// The select list that names the output: of the first branch of a set operation.
+fn select_of(query: &SqlQuery) -> Option<&Select> {
+    fn of(body: &SetExpr) -> Option<&Select> {
+        match body {
+            SetExpr::Select(s) => Some(s),
+            SetExpr::Query(q) => of(&q.body),
+            SetExpr::SetOperation { left, .. } => of(left),
+            _ => None,
+        }
+    }
+    of(&query.body)
+}
+
+fn is_values(query: &SqlQuery) -> bool {
+    fn of(body: &SetExpr) -> bool {
+        match body {
+            SetExpr::Values(_) => true,
+            SetExpr::Query(q) => of(&q.body),
+            SetExpr::SetOperation { left, .. } => of(left),
+            _ => false,
+        }
+    }
+    of(&query.body)
+}
+
+/// The place of the output column at an index, and the text of its expression.
+pub(crate) fn place_of(query: &Query, index: usize, width: usize) -> Option<Span> {
+    let items = &select_of(&query.tree)?.projection;
+    let wildcard = |i: &SelectItem| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    let at = |item: &SelectItem| match item {
+        SelectItem::UnnamedExpr(e) => whole(&query.tokens, e.span()),
+        item => item.span(),
+    };
+    let item = match items.iter().position(wildcard) {
+        None => items.get(index),
+        Some(at) if index < at => items.get(index),
+        Some(_) => {
+            let last = items.iter().rposition(wildcard)?;
+            let behind = items.len() - 1 - last;
+            if index + behind >= width { items.get(last + 1 + (index + behind - width)) } else { items.get(last) }
+        }
+    }?;
+    Some(at(item))
+}
+
+/// The text of a span, from the body's tokens.
+pub(crate) fn text_of(tokens: &[TokenWithSpan], span: Span) -> String {
+    let inside = tokens.iter().filter(|t| t.span.start >= span.start && t.span.end <= span.end);
+    let mut text = String::new();
+    for t in inside {
+        match &t.token {
+            Token::Whitespace(_) => {
+                if !text.ends_with(' ') {
+                    text.push(' ');
+                }
+            }
+            token => text.push_str(&token.to_string()),
+        }
+    }
+    text.trim().to_owned()
+}
+
+/// The expression of an output column without its alias.
+pub(crate) fn expression_at(query: &Query, index: usize, width: usize) -> Option<String> {
+    let start = place_of(query, index, width)?.start;
+    let item = select_of(&query.tree)?.projection.iter().find(|i| i.span().start == start)?;
+    match item {
+        SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => {
+            let text = text_of(&query.tokens, whole(&query.tokens, e.span()));
+            Some(if text.is_empty() { e.to_string() } else { text })
+        }
+        _ => None,
+    }
+}
+
+/// N0310 for every unnamed expression of the select list.
+pub(crate) fn unnamed(file: &str, query: &Query) -> Vec<Diagnostic> {
+    if is_values(&query.tree) {
+        let d = Diagnostic::error("N0310", "the columns of VALUES have no names").at(file, query.span);
+        return vec![d.help("name them: SELECT * FROM (VALUES ...) AS t(a, b)")];
+    }
+    let Some(select) = select_of(&query.tree) else { return Vec::new() };
+    let mut out = Vec::new();
+    let mut counted = true;
+    for (i, item) in select.projection.iter().enumerate() {
+        match item {
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => counted = false,
+            SelectItem::UnnamedExpr(e) if !is_column(e) => {
+                let span = whole(&query.tokens, e.span());
+                let text = text_of(&query.tokens, span);
+                let text = if text.is_empty() { e.to_string() } else { text };
+                let which =
+                    if counted { format!("output column {}", i + 1) } else { format!("the output column {text}") };
+                let name = name_for(e);
+                out.push(
+                    Diagnostic::error("N0310", format!("{which} has no name"))
+                        .at(file, span)
+                        .help(format!("{text} AS {name}"))
+                        .suggest(span, format!("{text} AS {name}")),
+                );
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+fn is_column(e: &SqlExpr) -> bool {
+    match e {
+        SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_) => true,
+        SqlExpr::Nested(inner) => is_column(inner),
+        _ => false,
+    }
+}
+
+/// A name to propose for an expression.
+fn name_for(e: &SqlExpr) -> String {
+    fn argument(args: &FunctionArguments) -> Option<String> {
+        let FunctionArguments::List(list) = args else { return None };
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = list.args.first()? else { return None };
+        match e {
+            SqlExpr::Identifier(i) => Some(fold(i)),
+            SqlExpr::CompoundIdentifier(all) => all.last().map(fold),
+            _ => None,
+        }
+    }
+    let plain = |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let proposed = match e {
+        SqlExpr::Function(f) => {
+            let function = f.name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+            match argument(&f.args) {
+                Some(column) => format!("{function}_{column}"),
+                None if function == "count" => "total".into(),
+                None => function,
+            }
+        }
+        SqlExpr::Cast { expr, .. } => match expr.as_ref() {
+            SqlExpr::Identifier(i) => fold(i),
+            SqlExpr::CompoundIdentifier(all) => all.last().map(fold).unwrap_or_default(),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    if plain(&proposed) { proposed } else { "a_name".into() }
+}
+
+/// Names of a plan's output: duplicates, made-up names, names that differ in case, capitals.
+pub(crate) fn names(file: &str, query: &Query, plan: &LogicalPlan, found: &mut Vec<Diagnostic>) {
+    let fields = plan.schema().fields();
+    let width = fields.len();
+    if width == 0 {
+        found.push(
+            Diagnostic::error("N0312", "the query has no output columns")
+                .at(file, query.span)
+                .help("select at least one"),
+        );
+    }
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (i, field) in fields.iter().enumerate() {
+        let name = field.name().as_str();
+        let span = place_of(query, i, width).unwrap_or(query.span);
+        let mut clashes = true;
+        match seen.get(&name.to_lowercase()) {
+            Some(other) if *other == name => found.push(
+                Diagnostic::error("N0311", format!("two output columns are called \"{name}\""))
+                    .at(file, span)
+                    .help(format!("give this one another name: ... AS {}", other_name(name))),
+            ),
+            Some(other) => found.push(
+                Diagnostic::error("N0108", format!("output columns \"{other}\" and \"{name}\" differ only in case"))
+                    .at(file, span)
+                    .help("rename one: engines that fold names cannot tell them apart"),
+            ),
+            None => {
+                clashes = false;
+                seen.insert(name.to_lowercase(), name);
+            }
+        }
+        if name.contains(['(', ')', ' ', ',']) && !is_quoted_somewhere(query, name) {
+            found.push(
+                Diagnostic::error("N0310", format!("output column {} has no name", i + 1))
+                    .at(file, span)
+                    .note(format!("it is {name} of a subquery"))
+                    .help("name the expression where it stands: ... AS a_name"),
+            );
+        } else if !clashes && name.chars().any(char::is_uppercase) {
+            found.push(
+                Diagnostic::warning("N0113", format!("the name of output column \"{name}\" has capitals"))
+                    .at(file, span)
+                    .note("engines that fold names to lower case, such as Trino, do not find it")
+                    .help(format!("AS {}", snake(name))),
+            );
+        }
+    }
+}
+
+fn is_quoted_somewhere(query: &Query, name: &str) -> bool {
+    query.tokens.iter().any(|t| matches!(&t.token, Token::Word(w) if w.quote_style.is_some() && w.value == name))
+}
+
+/// `vehicleId` to `vehicle_id`.
+pub(crate) fn snake(name: &str) -> String {
+    let mut out = String::new();
+    let mut lower_before = false;
+    for c in name.chars() {
+        if c.is_uppercase() {
+            if lower_before {
+                out.push('_');
+            }
+            out.extend(c.to_lowercase());
+        } else {
+            out.push(c);
+        }
+        lower_before = c.is_lowercase() || c.is_ascii_digit();
+    }
+    out
+}
+
+/// The stored columns of a query, all nullable; complaints for those that cannot be stored.
+pub(crate) fn stored_columns(
+    file: &str,
+    query: &Query,
+    analyzed: &LogicalPlan,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Vec<Field>> {
+    let fields = analyzed.schema().fields();
+    let width = fields.len();
+    let mut out = Vec::with_capacity(width);
+    for (i, field) in fields.iter().enumerate() {
+        let error = match stored_type(field.data_type()) {
+            Ok(t) => {
+                out.push(Field::new(field.name(), t, true));
+                continue;
+            }
+            Err(e) => e,
+        };
+        let span = place_of(query, i, width).unwrap_or(query.span);
+        let name = field.name();
+        let text = expression_at(query, i, width).unwrap_or_else(|| name.clone());
+        found.push(match error {
+            Unstorable::Duration => {
+                Diagnostic::error("T0104", format!("column \"{name}\" is a duration, and Iceberg has no duration"))
+                    .at(file, span)
+                    .help(format!("store seconds: extract(epoch FROM {text}) AS {name}"))
+            }
+            Unstorable::Null => Diagnostic::error("T0105", format!("column \"{name}\" is NULL without a type"))
+                .at(file, span)
+                .help(format!("give it one: CAST(NULL AS VARCHAR) AS {name}")),
+            Unstorable::Other(t) => {
+                Diagnostic::error("T0106", format!("column \"{name}\" is {t}, which cannot be stored"))
+                    .at(file, span)
+                    .help("cast it to a type that can: VARCHAR, BIGINT, DOUBLE, TIMESTAMPTZ, ...")
+            }
+        });
+    }
+    (out.len() == width).then_some(out)
+}
+
+/// The plan with its root cast to the stored columns, where they differ from what it gives.
+///
+/// # Errors
+/// DataFusion's, when the projection cannot be built.
+pub(crate) fn cast_to_stored(
+    plan: LogicalPlan,
+    analyzed: &LogicalPlan,
+    columns: &[Field],
+) -> datafusion::common::Result<LogicalPlan> {
+    let given = analyzed.schema().fields();
+    if given.iter().zip(columns).all(|(g, c)| g.data_type() == c.data_type()) {
+        return Ok(plan);
+    }
+    let exprs: Vec<Expr> = plan
+        .schema()
+        .iter()
+        .zip(given)
+        .zip(columns)
+        .map(|(((qualifier, field), given), column)| {
+            let expr = Expr::from((qualifier, field));
+            if given.data_type() == column.data_type() {
+                expr
+            } else {
+                store(expr, given.data_type(), column.data_type()).alias(column.name())
+            }
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+/// A column of the output by name, or the complaint in `code` with a suggestion.
+pub(crate) fn find_column<'a>(
+    file: &str,
+    schema: &'a Schema,
+    ident: &Ident,
+    code: &'static str,
+    what: &str,
+) -> Result<&'a Field, Box<Diagnostic>> {
+    if let Ok(field) = schema.field_with_name(&ident.value) {
+        return Ok(field);
+    }
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let d = Diagnostic::error(code, format!("{what} \"{}\" is not a column of the output", ident.value))
+        .at(file, ident.span);
+    let near = names.iter().copied().find(|n| n.eq_ignore_ascii_case(&ident.value));
+    Err(Box::new(match near.or_else(|| did_you_mean(&ident.value, names.iter().copied())) {
+        Some(near) if near.chars().any(char::is_uppercase) => {
+            d.help(format!("did you mean \"{near}\", with its quotes?")).suggest(ident.span, format!("\"{near}\""))
+        }
+        Some(near) => d.help(format!("did you mean {near}?")).suggest(ident.span, near),
+        None => d.note(format!("the output has: {}", names.join(", "))),
+    }))
+}
+
+/// Checks the list after a name against the output; returns comments and NOT NULL by column.
+pub(crate) fn annotations(
+    file: &str,
+    columns: &Columns,
+    schema: &Schema,
+    stored: bool,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, (bool, Option<String>)> {
+    let mut out = BTreeMap::new();
+    for def in &columns.columns {
+        let field = match find_column(file, schema, &def.name, "N0313", "declared column") {
+            Ok(field) => field,
+            Err(d) => {
+                found.push(*d);
+                continue;
+            }
+        };
+        let note = (def.not_null, def.comment.as_ref().map(|c| c.node.clone()));
+        if out.insert(field.name().clone(), note).is_some() {
+            let d = Diagnostic::error("N0316", format!("column \"{}\" is described twice", def.name.value));
+            found.push(d.at(file, def.name.span).help("merge the two lines"));
+        }
+        let Some(declared) = &def.ty else { continue };
+        let wanted = ingot_source::column_type_to_arrow(&declared.node);
+        let given = if stored { Ok(field.data_type().clone()) } else { stored_type(field.data_type()) };
+        if given.as_ref().is_ok_and(|g| !same_type(g, &wanted)) {
+            let given = given.map_or_else(|_| "another type".into(), |g| type_word(&g));
+            let name = &def.name.written;
+            found.push(
+                Diagnostic::error(
+                    "T0108",
+                    format!("\"{}\" is declared {}, but the query gives {given}", def.name.value, type_word(&wanted)),
+                )
+                .at(file, declared.span)
+                .note("the list describes the query's columns; it never casts")
+                .help(format!("write {given} here, or CAST({name} AS {}) AS {name} in the query", type_word(&wanted))),
+            );
+        }
+    }
+    out
+}
+
+/// Equal but for the names of nested fields that the dialect cannot write, and nullability.
+fn same_type(a: &DataType, b: &DataType) -> bool {
+    match (a, b) {
+        (DataType::List(a), DataType::List(b)) => same_type(a.data_type(), b.data_type()),
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && same_type(a.data_type(), b.data_type()))
+        }
+        (DataType::Map(a, _), DataType::Map(b, _)) => match (a.data_type(), b.data_type()) {
+            (DataType::Struct(a), DataType::Struct(b)) => {
+                a.iter().zip(b).all(|(a, b)| same_type(a.data_type(), b.data_type()))
+            }
+            _ => false,
+        },
+        _ => a == b,
+    }
+}

@@ -1,0 +1,204 @@
+//! Plans query bodies over placeholder tables.
+//!
+//! Invariants
+//! * Plans are not optimized, and their scans hold no data: whoever runs one binds its own tables.
+//! * Spans of the syntax tree survive, so that DataFusion's complaints point into the file.
+//!
+//! Not here: which tables a query may read (`references`), what its output must be (`output`).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result, TableReference, plan_err};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Query, Statement};
+
+use super::types::DialectTypes;
+
+/// A table without data: its columns, or the plan that stands for it.
+pub(crate) struct Placeholder {
+    schema: SchemaRef,
+    plan: Option<LogicalPlan>,
+}
+
+impl Placeholder {
+    pub fn table(schema: SchemaRef) -> Arc<dyn TableSource> {
+        Arc::new(Self { schema, plan: None })
+    }
+
+    /// A view: whoever reads it gets its plan under its name.
+    pub fn view(plan: LogicalPlan) -> Arc<dyn TableSource> {
+        Arc::new(Self { schema: Arc::clone(plan.schema().inner()), plan: Some(plan) })
+    }
+}
+
+impl TableSource for Placeholder {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        self.plan.as_ref().map(Cow::Borrowed)
+    }
+}
+
+/// What names of a query stand for: one or two parts, folded.
+pub(crate) type Relations = BTreeMap<(Option<String>, String), Arc<dyn TableSource>>;
+
+/// Plans queries and expressions; the functions are DataFusion's.
+pub(crate) struct Planner {
+    state: SessionState,
+    types: Arc<dyn TypePlanner>,
+}
+
+impl Planner {
+    pub fn new() -> Self {
+        let mut config = SessionConfig::new().with_information_schema(false);
+        let options = config.options_mut();
+        options.execution.time_zone = Some("UTC".into());
+        options.sql_parser.collect_spans = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        Self { state, types: Arc::new(DialectTypes) }
+    }
+
+    /// Plans a query; nothing is optimized or coerced.
+    ///
+    /// # Errors
+    /// DataFusion's, with spans where it knows them.
+    pub fn plan(&self, relations: &Relations, tree: &Query) -> Result<LogicalPlan> {
+        let scope = Scope { planner: self, relations };
+        let statement = Statement::Query(Box::new(tree.clone()));
+        SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement)
+    }
+
+    /// Plans an expression over the columns of a relation.
+    ///
+    /// # Errors
+    /// As `plan`.
+    pub fn expr(&self, tree: &SqlExpr, schema: &DFSchema) -> Result<Expr> {
+        let relations = Relations::new();
+        let scope = Scope { planner: self, relations: &relations };
+        SqlToRel::new_with_options(&scope, self.options()).sql_to_expr(tree.clone(), schema, &mut PlannerContext::new())
+    }
+
+    /// The plan with its types coerced, as it will run.
+    ///
+    /// # Errors
+    /// Types that do not fit.
+    pub fn analyze(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        self.state.analyzer().execute_and_check(plan.clone(), self.state.config_options(), |_, _| {})
+    }
+
+    /// Whether a function of this folded name exists.
+    pub fn has_function(&self, name: &str) -> bool {
+        // Planned without being registered.
+        const BUILT_IN: [&str; 3] = ["unnest", "map", "make_map"];
+        self.state.scalar_functions().contains_key(name)
+            || self.state.aggregate_functions().contains_key(name)
+            || self.state.window_functions().contains_key(name)
+            || self.state.higher_order_functions().contains_key(name)
+            || BUILT_IN.contains(&name)
+    }
+
+    pub fn function_names(&self) -> Vec<&str> {
+        let state = &self.state;
+        let scalars = state.scalar_functions().keys();
+        let others = state.aggregate_functions().keys().chain(state.window_functions().keys());
+        let mut names: Vec<&str> =
+            scalars.chain(others).map(String::as_str).filter(|n| !n.starts_with("ingot_")).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn options(&self) -> ParserOptions {
+        ParserOptions::from(&self.state.config_options().sql_parser)
+    }
+}
+
+/// A scan of a placeholder under a name.
+///
+/// # Errors
+/// When the schema has duplicate names.
+pub(crate) fn scan(name: TableReference, schema: SchemaRef) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::scan(name, Placeholder::table(schema), None)?.build()
+}
+
+struct Scope<'a> {
+    planner: &'a Planner,
+    relations: &'a Relations,
+}
+
+impl ContextProvider for Scope<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let key = (name.schema().map(str::to_owned), name.table().to_owned());
+        match self.relations.get(&key) {
+            Some(source) => Ok(Arc::clone(source)),
+            None => plan_err!("table '{name}' not found"),
+        }
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.planner.state.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::clone(&self.planner.types))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.planner.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.planner.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.planner.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.planner.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.planner.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.planner.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.planner.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.planner.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.planner.state.window_functions().keys().cloned().collect()
+    }
+}

@@ -1,0 +1,180 @@
+//! What a query body mentions: relations, functions, and the names its WITH clauses define.
+//!
+//! Invariants
+//! * Names are folded as DataFusion folds them: unquoted ones to lower case.
+//! * A bare name that any WITH of the body defines is not a reference.
+//!
+//! Not here: what the names stand for (`names`).
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, Ident, ObjectName, ObjectNamePart, Query as SqlQuery, SelectItem, SelectItemQualifiedWildcardKind,
+    Spanned, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use ingot_dialect::ast::Query;
+
+/// One mention of a relation.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    /// Folded parts, one to three.
+    pub parts: Vec<String>,
+    pub span: Span,
+    /// STREAM stands before it.
+    pub stream: bool,
+}
+
+impl Reference {
+    pub fn dotted(&self) -> String {
+        self.parts.join(".")
+    }
+}
+
+/// Everything a body mentions, in the order of the text.
+#[derive(Debug, Default)]
+pub(crate) struct Mentions {
+    pub relations: Vec<Reference>,
+    /// Table functions other than unnest.
+    pub table_functions: Vec<(String, Span)>,
+    pub functions: Vec<(String, Span)>,
+    /// Types of casts, as written, with the place of what is cast.
+    pub casts: Vec<(DataType, Span)>,
+    /// Parts of FROM that no plan has, by their words.
+    pub unplanned: Vec<(&'static str, Span)>,
+    ctes: BTreeSet<String>,
+}
+
+pub(crate) fn fold(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}
+
+fn parts(name: &ObjectName) -> Vec<String> {
+    name.0.iter().filter_map(ObjectNamePart::as_ident).map(fold).collect()
+}
+
+/// Collects what a query mentions.
+pub(crate) fn mentions(query: &Query) -> Mentions {
+    let mut found = Mentions::default();
+    let _ = query.tree.visit(&mut found);
+    for r in &mut found.relations {
+        r.stream = query.streams.iter().any(|s| s.span().start == r.span.start);
+    }
+    let ctes = std::mem::take(&mut found.ctes);
+    found.relations.retain(|r| r.parts.len() != 1 || !ctes.contains(&r.parts[0]));
+    found
+}
+
+/// Functions that an expression calls.
+pub(crate) fn functions(expr: &Expr) -> Vec<(String, Span)> {
+    let mut found = Mentions::default();
+    let _ = expr.visit(&mut found);
+    found.functions
+}
+
+impl Visitor for Mentions {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &SqlQuery) -> ControlFlow<()> {
+        if let Some(with) = &query.with {
+            self.ctes.extend(with.cte_tables.iter().map(|c| fold(&c.alias.name)));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                let called = parts(name).join(".");
+                if called != "unnest" {
+                    self.table_functions.push((called, name.span()));
+                }
+            }
+            TableFactor::Table { name, .. } => {
+                self.relations.push(Reference { parts: parts(name), span: name.span(), stream: false });
+            }
+            TableFactor::Pivot { .. } => self.unplanned.push(("PIVOT", factor.span())),
+            TableFactor::Unpivot { .. } => self.unplanned.push(("UNPIVOT", factor.span())),
+            TableFactor::MatchRecognize { .. } => self.unplanned.push(("MATCH_RECOGNIZE", factor.span())),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(f) => self.functions.push((parts(&f.name).join("."), f.name.span())),
+            Expr::Cast { expr, data_type, .. } => self.casts.push((data_type.clone(), expr.span())),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Brings names to the form that plans use: without the catalog's name, with the namespace's prefix.
+pub(crate) struct Qualify<'a> {
+    pub catalog: &'a str,
+    pub prefix: &'a str,
+    /// Namespaces that the body reads from, without the prefix.
+    pub namespaces: BTreeSet<String>,
+}
+
+impl Qualify<'_> {
+    pub fn apply(&mut self, tree: &mut SqlQuery) {
+        let _ = tree.visit(self);
+    }
+
+    fn object(&self, name: &mut ObjectName) {
+        if name.0.len() == 3 && name.0[0].as_ident().is_some_and(|i| fold(i) == self.catalog) {
+            name.0.remove(0);
+        }
+        if name.0.len() == 2
+            && let Some(ObjectNamePart::Identifier(first)) = name.0.first_mut()
+        {
+            self.namespace(first);
+        }
+    }
+
+    fn namespace(&self, ident: &mut Ident) {
+        if !self.prefix.is_empty() && self.namespaces.contains(&fold(ident)) {
+            ident.value = format!("{}{}", self.prefix, fold(ident));
+            ident.quote_style = Some('"');
+        }
+    }
+}
+
+impl VisitorMut for Qualify<'_> {
+    type Break = ();
+
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<()> {
+        self.object(name);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut datafusion::sql::sqlparser::ast::Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item {
+                self.object(name);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::CompoundIdentifier(idents) = expr {
+            if idents.len() >= 4 && fold(&idents[0]) == self.catalog {
+                idents.remove(0);
+            }
+            if idents.len() >= 3
+                && let Some(first) = idents.first_mut()
+            {
+                self.namespace(first);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

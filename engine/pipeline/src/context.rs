@@ -1,0 +1,61 @@
+//! The DataFusion context in which tables are maintained and verified.
+//!
+//! Invariants
+//! * Join dynamic filters are off: they lose NULL and NaN keys (datafusion 22964).
+//! * `sum` and `avg` of floats are exact and independent of order; clients' own queries use DataFusion's.
+//! * The time zone is UTC.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use futures::TryStreamExt;
+use ingot_lake::Lake;
+
+use crate::error::Result;
+
+/// A runtime with a bounded memory pool that spills to the system's temporary folder.
+///
+/// # Errors
+/// When the disk manager cannot be made.
+pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> {
+    let env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes_max))).build_arc()?;
+    lake.register(&env);
+    Ok(env)
+}
+
+/// A context for maintenance and verification on a shared runtime.
+///
+/// # Errors
+/// When the exact aggregates cannot be registered.
+pub fn maintenance(runtime: Arc<RuntimeEnv>) -> Result<SessionContext> {
+    let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let mut config = SessionConfig::new().with_target_partitions(cores).with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".into());
+    ingot_lake::exact_options(options);
+    let mut ctx = SessionContext::new_with_config_rt(config, runtime);
+    ingot_delta::register(&mut ctx)?;
+    Ok(ctx)
+}
+
+/// Runs a logical plan, lazily.
+///
+/// # Errors
+/// Planning errors; execution errors come in the stream.
+pub async fn stream(ctx: &SessionContext, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+    Ok(DataFrame::new(ctx.state(), plan).execute_stream().await?)
+}
+
+/// Runs a logical plan into memory; for changes, never for whole tables.
+///
+/// # Errors
+/// Planning and execution errors.
+pub async fn collect(ctx: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
+    let batches: Vec<RecordBatch> = stream(ctx, plan).await?.try_collect().await?;
+    Ok(batches.into_iter().filter(|b| b.num_rows() > 0).collect())
+}

@@ -1,0 +1,124 @@
+//! Everything that can stop a table, with the code a user sees, whether a retry may help, and the exit code.
+//!
+//! Invariant: the class of an error comes from its type, never from its text.
+
+use ingot_dialect::diagnostic::Diagnostic;
+use ingot_lake::{CommitError, LakeError};
+use ingot_source::SourceError;
+
+/// What stopped a command or a table.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error("the project has {} error(s)", .0.len())]
+    Project(Vec<Diagnostic>),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("{0}")]
+    Engine(#[from] datafusion::error::DataFusionError),
+    #[error(transparent)]
+    Delta(#[from] ingot_delta::DeltaError),
+    /// The commit lost against another writer; planning again is right.
+    #[error("another writer moved \"{table}\" first: {reason}")]
+    Superseded { table: String, reason: String },
+    #[error("it is not known whether the commit of \"{table}\" took effect: {reason}")]
+    UnknownCommit { table: String, reason: String },
+    /// A rule of the project or its data, with a stable code and what to do.
+    #[error("{message}")]
+    Stopped { code: &'static str, message: String, hint: Option<String>, retryable: bool },
+    #[error("interrupted")]
+    Interrupted,
+    #[error("a summary could not be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
+
+impl PipelineError {
+    pub fn stopped(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Stopped { code, message: message.into(), hint: None, retryable: false }
+    }
+
+    /// A defect of Ingot or of a library below it, caught at a table's edge.
+    pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Self::stopped("R0311", format!("internal error: {text}"))
+            .with_hint("this is a defect; please report it with the statement. The table keeps its state")
+    }
+
+    pub fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Stopped { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// A commit's failure, named after its table.
+    pub fn commit(table: &ingot_lake::TableName, error: CommitError) -> Self {
+        match error {
+            CommitError::Superseded { reason, .. } => Self::Superseded { table: table.to_string(), reason },
+            CommitError::Unknown { source, .. } => {
+                Self::UnknownCommit { table: table.to_string(), reason: source.to_string() }
+            }
+            CommitError::Failed(e) => Self::Lake(e),
+        }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Project(d) => d.first().map_or("N0101", |d| d.code),
+            Self::Lake(e) => e.code(),
+            Self::Source(e) => e.code(),
+            Self::Engine(_) => "R0301",
+            Self::Delta(e) => e.code(),
+            Self::Superseded { .. } => "L0121",
+            Self::UnknownCommit { .. } => "L0122",
+            Self::Stopped { code, .. } => code,
+            Self::Interrupted => "R0302",
+            Self::Json(_) => "R0306",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing the project.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Lake(e) => e.retryable(),
+            Self::Source(e) => e.retryable(),
+            Self::Superseded { .. } => true,
+            Self::Stopped { retryable, .. } => *retryable,
+            Self::Project(_)
+            | Self::Engine(_)
+            | Self::Delta(_)
+            | Self::UnknownCommit { .. }
+            | Self::Interrupted
+            | Self::Json(_) => false,
+        }
+    }
+
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Stopped { hint, .. } => hint.as_deref(),
+            Self::UnknownCommit { .. } => {
+                Some("run it again: the next start reads the table and goes on from what is there")
+            }
+            Self::Engine(_) => {
+                Some("where a value cannot be computed, TRY_CAST and NULLIF give NULL instead of an error")
+            }
+            _ => None,
+        }
+    }
+
+    /// The process exit code: 1 the project or the data is wrong, 3 something outside, 4 unverifiable, 143 interrupted.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted => 143,
+            Self::UnknownCommit { .. } => 3,
+            e if e.code() == "L0116" => 4,
+            e if e.retryable() => 3,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,686 @@
+//! Keeps a streaming table equal to its topic.
+//!
+//!   position (Iceberg) ──▶ KafkaSource ──▶ batch ──▶ query per partition ──▶ files ──▶ commit with positions
+//!
+//! Invariants
+//! * Where to read on is in the table's own snapshots alone; the rows and the positions are one commit.
+//! * A side table commits before its main table, whose position is authoritative.
+//! * A commit that finds the table's position moved drops its batch and reads on from the table.
+//!
+//! Not here: decoding and buffering (`ingot_source`), the commit protocol (`ingot_lake::commit`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::common::TableReference;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::prelude::SessionContext;
+use ingot_lake::position::{self, FlowKey};
+use ingot_lake::summary::{self, KafkaPositions, PartitionRange};
+use ingot_lake::{Change, Lake, NewTable, Operation, Rebase, Table, TableName, Writer};
+use ingot_source::offsets::{self, Decision, Watermarks, decide_loss};
+use ingot_source::{
+    BatchLimits, KafkaSource, Loss, LossKind, PartitionBatch, Position, SourceBatch, SourceError, TopicInfo,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::changes;
+use crate::context;
+use crate::error::{PipelineError, Result};
+use crate::expectations::{self, Counts};
+use crate::history::{self, Refreshed};
+use crate::planner::TopicFacts;
+use crate::project::{DecodeErrorPolicy, Model, SourceModel};
+
+/// How long positions that moved without rows may wait for their commit.
+const IDLE_COMMIT: Duration = Duration::from_secs(600);
+
+/// What one call to [`Ingestor::run`] did.
+#[derive(Debug, Default, Clone)]
+pub struct Ingested {
+    pub rows_in: u64,
+    pub rows_out: u64,
+    pub errors: u64,
+    pub commits: u64,
+}
+
+/// One streaming table joined to its topic.
+pub struct Ingestor {
+    ctx: SessionContext,
+    lake: Lake,
+    model: Arc<Model>,
+    source: Arc<SourceModel>,
+    kafka: KafkaSource,
+    topic: TopicInfo,
+    table: Table,
+    errors: Option<Table>,
+    /// Where the table stands, with cumulative counts.
+    committed: KafkaPositions,
+    /// `committed` and what was read since without rows.
+    pending: KafkaPositions,
+    pending_since: Option<Instant>,
+    /// Where the error table stands.
+    errors_at: BTreeMap<i32, i64>,
+}
+
+fn key(model: &Model, topic: &TopicInfo) -> FlowKey {
+    FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id.clone(), topic_id: topic.topic_id.clone() }
+}
+
+fn positions_error(model: &Model, error: position::PositionError) -> PipelineError {
+    PipelineError::stopped(error.code(), format!("\"{}\": {error}", model.name))
+        .with_hint(format!("ingot refresh {} --full reads the topic again from its start", model.name))
+}
+
+/// What a plan says of a streaming table: from where to where its topic would be read.
+///
+/// # Errors
+/// Source errors; a named loss among them.
+pub async fn facts(model: &Model, source: &SourceModel, table: Option<&Table>) -> Result<TopicFacts> {
+    let kafka = connect(source).await?;
+    let topic = kafka.describe().await?;
+    let (from, _) = start_of(&kafka, model, source, &topic, table).await?;
+    let to = kafka.end_offsets().await?;
+    Ok(TopicFacts { topic: source.topic.clone(), from, to })
+}
+
+/// Where reading goes on: the recorded positions, or the statement's `start`, after the losses were looked for.
+async fn start_of(
+    kafka: &KafkaSource,
+    model: &Model,
+    source: &SourceModel,
+    topic: &TopicInfo,
+    table: Option<&Table>,
+) -> Result<(BTreeMap<i32, i64>, Option<KafkaPositions>)> {
+    let recorded = match table {
+        None => None,
+        Some(t) => Some(recorded(model, source, topic, t)?),
+    };
+    let Some(recorded) = recorded else {
+        return Ok((kafka.start_offsets(&source.start).await?, None));
+    };
+    let at: BTreeMap<i32, i64> = recorded.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+    let marks = kafka.watermarks().await?;
+    let told = marks.into_iter().map(|(p, (low, high))| (p, Some(Watermarks { low, high }))).collect();
+    let facts = offsets::TopicFacts { topic_id: topic.topic_id.clone(), partitions: told };
+    if let Decision::Lost(loss) = decide_loss(&source.topic, &recorded.topic_id, &at, &at, &facts) {
+        return Err(SourceError::Loss(loss).into());
+    }
+    let mut from = at;
+    let missing: Vec<i32> = topic.partitions.iter().copied().filter(|p| !from.contains_key(p)).collect();
+    if !missing.is_empty() {
+        let low = kafka.start_offsets(&ingot_source::Start::Earliest).await?;
+        for p in missing {
+            from.insert(p, low.get(&p).copied().unwrap_or(0));
+        }
+    }
+    Ok((from, Some(recorded)))
+}
+
+/// What a table records of this flow. A table that records only others must not be fed from the start again.
+fn recorded(model: &Model, source: &SourceModel, topic: &TopicInfo, table: &Table) -> Result<KafkaPositions> {
+    let found = position::kafka_position(table, &key(model, topic)).map_err(|e| positions_error(model, e))?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let others = position::recorded_flows(table).map_err(|e| positions_error(model, e))?;
+    let flow = model.name.to_string();
+    if let Some(was) =
+        others.iter().find(|o| o.flow == flow && o.cluster == topic.cluster_id && o.topic == source.topic)
+    {
+        return Err(SourceError::Loss(Loss {
+            kind: LossKind::TopicRecreated,
+            topic: source.topic.clone(),
+            partition: None,
+            position: None,
+            now: None,
+            topic_id: Some((was.topic_id.clone(), topic.topic_id.clone())),
+        })
+        .into());
+    }
+    let known: Vec<String> = others.iter().map(|o| format!("topic {} of cluster {}", o.topic, o.cluster)).collect();
+    let shown = if known.is_empty() { "no position at all".to_owned() } else { known.join(", ") };
+    Err(PipelineError::stopped(
+        "S0112",
+        format!(
+            "\"{}\" exists and records {shown}, but nothing of topic {} of cluster {}",
+            model.name, source.topic, topic.cluster_id
+        ),
+    )
+    .with_hint(format!(
+        "check kafka.bootstrap.servers and 'topic'; ingot refresh {} --full --accept-loss reads this topic from its start instead",
+        model.name
+    )))
+}
+
+/// A connection to a source's topic; a broker that is away is waited for.
+pub(crate) async fn connect(source: &SourceModel) -> Result<KafkaSource> {
+    Ok(KafkaSource::connect(&source.kafka, &source.topic, &|_| {}).await?)
+}
+
+/// A full vector that begins at offsets.
+pub(crate) fn vector(model: &Model, topic: &TopicInfo, name: &str, from: &BTreeMap<i32, i64>) -> KafkaPositions {
+    let at = |offset: i64| PartitionRange { from: offset, to: offset, ..PartitionRange::default() };
+    KafkaPositions {
+        v: 1,
+        full: true,
+        flow: model.name.to_string(),
+        cluster: topic.cluster_id.clone(),
+        topic: name.to_owned(),
+        topic_id: topic.topic_id.clone(),
+        partitions: from.iter().map(|(p, o)| (*p, at(*o))).collect(),
+    }
+}
+
+impl Ingestor {
+    /// Joins a streaming table to its topic: creates what is missing, applies a changed definition, looks for losses.
+    ///
+    /// # Errors
+    /// Source errors (a broker that is away is waited for), named losses, lake errors.
+    pub async fn open(
+        ctx: SessionContext,
+        lake: Lake,
+        model: Arc<Model>,
+        source: Arc<SourceModel>,
+        errors: Option<Arc<Model>>,
+    ) -> Result<Self> {
+        let kafka = connect(&source).await?;
+        let topic = kafka.describe().await?;
+        let existing = lake.load_table(&model.name).await?;
+        let (from, recorded) = start_of(&kafka, &model, &source, &topic, existing.as_ref()).await?;
+        let mut committed = recorded.unwrap_or_else(|| vector(&model, &topic, &source.topic, &from));
+        for (p, offset) in &from {
+            committed.partitions.entry(*p).or_insert_with(|| PartitionRange {
+                from: *offset,
+                to: *offset,
+                ..PartitionRange::default()
+            });
+        }
+        committed.full = true;
+        let errors_table = match &errors {
+            None => None,
+            Some(side) => Some(ensure(&lake, side, &committed).await?),
+        };
+        let table = match existing {
+            Some(table) => apply_definition(&lake, &model, table, &committed).await?,
+            None => {
+                info!(table = %model.name, topic = %source.topic, "streaming table created");
+                ensure(&lake, &model, &committed).await?
+            }
+        };
+        let errors_at = match &errors_table {
+            None => BTreeMap::new(),
+            Some(side) => position::kafka_position(side, &key(&model, &topic))
+                .map_err(|e| positions_error(&model, e))?
+                .map(|p| p.partitions.iter().map(|(p, r)| (*p, r.to)).collect())
+                .unwrap_or_default(),
+        };
+        let mut ingestor = Self {
+            ctx,
+            lake,
+            model,
+            source,
+            kafka,
+            topic,
+            table,
+            errors: errors_table,
+            pending: committed.clone(),
+            committed,
+            pending_since: None,
+            errors_at,
+        };
+        ingestor.mend_errors().await?;
+        Ok(ingestor)
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Says where an open transaction keeps messages back, which `--once` does not wait for.
+    ///
+    /// # Errors
+    /// Source errors.
+    pub async fn report_open_transactions(&self) -> Result<()> {
+        let stable = self.kafka.end_offsets().await?;
+        for (partition, (_, high)) in self.kafka.watermarks().await? {
+            let end = stable.get(&partition).copied().unwrap_or(high);
+            if high > end {
+                warn!(table = %self.model.name, topic = %self.source.topic, partition, offset = end, behind = high - end,
+                    "an open transaction keeps messages back; a later run reads them");
+            }
+        }
+        Ok(())
+    }
+
+    /// Last stable offsets now: where `--once` ends.
+    ///
+    /// # Errors
+    /// Source errors.
+    pub async fn ends(&self) -> Result<BTreeMap<i32, i64>> {
+        Ok(self.kafka.end_offsets().await?)
+    }
+
+    /// Reads until `until` is reached everywhere, or until `shutdown`; commits batch by batch.
+    ///
+    /// # Errors
+    /// Source errors, named losses, lake errors. What was committed before stays.
+    pub async fn run(
+        &mut self,
+        until: Option<BTreeMap<i32, i64>>,
+        limits: BatchLimits,
+        shutdown: &CancellationToken,
+        committed: &(dyn Fn(&TableName, &Ingested) + Send + Sync),
+    ) -> Result<Ingested> {
+        let mut done = Ingested::default();
+        'reopen: loop {
+            let at = self.positions();
+            let schema = self.source.schema.clone();
+            let mut closed = false;
+            let mut stream = self.kafka.read(at, schema, limits, until.clone())?;
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    // What was read is still given, positions behind it included; then the stream ends.
+                    () = shutdown.cancelled(), if !closed => {
+                        stream.close();
+                        closed = true;
+                        continue;
+                    }
+                    next = stream.next() => next?,
+                };
+                let Some(batch) = next else { break 'reopen };
+                let started = Instant::now();
+                match self.take(batch, started, &mut done).await {
+                    Ok(()) => committed(&self.model.name, &done),
+                    Err(PipelineError::Superseded { table, reason }) => {
+                        warn!(%table, reason, "another writer moved this table: the batch is dropped and read again");
+                        self.reload().await?;
+                        continue 'reopen;
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        if self.pending_since.is_some() {
+            self.commit(vec![], vec![], Instant::now(), Counts::new(), &mut done).await?;
+        }
+        Ok(done)
+    }
+
+    fn positions(&self) -> BTreeMap<i32, Position> {
+        self.committed.partitions.iter().map(|(p, r)| (*p, Position { offset: r.to, epoch: r.epoch })).collect()
+    }
+
+    async fn reload(&mut self) -> Result<()> {
+        let missing =
+            || PipelineError::stopped("L0108", format!("table \"{}\" was dropped while it was fed", self.model.name));
+        self.table = self.lake.load_table(&self.model.name).await?.ok_or_else(missing)?;
+        let found = position::kafka_position(&self.table, &key(&self.model, &self.topic))
+            .map_err(|e| positions_error(&self.model, e))?;
+        let Some(found) = found else {
+            return Err(PipelineError::stopped(
+                "S0102",
+                format!("\"{}\" does not record a position in topic {} any more", self.model.name, self.source.topic),
+            )
+            .with_hint(format!("ingot refresh {} --full reads the topic again", self.model.name)));
+        };
+        self.committed = found;
+        self.pending = self.committed.clone();
+        self.pending_since = None;
+        Ok(())
+    }
+
+    async fn take(&mut self, batch: SourceBatch, started: Instant, done: &mut Ingested) -> Result<()> {
+        let now = self.kafka.topic_id().await?;
+        if offsets::is_recreated(&self.topic.topic_id, &now) {
+            return Err(SourceError::Loss(Loss {
+                kind: LossKind::TopicRecreated,
+                topic: self.source.topic.clone(),
+                partition: None,
+                position: None,
+                now: None,
+                topic_id: Some((self.topic.topic_id.clone(), now)),
+            })
+            .into());
+        }
+        let mut main = Vec::new();
+        let mut errors = Vec::new();
+        let mut counts = Counts::new();
+        for (partition, part) in batch.partitions {
+            self.evaluate(partition, part, &mut main, &mut errors, &mut counts, done).await?;
+        }
+        let moved = self.pending.partitions != self.committed.partitions;
+        if main.is_empty() && errors.is_empty() {
+            if moved {
+                let since = *self.pending_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= IDLE_COMMIT {
+                    self.commit(main, errors, started, counts, done).await?;
+                }
+            }
+            return Ok(());
+        }
+        self.commit(main, errors, started, counts, done).await
+    }
+
+    /// One partition's rows through the query; moves `pending`.
+    async fn evaluate(
+        &mut self,
+        partition: i32,
+        part: PartitionBatch,
+        main: &mut Vec<RecordBatch>,
+        errors: &mut Vec<RecordBatch>,
+        counts: &mut Counts,
+        done: &mut Ingested,
+    ) -> Result<()> {
+        let refused = part.errors.num_rows() as u64;
+        if refused > 0 && self.model.on_decode_error == DecodeErrorPolicy::Fail {
+            return Err(self.decode_error(partition, &part.errors));
+        }
+        let decoded = part.rows.num_rows() as u64;
+        let mut kept = 0;
+        let mut dropped = 0;
+        if decoded > 0 {
+            let mut own = Counts::new();
+            let out = self.query(part.rows, &mut own).await?;
+            kept = out.iter().map(|b| b.num_rows() as u64).sum();
+            for (name, c) in own {
+                dropped += u64::try_from(c.dropped).unwrap_or(0);
+                let entry = counts.entry(name).or_default();
+                entry.warned += c.warned;
+                entry.dropped += c.dropped;
+            }
+            main.extend(out);
+        }
+        let keeps_errors = self.errors.is_some();
+        if refused > 0 && keeps_errors {
+            let at = self.errors_at.get(&partition).copied();
+            if let Some(batch) = not_yet(&part.errors, at)? {
+                errors.push(batch);
+            }
+        }
+        let range = self.pending.partitions.entry(partition).or_insert_with(|| PartitionRange {
+            from: part.from,
+            to: part.from,
+            ..PartitionRange::default()
+        });
+        range.to = part.to;
+        range.epoch = part.epoch.or(range.epoch);
+        range.delivered += part.delivered;
+        range.main += kept;
+        if keeps_errors {
+            range.errors += refused;
+        } else {
+            range.dropped += refused;
+        }
+        range.dropped += dropped;
+        range.filtered += decoded.saturating_sub(kept + dropped);
+        done.rows_in += part.delivered;
+        done.rows_out += kept;
+        done.errors += refused;
+        Ok(())
+    }
+
+    async fn query(&self, rows: RecordBatch, counts: &mut Counts) -> Result<Vec<RecordBatch>> {
+        let provider = changes::memory(rows.schema(), vec![rows])?;
+        let source: Arc<dyn TableSource> = provider_as_source(provider);
+        let name = self.source.name.clone();
+        let bind = move |t: &TableReference| (t.table() == name).then(|| source.clone());
+        let now = chrono::Utc::now();
+        let prepare = move |plan: LogicalPlan| Ok(ingot_delta::freeze_now(&plan, now)?);
+        let relations: Vec<_> = self.model.checked.iter().collect();
+        expectations::judge(&self.ctx, &self.model, &relations, &bind, &prepare, 1, counts).await?;
+        let plan = ingot_delta::rebind(&self.model.plan, &bind)?;
+        context::collect(&self.ctx, prepare(plan)?).await
+    }
+
+    fn decode_error(&self, partition: i32, errors: &RecordBatch) -> PipelineError {
+        let offset = errors.column_by_name("offset").map(|c| c.as_primitive::<Int64Type>().value(0)).unwrap_or(-1);
+        let text = |name: &str| {
+            errors.column_by_name(name).map(|c| c.as_string::<i32>().value(0).to_owned()).unwrap_or_default()
+        };
+        PipelineError::stopped(
+            "S0107",
+            format!(
+                "\"{}\": the message at topic {}, partition {partition}, offset {offset} does not decode: {}: {}",
+                self.model.name,
+                self.source.topic,
+                text("code"),
+                text("reason")
+            ),
+        )
+        .with_hint("to keep such messages in a table and go on: ON DECODE ERROR INTO <namespace>.<table>")
+    }
+
+    async fn commit(
+        &mut self,
+        main: Vec<RecordBatch>,
+        errors: Vec<RecordBatch>,
+        started: Instant,
+        counts: Counts,
+        done: &mut Ingested,
+    ) -> Result<()> {
+        if !errors.is_empty() {
+            self.commit_errors(errors).await?;
+        }
+        let mut writer = Writer::new(&self.table, None)?;
+        let mut rows_out = 0;
+        for batch in &main {
+            rows_out += batch.num_rows() as u64;
+            writer.write(batch).await?;
+        }
+        drop(main);
+        let files = writer.close().await?;
+        let mut record = self.pending.clone();
+        for (p, range) in &mut record.partitions {
+            range.from = self.committed.partitions.get(p).map_or(range.from, |r| r.to);
+        }
+        let moved: u64 = record
+            .partitions
+            .iter()
+            .map(|(p, r)| r.delivered - self.committed.partitions.get(p).map_or(0, |c| c.delivered))
+            .sum();
+        let refreshed = Refreshed {
+            mode: "append",
+            reason: None,
+            rows_in: moved,
+            rows_out,
+            ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            fingerprint: &self.model.fingerprint,
+            counts: &counts,
+            now: None,
+        };
+        let table = self.append(&self.table, files, &record, history::summary(&refreshed)).await?;
+        self.table = table;
+        self.committed = record.clone();
+        self.pending = record;
+        self.pending_since = None;
+        done.commits += 1;
+        Ok(())
+    }
+
+    async fn commit_errors(&mut self, batches: Vec<RecordBatch>) -> Result<()> {
+        let Some(side) = self.errors.clone() else { return Ok(()) };
+        let mut writer = Writer::new(&side, None)?;
+        for batch in &batches {
+            writer.write(batch).await?;
+        }
+        let files = writer.close().await?;
+        let refreshed = Refreshed {
+            mode: "append",
+            reason: None,
+            rows_in: 0,
+            rows_out: batches.iter().map(|b| b.num_rows() as u64).sum(),
+            ms: 0,
+            fingerprint: &self.model.fingerprint,
+            counts: &Counts::new(),
+            now: None,
+        };
+        let mut record = self.pending.clone();
+        for (p, range) in &mut record.partitions {
+            range.from = self.errors_at.get(p).copied().unwrap_or(range.from).min(range.to);
+        }
+        let side = self.append(&side, files, &record, history::summary(&refreshed)).await?;
+        for (p, range) in &record.partitions {
+            // Never back: the side table may stand ahead of the main table.
+            let at = self.errors_at.entry(*p).or_insert(range.to);
+            *at = range.to.max(*at);
+        }
+        self.errors = Some(side);
+        Ok(())
+    }
+
+    /// One append with positions; on a conflict it goes on only if nobody moved them.
+    async fn append(
+        &self,
+        table: &Table,
+        add: Vec<ingot_lake::DataFile>,
+        record: &KafkaPositions,
+        mut properties: BTreeMap<String, String>,
+    ) -> Result<Table> {
+        // The partitions that moved; the commit makes it a full vector every so often.
+        let mut shown = record.clone();
+        shown.full = false;
+        shown.partitions.retain(|_, r| r.from != r.to);
+        properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&shown)?);
+        let change = Change {
+            commit_id: uuid::Uuid::now_v7(),
+            operation: Operation::Append,
+            add,
+            summary: properties,
+            ..Change::default()
+        };
+        let flow = key(&self.model, &self.topic);
+        let moved = record.partitions.iter().filter(|(_, r)| r.from != r.to);
+        let expected: BTreeMap<i32, i64> = moved.map(|(p, r)| (*p, r.from)).collect();
+        let schema = table.metadata().current_schema_id();
+        let guard = move |now: &Table| -> Rebase {
+            if now.metadata().current_schema_id() != schema {
+                return Rebase::Abandon("its schema changed".into());
+            }
+            match position::kafka_position(now, &flow) {
+                Ok(Some(found)) => {
+                    let same = expected.iter().all(|(p, from)| found.partitions.get(p).is_none_or(|r| r.to == *from));
+                    if same { Rebase::Retry } else { Rebase::Abandon("its position moved".into()) }
+                }
+                Ok(None) => Rebase::Abandon("its position is gone".into()),
+                Err(e) => Rebase::Abandon(e.to_string()),
+            }
+        };
+        self.lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
+    }
+
+    /// Deletes error rows at or past the main table's position that another definition wrote: they are judged again.
+    async fn mend_errors(&mut self) -> Result<()> {
+        let Some(side) = self.errors.clone() else { return Ok(()) };
+        let ahead: BTreeMap<i32, i64> = self
+            .committed
+            .partitions
+            .iter()
+            .filter(|(p, r)| self.errors_at.get(p).is_some_and(|at| *at > r.to))
+            .map(|(p, r)| (*p, r.to))
+            .collect();
+        let head = side.head().and_then(|id| side.snapshot(id));
+        let same = head.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&self.model.fingerprint));
+        if ahead.is_empty() || same {
+            return Ok(());
+        }
+        warn!(table = %side.name(), "error rows past the main table's position were judged by another definition: they are judged again");
+        let mut record = self.committed.clone();
+        for range in record.partitions.values_mut() {
+            range.from = range.to;
+        }
+        let side = crate::mend::delete_from(&self.ctx, &self.lake, &side, &ahead, &record, &self.model).await?;
+        self.errors_at = record.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+        self.errors = Some(side);
+        Ok(())
+    }
+}
+
+/// Rows of an error batch at or past the error table's own position.
+fn not_yet(errors: &RecordBatch, at: Option<i64>) -> Result<Option<RecordBatch>> {
+    let Some(at) = at else { return Ok(Some(errors.clone())) };
+    let Some(offsets) = errors.column_by_name("offset") else { return Ok(None) };
+    let keep: BooleanArray = offsets.as_primitive::<Int64Type>().values().iter().map(|o| Some(*o >= at)).collect();
+    let kept = filter_record_batch(errors, &keep).map_err(crate::rewrite::arrow)?;
+    Ok((kept.num_rows() > 0).then_some(kept))
+}
+
+/// A streaming table keeps its rows, so a column cannot become one that their files do not hold.
+pub fn redefined(table: &TableName, column: &str) -> PipelineError {
+    let text =
+        format!("column \"{column}\" of \"{table}\" cannot take this type: the rows that are stored keep the old one");
+    PipelineError::stopped("R0310", text)
+        .with_hint(format!("add a column of another name, or read everything again: ingot refresh {table} --full"))
+}
+
+/// The table of a model, made with its starting positions if it does not exist.
+async fn ensure(lake: &Lake, model: &Model, positions: &KafkaPositions) -> Result<Table> {
+    if let Some(table) = lake.load_table(&model.name).await? {
+        return Ok(table);
+    }
+    let counts = Counts::new();
+    let refreshed = Refreshed {
+        mode: "create",
+        reason: None,
+        rows_in: 0,
+        rows_out: 0,
+        ms: 0,
+        fingerprint: &model.fingerprint,
+        counts: &counts,
+        now: None,
+    };
+    let mut first = history::summary(&refreshed);
+    let mut start = positions.clone();
+    for range in start.partitions.values_mut() {
+        range.from = range.to;
+    }
+    first.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&start)?);
+    let new = NewTable { name: model.name.clone(), definition: model.definition.clone(), first_summary: Some(first) };
+    Ok(lake.create_table(new).await?)
+}
+
+/// A changed definition of a streaming table applies from its position on, in a snapshot of its own.
+async fn apply_definition(lake: &Lake, model: &Model, table: Table, positions: &KafkaPositions) -> Result<Table> {
+    let last = table.history().into_iter().find(|s| s.is_ours());
+    let same = last.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&model.fingerprint));
+    if same && !table.layout_differs(&model.definition)? {
+        return Ok(table);
+    }
+    if let Some(column) = table.redefined_by(&model.definition)? {
+        return Err(redefined(&model.name, &column));
+    }
+    info!(table = %model.name, "the definition changed: it applies from the recorded position on");
+    let counts = Counts::new();
+    let refreshed = Refreshed {
+        mode: "append",
+        reason: Some("the definition changed"),
+        rows_in: 0,
+        rows_out: 0,
+        ms: 0,
+        fingerprint: &model.fingerprint,
+        counts: &counts,
+        now: None,
+    };
+    let mut record = positions.clone();
+    for range in record.partitions.values_mut() {
+        range.from = range.to;
+    }
+    let mut properties = history::summary(&refreshed);
+    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&record)?);
+    let change = Change {
+        commit_id: uuid::Uuid::now_v7(),
+        operation: Operation::Append,
+        summary: properties,
+        definition: Some(model.definition.clone()),
+        ..Change::default()
+    };
+    let guard = |_: &Table| Rebase::Abandon("its definition is being changed elsewhere".into());
+    lake.commit(&table, change, &guard).await.map_err(|e| PipelineError::commit(&model.name, e))
+}

@@ -1,0 +1,80 @@
+//! Takes error rows past a position out of an error table, in one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::{Int32Type, Int64Type};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use ingot_lake::summary::{self, KafkaPositions};
+use ingot_lake::{Change, Lake, LakeTableProvider, Rebase, ScanOptions, Table, live_files};
+
+use crate::error::{PipelineError, Result};
+use crate::expectations::Counts;
+use crate::history::{self, Refreshed};
+use crate::project::Model;
+use crate::rewrite::{self, FILE, POS, column};
+
+/// Deletes rows whose offset is at or past `from` in their partition, and records `positions`.
+///
+/// # Errors
+/// Lake and execution errors; `Superseded` when another writer was first.
+pub async fn delete_from(
+    ctx: &SessionContext,
+    lake: &Lake,
+    side: &Table,
+    from: &BTreeMap<i32, i64>,
+    positions: &KafkaPositions,
+    model: &Model,
+) -> Result<Table> {
+    let live = match side.head() {
+        Some(head) => live_files(side, head).await?,
+        None => vec![],
+    };
+    let mut remove = vec![];
+    if !live.is_empty() {
+        let options = ScanOptions { snapshot: side.head(), with_positions: true, ..ScanOptions::default() };
+        let provider = LakeTableProvider::try_new(side, options).await?;
+        let mut rows = ctx.read_table(Arc::new(provider))?.execute_stream().await?;
+        while let Some(batch) = rows.try_next().await? {
+            let partitions = column(&batch, "partition")?.as_primitive::<Int32Type>().clone();
+            let offsets = column(&batch, "offset")?.as_primitive::<Int64Type>().clone();
+            let files = datafusion::arrow::compute::cast(column(&batch, FILE)?, &arrow::datatypes::DataType::Utf8)
+                .map_err(rewrite::arrow)?;
+            let files = files.as_string::<i32>();
+            let places = column(&batch, POS)?.as_primitive::<Int64Type>().clone();
+            for i in 0..batch.num_rows() {
+                if from.get(&partitions.value(i)).is_some_and(|at| offsets.value(i) >= *at) {
+                    remove.push((files.value(i).to_owned(), places.value(i)));
+                }
+            }
+        }
+    }
+    let changed = rewrite::rewrite(ctx, side, &live, &remove, &[], None).await?;
+    let counts = Counts::new();
+    let refreshed = Refreshed {
+        mode: "incremental",
+        reason: Some("rows past the main table's position are judged again"),
+        rows_in: 0,
+        rows_out: remove.len() as u64,
+        ms: 0,
+        fingerprint: &model.fingerprint,
+        counts: &counts,
+        now: None,
+    };
+    let mut properties = history::summary(&refreshed);
+    let mut shown = positions.clone();
+    shown.full = true;
+    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&shown)?);
+    let change = Change {
+        commit_id: uuid::Uuid::now_v7(),
+        operation: changed.operation(),
+        add: changed.add,
+        remove: changed.remove,
+        summary: properties,
+        ..Change::default()
+    };
+    let guard = |_: &Table| Rebase::Abandon("its head moved".into());
+    lake.commit(side, change, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))
+}

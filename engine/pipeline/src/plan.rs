@@ -1,0 +1,222 @@
+//! What a run would do, as a value: `plan` prints it and `run` executes it.
+//!
+//! A plan is a list of steps in the order of the model graph. A step that reads a table which an earlier step
+//! changes reads "what that step leaves" rather than a snapshot that does not exist yet.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ingot_lake::TableName;
+use serde::{Deserialize, Serialize};
+
+/// Why a table is recomputed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    pub code: String,
+    pub text: String,
+}
+
+impl Reason {
+    pub fn new(code: &str, text: impl Into<String>) -> Self {
+        Self { code: code.into(), text: text.into() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.text)
+    }
+}
+
+/// How an incremental refresh works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Incremental {
+    Linear,
+    KeepFirst,
+    Aggregate,
+}
+
+impl fmt::Display for Incremental {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linear => "rows in, rows out",
+            Self::KeepFirst => "keep-first merge",
+            Self::Aggregate => "aggregate merge",
+        })
+    }
+}
+
+/// The end of what a step reads of one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upto {
+    /// This snapshot; `None` is a table without rows yet.
+    Snapshot(Option<i64>),
+    /// Whatever an earlier step of the plan leaves.
+    Step,
+}
+
+/// One table that a step reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    pub table: TableName,
+    pub from: Option<i64>,
+    pub to: Upto,
+}
+
+/// What happens to a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    Nothing,
+    /// A streaming table: read the log, half-open per partition. `create` when the table does not exist yet.
+    Ingest {
+        create: bool,
+        topic: String,
+        from: BTreeMap<i32, i64>,
+        to: BTreeMap<i32, i64>,
+    },
+    /// A table that does not exist yet.
+    Create {
+        reads: Vec<Read>,
+    },
+    Refresh {
+        how: Incremental,
+        reads: Vec<Read>,
+    },
+    /// The same definition computed as a whole.
+    Recompute {
+        reason: Reason,
+        reads: Vec<Read>,
+    },
+    /// The definition changed: computed as a whole, schema included.
+    Rebuild {
+        reason: Reason,
+        reads: Vec<Read>,
+    },
+    /// A streaming table over another table: its appended rows.
+    Append {
+        create: bool,
+        reads: Vec<Read>,
+    },
+    /// Cannot run now.
+    Blocked {
+        reason: Reason,
+    },
+}
+
+impl Action {
+    pub fn reads(&self) -> &[Read] {
+        match self {
+            Self::Create { reads }
+            | Self::Refresh { reads, .. }
+            | Self::Recompute { reads, .. }
+            | Self::Rebuild { reads, .. }
+            | Self::Append { reads, .. } => reads,
+            Self::Nothing | Self::Ingest { .. } | Self::Blocked { .. } => &[],
+        }
+    }
+
+    pub fn is_work(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Blocked { .. })
+    }
+
+    /// The word for the history and the summary property.
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Ingest { .. } | Self::Append { .. } => "append",
+            Self::Create { .. } => "create",
+            Self::Refresh { .. } => "incremental",
+            Self::Recompute { .. } => "full",
+            Self::Rebuild { .. } => "rebuild",
+            Self::Blocked { .. } => "blocked",
+        }
+    }
+
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Recompute { reason, .. } | Self::Rebuild { reason, .. } | Self::Blocked { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// One table of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub table: TableName,
+    pub action: Action,
+}
+
+/// Steps in an order in which every table comes after what it reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub version: u32,
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    pub fn has_work(&self) -> bool {
+        self.steps.iter().any(|s| s.action.is_work())
+    }
+
+    pub fn has_rebuild(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s.action, Action::Rebuild { .. }))
+    }
+}
+
+fn upto(r: &Read) -> String {
+    let from = r.from.map_or_else(|| "start".to_owned(), |s| s.to_string());
+    match r.to {
+        Upto::Snapshot(Some(to)) => format!("{} {from} .. {to}", r.table),
+        Upto::Snapshot(None) => format!("{} (empty)", r.table),
+        Upto::Step => format!("{} {from} .. what its step leaves", r.table),
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.action {
+            Action::Nothing => write!(f, "{}  nothing to do", self.table),
+            Action::Blocked { reason } => write!(f, "{}  blocked ({reason})", self.table),
+            Action::Ingest { create, topic, from, to } => {
+                let behind: i64 = to.iter().map(|(p, to)| (to - from.get(p).copied().unwrap_or(0)).max(0)).sum();
+                let verb = if *create { "create, then read" } else { "read" };
+                write!(f, "{}  {verb} topic {topic}, {} partition(s), {behind} offset(s)", self.table, to.len())?;
+                for (p, to) in to {
+                    write!(f, "\n    partition {p}: [{}, {to})", from.get(p).copied().unwrap_or(0))?;
+                }
+                Ok(())
+            }
+            action => {
+                let head = match action {
+                    Action::Create { .. } => "create".to_owned(),
+                    Action::Refresh { how, .. } => format!("refresh incrementally ({how})"),
+                    Action::Recompute { reason, .. } => format!("recompute as a whole ({reason})"),
+                    Action::Rebuild { reason, .. } => format!("rebuild ({reason})"),
+                    Action::Append { create: true, .. } => "create, then append".to_owned(),
+                    _ => "append".to_owned(),
+                };
+                write!(f, "{}  {head}", self.table)?;
+                for r in action.reads() {
+                    write!(f, "\n    {}", upto(r))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.steps.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{step}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Decides what a run would do now, from facts alone.
+//!
+//!   Project + Facts ──▶ plan() ──▶ Plan
+//!
+//! Invariants
+//! * Pure: no clock, no I/O. Equal facts give an equal plan.
+//! * A full recompute always carries its reason; "nothing" is said only when no input moved and no definition changed.
+//!
+//! Not here: reading the facts (`engine`), carrying out steps (`ingest`, `refresh`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ingot_delta::Strategy;
+use ingot_dialect::ast::Policy;
+use ingot_lake::TableName;
+
+use crate::plan::{Action, Incremental, Plan, Read, Reason, Step, Upto};
+use crate::project::{Model, ModelKind, Project, StreamInput};
+
+/// What a table's own last refresh recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    pub fingerprint: String,
+    /// Source table, its uuid, and the snapshot read; `None` for a table that had no snapshot.
+    pub sources: BTreeMap<TableName, (String, Option<i64>)>,
+}
+
+/// A stored table as it is now.
+#[derive(Debug, Clone, Default)]
+pub struct TableFacts {
+    pub uuid: String,
+    pub head: Option<i64>,
+    pub snapshots: BTreeSet<i64>,
+    pub recorded: Option<Recorded>,
+    /// A snapshot of another writer, other than compaction, stands above our last one.
+    pub foreign: Option<String>,
+    /// Snapshots from which only appends (and compactions) lead to the head.
+    pub appended_since: BTreeSet<i64>,
+    /// The stored columns are not those of the SQL file although the fingerprint is.
+    pub columns_differ: bool,
+    /// A column that the model's definition would make anew; stored rows would lose it.
+    pub redefines: Option<String>,
+    /// Some live file lacks the hidden state that a merge needs.
+    pub state_missing: bool,
+}
+
+/// A streaming table's topic as it is now.
+#[derive(Debug, Clone)]
+pub struct TopicFacts {
+    pub topic: String,
+    pub from: BTreeMap<i32, i64>,
+    pub to: BTreeMap<i32, i64>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub tables: BTreeMap<TableName, TableFacts>,
+    pub topics: BTreeMap<TableName, Result<TopicFacts, Reason>>,
+}
+
+/// Plans every selected table, in graph order.
+pub fn plan(project: &Project, facts: &Facts, selected: &dyn Fn(&TableName) -> bool) -> Plan {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut working: BTreeSet<TableName> = BTreeSet::new();
+    for name in &project.order {
+        let Some(model) = project.tables.get(name) else { continue };
+        if !selected(name) {
+            continue;
+        }
+        let action = decide(model, facts, &working);
+        if action.is_work() {
+            working.insert(name.clone());
+        }
+        // Error tables are filled by their main table's step.
+        if !matches!(model.kind, ModelKind::DecodeErrors { .. }) {
+            steps.push(Step { table: name.clone(), action });
+        }
+    }
+    Plan { version: 1, steps }
+}
+
+/// Decides one table; `working` are the tables that earlier steps change.
+pub fn decide(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
+    match &model.kind {
+        ModelKind::DecodeErrors { .. } => Action::Nothing,
+        ModelKind::Streaming { input: StreamInput::Source(_) } => ingest(model, facts),
+        ModelKind::Streaming { input: StreamInput::Table(_) } => append(model, facts, working),
+        ModelKind::View | ModelKind::Quarantine { .. } => view(model, facts, working),
+    }
+}
+
+/// A streaming table whose stored rows would lose a column.
+fn redefined(model: &Model, table: Option<&TableFacts>) -> Option<Action> {
+    let column = table?.redefines.as_ref()?;
+    let text = crate::ingest::redefined(&model.name, column);
+    let reason = format!("{text}; {}", text.hint().unwrap_or_default());
+    Some(Action::Blocked { reason: Reason::new("R0310", reason) })
+}
+
+fn ingest(model: &Model, facts: &Facts) -> Action {
+    let table = facts.tables.get(&model.name);
+    if let Some(blocked) = redefined(model, table) {
+        return blocked;
+    }
+    match facts.topics.get(&model.name) {
+        None => Action::Blocked { reason: Reason::new("S0105", "the broker was not asked") },
+        Some(Err(reason)) => Action::Blocked { reason: reason.clone() },
+        Some(Ok(topic)) => {
+            let behind = topic.to.iter().any(|(p, to)| topic.from.get(p).is_none_or(|from| from < to));
+            let changed = table.and_then(|t| t.recorded.as_ref()).is_some_and(|r| r.fingerprint != model.fingerprint);
+            if table.is_some() && !behind && !changed {
+                return Action::Nothing;
+            }
+            Action::Ingest {
+                create: table.is_none(),
+                topic: topic.topic.clone(),
+                from: topic.from.clone(),
+                to: topic.to.clone(),
+            }
+        }
+    }
+}
+
+/// The reads of a model from what it recorded to what is there, and whether any of them moved.
+fn reads(model: &Model, facts: &Facts, working: &BTreeSet<TableName>, from_start: bool) -> (Vec<Read>, bool) {
+    let recorded = facts.tables.get(&model.name).and_then(|t| t.recorded.as_ref());
+    let mut moved = false;
+    let reads = model
+        .inputs
+        .iter()
+        .map(|input| {
+            let from = if from_start {
+                None
+            } else {
+                recorded.and_then(|r| r.sources.get(input)).and_then(|(_, snapshot)| *snapshot)
+            };
+            let to = if working.contains(input) {
+                Upto::Step
+            } else {
+                Upto::Snapshot(facts.tables.get(input).and_then(|t| t.head))
+            };
+            moved |= to == Upto::Step || to != Upto::Snapshot(from);
+            Read { table: input.clone(), from, to }
+        })
+        .collect();
+    (reads, moved)
+}
+
+/// An input that neither exists nor is made by an earlier step.
+fn missing_input(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Option<Action> {
+    let name =
+        model.inputs.iter().find(|i| !working.contains(*i) && facts.tables.get(*i).is_none_or(|t| t.head.is_none()))?;
+    Some(Action::Blocked { reason: Reason::new("R0303", format!("it reads \"{name}\", which does not exist yet")) })
+}
+
+fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
+    if let Some(blocked) = missing_input(model, facts, working) {
+        return blocked;
+    }
+    let (all, _) = reads(model, facts, working, true);
+    let Some(table) = facts.tables.get(&model.name) else {
+        return Action::Create { reads: all };
+    };
+    let Some(recorded) = &table.recorded else {
+        let reason = Reason::new("R0531", "no snapshot of this table was written by ingot");
+        return Action::Rebuild { reason, reads: all };
+    };
+    if recorded.fingerprint != model.fingerprint {
+        let reason = Reason::new("R0532", "the definition changed");
+        return Action::Rebuild { reason, reads: all };
+    }
+    if let Some(operation) = &table.foreign {
+        let reason = Reason::new("R0531", format!("another writer committed \"{operation}\" to this table"));
+        return Action::Recompute { reason, reads: all };
+    }
+    if table.columns_differ {
+        let reason = Reason::new("R0531", "another writer changed the columns of this table");
+        return Action::Recompute { reason, reads: all };
+    }
+    let (since, moved) = reads(model, facts, working, false);
+    if !moved {
+        return Action::Nothing;
+    }
+    if let Some(reason) = must_recompute(model, facts, table, recorded, &since) {
+        return Action::Recompute { reason, reads: all };
+    }
+    match &model.strategy {
+        Strategy::Full(reason) => {
+            Action::Recompute { reason: Reason::new(reason.code, reason.text.clone()), reads: all }
+        }
+        _ if model.policy == Policy::Full => {
+            Action::Recompute { reason: Reason::new("R0537", "REFRESH POLICY FULL"), reads: all }
+        }
+        Strategy::Linear => Action::Refresh { how: Incremental::Linear, reads: since },
+        Strategy::KeepFirst(_) => Action::Refresh { how: Incremental::KeepFirst, reads: since },
+        Strategy::Aggregate(_) => Action::Refresh { how: Incremental::Aggregate, reads: since },
+    }
+}
+
+fn must_recompute(
+    model: &Model,
+    facts: &Facts,
+    table: &TableFacts,
+    recorded: &Recorded,
+    since: &[Read],
+) -> Option<Reason> {
+    for read in since {
+        let source = facts.tables.get(&read.table);
+        let uuid = recorded.sources.get(&read.table).map(|(uuid, _)| uuid.as_str());
+        match (source, uuid) {
+            (Some(s), Some(uuid)) if !uuid.is_empty() && s.uuid != uuid => {
+                return Some(Reason::new("R0533", format!("source \"{}\" was recreated", read.table)));
+            }
+            (Some(s), _) => {
+                if let Some(from) = read.from {
+                    if !s.snapshots.contains(&from) {
+                        let text = format!("snapshot {from} of source \"{}\" is gone", read.table);
+                        return Some(Reason::new("R0534", text));
+                    }
+                    let keep_first = matches!(model.strategy, Strategy::KeepFirst(_));
+                    if keep_first && read.to != Upto::Step && !s.appended_since.contains(&from) {
+                        let text = format!("rows of source \"{}\" were removed or replaced", read.table);
+                        return Some(Reason::new("R0535", text));
+                    }
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    if table.state_missing && matches!(model.strategy, Strategy::KeepFirst(_) | Strategy::Aggregate(_)) {
+        return Some(Reason::new("R0536", "another engine rewrote files of this table without their state"));
+    }
+    None
+}
+
+fn append(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
+    if let Some(blocked) = missing_input(model, facts, working) {
+        return blocked;
+    }
+    let table = facts.tables.get(&model.name);
+    if let Some(blocked) = redefined(model, table) {
+        return blocked;
+    }
+    let (since, moved) = reads(model, facts, working, false);
+    let changed = table.and_then(|t| t.recorded.as_ref()).is_some_and(|r| r.fingerprint != model.fingerprint);
+    if table.is_some() && !moved && !changed {
+        return Action::Nothing;
+    }
+    if let Some(recorded) = table.and_then(|t| t.recorded.as_ref()) {
+        for read in &since {
+            let Some(source) = facts.tables.get(&read.table) else { continue };
+            let uuid = recorded.sources.get(&read.table).map(|(uuid, _)| uuid.as_str());
+            let gone = read.from.is_some_and(|from| !source.snapshots.contains(&from));
+            if gone || uuid.is_some_and(|u| !u.is_empty() && u != source.uuid) {
+                let text = format!(
+                    "where it stood in \"{}\" is gone; ingot refresh {} --full reads it again",
+                    read.table, model.name
+                );
+                return Action::Blocked { reason: Reason::new("R0534", text) };
+            }
+        }
+    }
+    Action::Append { create: table.is_none(), reads: since }
+}
+
+#[cfg(test)]
+#[path = "planner_tests.rs"]
+mod tests;

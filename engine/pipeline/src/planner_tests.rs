@@ -1,0 +1,193 @@
+//! Facts in, actions out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use ingot_lake::TableName;
+
+use super::{Facts, Recorded, TableFacts, TopicFacts, plan};
+use crate::config::Config;
+use crate::plan::{Action, Incremental, Plan, Reason, Upto};
+use crate::project::{Project, SqlFile};
+
+fn project(extra: &str) -> Project {
+    let bronze = "CREATE SOURCE s (id VARCHAR, v BIGINT) INCLUDE OFFSET AS o WITH ('connector' = 'kafka', 'topic' = 't') \
+                  FORMAT PLAIN ENCODE JSON;\nCREATE STREAMING TABLE bronze.t AS SELECT * FROM STREAM s;";
+    let silver = "CREATE MATERIALIZED VIEW silver.t AS SELECT id, v FROM bronze.t \
+                  QUALIFY row_number() OVER (PARTITION BY id ORDER BY o) = 1;";
+    let gold = "CREATE MATERIALIZED VIEW gold.t AS SELECT id, sum(v) AS v FROM silver.t GROUP BY id;";
+    let file = |path: &str, text: &str| SqlFile { path: path.into(), text: text.into() };
+    let mut files = vec![file("b.sql", bronze), file("s.sql", silver), file("g.sql", gold)];
+    if !extra.is_empty() {
+        files.push(file("x.sql", extra));
+    }
+    let none = BTreeMap::new();
+    let config = Config::from_parts(None, Path::new("."), Path::new("/"), None, &[], &none).unwrap();
+    let checked = crate::check::check_files(Path::new("."), files, &config);
+    checked.project.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics))
+}
+
+fn name(text: &str) -> TableName {
+    text.parse().unwrap()
+}
+
+/// Facts of a project that is up to date: each table at snapshot 1, all appended.
+fn fresh(project: &Project) -> Facts {
+    let mut facts = Facts::default();
+    for (table, model) in &project.tables {
+        let sources = model.inputs.iter().map(|i| (i.clone(), (format!("uuid {i}"), Some(1)))).collect();
+        facts.tables.insert(
+            table.clone(),
+            TableFacts {
+                uuid: format!("uuid {table}"),
+                head: Some(1),
+                snapshots: BTreeSet::from([1]),
+                recorded: Some(Recorded { fingerprint: model.fingerprint.clone(), sources }),
+                appended_since: BTreeSet::from([1]),
+                ..TableFacts::default()
+            },
+        );
+    }
+    let at = BTreeMap::from([(0, 10)]);
+    facts.topics.insert(name("bronze.t"), Ok(TopicFacts { topic: "t".into(), from: at.clone(), to: at }));
+    facts
+}
+
+fn of<'a>(plan: &'a Plan, table: &str) -> &'a Action {
+    &plan.steps.iter().find(|s| s.table == name(table)).unwrap().action
+}
+
+fn all(project: &Project, facts: &Facts) -> Plan {
+    plan(project, facts, &|_| true)
+}
+
+fn table<'a>(facts: &'a mut Facts, table: &str) -> &'a mut TableFacts {
+    facts.tables.get_mut(&name(table)).unwrap()
+}
+
+fn recompute_code(action: &Action) -> &str {
+    match action {
+        Action::Recompute { reason, .. } | Action::Rebuild { reason, .. } => &reason.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_moved_is_nothing_to_do() {
+    let p = project("");
+    assert!(!all(&p, &fresh(&p)).has_work());
+}
+
+#[test]
+fn nothing_exists_yet() {
+    let p = project("");
+    let mut facts = fresh(&p);
+    facts.tables.clear();
+    let plan = all(&p, &facts);
+    assert!(matches!(of(&plan, "bronze.t"), Action::Ingest { create: true, .. }));
+    assert!(matches!(of(&plan, "silver.t"), Action::Create { reads } if reads[0].to == Upto::Step));
+    assert!(matches!(of(&plan, "gold.t"), Action::Create { .. }));
+    // Without the streaming table, its readers wait.
+    let views = super::plan(&p, &facts, &|n| n.namespace != "bronze");
+    assert!(matches!(of(&views, "silver.t"), Action::Blocked { reason } if reason.code == "R0303"));
+    assert!(!views.has_work());
+}
+
+#[test]
+fn new_offsets_move_everything_above() {
+    let p = project("");
+    let mut facts = fresh(&p);
+    if let Some(Ok(topic)) = facts.topics.get_mut(&name("bronze.t")) {
+        topic.to = BTreeMap::from([(0, 12)]);
+    }
+    let plan = all(&p, &facts);
+    assert!(matches!(of(&plan, "bronze.t"), Action::Ingest { create: false, .. }));
+    assert!(matches!(of(&plan, "silver.t"), Action::Refresh { how: Incremental::KeepFirst, .. }));
+    assert!(
+        matches!(of(&plan, "gold.t"), Action::Refresh { how: Incremental::Aggregate, reads } if reads[0].from == Some(1))
+    );
+}
+
+#[test]
+fn a_new_partition_is_work() {
+    let p = project("");
+    let mut facts = fresh(&p);
+    if let Some(Ok(topic)) = facts.topics.get_mut(&name("bronze.t")) {
+        topic.to.insert(1, 5);
+    }
+    assert!(matches!(of(&all(&p, &facts), "bronze.t"), Action::Ingest { .. }));
+}
+
+#[test]
+fn every_recompute_has_its_reason() {
+    let p = project("");
+    let moved = |facts: &mut Facts| {
+        let t = table(facts, "bronze.t");
+        t.head = Some(2);
+        t.snapshots.insert(2);
+        t.appended_since.insert(2);
+    };
+
+    let mut facts = fresh(&p);
+    table(&mut facts, "gold.t").recorded.as_mut().unwrap().fingerprint = "another".into();
+    assert_eq!(recompute_code(of(&all(&p, &facts), "gold.t")), "R0532");
+    assert!(all(&p, &facts).has_rebuild());
+
+    let mut facts = fresh(&p);
+    table(&mut facts, "gold.t").foreign = Some("overwrite".into());
+    assert_eq!(recompute_code(of(&all(&p, &facts), "gold.t")), "R0531");
+
+    let mut facts = fresh(&p);
+    table(&mut facts, "bronze.t").uuid = "another".into();
+    moved(&mut facts);
+    assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0533");
+
+    let mut facts = fresh(&p);
+    moved(&mut facts);
+    table(&mut facts, "bronze.t").snapshots.remove(&1);
+    assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0534");
+
+    let mut facts = fresh(&p);
+    moved(&mut facts);
+    table(&mut facts, "bronze.t").appended_since = BTreeSet::from([2]);
+    assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0535");
+
+    let mut facts = fresh(&p);
+    moved(&mut facts);
+    table(&mut facts, "silver.t").state_missing = true;
+    assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0536");
+}
+
+#[test]
+fn a_query_without_an_incremental_rule_says_so() {
+    let p = project("CREATE MATERIALIZED VIEW gold.x AS SELECT DISTINCT id FROM silver.t;");
+    let mut facts = fresh(&p);
+    let t = table(&mut facts, "silver.t");
+    t.head = Some(2);
+    t.snapshots.insert(2);
+    let plan = all(&p, &facts);
+    assert!(recompute_code(of(&plan, "gold.x")).starts_with("R05"), "{plan}");
+}
+
+#[test]
+fn a_broker_that_does_not_answer_blocks_its_table_alone() {
+    let p = project("");
+    let mut facts = fresh(&p);
+    facts.topics.insert(name("bronze.t"), Err(Reason::new("S0105", "no answer")));
+    let t = table(&mut facts, "silver.t");
+    t.head = Some(2);
+    t.snapshots.insert(2);
+    let plan = all(&p, &facts);
+    assert!(matches!(of(&plan, "bronze.t"), Action::Blocked { .. }));
+    assert!(matches!(of(&plan, "gold.t"), Action::Refresh { .. }));
+}
+
+#[test]
+fn a_plan_survives_its_json() {
+    let p = project("");
+    let mut facts = fresh(&p);
+    facts.tables.remove(&name("gold.t"));
+    let plan = all(&p, &facts);
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+}

@@ -1,0 +1,574 @@
+//! One refresh of a view: from the rows that changed in its inputs, or as a whole.
+//!
+//!   pinned inputs ──▶ change (changes) ──▶ delta plan ──▶ merge with the target's rows ──▶ one commit
+//!
+//! Invariants
+//! * After the commit the view equals its query over exactly the snapshots that its summary records.
+//! * The commit is abandoned if the view's head moved since it was planned: planning again is right.
+//! * A refresh whose consolidated change is empty commits nothing.
+//!
+//! Not here: which refresh is right (`planner`), the merge rules (`ingot_delta`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use ingot_delta::{Keyed, Merge, Merged, Recomputed, Strategy};
+use ingot_lake::summary::{self, SourceRef};
+use ingot_lake::{
+    Change as Commit, Definition, FileRef, KeyRange, Lake, LakeError, LakeTableProvider, NewTable, Operation, Rebase,
+    ScanOptions, Table, TableName, Writer, live_files, prune_files,
+};
+use tracing::info;
+
+use crate::changes::{self, Changed, Input};
+use crate::context;
+use crate::error::{PipelineError, Result};
+use crate::expectations::{self, Counts};
+use crate::history::{self, Refreshed};
+use crate::plan::{Action, Incremental, Reason};
+use crate::project::{CheckedRelation, Model, ViolationAction};
+use crate::rewrite;
+
+/// What a refresh did.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub mode: String,
+    pub reason: Option<Reason>,
+    pub rows_in: u64,
+    pub rows_out: u64,
+    /// The new head, if there was a commit.
+    pub committed: Option<i64>,
+    /// Source files that were read for a change.
+    pub files: Vec<String>,
+}
+
+/// A view to refresh with its inputs pinned.
+pub struct Job<'a> {
+    pub ctx: &'a SessionContext,
+    pub lake: &'a Lake,
+    pub model: &'a Model,
+    pub inputs: BTreeMap<TableName, Input>,
+    /// Snapshots of streaming tables that the inputs stand on.
+    pub base: Bases,
+    pub now: DateTime<Utc>,
+    /// Bytes of files that may be held in memory to consolidate a change.
+    pub bytes_max: u64,
+}
+
+/// Streaming tables with their uuid and snapshot.
+pub type Bases = BTreeMap<TableName, (uuid::Uuid, i64)>;
+
+type Bound = BTreeMap<TableName, Arc<dyn TableProvider>>;
+
+fn name_of(reference: &TableReference) -> Option<TableName> {
+    Some(TableName { namespace: reference.schema()?.to_owned(), name: reference.table().to_owned() })
+}
+
+fn source_for(bound: &Bound, reference: &TableReference) -> Option<Arc<dyn TableSource>> {
+    bound.get(&name_of(reference)?).map(|p| provider_as_source(p.clone()))
+}
+
+impl Job<'_> {
+    /// Carries out an action of a plan on this view.
+    ///
+    /// # Errors
+    /// Everything that stops a table; `Superseded` when another writer was first.
+    pub async fn run(&self, action: &Action, target: Option<Table>) -> Result<Outcome> {
+        let started = Instant::now();
+        match (action, target) {
+            (Action::Refresh { how, .. }, Some(table)) => match self.incremental(*how, &table, started).await? {
+                Ok(outcome) => Ok(outcome),
+                Err(reason) => self.whole(Some(table), "full", Some(reason), started).await,
+            },
+            (Action::Recompute { reason, .. }, table) => self.whole(table, "full", Some(reason.clone()), started).await,
+            (Action::Rebuild { reason, .. }, table) => {
+                self.whole(table, "rebuild", Some(reason.clone()), started).await
+            }
+            (_, None) => {
+                let result = self.whole(None, "create", None, started).await;
+                // A table without rows of its own must not be served as an empty one.
+                if result.is_err()
+                    && let Some(table) = self.lake.load_table(&self.model.name).await?
+                    && table.head().is_none()
+                {
+                    self.lake.drop_table(&self.model.name).await?;
+                }
+                result
+            }
+            (_, Some(_)) => Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
+        }
+    }
+
+    fn prepare(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        Ok(ingot_delta::freeze_now(&plan, self.now)?)
+    }
+
+    fn bind(&self, plan: &LogicalPlan, bound: &Bound) -> Result<LogicalPlan> {
+        self.prepare(ingot_delta::rebind(plan, &|t| source_for(bound, t))?)
+    }
+
+    async fn judge(&self, relations: &[&CheckedRelation], bound: &Bound, sign: i64, counts: &mut Counts) -> Result<()> {
+        let bind = |t: &TableReference| source_for(bound, t);
+        let prepare = |plan: LogicalPlan| self.prepare(plan);
+        expectations::judge(self.ctx, self.model, relations, &bind, &prepare, sign, counts).await
+    }
+
+    async fn whole_inputs(&self) -> Result<Bound> {
+        let mut bound = Bound::new();
+        for (name, input) in &self.inputs {
+            bound.insert(name.clone(), input.whole().await?);
+        }
+        Ok(bound)
+    }
+
+    /// The view computed from its whole inputs, in the place of everything it holds.
+    async fn whole(
+        &self,
+        target: Option<Table>,
+        mode: &str,
+        reason: Option<Reason>,
+        started: Instant,
+    ) -> Result<Outcome> {
+        if let Some(reason) = &reason {
+            info!(table = %self.model.name, code = reason.code, reason = reason.text, "full recompute");
+        }
+        let bound = self.whole_inputs().await?;
+        let mut counts = Counts::new();
+        let relations: Vec<_> = self.model.checked.iter().collect();
+        self.judge(&relations, &bound, 1, &mut counts).await?;
+
+        let definition = self.definition();
+        let table = match target {
+            Some(table) => table,
+            None => {
+                let new =
+                    NewTable { name: self.model.name.clone(), definition: definition.clone(), first_summary: None };
+                self.lake.create_table(new).await?
+            }
+        };
+        // All rows are new, so the definition may be, too: another writer may have changed the columns.
+        let redefine = Some(&definition);
+        let mut writer = Writer::new(&table, redefine)?;
+        let mut rows_out = 0;
+        match &self.model.strategy {
+            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
+                // Keys come once each, so their batches are built one by one.
+                let mut rows = context::stream(self.ctx, self.bind(&keyed.partials()?, &bound)?).await?;
+                while let Some(batch) = rows.try_next().await? {
+                    rows_out += write_all(&mut writer, &keyed.build(&[batch])?).await?;
+                }
+            }
+            Strategy::Linear | Strategy::Full(_) => {
+                let mut rows = context::stream(self.ctx, self.bind(&self.model.plan, &bound)?).await?;
+                while let Some(batch) = rows.try_next().await? {
+                    rows_out += batch.num_rows() as u64;
+                    writer.write(&batch).await?;
+                }
+            }
+        }
+        let add = writer.close().await?;
+        let rows_in = self.inputs.values().map(rows_of).sum();
+        let text = reason.as_ref().map(ToString::to_string);
+        let refreshed = self.refreshed(mode, text.as_deref(), rows_in, rows_out, started, &counts);
+        let empty = table.head().is_none();
+        let commit = Commit {
+            commit_id: uuid::Uuid::now_v7(),
+            operation: if empty { Operation::Append } else { Operation::Overwrite },
+            add,
+            remove_all: !empty,
+            summary: self.summary(&refreshed)?,
+            definition: redefine.cloned(),
+            ..Commit::default()
+        };
+        let table = self.commit(&table, commit).await?;
+        Ok(Outcome { mode: mode.into(), reason, rows_in, rows_out, committed: table.head(), files: vec![] })
+    }
+
+    /// The definition with the state columns that this view's merge needs.
+    fn definition(&self) -> Definition {
+        let mut definition = self.model.definition.clone();
+        definition.state_columns = match &self.model.strategy {
+            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => keyed.state_columns(),
+            Strategy::Linear | Strategy::Full(_) => vec![],
+        };
+        definition
+    }
+
+    /// `Err` carries the reason why only a whole recompute is right.
+    async fn incremental(
+        &self,
+        how: Incremental,
+        table: &Table,
+        started: Instant,
+    ) -> Result<std::result::Result<Outcome, Reason>> {
+        let mut inserted = Bound::new();
+        let mut deleted = Bound::new();
+        let (mut rows_in, mut came, mut went, mut files) = (0, 0, 0, vec![]);
+        for (name, input) in &self.inputs {
+            let changed = match input.change(self.ctx, self.bytes_max).await {
+                // Delete files of another engine: reading all of it is right where reading the change is not.
+                Err(PipelineError::Lake(e @ LakeError::Unsupported { .. })) => {
+                    return Ok(Err(Reason::new("R0547", e.to_string())));
+                }
+                changed => changed?,
+            };
+            match changed {
+                Changed::TooLarge { bytes } => {
+                    let text = format!("{bytes} bytes of files of \"{name}\" were replaced, more than fits in memory");
+                    return Ok(Err(Reason::new("R0538", text)));
+                }
+                Changed::Redefined { column } => {
+                    return Ok(Err(Reason::new("R0545", format!("column \"{column}\" of \"{name}\" was redefined"))));
+                }
+                Changed::Rows(change) => {
+                    rows_in += change.rows_inserted + change.rows_deleted;
+                    came += change.rows_inserted;
+                    went += change.rows_deleted;
+                    files.extend(change.files);
+                    let none = || changes::empty(input.table.schema());
+                    inserted.insert(name.clone(), change.inserted.map_or_else(none, Ok)?);
+                    deleted.insert(name.clone(), change.deleted.map_or_else(none, Ok)?);
+                }
+            }
+        }
+        // Rows below may have moved without a change for this view: then only what it stands on is recorded.
+        if came + went == 0 && self.recorded_base(table) == self.base {
+            return Ok(Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() }));
+        }
+        if how == Incremental::KeepFirst && went > 0 {
+            return Ok(Err(Reason::new("R0535", "rows of a source were removed or replaced")));
+        }
+        let mut counts = Counts::new();
+        let below: Vec<&CheckedRelation> =
+            self.model.checked.iter().filter(|r| how == Incremental::Linear || !self.is_output(r)).collect();
+        self.judge(&below, &inserted, 1, &mut counts).await?;
+        if went > 0 {
+            self.judge(&below, &deleted, -1, &mut counts).await?;
+        }
+
+        let live = match table.head() {
+            Some(head) => live_files(table, head).await?,
+            None => vec![],
+        };
+        let merge = match &self.model.strategy {
+            Strategy::Linear => self.linear(table, &live, &inserted, &deleted, went > 0).await?,
+            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
+                self.keyed(keyed, table, &live, &inserted, &deleted, went > 0).await?
+            }
+            Strategy::Full(reason) => return Ok(Err(Reason::new(reason.code, reason.text.clone()))),
+        };
+        for relation in self.model.checked.iter().filter(|r| how != Incremental::Linear && self.is_output(r)) {
+            self.judge_output(relation, &merge.insert, &mut counts).await?;
+        }
+        self.apply(table, &live, merge, rows_in, &counts, started).await.map(|mut o| {
+            o.files = files;
+            Ok(o)
+        })
+    }
+
+    /// The streaming snapshots that the target's last refresh stands on.
+    fn recorded_base(&self, table: &Table) -> Bases {
+        let ours = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::SOURCES));
+        let json = ours.and_then(|s| s.summary.get(summary::BASE_SNAPSHOTS).cloned());
+        let recorded: Vec<SourceRef> = json.and_then(|j| serde_json::from_str(&j).ok()).unwrap_or_default();
+        recorded.into_iter().filter_map(|s| Some((s.table.parse().ok()?, (s.uuid, s.snapshot_id?)))).collect()
+    }
+
+    fn is_output(&self, relation: &CheckedRelation) -> bool {
+        relation.name == self.model.name.to_string()
+    }
+
+    /// Expectations on the output of a merge: judged on the rows that come.
+    async fn judge_output(&self, relation: &CheckedRelation, rows: &[RecordBatch], counts: &mut Counts) -> Result<()> {
+        let filters = |e: &ViolationAction| matches!(e, ViolationAction::DropRow | ViolationAction::Quarantine(_));
+        debug_assert!(!relation.expectations.iter().any(|e| filters(&e.violation)));
+        let public = self.model.schema.fields().len();
+        let batches: Vec<RecordBatch> = rows
+            .iter()
+            .map(|b| b.project(&(0..public).collect::<Vec<_>>()).map_err(rewrite::arrow))
+            .collect::<Result<_>>()?;
+        let Some(first) = batches.first() else { return Ok(()) };
+        let provider = changes::memory(first.schema(), batches.clone())?;
+        let plan = self.ctx.read_table(provider)?.into_unoptimized_plan();
+        let prepare = |plan: LogicalPlan| self.prepare(plan);
+        expectations::judge_relation(self.ctx, self.model, relation, plan, &prepare, 1, counts).await
+    }
+
+    async fn keyed(
+        &self,
+        keyed: &Keyed,
+        table: &Table,
+        live: &[FileRef],
+        inserted: &Bound,
+        deleted: &Bound,
+        went: bool,
+    ) -> Result<Merge> {
+        let partials = keyed.partials()?;
+        let plus = context::collect(self.ctx, self.bind(&partials, inserted)?).await?;
+        let minus = match went {
+            true => context::collect(self.ctx, self.bind(&partials, deleted)?).await?,
+            false => vec![],
+        };
+        let touched: Vec<RecordBatch> = plus.iter().chain(&minus).cloned().collect();
+        let ranges = keyed.key_ranges(&touched)?;
+        let keys = keyed.key_filter(&touched)?;
+        let stored = self.stored(table, live, &ranges, &|batch| Ok(keys.select(batch)?)).await?;
+        match keyed.merge(&plus, &minus, &stored, None)? {
+            Merged::Done(merge) => Ok(merge),
+            Merged::Recompute(lost) => {
+                let plan = self.bind(&keyed.restrict_to(&lost)?, &self.whole_inputs().await?)?;
+                let rows = context::collect(self.ctx, plan).await?;
+                match keyed.merge(&plus, &minus, &stored, Some(&Recomputed { keys: lost, rows }))? {
+                    Merged::Done(merge) => Ok(merge),
+                    Merged::Recompute(_) => Err(PipelineError::stopped(
+                        "R0541",
+                        format!("\"{}\": a group asked to be recomputed twice", self.model.name),
+                    )),
+                }
+            }
+        }
+    }
+
+    async fn linear(
+        &self,
+        table: &Table,
+        live: &[FileRef],
+        inserted: &Bound,
+        deleted: &Bound,
+        went: bool,
+    ) -> Result<Merge> {
+        let plus = context::collect(self.ctx, self.bind(&self.model.plan, inserted)?).await?;
+        if !went {
+            return Ok(Merge { insert: plus, ..Merge::default() });
+        }
+        let minus = context::collect(self.ctx, self.bind(&self.model.plan, deleted)?).await?;
+        let (plus, minus) = ingot_delta::consolidate(&plus, &minus)?;
+        let remove = if minus.is_empty() {
+            vec![]
+        } else {
+            let ranges = ingot_delta::value_ranges(&minus)?;
+            let stored = self.stored(table, live, &ranges, &|b| Ok(all(b))).await?;
+            ingot_delta::locate(&minus, &stored)?
+        };
+        Ok(Merge { remove, insert: plus, ..Merge::default() })
+    }
+
+    /// Rows of the target with their places and state, of the files that may hold the keys, kept by `select`.
+    async fn stored(
+        &self,
+        table: &Table,
+        live: &[FileRef],
+        ranges: &[ingot_delta::KeyRange],
+        select: &(dyn Fn(&RecordBatch) -> Result<BooleanArray> + Send + Sync),
+    ) -> Result<Vec<RecordBatch>> {
+        let ranges: Vec<KeyRange> = ranges.iter().cloned().map(key_range).collect();
+        let files = prune_files(table, live.to_vec(), &ranges);
+        let mut kept = vec![];
+        if files.is_empty() {
+            return Ok(kept);
+        }
+        let mut rows = self.scan(table, files).await?;
+        while let Some(batch) = rows.try_next().await? {
+            let mask = select(&batch)?;
+            if mask.true_count() > 0 {
+                kept.push(filter_record_batch(&batch, &mask).map_err(rewrite::arrow)?);
+            }
+        }
+        Ok(kept)
+    }
+
+    async fn scan(
+        &self,
+        table: &Table,
+        files: Vec<FileRef>,
+    ) -> Result<datafusion::execution::SendableRecordBatchStream> {
+        let options = ScanOptions {
+            snapshot: table.head(),
+            with_state: !table.state_columns().is_empty(),
+            with_positions: true,
+            files: Some(files),
+            ..ScanOptions::default()
+        };
+        let provider = LakeTableProvider::try_new(table, options).await?;
+        Ok(self.ctx.read_table(Arc::new(provider))?.execute_stream().await?)
+    }
+
+    async fn apply(
+        &self,
+        table: &Table,
+        live: &[FileRef],
+        merge: Merge,
+        rows_in: u64,
+        counts: &Counts,
+        started: Instant,
+    ) -> Result<Outcome> {
+        // A changed layout touches no rows: it applies to the files of the next commit.
+        let definition = self.definition();
+        let redefine = table.layout_differs(&definition)?.then_some(&definition);
+        let changed = rewrite::rewrite(self.ctx, table, live, &merge.remove, &merge.insert, redefine).await?;
+        let refreshed = self.refreshed("incremental", None, rows_in, changed.rows_out, started, counts);
+        let commit = Commit {
+            commit_id: uuid::Uuid::now_v7(),
+            operation: changed.operation(),
+            add: changed.add,
+            remove: changed.remove,
+            summary: self.summary(&refreshed)?,
+            definition: redefine.cloned(),
+            ..Commit::default()
+        };
+        let rows_out = refreshed.rows_out;
+        let table = self.commit(table, commit).await?;
+        Ok(Outcome {
+            mode: "incremental".into(),
+            reason: None,
+            rows_in,
+            rows_out,
+            committed: table.head(),
+            files: vec![],
+        })
+    }
+
+    /// A streaming table over another table: the rows appended there since, with this definition from here on.
+    ///
+    /// # Errors
+    /// R0309 when rows of the input were removed or replaced; as [`Job::run`].
+    pub async fn append(&self, target: Option<Table>) -> Result<Outcome> {
+        let started = Instant::now();
+        let table = match target {
+            Some(table) => table,
+            None => {
+                let definition = self.definition();
+                let new = NewTable { name: self.model.name.clone(), definition, first_summary: None };
+                self.lake.create_table(new).await?
+            }
+        };
+        let mut bound = Bound::new();
+        let (mut rows_in, mut files) = (0, vec![]);
+        for (name, input) in &self.inputs {
+            let changed = input.change(self.ctx, self.bytes_max).await?;
+            let change = match changed {
+                Changed::Rows(change) if change.deleted.is_none() => change,
+                _ => {
+                    return Err(PipelineError::stopped(
+                        "R0309",
+                        format!("\"{}\" reads STREAM {name}, but rows of it were removed or replaced", self.model.name),
+                    )
+                    .with_hint(format!("ingot refresh {} --full reads it again", self.model.name)));
+                }
+            };
+            rows_in += change.rows_inserted;
+            files.extend(change.files);
+            bound.insert(name.clone(), change.inserted.map_or_else(|| changes::empty(input.table.schema()), Ok)?);
+        }
+        let mut counts = Counts::new();
+        let relations: Vec<_> = self.model.checked.iter().collect();
+        self.judge(&relations, &bound, 1, &mut counts).await?;
+        let last = table.history().into_iter().find(|s| s.is_ours());
+        let same = last.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&self.model.fingerprint));
+        let definition = self.definition();
+        let redefine = (!same).then_some(&definition);
+        if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
+            return Err(crate::ingest::redefined(&self.model.name, &column));
+        }
+        let mut writer = Writer::new(&table, redefine)?;
+        let mut rows_out = 0;
+        let mut rows = context::stream(self.ctx, self.bind(&self.model.plan, &bound)?).await?;
+        while let Some(batch) = rows.try_next().await? {
+            rows_out += batch.num_rows() as u64;
+            writer.write(&batch).await?;
+        }
+        let add = writer.close().await?;
+        if add.is_empty() && same {
+            return Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() });
+        }
+        let refreshed = self.refreshed("append", None, rows_in, rows_out, started, &counts);
+        let commit = Commit {
+            commit_id: uuid::Uuid::now_v7(),
+            operation: Operation::Append,
+            add,
+            summary: self.summary(&refreshed)?,
+            definition: redefine.cloned(),
+            ..Commit::default()
+        };
+        let table = self.commit(&table, commit).await?;
+        Ok(Outcome { mode: "append".into(), reason: None, rows_in, rows_out, committed: table.head(), files })
+    }
+
+    async fn commit(&self, table: &Table, commit: Commit) -> Result<Table> {
+        let guard = |_: &Table| Rebase::Abandon("its head moved during the refresh".into());
+        self.lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(&self.model.name, e))
+    }
+
+    fn refreshed<'a>(
+        &'a self,
+        mode: &'a str,
+        reason: Option<&'a str>,
+        rows_in: u64,
+        rows_out: u64,
+        started: Instant,
+        counts: &'a Counts,
+    ) -> Refreshed<'a> {
+        Refreshed {
+            mode,
+            reason,
+            rows_in,
+            rows_out,
+            ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            fingerprint: &self.model.fingerprint,
+            counts,
+            now: Some(self.now),
+        }
+    }
+
+    fn summary(&self, refreshed: &Refreshed<'_>) -> Result<BTreeMap<String, String>> {
+        let mut out = history::summary(refreshed);
+        let sources: Vec<SourceRef> = self
+            .inputs
+            .iter()
+            .map(|(name, i)| SourceRef { table: name.to_string(), uuid: i.table.uuid(), snapshot_id: i.to })
+            .collect();
+        out.insert(summary::SOURCES.to_owned(), summary::to_json(&sources)?);
+        let base: Vec<SourceRef> = self
+            .base
+            .iter()
+            .map(|(t, (uuid, id))| SourceRef { table: t.to_string(), uuid: *uuid, snapshot_id: Some(*id) })
+            .collect();
+        out.insert(summary::BASE_SNAPSHOTS.to_owned(), summary::to_json(&base)?);
+        Ok(out)
+    }
+}
+
+async fn write_all(writer: &mut Writer, batches: &[RecordBatch]) -> Result<u64> {
+    let mut rows = 0;
+    for batch in batches {
+        rows += batch.num_rows() as u64;
+        writer.write(batch).await?;
+    }
+    Ok(rows)
+}
+
+fn rows_of(input: &Input) -> u64 {
+    input
+        .to
+        .and_then(|id| input.table.snapshot(id))
+        .and_then(|s| s.summary.get("total-records").and_then(|v| v.parse().ok()))
+        .unwrap_or(0)
+}
+
+fn all(batch: &RecordBatch) -> BooleanArray {
+    BooleanArray::from(vec![true; batch.num_rows()])
+}
+
+fn key_range(range: ingot_delta::KeyRange) -> KeyRange {
+    KeyRange { column: range.column, min: range.min, max: range.max, has_null: range.has_null }
+}

@@ -1,0 +1,137 @@
+//! Where a streaming table began, and reading its topic again from there.
+//!
+//! Invariants
+//! * One commit empties the table and puts its position back: a crash leaves the old rows or the new start.
+//! * Without `--accept-loss` nothing is emptied that the log cannot give again.
+
+use std::collections::BTreeMap;
+
+use ingot_lake::summary::{self, KafkaPositions};
+use ingot_lake::{Change, Definition, Lake, Operation, Rebase, SnapshotInfo, Table};
+use ingot_source::offsets::is_recreated;
+use ingot_source::{Loss, LossKind, SourceError, Start};
+
+use crate::error::{PipelineError, Result};
+use crate::expectations::Counts;
+use crate::history::{self, Refreshed};
+use crate::ingest;
+use crate::project::{Model, Project, SourceModel};
+
+/// The mode of the snapshot from which a table was read again.
+const AGAIN: &str = "full";
+
+/// The snapshots since a streaming table (last) began, newest first, and the positions it began at; `None` when the
+/// snapshot that says so is gone.
+pub fn since_began(table: &Table) -> Option<(Vec<SnapshotInfo>, KafkaPositions)> {
+    let mut since = table.history();
+    let again = |s: &SnapshotInfo| s.is_ours() && s.summary.get(summary::REFRESH_MODE).is_some_and(|m| m == AGAIN);
+    if let Some(at) = since.iter().position(again) {
+        since.truncate(at + 1);
+    }
+    let first = since.last().filter(|s| again(s) || s.parent.is_none())?;
+    let positions = serde_json::from_str(first.summary.get(summary::KAFKA_POSITIONS)?).ok()?;
+    Some((since, positions))
+}
+
+/// Empties a streaming table and puts its position back to where it began, in one commit; its next step reads on
+/// from there.
+///
+/// # Errors
+/// S0101 or S0102 when the log cannot give all rows again and `accept_loss` is not set; source and lake errors.
+pub async fn read_again(
+    lake: &Lake,
+    project: &Project,
+    model: &Model,
+    source: &SourceModel,
+    table: &Table,
+    accept_loss: bool,
+) -> Result<()> {
+    let kafka = ingest::connect(source).await?;
+    let topic = kafka.describe().await?;
+    let low = kafka.start_offsets(&Start::Earliest).await?;
+    let began = since_began(table).map(|(_, positions)| positions);
+    let recreated =
+        began.as_ref().filter(|b| is_recreated(&b.topic_id, &topic.topic_id) || b.cluster != topic.cluster_id);
+    if let (Some(was), false) = (recreated, accept_loss) {
+        return Err(SourceError::Loss(Loss {
+            kind: LossKind::TopicRecreated,
+            topic: source.topic.clone(),
+            partition: None,
+            position: None,
+            now: None,
+            topic_id: Some((was.topic_id.clone(), topic.topic_id.clone())),
+        })
+        .into());
+    }
+    let known = began.as_ref().filter(|_| recreated.is_none());
+    // Partitions that came later were read from their beginning.
+    let start = |p: &i32, low: i64| match known {
+        Some(b) => b.partitions.get(p).map_or(0, |r| r.to),
+        None => low,
+    };
+    if !accept_loss {
+        let mut short: Vec<String> = vec![];
+        if began.is_none() {
+            short.push("the snapshot that says where it began is gone".into());
+        }
+        let later = low.iter().filter(|(p, low)| start(p, **low) < **low);
+        short.extend(later.map(|(p, low)| format!("partition {p} begins at offset {low} now")));
+        if !short.is_empty() {
+            let text = format!(
+                "the log of topic {} no longer reaches back to where \"{}\" began: {}",
+                source.topic,
+                model.name,
+                short.join(", ")
+            );
+            let hint = format!("ingot refresh {} --full --accept-loss gives up what the log no longer has", model.name);
+            return Err(PipelineError::stopped("S0101", text).with_hint(hint));
+        }
+    }
+    let from: BTreeMap<i32, i64> = low.iter().map(|(p, low)| (*p, start(p, *low).max(*low))).collect();
+    let positions = ingest::vector(model, &topic, &source.topic, &from);
+    empty(lake, model, table, &positions, Some(model.definition.clone())).await?;
+    // Rows of a side table stay right when the same log is read again; of another log they do not.
+    if accept_loss {
+        for side in &model.sides {
+            if let (Some(owned), Some(table)) = (project.tables.get(side), lake.load_table(side).await?) {
+                empty(lake, model, &table, &positions, Some(owned.definition.clone())).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn empty(
+    lake: &Lake,
+    model: &Model,
+    table: &Table,
+    positions: &KafkaPositions,
+    definition: Option<Definition>,
+) -> Result<()> {
+    let counts = Counts::new();
+    let refreshed = Refreshed {
+        mode: AGAIN,
+        reason: Some("asked for with --full"),
+        rows_in: 0,
+        rows_out: 0,
+        ms: 0,
+        fingerprint: &model.fingerprint,
+        counts: &counts,
+        now: None,
+    };
+    let mut properties = history::summary(&refreshed);
+    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(positions)?);
+    let head = table.head().and_then(|id| table.snapshot(id));
+    let holds_none = head.and_then(|s| s.summary.get("total-data-files").map(|n| n == "0")).unwrap_or(true);
+    let change = Change {
+        commit_id: uuid::Uuid::now_v7(),
+        operation: if holds_none { Operation::Append } else { Operation::Delete },
+        remove_all: !holds_none,
+        summary: properties,
+        definition,
+        ..Change::default()
+    };
+    let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
+    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
+    Ok(())
+}

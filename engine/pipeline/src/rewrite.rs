@@ -1,0 +1,124 @@
+//! Copy-on-write: rows out of their files, new rows in, as data files for one commit.
+//!
+//! Invariants
+//! * A file with a removed row is read whole, written again without the row, and leaves the table; others stay.
+//! * Hidden state columns travel with their rows.
+
+use std::collections::{BTreeMap, HashSet};
+
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use ingot_lake::{DataFile, Definition, FileRef, LakeTableProvider, Operation, ScanOptions, Table, Writer};
+
+use crate::error::{PipelineError, Result};
+
+/// Column names that a scan with positions adds.
+pub const FILE: &str = "_file";
+pub const POS: &str = "_pos";
+
+/// Files for one commit.
+#[derive(Default)]
+pub struct Rewritten {
+    pub add: Vec<DataFile>,
+    pub remove: Vec<String>,
+    pub rows_out: u64,
+    pub rows_rewritten: u64,
+}
+
+impl Rewritten {
+    /// What kind of change readers are told this is.
+    pub fn operation(&self) -> Operation {
+        match (self.add.is_empty(), self.remove.is_empty()) {
+            (_, true) => Operation::Append,
+            (true, false) => Operation::Delete,
+            (false, false) => Operation::Overwrite,
+        }
+    }
+}
+
+/// Removes rows by place and adds `insert` (public, then state columns); `definition` is what the commit changes the
+/// table to, if it does.
+///
+/// # Errors
+/// Lake and execution errors; D0104 when a place does not exist, which means the target changed under us.
+pub async fn rewrite(
+    ctx: &SessionContext,
+    table: &Table,
+    live: &[FileRef],
+    remove: &[(String, i64)],
+    insert: &[RecordBatch],
+    definition: Option<&Definition>,
+) -> Result<Rewritten> {
+    let mut places: BTreeMap<&str, HashSet<i64>> = BTreeMap::new();
+    for (file, pos) in remove {
+        places.entry(file).or_default().insert(*pos);
+    }
+    let mut writer = Writer::new(table, definition)?;
+    let mut out = Rewritten::default();
+    for (path, positions) in &places {
+        let file = live.iter().find(|f| f.path == *path).ok_or_else(|| {
+            PipelineError::stopped("D0104", format!("file {path} is not part of \"{}\" any more", table.name()))
+        })?;
+        let options = ScanOptions {
+            snapshot: table.head(),
+            with_state: !table.state_columns().is_empty(),
+            with_positions: true,
+            files: Some(vec![file.clone()]),
+            ..ScanOptions::default()
+        };
+        let provider = LakeTableProvider::try_new(table, options).await?;
+        let mut rows = ctx.read_table(std::sync::Arc::new(provider))?.execute_stream().await?;
+        let mut hit = 0;
+        while let Some(batch) = rows.try_next().await? {
+            let pos = column(&batch, POS)?.as_primitive::<Int64Type>().clone();
+            let keep: BooleanArray = (0..pos.len()).map(|i| Some(!positions.contains(&pos.value(i)))).collect();
+            hit += keep.len() - keep.true_count();
+            let kept = without_places(&filter_record_batch(&batch, &keep).map_err(arrow)?)?;
+            out.rows_rewritten += kept.num_rows() as u64;
+            if kept.num_rows() > 0 {
+                writer.write(&kept).await?;
+            }
+        }
+        if hit != positions.len() {
+            let text = format!("{} of {} rows to replace are not in {path}", positions.len() - hit, positions.len());
+            return Err(PipelineError::stopped("D0104", text)
+                .with_hint(format!("ingot verify {0}; ingot refresh {0} --full", table.name())));
+        }
+        out.remove.push((*path).to_owned());
+    }
+    for batch in insert {
+        out.rows_out += batch.num_rows() as u64;
+        writer.write(batch).await?;
+    }
+    out.add = writer.close().await?;
+    Ok(out)
+}
+
+/// A batch without the place columns.
+///
+/// # Errors
+/// Never for batches with distinct column names.
+pub fn without_places(batch: &RecordBatch) -> Result<RecordBatch> {
+    let keep: Vec<usize> = batch
+        .schema()
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| f.name() != FILE && f.name() != POS)
+        .map(|(i, _)| i)
+        .collect();
+    batch.project(&keep).map_err(arrow)
+}
+
+pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    batch.column_by_name(name).ok_or_else(|| {
+        PipelineError::Engine(datafusion::error::DataFusionError::Internal(format!("a scan lacks column {name}")))
+    })
+}
+
+pub fn arrow(error: datafusion::arrow::error::ArrowError) -> PipelineError {
+    PipelineError::Engine(error.into())
+}

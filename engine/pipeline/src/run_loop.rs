@@ -1,0 +1,205 @@
+//! Keeps every table fresh until stopped.
+//!
+//!   one task a streaming table: topic ──▶ commits ──▶ wakes ──▶ one task for all views, in graph order
+//!
+//! Invariants
+//! * A pass over the views pins every table once, so that the inputs of a join agree on what they stand on.
+//! * A table that fails for a passing reason is tried again with growing pauses; one that fails for good stops alone.
+//! * A stop finishes or abandons the batch in hand within the grace period.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use ingot_lake::TableName;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::engine::{Engine, Report, StepError, StepReport};
+use crate::error::{PipelineError, Result};
+use crate::ingest::Ingested;
+
+/// How long a stop may take.
+pub const GRACE: Duration = Duration::from_secs(8);
+/// How often views look for changes that nobody here made.
+const LOOK: Duration = Duration::from_millis(1_000);
+
+/// What the loop tells while it runs.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// Rows committed since the start, by streaming table.
+    pub rows: BTreeMap<TableName, u64>,
+    /// Messages behind those rows, errors and filtered ones included.
+    pub delivered: BTreeMap<TableName, u64>,
+    pub failures: BTreeMap<TableName, StepError>,
+    pub refreshes: u64,
+}
+
+/// Shared with whoever shows it.
+pub type Shared = Arc<Mutex<Progress>>;
+
+fn note(shared: &Shared, f: impl FnOnce(&mut Progress)) {
+    f(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// Catches up with what is there now, refreshes all, and returns.
+///
+/// # Errors
+/// Lake errors while planning; failures of tables are in the report.
+pub async fn run_once(
+    engine: &Engine,
+    selected: &(dyn Fn(&TableName) -> bool + Sync),
+    shutdown: &CancellationToken,
+    progress: &(dyn Fn(&StepReport) + Send + Sync),
+) -> Result<Report> {
+    let plan = engine.plan(selected).await?;
+    Ok(engine.execute(&plan, shutdown, progress).await)
+}
+
+/// Runs until `shutdown`; returns the failures that are left.
+///
+/// # Errors
+/// None of a table's own; only of the catalog at the start.
+pub async fn run(
+    engine: Arc<Engine>,
+    selected: BTreeSet<TableName>,
+    shutdown: CancellationToken,
+    shared: Shared,
+) -> Result<BTreeMap<TableName, StepError>> {
+    let wake = Arc::new(Notify::new());
+    let mut tasks = JoinSet::new();
+    for name in selected.iter().filter(|n| engine.project.tables.get(*n).is_some_and(|m| m.source().is_some())) {
+        tasks.spawn(feed(engine.clone(), name.clone(), shutdown.clone(), wake.clone(), shared.clone()));
+    }
+    tasks.spawn(views(engine, selected, shutdown.clone(), wake, shared.clone()));
+    shutdown.cancelled().await;
+    let finish = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, finish).await.is_err() {
+        warn!("a batch was abandoned: it did not finish within the grace period; nothing of it was committed");
+        tasks.abort_all();
+    }
+    let failures = shared.lock().unwrap_or_else(PoisonError::into_inner).failures.clone();
+    Ok(failures)
+}
+
+async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken, wake: Arc<Notify>, shared: Shared) {
+    let mut pause = Duration::from_secs(1);
+    let mut before = (0, 0);
+    loop {
+        let attempt = async {
+            let model = engine.model(&name)?;
+            let mut ingestor = engine.ingestor(model).await?;
+            note(&shared, |p| {
+                p.failures.remove(&name);
+            });
+            wake.notify_one();
+            let told = |table: &TableName, done: &Ingested| {
+                note(&shared, |p| {
+                    p.rows.insert(table.clone(), before.0 + done.rows_out);
+                    p.delivered.insert(table.clone(), before.1 + done.rows_in);
+                });
+                wake.notify_one();
+            };
+            ingestor.run(None, engine.limits(), &shutdown, &told).await
+        };
+        let result = tokio::select! {
+            result = AssertUnwindSafe(attempt).catch_unwind() => {
+                result.unwrap_or_else(|panic| Err(PipelineError::panicked(panic.as_ref())))
+            }
+            () = late(&shutdown) => return,
+        };
+        match result {
+            Ok(_) => return,
+            Err(_) if shutdown.is_cancelled() => return,
+            Err(e) => {
+                let known = StepError::from(&e);
+                note(&shared, |p| {
+                    let total = |m: &BTreeMap<TableName, u64>| m.get(&name).copied().unwrap_or(0);
+                    before = (total(&p.rows), total(&p.delivered));
+                    p.failures.insert(name.clone(), known);
+                });
+                if !e.retryable() {
+                    error!(table = %name, code = e.code(), error = %e, hint = e.hint(), "this table stops; the others go on");
+                    return;
+                }
+                warn!(table = %name, code = e.code(), error = %e, retry_in_s = pause.as_secs(), "ingestion interrupted");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.cancelled() => return,
+        }
+        pause = (pause * 2).min(Duration::from_secs(30));
+    }
+}
+
+/// Resolves when a stop has been asked for so long ago that what hangs must be abandoned.
+async fn late(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+}
+
+async fn views(
+    engine: Arc<Engine>,
+    selected: BTreeSet<TableName>,
+    shutdown: CancellationToken,
+    wake: Arc<Notify>,
+    shared: Shared,
+) {
+    let mut failed: BTreeMap<TableName, (StepError, u32, tokio::time::Instant)> = BTreeMap::new();
+    let freshness = Duration::from_millis(engine.config.run.freshness_ms);
+    loop {
+        let now = tokio::time::Instant::now();
+        let due = |name: &TableName| {
+            selected.contains(name) && failed.get(name).is_none_or(|(e, _, at)| e.retryable && *at <= now)
+        };
+        match engine.plan_views(&due).await {
+            Ok(mut plan) if plan.has_work() => {
+                plan.steps.retain(|s| s.action.is_work());
+                let report = engine.execute(&plan, &shutdown, &|_| {}).await;
+                for step in report.steps {
+                    match step.error {
+                        None => {
+                            if failed.remove(&step.table).is_some() {
+                                info!(table = %step.table, "this table is fresh again");
+                            }
+                            note(&shared, |p| {
+                                p.failures.remove(&step.table);
+                                p.refreshes += u64::from(step.snapshot.is_some());
+                            });
+                        }
+                        Some(e) => {
+                            let tries = failed.get(&step.table).map_or(0, |(_, n, _)| *n) + 1;
+                            let pause = Duration::from_secs(1 << tries.min(5));
+                            note(&shared, |p| {
+                                p.failures.insert(step.table.clone(), e.clone());
+                            });
+                            failed.insert(step.table, (e, tries, now + pause));
+                        }
+                    }
+                }
+            }
+            Ok(_) => {}
+            Err(e) => warn!(code = e.code(), error = %e, "views could not be planned"),
+        }
+        if shutdown.is_cancelled() {
+            return;
+        }
+        // The pass itself takes its part of the time.
+        let pause = (freshness / 2).max(Duration::from_millis(20));
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = async {
+                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    () = wake.notified() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+            } => {}
+        }
+    }
+}

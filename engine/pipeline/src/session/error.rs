@@ -1,0 +1,361 @@
+//! What a client's statement can fail with: a kind, its stable code, and the place in the statement.
+//!
+//! Invariants
+//! * The kind comes from the type of the engine's error, never from its English text. Only a place is read from
+//!   a text: sqlparser gives it nowhere else.
+//! * `Display` is complete by itself: code, message, the marked line, the hint. Clients show nothing else.
+//!
+//! Not here: gRPC status codes (the server maps `ErrorKind`).
+
+use std::error::Error;
+use std::fmt;
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use ingot_dialect::ast::{Location, Span};
+use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_lake::LakeError;
+
+/// What went wrong, by what somebody can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The text is not SQL.
+    Syntax,
+    /// A table, column or function that does not exist, or a bare table name.
+    UnknownName,
+    /// Types, arguments or clauses that do not fit together.
+    Invalid,
+    /// Not a query: this endpoint only reads.
+    Refused,
+    /// Parameters missing, too many, or of another type.
+    Parameter,
+    /// A ticket or prepared statement that this server does not know.
+    UnknownHandle,
+    Cancelled,
+    /// Memory or spill space.
+    Resources,
+    Internal,
+    /// The catalog or the store does not answer.
+    Unavailable,
+    /// SQL that is understood but not carried out.
+    Unsupported,
+    /// The rows themselves: division by zero, a cast that does not fit.
+    Data,
+    /// A pinned snapshot has expired, or its table was recreated or changed its columns.
+    SnapshotGone,
+}
+
+impl ErrorKind {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Syntax => "Q0101",
+            Self::UnknownName => "Q0102",
+            Self::Invalid => "Q0103",
+            Self::Refused => "Q0104",
+            Self::Parameter => "Q0105",
+            Self::UnknownHandle => "Q0106",
+            Self::Cancelled => "Q0107",
+            Self::Resources => "Q0108",
+            Self::Internal => "Q0109",
+            Self::Unavailable => "Q0110",
+            Self::Unsupported => "Q0111",
+            Self::Data => "Q0112",
+            Self::SnapshotGone => "Q0113",
+        }
+    }
+
+    /// Whether the same statement may succeed later.
+    pub fn retryable(self) -> bool {
+        matches!(self, Self::Resources | Self::Unavailable | Self::SnapshotGone)
+    }
+}
+
+/// Why a statement failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryError {
+    pub kind: ErrorKind,
+    /// The kind's stable code.
+    pub code: &'static str,
+    /// Lower case, no full stop.
+    pub message: String,
+    /// Whether the same statement may succeed later.
+    pub retryable: bool,
+    pub hint: Option<String>,
+    place: Option<Box<Place>>,
+}
+
+/// A place in the statement.
+#[derive(Debug, Clone, PartialEq)]
+struct Place {
+    span: Span,
+    /// The line, with the place marked.
+    excerpt: Option<String>,
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        if let Some(place) = &self.place {
+            write!(f, " (line {}, column {})", place.span.start.line, place.span.start.column)?;
+            if let Some(excerpt) = &place.excerpt {
+                write!(f, "\n{excerpt}")?;
+            }
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  = help: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for QueryError {}
+
+/// An error of a running result, whose text is not at hand.
+impl From<DataFusionError> for QueryError {
+    fn from(e: DataFusionError) -> Self {
+        Self::from_engine("", &e)
+    }
+}
+
+impl QueryError {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, code: kind.code(), message: message.into(), retryable: kind.retryable(), hint: None, place: None }
+    }
+
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Marks a place of the statement. An empty span marks nothing.
+    pub fn at(mut self, sql: &str, span: Span) -> Self {
+        if span != Span::empty() {
+            self.place = Some(Box::new(Place { span, excerpt: excerpt(sql, span) }));
+        }
+        self
+    }
+
+    /// The place in the statement: lines and columns from 1, in characters, the end exclusive.
+    pub fn span(&self) -> Option<Span> {
+        self.place.as_ref().map(|p| p.span)
+    }
+
+    /// The line of the statement with the place marked.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.place.as_ref().and_then(|p| p.excerpt.as_deref())
+    }
+
+    /// The error as the command line shows those of a project.
+    pub fn diagnostic(&self) -> Diagnostic {
+        let mut d = Diagnostic::error(self.code, self.message.clone());
+        d.retryable = self.retryable;
+        d.span = self.span();
+        d.helps.extend(self.hint.clone());
+        d
+    }
+
+    /// An error of the catalog or the table format.
+    pub fn from_lake(e: &LakeError) -> Self {
+        let kind = match e {
+            LakeError::SnapshotGone { .. } | LakeError::NotFound(_) => ErrorKind::SnapshotGone,
+            LakeError::Unsupported(_) => ErrorKind::Unsupported,
+            e if e.retryable() => ErrorKind::Unavailable,
+            _ => ErrorKind::Internal,
+        };
+        let error = Self::new(kind, format!("{e} ({})", e.code()));
+        match e.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
+    /// An error of the engine while planning or running `sql`.
+    pub fn from_engine(sql: &str, e: &DataFusionError) -> Self {
+        if let Some(ours) = find::<QueryError>(e) {
+            return ours.clone();
+        }
+        match find::<LakeError>(e) {
+            // It only passes on an error of the engine, which says more by itself.
+            Some(LakeError::DataFusion(_)) | None => {}
+            Some(lake) => return Self::from_lake(lake),
+        }
+        // A collection holds one error for each item of a list; the first is as good as any.
+        let first = e.iter().next().unwrap_or(e);
+        let mut out = classify(sql, first.find_root());
+        if let Some(d) = first.diagnostic() {
+            if out.hint.is_none() {
+                out.hint = d
+                    .helps
+                    .iter()
+                    .chain(e.diagnostic().into_iter().flat_map(|d| &d.helps))
+                    .map(|h| h.message.clone())
+                    .next();
+            }
+            if out.kind == ErrorKind::Invalid {
+                out.message = lower_first(&d.message);
+                for note in &d.notes {
+                    out.message.push_str("; ");
+                    out.message.push_str(&note.message);
+                }
+            }
+            if let Some(s) = d.span {
+                let location = |l: datafusion::common::Location| Location { line: l.line, column: l.column };
+                out = out.at(sql, Span { start: location(s.start), end: location(s.end) });
+            }
+        }
+        out
+    }
+}
+
+/// An error in the chain of causes, also through `Arc`s.
+fn find<T: Error + 'static>(e: &DataFusionError) -> Option<&T> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(e);
+    while let Some(c) = cause {
+        if let Some(found) = c.downcast_ref::<T>() {
+            return Some(found);
+        }
+        cause = c.source();
+    }
+    None
+}
+
+fn classify(sql: &str, root: &DataFusionError) -> QueryError {
+    use DataFusionError as E;
+    let (kind, text) = match root {
+        E::SchemaError(e, _) => return schema_error(e),
+        E::SQL(e, _) => return syntax_error(sql, e),
+        E::Plan(m) => (ErrorKind::Invalid, m.clone()),
+        E::NotImplemented(m) => (ErrorKind::Unsupported, m.clone()),
+        E::ResourcesExhausted(m) => {
+            return QueryError::new(ErrorKind::Resources, format!("out of memory: {}", one_line(m)))
+                .with_hint("select fewer columns or rows, or raise run.memory_bytes_max");
+        }
+        E::ArrowError(e, _) => (ErrorKind::Data, e.to_string()),
+        E::Execution(m) => (ErrorKind::Data, m.clone()),
+        E::ParquetError(e) => (ErrorKind::Data, e.to_string()),
+        E::ObjectStore(e) => match e.as_ref() {
+            object_store::Error::NotFound { path, .. } => {
+                return QueryError::new(ErrorKind::SnapshotGone, format!("data file \"{path}\" is gone"))
+                    .with_hint("its snapshot has expired: run the statement again");
+            }
+            e => (ErrorKind::Unavailable, e.to_string()),
+        },
+        E::IoError(e) => (ErrorKind::Unavailable, e.to_string()),
+        E::External(e) => (ErrorKind::Data, e.to_string()),
+        E::ExecutionJoin(e) => (ErrorKind::Internal, e.to_string()),
+        E::Internal(m) | E::Configuration(m) | E::Substrait(m) | E::Ffi(m) => (ErrorKind::Internal, m.clone()),
+        // `find_root` goes through these; they remain only around foreign errors.
+        E::Context(_, inner) | E::Diagnostic(_, inner) => return classify(sql, inner),
+        E::Shared(inner) => return classify(sql, inner),
+        E::Collection(all) => match all.first() {
+            Some(inner) => return classify(sql, inner),
+            None => (ErrorKind::Internal, "an error without a cause".to_owned()),
+        },
+    };
+    QueryError::new(kind, one_line(&text))
+}
+
+fn one_line(text: &str) -> String {
+    let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(text);
+    text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+}
+
+fn schema_error(e: &SchemaError) -> QueryError {
+    match e {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let error =
+                QueryError::new(ErrorKind::UnknownName, format!("column \"{}\" does not exist", field.flat_name()));
+            let names: Vec<&str> = valid_fields.iter().map(|c| c.name()).collect();
+            let cased = names.iter().copied().find(|n| n.eq_ignore_ascii_case(field.name()) && *n != field.name());
+            if let Some(cased) = cased {
+                return error
+                    .with_hint(format!("unquoted names fold to lower case; write \"{cased}\" with its quotes"));
+            }
+            if let Some(near) = did_you_mean(field.name(), names.iter().copied()) {
+                return error.with_hint(format!("did you mean \"{near}\"?"));
+            }
+            if names.is_empty() { error } else { error.with_hint(format!("there are: {}", shortened(&names))) }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            QueryError::new(ErrorKind::UnknownName, format!("column \"{}\" is ambiguous", field.flat_name()))
+                .with_hint("qualify it with its table's alias")
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            QueryError::new(ErrorKind::Invalid, format!("column \"{name}\" occurs twice"))
+                .with_hint("give one of them an alias")
+        }
+    }
+}
+
+/// At most a dozen names.
+pub(super) fn shortened(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(12);
+    let mut text = names.iter().take(12).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+pub(super) fn syntax_error(sql: &str, e: &ParserError) -> QueryError {
+    let text = match e {
+        ParserError::TokenizerError(m) | ParserError::ParserError(m) => m.as_str(),
+        ParserError::RecursionLimitExceeded => {
+            return QueryError::new(ErrorKind::Unsupported, "the statement is nested too deeply");
+        }
+    };
+    let (message, place) = match text.rfind(" at Line: ") {
+        Some(i) => (text.get(..i).unwrap_or(text), text.get(i..).and_then(place)),
+        None => (text, Some(end_of(sql))),
+    };
+    let error = QueryError::new(ErrorKind::Syntax, lower_first(message));
+    match place {
+        Some(start) => error.at(sql, Span { start, end: Location { line: start.line, column: start.column + 1 } }),
+        None => error,
+    }
+}
+
+/// ` at Line: 1, Column: 8`.
+fn place(text: &str) -> Option<Location> {
+    let (line, column) = text.trim().strip_prefix("at Line: ")?.split_once(", Column: ")?;
+    Some(Location { line: line.parse().ok()?, column: column.parse().ok()? })
+}
+
+/// Just after the last character that is not white space.
+fn end_of(sql: &str) -> Location {
+    let text = sql.trim_end();
+    let line = text.split('\n').count() as u64;
+    let column = text.rsplit('\n').next().unwrap_or("").chars().count() as u64 + 1;
+    Location { line, column }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
+/// The line with the place underlined, numbered; long lines are cut around the place.
+fn excerpt(sql: &str, span: Span) -> Option<String> {
+    const WIDTH: usize = 120;
+    let line = usize::try_from(span.start.line).ok()?.checked_sub(1)?;
+    let column = usize::try_from(span.start.column).ok()?.checked_sub(1)?;
+    let chars: Vec<char> =
+        sql.split('\n').nth(line)?.trim_end_matches('\r').chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let end = if span.end.line == span.start.line {
+        usize::try_from(span.end.column).ok()?.saturating_sub(1)
+    } else {
+        chars.len()
+    };
+    let from = if chars.len() > WIDTH { column.saturating_sub(WIDTH / 2) } else { 0 };
+    let shown: String = chars.iter().skip(from).take(WIDTH).collect();
+    let marks = end.saturating_sub(column).clamp(1, WIDTH);
+    let number = (line + 1).to_string();
+    let gutter = " ".repeat(number.len());
+    Some(format!(
+        " {gutter} |\n {number} | {shown}\n {gutter} | {}{}",
+        " ".repeat(column.saturating_sub(from)),
+        "^".repeat(marks)
+    ))
+}

@@ -1,0 +1,379 @@
+//! Names of a statement to tables: one catalog read for all of them, one pinned snapshot for each.
+//!
+//! Invariants
+//! * All stored tables of a statement, those below its views too, come from one catalog read.
+//! * A table that is read has a pin, given or new; the same pins give the same rows.
+//! * Listing `information_schema` opens no data and no manifest.
+//!
+//! Not here: which names a text has (`statement`), scanning (`ingot_lake`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    SchemaProvider, TableProvider,
+};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, TableReference};
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use ingot_dialect::diagnostic::did_you_mean;
+use ingot_lake::{Lake, LakeTableProvider, ScanOptions, Table, TableName};
+
+use super::error::{ErrorKind, QueryError, shortened};
+use super::pins::{Pin, Pins};
+use super::statement::{Relation, Statement, Version};
+use crate::project::ViewModel;
+
+/// Where tables come from.
+pub(super) enum Tables {
+    Lake(Lake),
+    /// Given ones, without history.
+    Given(BTreeMap<TableName, Arc<dyn TableProvider>>),
+}
+
+/// What is served under one catalog name.
+pub(super) struct Served {
+    pub tables: Tables,
+    pub views: BTreeMap<TableName, ViewModel>,
+    pub catalog: String,
+}
+
+/// A statement's own catalog, and the snapshots in it.
+pub(super) struct Bound {
+    pub catalogs: Arc<dyn CatalogProviderList>,
+    pub pins: Pins,
+}
+
+pub(super) enum Loaded {
+    Table(Table),
+    Given(Arc<dyn TableProvider>),
+}
+
+impl Loaded {
+    pub(super) fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Table(t) => t.schema(),
+            Self::Given(p) => p.schema(),
+        }
+    }
+}
+
+impl Served {
+    pub(super) async fn stored(&self) -> Result<Vec<TableName>, QueryError> {
+        match &self.tables {
+            Tables::Lake(lake) => lake.list_tables().await.map_err(|e| QueryError::from_lake(&e)),
+            Tables::Given(all) => Ok(all.keys().cloned().collect()),
+        }
+    }
+
+    /// One catalog read; `None` for names that do not exist.
+    pub(super) async fn load(&self, names: &[TableName]) -> Result<Vec<Option<Loaded>>, QueryError> {
+        match &self.tables {
+            Tables::Lake(lake) if !names.is_empty() => {
+                let tables = lake.load_tables(names).await.map_err(|e| QueryError::from_lake(&e))?;
+                Ok(tables.into_iter().map(|t| t.map(Loaded::Table)).collect())
+            }
+            Tables::Lake(_) => Ok(Vec::new()),
+            Tables::Given(all) => Ok(names.iter().map(|n| all.get(n).cloned().map(Loaded::Given)).collect()),
+        }
+    }
+
+    /// Every name that a query may read.
+    pub(super) async fn all_names(&self) -> Result<BTreeSet<TableName>, QueryError> {
+        let mut all: BTreeSet<TableName> = self.stored().await?.into_iter().collect();
+        all.extend(self.views.keys().cloned());
+        Ok(all)
+    }
+
+    /// Looks a statement's names up.
+    ///
+    /// # Errors
+    /// Unknown and bare names with their place, pins that no longer hold, an unreachable catalog.
+    pub(super) async fn bind(
+        &self,
+        sql: &str,
+        statement: &Statement,
+        pins: Option<&Pins>,
+    ) -> Result<Bound, QueryError> {
+        let mut named: Vec<(&Relation, TableName)> = Vec::new();
+        for r in &statement.relations {
+            named.push((r, self.full_name(sql, r).await?));
+        }
+        let mut wanted: BTreeSet<TableName> = BTreeSet::new();
+        for (_, name) in &named {
+            match self.views.get(name) {
+                Some(view) => wanted.extend(view.inputs.iter().cloned()),
+                None => {
+                    wanted.insert(name.clone());
+                }
+            }
+        }
+        let read = wanted.clone();
+        if statement.lists_tables {
+            wanted.extend(self.stored().await?);
+        }
+        let wanted: Vec<TableName> = wanted.into_iter().collect();
+        let loaded: BTreeMap<TableName, Loaded> =
+            wanted.iter().cloned().zip(self.load(&wanted).await?).filter_map(|(n, t)| t.map(|t| (n, t))).collect();
+
+        let mut out = Catalog::new(&self.catalog);
+        let mut kept = Pins::default();
+        let mut open: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
+        for name in &read {
+            let Some(table) = loaded.get(name) else { continue };
+            let provider: Arc<dyn TableProvider> = match table {
+                Loaded::Given(p) => Arc::clone(p),
+                Loaded::Table(t) => {
+                    let pin = pin(t, pins.and_then(|p| p.0.get(name)))?;
+                    let provider = scan(t, pin.snapshot).await?;
+                    kept.0.insert(name.clone(), pin);
+                    provider
+                }
+            };
+            open.insert(name.clone(), provider);
+        }
+        for (name, table) in &loaded {
+            match open.get(name) {
+                Some(p) => out.add(name, &name.name, Arc::clone(p))?,
+                None => out.add(name, &name.name, Arc::new(EmptyTable::new(table.schema())))?,
+            }
+        }
+        for (relation, name) in &named {
+            if let Some(view) = self.views.get(name) {
+                if relation.version.is_some() {
+                    return Err(QueryError::new(ErrorKind::Unsupported, format!("view \"{name}\" has no versions"))
+                        .at(sql, relation.span));
+                }
+                let plan = rebound(view, &open)?;
+                out.add(name, &name.name, Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
+                continue;
+            }
+            let Some(table) = loaded.get(name) else {
+                return Err(self.unknown(sql, relation, name).await?);
+            };
+            if let Some(version) = &relation.version {
+                let Loaded::Table(t) = table else {
+                    return Err(QueryError::new(ErrorKind::Unsupported, format!("table \"{name}\" has no versions"))
+                        .at(sql, relation.span));
+                };
+                let snapshot = at_version(t, version).map_err(|e| e.at(sql, relation.span))?;
+                out.add(name, &relation.planned_as, scan(t, Some(snapshot)).await?)?;
+            }
+        }
+        if statement.lists_tables {
+            for (name, view) in &self.views {
+                if !named.iter().any(|(_, n)| n == name) {
+                    out.add(name, &name.name, Arc::new(ViewTable::new(view.plan.clone(), Some(view.sql.clone()))))?;
+                }
+            }
+        }
+        Ok(Bound { catalogs: out.finish()?, pins: kept })
+    }
+
+    async fn full_name(&self, sql: &str, relation: &Relation) -> Result<TableName, QueryError> {
+        match relation.parts.as_slice() {
+            [namespace, name] => Ok(TableName { namespace: namespace.clone(), name: name.clone() }),
+            [catalog, namespace, name] if *catalog == self.catalog => {
+                Ok(TableName { namespace: namespace.clone(), name: name.clone() })
+            }
+            [catalog, ..] if relation.parts.len() == 3 => {
+                Err(QueryError::new(ErrorKind::UnknownName, format!("catalog \"{catalog}\" does not exist"))
+                    .with_hint(format!("the catalog is \"{}\", and it may be left out", self.catalog))
+                    .at(sql, relation.span))
+            }
+            parts => {
+                let bare = parts.last().map_or("", String::as_str);
+                let error = QueryError::new(ErrorKind::UnknownName, format!("table \"{bare}\" has no namespace"));
+                let all = self.all_names().await?;
+                let same: Vec<String> = all.iter().filter(|n| n.name == bare).map(ToString::to_string).collect();
+                let hint = if same.is_empty() {
+                    let full: Vec<String> = all.iter().map(ToString::to_string).collect();
+                    let near = did_you_mean(bare, all.iter().map(|n| n.name.as_str()));
+                    match near.and_then(|near| all.iter().find(|n| n.name == near)) {
+                        Some(near) => format!("did you mean {near}?"),
+                        None if full.is_empty() => "there are no tables yet".to_owned(),
+                        None => {
+                            format!("there are: {}", shortened(&full.iter().map(String::as_str).collect::<Vec<_>>()))
+                        }
+                    }
+                } else {
+                    format!("write {}", same.join(" or "))
+                };
+                Err(error.with_hint(hint).at(sql, relation.span))
+            }
+        }
+    }
+
+    async fn unknown(&self, sql: &str, relation: &Relation, name: &TableName) -> Result<QueryError, QueryError> {
+        let all = self.all_names().await?;
+        let error = QueryError::new(ErrorKind::UnknownName, format!("table \"{name}\" does not exist"));
+        let full: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let namespaces: BTreeSet<&str> = all.iter().map(|n| n.namespace.as_str()).collect();
+        let hint = if let Some(near) = did_you_mean(&name.to_string(), full.iter().map(String::as_str)) {
+            format!("did you mean {near}?")
+        } else if let Some(elsewhere) = all.iter().find(|n| n.name == name.name) {
+            format!("did you mean {elsewhere}?")
+        } else if namespaces.contains(name.namespace.as_str()) {
+            let here: Vec<&str> =
+                all.iter().filter(|n| n.namespace == name.namespace).map(|n| n.name.as_str()).collect();
+            format!("\"{}\" has: {}", name.namespace, shortened(&here))
+        } else if namespaces.is_empty() {
+            "there are no tables yet".to_owned()
+        } else {
+            format!("there are the namespaces {}", shortened(&namespaces.into_iter().collect::<Vec<_>>()))
+        };
+        Ok(error.with_hint(hint).at(sql, relation.span))
+    }
+}
+
+/// The given pin if it still holds, else the head.
+fn pin(table: &Table, given: Option<&Pin>) -> Result<Pin, QueryError> {
+    let Some(given) = given else { return Ok(Pin { uuid: table.uuid(), snapshot: table.head() }) };
+    let gone = |what: String| QueryError::new(ErrorKind::SnapshotGone, what).with_hint("run the statement again");
+    if given.uuid != table.uuid() {
+        return Err(gone(format!("table \"{}\" was recreated since the statement was planned", table.name())));
+    }
+    match given.snapshot {
+        Some(id) if table.snapshot(id).is_none() => Err(gone(format!(
+            "snapshot {id} of table \"{}\" has expired since the statement was planned",
+            table.name()
+        ))),
+        _ => Ok(given.clone()),
+    }
+}
+
+async fn scan(table: &Table, snapshot: Option<i64>) -> Result<Arc<dyn TableProvider>, QueryError> {
+    // A table without snapshots has no rows now; a later head must not be read in its place.
+    if snapshot.is_none() {
+        return Ok(Arc::new(EmptyTable::new(table.schema())));
+    }
+    let options = ScanOptions { snapshot, ..ScanOptions::default() };
+    let provider = LakeTableProvider::try_new(table, options).await.map_err(|e| QueryError::from_lake(&e))?;
+    Ok(Arc::new(provider))
+}
+
+fn at_version(table: &Table, version: &Version) -> Result<i64, QueryError> {
+    let name = table.name();
+    let missing = |what: String| QueryError::new(ErrorKind::UnknownName, what);
+    match version {
+        Version::Id(id) => match table.snapshot(*id) {
+            Some(s) => Ok(s.id),
+            None => {
+                let known: Vec<String> = table.history().iter().map(|s| s.id.to_string()).collect();
+                Err(missing(format!("table \"{name}\" has no snapshot {id}")).with_hint(format!(
+                    "there are: {}",
+                    shortened(&known.iter().map(String::as_str).collect::<Vec<_>>())
+                )))
+            }
+        },
+        Version::Ref(r) => match table.metadata().snapshot_for_ref(r) {
+            Some(s) => Ok(s.snapshot_id()),
+            None => Err(missing(format!("table \"{name}\" has no branch or tag \"{r}\""))),
+        },
+        Version::Timestamp(text) => {
+            let nanos =
+                datafusion::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos(text).map_err(|_| {
+                    QueryError::new(ErrorKind::Syntax, format!("'{text}' is not a timestamp"))
+                        .with_hint("write '2026-01-31 12:00:00', in UTC")
+                })?;
+            let at_ms = nanos.div_euclid(1_000_000);
+            let history = table.history();
+            match history.iter().find(|s| s.timestamp_ms <= at_ms) {
+                Some(s) => Ok(s.id),
+                None => Err(missing(format!("table \"{name}\" has no snapshot as old as {text}"))),
+            }
+        }
+    }
+}
+
+/// A view's plan over the tables of this statement. A table may have gained columns or changed their order since
+/// the view was planned; it must not have lost what the view reads.
+fn rebound(view: &ViewModel, open: &BTreeMap<TableName, Arc<dyn TableProvider>>) -> Result<LogicalPlan, QueryError> {
+    let mut sources: BTreeMap<TableName, Arc<dyn TableSource>> = BTreeMap::new();
+    let mut planned: BTreeMap<TableName, SchemaRef> = BTreeMap::new();
+    view.plan
+        .apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(s) = node
+                && let Some(name) = table_name(&s.table_name)
+            {
+                planned.insert(name, s.source.schema());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .map_err(|e| QueryError::from_engine(&view.sql, &e))?;
+    for (name, schema) in planned {
+        let behind = |what: String| {
+            QueryError::new(ErrorKind::Unavailable, format!("view \"{}\" reads {what}", view.name))
+                .with_hint("bring the tables up to date: `ingot run --once`")
+        };
+        let Some(provider) = open.get(&name) else {
+            return Err(behind(format!("table \"{name}\", which does not exist yet")));
+        };
+        let stored = provider.schema();
+        for field in schema.fields() {
+            match stored.field_with_name(field.name()) {
+                Ok(f) if f.data_type() == field.data_type() => {}
+                _ => {
+                    return Err(behind(format!(
+                        "column \"{}\" of table \"{name}\", which the table does not have yet in this form",
+                        field.name()
+                    )));
+                }
+            }
+        }
+        let same = schema.fields().len() == stored.fields().len()
+            && schema.fields().iter().zip(stored.fields()).all(|(a, b)| a.name() == b.name());
+        let source = provider_as_source(Arc::clone(provider));
+        let source = if same {
+            source
+        } else {
+            let reference = TableReference::partial(name.namespace.clone(), name.name.clone());
+            let columns =
+                schema.fields().iter().map(|f| Expr::Column(Column::new(Some(reference.clone()), f.name().clone())));
+            let plan = LogicalPlanBuilder::scan(reference.clone(), source, None)
+                .and_then(|b| b.project(columns))
+                .and_then(LogicalPlanBuilder::build)
+                .map_err(|e| QueryError::from_engine(&view.sql, &e))?;
+            provider_as_source(Arc::new(ViewTable::new(plan, None)))
+        };
+        sources.insert(name, source);
+    }
+    ingot_delta::rebind(&view.plan, &|reference| table_name(reference).and_then(|n| sources.get(&n).cloned()))
+        .map_err(|e| QueryError::new(ErrorKind::Internal, format!("view \"{}\": {e}", view.name)))
+}
+
+fn table_name(reference: &TableReference) -> Option<TableName> {
+    Some(TableName { namespace: reference.schema()?.to_owned(), name: reference.table().to_owned() })
+}
+
+/// A catalog being filled.
+struct Catalog<'a> {
+    name: &'a str,
+    schemas: BTreeMap<String, Arc<MemorySchemaProvider>>,
+}
+
+impl<'a> Catalog<'a> {
+    fn new(name: &'a str) -> Self {
+        Self { name, schemas: BTreeMap::new() }
+    }
+
+    fn add(&mut self, of: &TableName, name: &str, table: Arc<dyn TableProvider>) -> Result<(), QueryError> {
+        let schema = self.schemas.entry(of.namespace.clone()).or_default();
+        schema.register_table(name.to_owned(), table).map_err(|e| QueryError::from_engine("", &e))?;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Arc<dyn CatalogProviderList>, QueryError> {
+        let catalog = MemoryCatalogProvider::new();
+        for (name, schema) in self.schemas {
+            catalog.register_schema(&name, schema).map_err(|e| QueryError::from_engine("", &e))?;
+        }
+        let list = MemoryCatalogProviderList::new();
+        list.register_catalog(self.name.to_owned(), Arc::new(catalog));
+        Ok(Arc::new(list))
+    }
+}

@@ -1,0 +1,566 @@
+//! Text of a client to one statement the planner may have: parameters numbered, time travel taken out, SHOW and
+//! DESCRIBE as queries, everything that is not a read refused.
+//!
+//!   text ──▶ tokens ──▶ `?` to `$n`, AS OF out ──▶ syntax tree ──▶ refuse, rewrite SHOW ──▶ Statement
+//!
+//! Invariants
+//! * Places are those of the client's text: tokens are taken out, never put in.
+//! * `relations` has every name that must be looked up, and no name of a CTE or a table function.
+//!
+//! Not here: whether a name exists (`names`), planning (`session`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use datafusion::common::TableReference;
+use datafusion::sql::parser::{DFParserBuilder, ParserInput, Statement as EngineStatement};
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{
+    Ident, ObjectName, ObjectNamePart, SetExpr, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions,
+    Spanned, Statement as Tree, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use super::error::{ErrorKind, QueryError, syntax_error};
+
+/// A point in a table's history that the text asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Version {
+    Id(i64),
+    /// A branch or a tag.
+    Ref(String),
+    /// As written, to be read in UTC.
+    Timestamp(String),
+}
+
+/// A name to look up.
+#[derive(Debug, Clone)]
+pub(super) struct Relation {
+    /// Folded; the table's last, after its namespace and catalog.
+    pub parts: Vec<String>,
+    pub span: Span,
+    /// `None`: the head.
+    pub version: Option<Version>,
+    /// The table's name in the syntax tree: unlike the last part where a version is asked for.
+    pub planned_as: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub tree: EngineStatement,
+    pub relations: Vec<Relation>,
+    /// Reads `information_schema`, so the catalog of every table is needed.
+    pub lists_tables: bool,
+}
+
+/// The verbs of statements that change something, or a session.
+const WRITES: &[&str] = &[
+    "ALTER",
+    "ANALYZE",
+    "ATTACH",
+    "BEGIN",
+    "CALL",
+    "COMMENT",
+    "COMMIT",
+    "COPY",
+    "CREATE",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DETACH",
+    "DROP",
+    "EXECUTE",
+    "EXPORT",
+    "GRANT",
+    "INSERT",
+    "INSTALL",
+    "KILL",
+    "LOAD",
+    "LOCK",
+    "MERGE",
+    "OPTIMIZE",
+    "PRAGMA",
+    "PREPARE",
+    "REFRESH",
+    "REINDEX",
+    "RENAME",
+    "REPLACE",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SET",
+    "START",
+    "TRUNCATE",
+    "UNLOAD",
+    "UPDATE",
+    "USE",
+    "VACUUM",
+];
+
+/// Parses one statement of a client. `catalog` is the name under which the tables are served.
+///
+/// # Errors
+/// Syntax errors, more or less than one statement, statements that are not reads.
+pub(super) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
+    let mut tokens = Tokenizer::new(&GenericDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
+    refuse_by_verb(sql, &tokens)?;
+    number_parameters(sql, &mut tokens)?;
+    let travels = take_out_versions(sql, &mut tokens)?;
+    let mut statements = DFParserBuilder::new(ParserInput::Tokens(tokens))
+        .build()
+        .and_then(|mut p| p.parse_statements())
+        .map_err(|e| QueryError::from_engine(sql, &e))?;
+    let tree = statements.pop_front().ok_or_else(|| QueryError::new(ErrorKind::Syntax, "there is no statement"))?;
+    if !statements.is_empty() {
+        return Err(QueryError::new(ErrorKind::Syntax, "more than one statement").with_hint("send one at a time"));
+    }
+    let (mut tree, described) = rewrite(sql, tree, catalog)?;
+    let mut versions = VersionNames { sql, travels, renamed: BTreeMap::new(), error: None };
+    if let Some(inner) = tree_of(&mut tree) {
+        let _ = VisitMut::visit(inner, &mut versions);
+    }
+    if let Some(e) = versions.error {
+        return Err(e);
+    }
+    if let Some(travel) = versions.travels.first() {
+        return Err(
+            QueryError::new(ErrorKind::Syntax, "FOR ... AS OF does not follow a table's name").at(sql, travel.clause)
+        );
+    }
+    let mut relations = relations(sql, &tree, &versions.renamed)?;
+    relations.extend(described);
+    let lists_tables = relations.iter().any(|r| r.is_information_schema());
+    relations.retain(|r| !r.is_information_schema());
+    Ok(Statement { tree, relations, lists_tables })
+}
+
+impl Relation {
+    fn is_information_schema(&self) -> bool {
+        self.parts.len() > 1 && self.parts.iter().rev().nth(1).is_some_and(|s| s == "information_schema")
+    }
+}
+
+fn is_space(token: &Token) -> bool {
+    matches!(token, Token::Whitespace(_))
+}
+
+fn word(token: &Token) -> Option<String> {
+    match token {
+        Token::Word(w) if w.quote_style.is_none() => Some(w.value.to_ascii_uppercase()),
+        _ => None,
+    }
+}
+
+fn refusal(what: &str) -> QueryError {
+    QueryError::new(ErrorKind::Refused, format!("{what} is refused: this endpoint only reads"))
+        .with_hint("tables are declared in the project's SQL files and kept up to date by `ingot run`")
+}
+
+/// `CREATE STREAMING TABLE` and its like are no SQL to the parser: the verb decides before it.
+fn refuse_by_verb(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+    let mut words = tokens.iter().filter(|t| !is_space(&t.token));
+    let Some(first) = words.next() else {
+        return Err(QueryError::new(ErrorKind::Syntax, "there is no statement"));
+    };
+    let Some(verb) = word(&first.token) else { return Ok(()) };
+    let second = words.next().and_then(|t| word(&t.token));
+    if verb == "SET" || verb == "RESET" || verb == "USE" {
+        return Err(QueryError::new(ErrorKind::Refused, format!("{verb} is refused: sessions have no settings"))
+            .with_hint("write names in full, as in namespace.table; the time zone is UTC")
+            .at(sql, first.span));
+    }
+    if WRITES.contains(&verb.as_str()) {
+        let what = second.map_or(verb.clone(), |s| format!("{verb} {s}"));
+        return Err(refusal(&what).at(sql, first.span));
+    }
+    if verb == "EXPLAIN" && second.as_deref() == Some("REFRESH") {
+        return Err(refusal("EXPLAIN REFRESH")
+            .with_hint("run `ingot plan` in the project's folder")
+            .at(sql, first.span));
+    }
+    Ok(())
+}
+
+/// Every `?` becomes `$1`, `$2`, ... from left to right, every `?n` becomes `$n`.
+fn number_parameters(sql: &str, tokens: &mut [TokenWithSpan]) -> Result<(), QueryError> {
+    let mut count = 0_usize;
+    let mut numbered = false;
+    for t in tokens.iter_mut() {
+        let Token::Placeholder(text) = &mut t.token else { continue };
+        let dollar = text.starts_with('$');
+        if text == "?" {
+            count += 1;
+            *text = format!("${count}");
+        } else {
+            numbered = true;
+            if let Some(n) = text.strip_prefix('?') {
+                *text = format!("${n}");
+            }
+        }
+        if count > 0 && numbered {
+            let (a, b) = if dollar { ("?", "$1") } else { ("?", "?1") };
+            return Err(QueryError::new(ErrorKind::Parameter, format!("{a} and {b} do not mix in one statement"))
+                .at(sql, t.span));
+        }
+    }
+    Ok(())
+}
+
+/// A clause `FOR {VERSION|TIMESTAMP} AS OF x` that was taken out.
+struct Travel {
+    clause: Span,
+    /// The end of the name before it, by which the name is found again in the tree.
+    name_end: Location,
+    version: Version,
+}
+
+/// Takes `FOR {VERSION|TIMESTAMP} AS OF x` out.
+fn take_out_versions(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<Travel>, QueryError> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        let dense: Vec<usize> =
+            (at..tokens.len()).filter(|i| tokens.get(*i).is_some_and(|t| !is_space(&t.token))).take(6).collect();
+        let words: Vec<Option<String>> = dense.iter().filter_map(|i| tokens.get(*i)).map(|t| word(&t.token)).collect();
+        let unit = match words.as_slice() {
+            [Some(f), Some(unit), Some(a), Some(o), ..] if f == "FOR" && a == "AS" && o == "OF" => unit.clone(),
+            _ => String::new(),
+        };
+        if dense.first().is_none_or(|d| *d != at)
+            || !matches!(unit.as_str(), "VERSION" | "TIMESTAMP" | "SYSTEM_VERSION" | "SYSTEM_TIME")
+        {
+            at += 1;
+            continue;
+        }
+        let (Some(first), Some(before)) =
+            (tokens.get(at), tokens.get(..at).and_then(|t| t.iter().rev().find(|t| !is_space(&t.token))))
+        else {
+            at += 1;
+            continue;
+        };
+        let wrong = |m: &str, span: Span| QueryError::new(ErrorKind::Syntax, m).at(sql, span);
+        let (start, name_end) = (first.span.start, before.span.end);
+        let value = dense.get(4).and_then(|i| tokens.get(*i));
+        let literal = |t: Option<&TokenWithSpan>| match t.map(|t| &t.token) {
+            Some(Token::SingleQuotedString(s)) => Some(s.clone()),
+            _ => None,
+        };
+        let of_time = unit.starts_with("TIMESTAMP") || unit == "SYSTEM_TIME";
+        let (version, last) = match value.map(|t| &t.token) {
+            Some(Token::SingleQuotedString(s)) if of_time => (Version::Timestamp(s.clone()), 4),
+            Some(Token::Word(w)) if of_time && w.value.eq_ignore_ascii_case("timestamp") => {
+                match literal(dense.get(5).and_then(|i| tokens.get(*i))) {
+                    Some(s) => (Version::Timestamp(s), 5),
+                    None => return Err(wrong("expected a literal after TIMESTAMP", first.span)),
+                }
+            }
+            Some(Token::SingleQuotedString(s)) => (Version::Ref(s.clone()), 4),
+            Some(Token::Number(n, _)) if !of_time => match n.parse() {
+                Ok(id) => (Version::Id(id), 4),
+                Err(_) => return Err(wrong("a snapshot id is a whole number", value.map_or(first.span, |t| t.span))),
+            },
+            _ if of_time => {
+                return Err(wrong("FOR TIMESTAMP AS OF takes a literal such as '2026-01-31 12:00:00'", first.span));
+            }
+            _ => return Err(wrong("FOR VERSION AS OF takes a snapshot id, or a branch or tag in quotes", first.span)),
+        };
+        let Some(end_index) = dense.get(last).copied() else {
+            return Err(wrong("FOR ... AS OF is not complete", first.span));
+        };
+        let end = tokens.get(end_index).map_or(start, |t| t.span.end);
+        found.push(Travel { clause: Span { start, end }, name_end, version });
+        let space = TokenWithSpan { token: Token::Whitespace(Whitespace::Space), span: Span { start, end } };
+        tokens.splice(at..=end_index, [space]);
+    }
+    Ok(found)
+}
+
+/// Gives names with a version a name of their own in the tree, so that one table can be read at two versions.
+struct VersionNames<'a> {
+    sql: &'a str,
+    travels: Vec<Travel>,
+    renamed: BTreeMap<String, (String, Version)>,
+    error: Option<QueryError>,
+}
+
+impl VisitorMut for VersionNames<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let refuse = |what: &str, span: Span| {
+            QueryError::new(ErrorKind::Unsupported, format!("{what} is not supported")).at(self.sql, span)
+        };
+        if let TableFactor::Derived { sample: Some(_), subquery, .. } = factor {
+            self.error = Some(refuse("TABLESAMPLE", subquery.span()));
+            return ControlFlow::Break(());
+        }
+        let TableFactor::Table { name, alias, version, sample, .. } = factor else { return ControlFlow::Continue(()) };
+        if sample.is_some() {
+            self.error = Some(refuse("TABLESAMPLE", name.span()));
+            return ControlFlow::Break(());
+        }
+        if version.is_some() {
+            self.error = Some(
+                refuse("this form of time travel", name.span())
+                    .with_hint("write t FOR VERSION AS OF 1, or t FOR TIMESTAMP AS OF '...'"),
+            );
+            return ControlFlow::Break(());
+        }
+        let end = name.span().end;
+        let Some(i) = self.travels.iter().position(|t| t.name_end == end) else {
+            return ControlFlow::Continue(());
+        };
+        let version = self.travels.remove(i).version;
+        let Some(last) = name.0.last_mut().and_then(|p| p.as_ident().cloned()) else {
+            return ControlFlow::Continue(());
+        };
+        let folded = fold(&last);
+        let planned_as = format!("{folded}$as_of_{}", self.renamed.len());
+        self.renamed.insert(planned_as.clone(), (folded, version));
+        if let Some(part) = name.0.last_mut() {
+            *part = ObjectNamePart::Identifier(Ident::with_quote_and_span('"', last.span, planned_as));
+        }
+        if alias.is_none() {
+            *alias = Some(TableAlias { explicit: true, name: last, columns: Vec::new(), at: None });
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn fold(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}
+
+fn tree_of(statement: &mut EngineStatement) -> Option<&mut Tree> {
+    match statement {
+        EngineStatement::Statement(s) => Some(s),
+        EngineStatement::Explain(e) => tree_of(&mut e.statement),
+        _ => None,
+    }
+}
+
+/// SHOW and DESCRIBE as queries; anything else that is not a read is an error. Also gives names that the rewritten
+/// text reads without saying so.
+fn rewrite(
+    sql: &str,
+    statement: EngineStatement,
+    catalog: &str,
+) -> Result<(EngineStatement, Vec<Relation>), QueryError> {
+    let tree = match statement {
+        EngineStatement::Statement(tree) => tree,
+        EngineStatement::Explain(mut explain) => {
+            let (inner, more) = rewrite(sql, *explain.statement, catalog)?;
+            explain.statement = Box::new(inner);
+            return Ok((EngineStatement::Explain(explain), more));
+        }
+        EngineStatement::CreateExternalTable(_) => return Err(refusal("CREATE EXTERNAL TABLE")),
+        EngineStatement::CopyTo(_) => return Err(refusal("COPY")),
+        EngineStatement::Reset(_) => return Err(refusal("RESET")),
+    };
+    let query = match *tree {
+        Tree::Query(ref q) => {
+            refuse_writes_within(sql, &q.body)?;
+            return Ok((EngineStatement::Statement(tree), Vec::new()));
+        }
+        Tree::Explain { ref statement, .. } if matches!(**statement, Tree::Query(_)) => {
+            return Ok((EngineStatement::Statement(tree), Vec::new()));
+        }
+        Tree::ShowVariable { .. } | Tree::ShowFunctions { .. } | Tree::ShowCreate { .. } => {
+            return Ok((EngineStatement::Statement(tree), Vec::new()));
+        }
+        Tree::ShowTables { ref show_options, .. } | Tree::ShowViews { ref show_options, .. } => {
+            let views = matches!(*tree, Tree::ShowViews { .. });
+            let mut filter = like(show_options, "table_name")?;
+            if let Some(name) = within(show_options) {
+                if name.len() == 2 && name.first().is_none_or(|c| c != catalog) {
+                    return Err(unknown_catalog(name.first().map_or("", String::as_str), catalog));
+                }
+                filter.push_str(&format!(" AND table_schema = {}", quoted(name.last().map_or("", String::as_str))));
+            }
+            if views {
+                filter.push_str(" AND table_type = 'VIEW'");
+            }
+            format!(
+                "SELECT table_catalog, table_schema, table_name, table_type FROM information_schema.tables \
+                 WHERE table_schema <> 'information_schema'{filter} ORDER BY table_schema, table_name"
+            )
+        }
+        Tree::ShowSchemas { ref show_options, .. } | Tree::ShowDatabases { ref show_options, .. } => {
+            let filter = like(show_options, "schema_name")?;
+            format!(
+                "SELECT catalog_name, schema_name FROM information_schema.schemata WHERE TRUE{filter} ORDER BY schema_name"
+            )
+        }
+        Tree::ShowCatalogs { .. } => format!("SELECT {} AS catalog_name", quoted(catalog)),
+        Tree::ShowColumns { ref show_options, .. } => {
+            let Some(name) = show_options.show_in.as_ref().and_then(|i| i.parent_name.clone()) else {
+                return Err(QueryError::new(ErrorKind::Syntax, "SHOW COLUMNS names no table")
+                    .with_hint("write SHOW COLUMNS FROM namespace.table"));
+            };
+            let columns = "table_catalog, table_schema, table_name, column_name, data_type, is_nullable";
+            return describe(sql, &name, columns, &like(show_options, "column_name")?);
+        }
+        Tree::ExplainTable { ref table_name, .. } => {
+            return describe(sql, table_name, "column_name, data_type, is_nullable", "");
+        }
+        ref other => return Err(refusal(&verb_of(other))),
+    };
+    Ok((parsed(&query)?, Vec::new()))
+}
+
+fn describe(
+    sql: &str,
+    name: &ObjectName,
+    columns: &str,
+    filter: &str,
+) -> Result<(EngineStatement, Vec<Relation>), QueryError> {
+    let relation = relation_of(sql, name)?;
+    let (table, schema) = (
+        relation.parts.last().cloned().unwrap_or_default(),
+        relation.parts.iter().rev().nth(1).cloned().unwrap_or_default(),
+    );
+    let query = format!(
+        "SELECT {columns} FROM information_schema.columns WHERE table_schema = {} AND table_name = {}{filter} ORDER BY ordinal_position",
+        quoted(&schema),
+        quoted(&table)
+    );
+    Ok((parsed(&query)?, vec![relation]))
+}
+
+fn parsed(query: &str) -> Result<EngineStatement, QueryError> {
+    DFParserBuilder::new(query)
+        .build()
+        .and_then(|mut p| p.parse_statement())
+        .map_err(|e| QueryError::from_engine(query, &e))
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn within(options: &ShowStatementOptions) -> Option<Vec<String>> {
+    let name = options.show_in.as_ref()?.parent_name.as_ref()?;
+    Some(name.0.iter().filter_map(|p| p.as_ident()).map(fold).collect())
+}
+
+fn like(options: &ShowStatementOptions, column: &str) -> Result<String, QueryError> {
+    let filter = match &options.filter_position {
+        None => return Ok(String::new()),
+        Some(ShowStatementFilterPosition::Infix(f) | ShowStatementFilterPosition::Suffix(f)) => f,
+    };
+    match filter {
+        ShowStatementFilter::Like(p) | ShowStatementFilter::NoKeyword(p) => {
+            Ok(format!(" AND {column} LIKE {}", quoted(p)))
+        }
+        ShowStatementFilter::ILike(p) => Ok(format!(" AND {column} ILIKE {}", quoted(p))),
+        ShowStatementFilter::Where(_) => {
+            Err(QueryError::new(ErrorKind::Unsupported, "SHOW ... WHERE is not supported")
+                .with_hint("query information_schema.tables or information_schema.columns"))
+        }
+    }
+}
+
+fn unknown_catalog(name: &str, catalog: &str) -> QueryError {
+    QueryError::new(ErrorKind::UnknownName, format!("catalog \"{name}\" does not exist"))
+        .with_hint(format!("the catalog is \"{catalog}\""))
+}
+
+fn verb_of(tree: &Tree) -> String {
+    let text = tree.to_string();
+    text.split_whitespace().take(2).map(str::to_uppercase).collect::<Vec<_>>().join(" ")
+}
+
+fn refuse_writes_within(sql: &str, body: &SetExpr) -> Result<(), QueryError> {
+    match body {
+        SetExpr::Insert(t) | SetExpr::Update(t) | SetExpr::Delete(t) | SetExpr::Merge(t) => {
+            Err(refusal(&verb_of(t)).at(sql, t.span()))
+        }
+        SetExpr::Query(q) => refuse_writes_within(sql, &q.body),
+        SetExpr::SetOperation { left, right, .. } => {
+            refuse_writes_within(sql, left)?;
+            refuse_writes_within(sql, right)
+        }
+        SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
+    }
+}
+
+fn relation_of(sql: &str, name: &ObjectName) -> Result<Relation, QueryError> {
+    let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(fold).collect();
+    if parts.is_empty() || parts.len() > 3 || parts.len() != name.0.len() {
+        return Err(QueryError::new(ErrorKind::UnknownName, format!("\"{name}\" is not a table's name"))
+            .with_hint("write namespace.table")
+            .at(sql, name.span()));
+    }
+    Ok(Relation { planned_as: parts.last().cloned().unwrap_or_default(), parts, span: name.span(), version: None })
+}
+
+/// Collects names with their places, and the names of table functions.
+#[derive(Default)]
+struct Names {
+    relations: Vec<ObjectName>,
+    functions: BTreeSet<String>,
+}
+
+impl Visitor for Names {
+    type Break = ();
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+        self.relations.push(name.clone());
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: Some(_), .. } = factor {
+            self.functions.extend(name.0.last().and_then(|p| p.as_ident()).map(fold));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn relations(
+    sql: &str,
+    statement: &EngineStatement,
+    renamed: &BTreeMap<String, (String, Version)>,
+) -> Result<Vec<Relation>, QueryError> {
+    let (references, _) = resolve_table_references(statement, true).map_err(|e| QueryError::from_engine(sql, &e))?;
+    let mut names = Names::default();
+    let mut inner = statement;
+    while let EngineStatement::Explain(e) = inner {
+        inner = &e.statement;
+    }
+    if let EngineStatement::Statement(tree) = inner {
+        let _ = Visit::visit(tree.as_ref(), &mut names);
+    }
+    let written: Vec<Relation> = names.relations.iter().filter_map(|n| relation_of(sql, n).ok()).collect();
+    let mut out = Vec::new();
+    for reference in references {
+        let parts: Vec<String> = match &reference {
+            TableReference::Bare { table } => vec![table.to_string()],
+            TableReference::Partial { schema, table } => vec![schema.to_string(), table.to_string()],
+            TableReference::Full { catalog, schema, table } => {
+                vec![catalog.to_string(), schema.to_string(), table.to_string()]
+            }
+        };
+        if let [bare] = parts.as_slice()
+            && names.functions.contains(bare)
+        {
+            continue;
+        }
+        let span = written.iter().find(|r| r.parts == parts).map_or_else(Span::empty, |r| r.span);
+        let mut relation =
+            Relation { planned_as: parts.last().cloned().unwrap_or_default(), parts, span, version: None };
+        if let Some((name, version)) = renamed.get(&relation.planned_as) {
+            relation.version = Some(version.clone());
+            if let Some(last) = relation.parts.last_mut() {
+                last.clone_from(name);
+            }
+        }
+        out.push(relation);
+    }
+    Ok(out)
+}

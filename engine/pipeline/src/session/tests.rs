@@ -1,0 +1,363 @@
+//! The session over tables in memory: names, places of errors, parameters, refusals, lists, results.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, Float64Array, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
+};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlanBuilder, col};
+use futures::TryStreamExt;
+use ingot_lake::TableName;
+use uuid::Uuid;
+
+use super::statement::{self, Version};
+use super::{ErrorKind, Pin, Pins, QueryError, Session, SessionLimits};
+use crate::project::ViewModel;
+
+fn name(text: &str) -> TableName {
+    let (namespace, name) = text.split_once('.').unwrap();
+    TableName { namespace: namespace.into(), name: name.into() }
+}
+
+fn table(columns: Vec<(&str, ArrayRef)>) -> Arc<dyn TableProvider> {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap())
+}
+
+fn events() -> Arc<dyn TableProvider> {
+    let ts = TimestampMicrosecondArray::from(vec![1_700_000_000_000_000, 1_700_000_060_000_000, 1_700_000_120_000_000])
+        .with_timezone("UTC");
+    table(vec![
+        ("id", Arc::new(StringArray::from(vec!["a", "b", "c"]))),
+        ("type", Arc::new(StringArray::from(vec!["car", "bike", "car"]))),
+        ("battery", Arc::new(Float64Array::from(vec![Some(10.0), Some(20.0), None]))),
+        ("ts", Arc::new(ts)),
+        ("vehicleId", Arc::new(StringViewArray::from(vec!["x", "y", "z"]))),
+    ])
+}
+
+fn view(of: &Arc<dyn TableProvider>) -> ViewModel {
+    let plan = LogicalPlanBuilder::scan("silver.events", provider_as_source(Arc::clone(of)), None)
+        .unwrap()
+        .filter(col("type").eq(datafusion::prelude::lit("car")))
+        .unwrap()
+        .project(vec![col("id"), col("battery")])
+        .unwrap()
+        .build()
+        .unwrap();
+    let schema = Arc::clone(plan.schema().inner());
+    ViewModel {
+        name: name("gold.cars"),
+        schema,
+        plan,
+        inputs: vec![name("silver.events")],
+        file: "sql/gold/cars.sql".into(),
+        sql: "SELECT id, battery FROM silver.events WHERE type = 'car'".into(),
+    }
+}
+
+fn with_limits(limits: &SessionLimits) -> Session {
+    let events = events();
+    let stats = table(vec![
+        ("type", Arc::new(StringArray::from(vec!["car"])) as ArrayRef),
+        ("total", Arc::new(Float64Array::from(vec![2.0]))),
+    ]);
+    let views = vec![view(&events)];
+    Session::over([(name("silver.events"), events), (name("gold.stats"), stats)], views, "ingot", limits).unwrap()
+}
+
+fn session() -> Session {
+    with_limits(&SessionLimits { memory_bytes_max: 64 << 20, parallelism: Some(2) })
+}
+
+async fn run(s: &Session, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
+    let planned = s.plan(sql, None).await?;
+    let stream = s.execute(&planned, None).await?;
+    let schema = stream.schema();
+    assert_eq!(schema, planned.schema, "{sql}");
+    let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(|e| QueryError::from_engine(sql, &e))?;
+    assert!(batches.iter().all(|b| b.schema() == schema), "{sql}");
+    Ok(batches)
+}
+
+async fn text(s: &Session, sql: &str) -> String {
+    pretty_format_batches(&run(s, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))).unwrap().to_string()
+}
+
+async fn fails(s: &Session, sql: &str) -> QueryError {
+    match run(s, sql).await {
+        Err(e) => e,
+        Ok(_) => panic!("{sql}: ran"),
+    }
+}
+
+#[tokio::test]
+async fn names_have_two_or_three_parts() {
+    let s = session();
+    for sql in [
+        "SELECT count(*) AS n FROM silver.events",
+        "SELECT count(*) AS n FROM ingot.silver.events",
+        "SELECT count(*) AS n FROM Silver.EVENTS",
+        "WITH events AS (SELECT * FROM silver.events) SELECT count(*) AS n FROM events",
+        "SELECT count(*) AS n FROM range(3)",
+        "SELECT count(*) AS n FROM (VALUES (1), (2), (3)) AS v",
+        "select count(*) as n from silver.events as e join gold.stats as s on true",
+    ] {
+        assert!(text(&s, sql).await.contains("| 3 |"), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_names_say_what_there_is_and_where() {
+    let s = session();
+    let e = fails(&s, "SELECT *\nFROM events").await;
+    assert_eq!((e.kind, e.code), (ErrorKind::UnknownName, "Q0102"));
+    assert_eq!(e.hint.as_deref(), Some("write silver.events"));
+    assert_eq!(
+        e.to_string(),
+        "Q0102: table \"events\" has no namespace (line 2, column 6)\n   |\n 2 | FROM events\n   |      ^^^^^^\n  = help: write silver.events"
+    );
+    let hint = |e: QueryError| e.hint.unwrap_or_default();
+    assert_eq!(hint(fails(&s, "SELECT * FROM event").await), "did you mean silver.events?");
+    assert_eq!(hint(fails(&s, "SELECT * FROM silver.event").await), "did you mean silver.events?");
+    assert_eq!(hint(fails(&s, "SELECT * FROM gold.events").await), "did you mean silver.events?");
+    assert!(hint(fails(&s, "SELECT * FROM nowhere.zzz").await).contains("gold, silver"));
+    assert!(fails(&s, "SELECT * FROM trino.silver.events").await.message.contains("catalog \"trino\""));
+    let e = fails(&s, "SELECT batery FROM silver.events").await;
+    assert_eq!((e.code, e.span().map(|s| (s.start.line, s.start.column))), ("Q0102", Some((1, 8))));
+    assert_eq!(e.hint.as_deref(), Some("did you mean \"battery\"?"));
+    let e = fails(&s, "SELECT 1 FROM silver.events WHERE vehicleId = 'x'").await;
+    assert!(e.hint.unwrap().contains("\"vehicleId\""));
+    let e = fails(&s, "SELECT nofn(id) FROM silver.events").await;
+    assert_eq!(e.span().map(|s| s.start.column), Some(8), "{e}");
+}
+
+#[tokio::test]
+async fn syntax_errors_have_a_place() {
+    let s = session();
+    for (sql, line, column) in
+        [("SELECT a,, b FROM x", 1, 10), ("SELECT a\nFROM silver.events WHERE (a = 1", 2, 32), ("SELECT 'abc", 1, 8)]
+    {
+        let e = fails(&s, sql).await;
+        assert_eq!(e.kind, ErrorKind::Syntax, "{sql}: {e}");
+        assert_eq!(e.span().map(|s| (s.start.line, s.start.column)), Some((line, column)), "{sql}: {e}");
+    }
+    assert_eq!(fails(&s, " -- nothing").await.kind, ErrorKind::Syntax);
+    assert_eq!(fails(&s, "SELECT 1; SELECT 2").await.kind, ErrorKind::Syntax);
+    assert!(text(&s, "SELECT 1 AS a;").await.contains("| 1 |"));
+}
+
+#[tokio::test]
+async fn only_reads_are_planned() {
+    let s = session();
+    for sql in [
+        "CREATE TABLE x (a INT)",
+        "CREATE MATERIALIZED VIEW gold.x AS SELECT 1",
+        "CREATE STREAMING TABLE x AS SELECT * FROM STREAM y",
+        "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
+        "INSERT INTO gold.stats VALUES ('x', 1)",
+        "UPDATE gold.stats SET total = 1",
+        "DELETE FROM gold.stats",
+        "DROP TABLE gold.stats",
+        "TRUNCATE TABLE gold.stats",
+        "COPY (SELECT 1) TO '/tmp/x.csv'",
+        "SET datafusion.execution.batch_size = 1",
+        "REFRESH gold.stats",
+        "EXPLAIN INSERT INTO gold.stats VALUES ('x', 1)",
+        "EXPLAIN REFRESH gold.stats",
+        "WITH x AS (SELECT 1) INSERT INTO gold.stats SELECT 'x', 1",
+        "SELECT 1 AS a INTO gold.other",
+        "PREPARE p AS SELECT 1",
+        "BEGIN",
+        "USE ingot",
+    ] {
+        let e = fails(&s, sql).await;
+        assert_eq!(e.code, "Q0104", "{sql}: {e}");
+    }
+    assert_eq!(fails(&s, "SELECT * FROM silver.events TABLESAMPLE (10)").await.kind, ErrorKind::Unsupported);
+    assert!(fails(&s, "SELECT * FROM '/etc/passwd'").await.kind != ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn parameters_are_numbered_typed_and_bound() {
+    let s = session();
+    let planned = s.plan("SELECT id FROM silver.events WHERE battery > ? AND type = ?", None).await.unwrap();
+    assert_eq!(
+        planned.parameters,
+        [("$1".to_owned(), Some(DataType::Float64)), ("$2".to_owned(), Some(DataType::Utf8))]
+    );
+    // An integer and a text view come as a float and a text.
+    let values = vec![ScalarValue::Int32(Some(15)), ScalarValue::Utf8View(Some("bike".into()))];
+    let rows: Vec<RecordBatch> = s.execute(&planned, Some(values)).await.unwrap().try_collect().await.unwrap();
+    assert!(pretty_format_batches(&rows).unwrap().to_string().contains("| b  |"));
+    let few = planned.bind(vec![ScalarValue::Int32(Some(1))]).err().unwrap();
+    assert_eq!(few.code, "Q0105");
+    let wrong = planned.bind(vec![ScalarValue::Utf8(Some("much".into())), ScalarValue::Utf8(None)]).err().unwrap();
+    assert!(wrong.message.contains("$1"), "{wrong}");
+    let unbound = s.execute(&planned, None).await.err().unwrap();
+    assert_eq!(unbound.kind, ErrorKind::Parameter);
+
+    let untyped = s.plan("SELECT ? AS a", None).await.unwrap();
+    assert_eq!(untyped.parameters, [("$1".to_owned(), None)]);
+    assert_eq!(untyped.schema.field(0).data_type(), &DataType::Utf8);
+    let bound = untyped.bind(vec![ScalarValue::Int64(Some(7))]).unwrap();
+    assert_eq!(bound.schema.field(0).data_type(), &DataType::Int64);
+
+    let reused = s.plan("SELECT $2 AS b, $1 AS a, $2 AS c", None).await.unwrap();
+    assert_eq!(reused.parameters.len(), 2);
+    assert_eq!(s.plan("SELECT ?, $1", None).await.err().unwrap().kind, ErrorKind::Parameter);
+    let limited = s.plan("SELECT id FROM silver.events ORDER BY id LIMIT ?", None).await.unwrap();
+    let rows: Vec<RecordBatch> =
+        s.execute(&limited, Some(vec![ScalarValue::Int64(Some(1))])).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn show_describe_and_explain_answer() {
+    let s = session();
+    let tables = text(&s, "SHOW TABLES").await;
+    assert!(
+        tables.contains("events")
+            && tables.contains("stats")
+            && tables.contains("VIEW")
+            && !tables.contains("information_schema"),
+        "{tables}"
+    );
+    let gold = text(&s, "SHOW TABLES FROM gold").await;
+    assert!(gold.contains("stats") && !gold.contains("events"), "{gold}");
+    assert!(!text(&s, "SHOW TABLES LIKE 'st%'").await.contains("events"));
+    let schemas = text(&s, "SHOW SCHEMAS").await;
+    assert!(schemas.contains("gold") && schemas.contains("silver"), "{schemas}");
+    assert!(text(&s, "SHOW COLUMNS FROM silver.events").await.contains("battery"));
+    assert!(text(&s, "DESCRIBE silver.events").await.contains("battery"));
+    assert!(text(&s, "DESCRIBE gold.cars").await.contains("battery"));
+    assert!(text(&s, "EXPLAIN SELECT * FROM silver.events").await.contains("physical_plan"));
+    assert!(text(&s, "EXPLAIN ANALYZE SELECT * FROM silver.events").await.contains("Plan with Metrics"));
+    assert!(text(&s, "EXPLAIN FORMAT TREE SELECT * FROM silver.events").await.contains("physical_plan"));
+    let listed = text(
+        &s,
+        "SELECT table_name FROM information_schema.tables t JOIN silver.events e ON true WHERE table_schema = 'gold'",
+    )
+    .await;
+    assert!(listed.contains("stats"), "{listed}");
+    assert_eq!(fails(&s, "DESCRIBE silver.event").await.hint.as_deref(), Some("did you mean silver.events?"));
+    assert_eq!(fails(&s, "SHOW COLUMNS FROM events").await.kind, ErrorKind::UnknownName);
+}
+
+#[tokio::test]
+async fn views_are_expanded_over_the_tables_of_the_query() {
+    let s = session();
+    let cars = text(&s, "SELECT id FROM gold.cars ORDER BY id").await;
+    assert!(cars.contains("| a  |") && cars.contains("| c  |") && !cars.contains("| b  |"), "{cars}");
+
+    // The table gained a column in front since the view was planned.
+    let moved = table(vec![
+        ("new", Arc::new(StringArray::from(vec!["n"])) as ArrayRef),
+        ("battery", Arc::new(Float64Array::from(vec![5.0]))),
+        ("id", Arc::new(StringArray::from(vec!["m"]))),
+        ("type", Arc::new(StringArray::from(vec!["car"]))),
+        ("ts", Arc::new(TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC"))),
+        ("vehicleId", Arc::new(StringViewArray::from(vec!["x"]))),
+    ]);
+    let limits = SessionLimits::default();
+    let s = Session::over([(name("silver.events"), moved)], vec![view(&events())], "ingot", &limits).unwrap();
+    assert!(text(&s, "SELECT id, battery FROM gold.cars").await.contains("| m  | 5.0"));
+
+    // It lost one that the view reads, or is not there.
+    let less = table(vec![("id", Arc::new(StringArray::from(vec!["m"])) as ArrayRef)]);
+    let s = Session::over([(name("silver.events"), less)], vec![view(&events())], "ingot", &limits).unwrap();
+    assert_eq!(fails(&s, "SELECT * FROM gold.cars").await.kind, ErrorKind::Unavailable);
+    let s = Session::over([], vec![view(&events())], "ingot", &limits).unwrap();
+    assert!(fails(&s, "SELECT * FROM gold.cars").await.message.contains("does not exist yet"));
+}
+
+#[tokio::test]
+async fn clients_get_plain_types() {
+    let s = session();
+    let sql = "SELECT \"vehicleId\", [\"vehicleId\"] AS l, named_struct('v', \"vehicleId\") AS s, arrow_cast(id, 'Dictionary(Int32, Utf8)') AS d, \
+               arrow_cast('x', 'BinaryView') AS b, ts FROM silver.events";
+    let planned = s.plan(sql, None).await.unwrap();
+    let types: Vec<String> = planned.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
+    assert!(types.iter().all(|t| !t.contains("View") && !t.contains("Dictionary")), "{types:?}");
+    assert!(text(&s, sql).await.contains("[x]"));
+    assert_eq!(
+        run(&s, "SELECT count(*) AS n FROM silver.events WHERE ts > TIMESTAMP '2023-11-14T22:13:30Z'")
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn errors_of_rows_and_memory_end_the_result() {
+    let s = session();
+    let e = fails(&s, "SELECT 10 / (value - 5) AS x FROM range(10)").await;
+    assert_eq!(e.code, "Q0112", "{e}");
+    let e = fails(&s, "SELECT CAST(id AS INT) AS x FROM silver.events").await;
+    assert_eq!(e.code, "Q0112", "{e}");
+    let small = with_limits(&SessionLimits { memory_bytes_max: 1 << 20, parallelism: Some(2) });
+    let e =
+        fails(&small, "SELECT count(*) AS n FROM range(3000000) a JOIN range(3000000) b ON a.value = b.value").await;
+    assert_eq!((e.code, e.retryable), ("Q0108", true), "{e}");
+}
+
+#[tokio::test]
+async fn lists_have_schemas_when_asked() {
+    let s = session();
+    let names: Vec<(String, &str)> =
+        s.tables(false).await.unwrap().into_iter().map(|t| (format!("{}.{}", t.namespace, t.name), t.kind)).collect();
+    assert_eq!(
+        names,
+        [("gold.cars".to_owned(), "VIEW"), ("gold.stats".to_owned(), "TABLE"), ("silver.events".to_owned(), "TABLE")]
+    );
+    let with = s.tables(true).await.unwrap();
+    assert_eq!(with[0].schema.fields().len(), 2);
+    assert_eq!(with[2].schema.field(4).data_type(), &DataType::Utf8);
+    assert_eq!(s.namespaces().await.unwrap(), ["gold", "silver"]);
+}
+
+#[test]
+fn pins_travel_as_json() {
+    let mut pins = Pins::default();
+    pins.0.insert(name("gold.stats"), Pin { uuid: Uuid::from_u128(7), snapshot: Some(-9_007_199_254_740_993) });
+    pins.0.insert(name("silver.events"), Pin { uuid: Uuid::from_u128(8), snapshot: None });
+    let json = serde_json::to_string(&pins).unwrap();
+    assert_eq!(serde_json::from_str::<Pins>(&json).unwrap(), pins);
+    assert!(serde_json::from_str::<Pins>(r#"[["a","b","not a uuid",1]]"#).is_err());
+}
+
+#[test]
+fn versions_are_taken_out_of_the_text() {
+    let parse = |sql: &str| statement::parse(sql, "ingot");
+    let found = parse(
+        "SELECT * FROM a.t FOR VERSION AS OF 12 JOIN a.t AS now ON t.k = now.k \
+         JOIN ingot.a.u FOR TIMESTAMP AS OF TIMESTAMP '2026-01-01' x ON x.k = now.k, a.v FOR VERSION AS OF 'main'",
+    )
+    .unwrap();
+    let mut read: Vec<(String, Option<Version>)> =
+        found.relations.into_iter().map(|r| (r.parts.join("."), r.version)).collect();
+    read.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.is_some().cmp(&b.1.is_some())));
+    assert_eq!(
+        read,
+        [
+            ("a.t".to_owned(), None),
+            ("a.t".to_owned(), Some(Version::Id(12))),
+            ("a.v".to_owned(), Some(Version::Ref("main".into()))),
+            ("ingot.a.u".to_owned(), Some(Version::Timestamp("2026-01-01".into()))),
+        ]
+    );
+    for wrong in [
+        "SELECT * FROM a.t FOR VERSION AS OF",
+        "SELECT * FROM a.t FOR VERSION AS OF now()",
+        "SELECT * FROM a.t FOR TIMESTAMP AS OF 12",
+        "SELECT 1 FOR VERSION AS OF 12",
+    ] {
+        assert_eq!(parse(wrong).unwrap_err().kind, ErrorKind::Syntax, "{wrong}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Every configuration key: its kind, its default and what it means, in one place.
+//!
+//! Invariant: the reference page is generated from this table and nothing else reads a key that is not in it.
+//!
+//! Not here: where values come from (`config`), librdkafka's own properties (`ingot_source::check_property`).
+
+use std::fmt::Write as _;
+
+/// What a value must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// A path or URL that may also be a bare folder.
+    Location,
+    /// A positive whole number.
+    Number,
+    Boolean,
+    /// `host:port`, loopback only.
+    Address,
+    /// A length of time such as `500 ms`, `10 s` or `2 min`.
+    Duration,
+    OneOf(&'static [&'static str]),
+}
+
+impl Kind {
+    pub fn describe(self) -> String {
+        match self {
+            Self::Text => "text".into(),
+            Self::Location => "a folder or an `s3://` URL".into(),
+            Self::Number => "a positive whole number".into(),
+            Self::Boolean => "`true` or `false`".into(),
+            Self::Address => "`host:port` on the loopback interface".into(),
+            Self::Duration => "a duration such as `500 ms`, `10 s` or `2 min`".into(),
+            Self::OneOf(values) => values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(" or "),
+        }
+    }
+}
+
+/// One key of `ingot.toml`.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    pub key: &'static str,
+    pub kind: Kind,
+    pub default: Option<&'static str>,
+    pub doc: &'static str,
+    /// Never printed.
+    pub secret: bool,
+    /// Whether `<key>-file` names a file that holds the value.
+    pub file_variant: bool,
+}
+
+const fn plain(key: &'static str, kind: Kind, default: Option<&'static str>, doc: &'static str) -> Setting {
+    Setting { key, kind, default, doc, secret: false, file_variant: false }
+}
+
+const fn s3(key: &'static str, secret: bool, doc: &'static str) -> Setting {
+    Setting { key, kind: Kind::Text, default: None, doc, secret, file_variant: true }
+}
+
+pub const SETTINGS: &[Setting] = &[
+    plain(
+        "catalog.type",
+        Kind::OneOf(&["sqlite"]),
+        Some("sqlite"),
+        "How tables are found. SQLite has the schema of Java's and PyIceberg's JDBC catalog (V1).",
+    ),
+    plain(
+        "catalog.name",
+        Kind::Text,
+        Some("ingot"),
+        "The catalog's name: the first part of `catalog.namespace.table`, and `catalog_name` in the catalog's rows. \
+         Other engines must use the same name.",
+    ),
+    plain(
+        "catalog.uri",
+        Kind::Text,
+        None,
+        "Where the SQLite file is. Left out, it is `catalog.db` in the warehouse folder; required when the \
+         warehouse is on S3.",
+    ),
+    plain(
+        "warehouse.location",
+        Kind::Location,
+        Some("./warehouse"),
+        "Where table data goes. A bare path is relative to the current folder and becomes an absolute `file://` URL.",
+    ),
+    s3("s3.endpoint", false, "The S3 endpoint, such as `http://127.0.0.1:9000` for MinIO. Left out, AWS's own."),
+    s3("s3.region", false, "The S3 region. MinIO takes any."),
+    s3("s3.access-key-id", false, "The access key's id."),
+    s3("s3.secret-access-key", true, "The secret key."),
+    s3("s3.session-token", true, "A session token, for temporary credentials."),
+    plain(
+        "s3.path-style-access",
+        Kind::Boolean,
+        Some("true"),
+        "Whether the bucket stands in the path (MinIO) rather than in the host name.",
+    ),
+    plain(
+        "serve.listen",
+        Kind::Address,
+        Some("127.0.0.1:32010"),
+        "Where the Flight SQL endpoint listens. Only loopback addresses until there is authentication. Port 0 takes \
+         a free one.",
+    ),
+    plain(
+        "run.commit_interval_ms",
+        Kind::Number,
+        Some("1000"),
+        "The longest time that messages wait before they are committed.",
+    ),
+    plain("run.batch_bytes_max", Kind::Number, Some("67108864"), "A batch of messages closes at this size."),
+    plain(
+        "run.memory_bytes_max",
+        Kind::Number,
+        Some("1073741824"),
+        "What queries and refreshes may hold in memory together; past it sorts spill and joins fail with an error.",
+    ),
+    plain(
+        "run.freshness",
+        Kind::Duration,
+        Some("1 s"),
+        "How far a table may lie behind its sources while `ingot run` goes on. `--once` ignores it.",
+    ),
+    plain("log.format", Kind::OneOf(&["text", "json"]), Some("text"), "How log lines are written to standard error."),
+    plain(
+        "namespace_prefix",
+        Kind::Text,
+        Some(""),
+        "Put before every namespace, so that `[env.dev]` can keep its tables apart: with `dev_`, `silver.orders` \
+         is stored as `dev_silver.orders`.",
+    ),
+];
+
+/// The setting of a key, `<key>-file` not included.
+pub fn setting(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|s| s.key == key)
+}
+
+/// Every key a file may hold, `-file` variants included; `kafka.*` excepted.
+pub fn known_keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    for s in SETTINGS {
+        keys.push(s.key.to_owned());
+        if s.file_variant {
+            keys.push(format!("{}-file", s.key));
+        }
+    }
+    keys
+}
+
+/// The environment variable that sets a key.
+pub fn variable_of(key: &str) -> String {
+    format!("INGOT_{}", key.replace('.', "__").replace('-', "_").to_uppercase())
+}
+
+/// The reference page of the configuration, in Markdown.
+pub fn config_reference() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         Settings live in `ingot.toml` in the project's folder. Later ones win: the file, its `[env.NAME]` overlay \
+         (chosen by `--env NAME` or `INGOT_ENV`), `WITH (...)` of a source (for `kafka.*`), the environment, and \
+         `--set key=value`. A key that is not listed here is refused.\n\n\
+         | key | value | default | environment |\n|---|---|---|---|\n",
+    );
+    for s in SETTINGS {
+        let default = match s.default {
+            Some("") => "empty".to_owned(),
+            Some(d) => format!("`{d}`"),
+            None => "none".to_owned(),
+        };
+        let _ = writeln!(out, "| `{}` | {} | {default} | `{}` |", s.key, s.kind.describe(), variable_of(s.key));
+    }
+    out.push('\n');
+    for s in SETTINGS {
+        let _ = writeln!(out, "## {}\n\n{}", s.key, s.doc);
+        if s.file_variant {
+            let _ = writeln!(out, "\n`{}-file` names a file that holds the value.", s.key);
+        }
+        if s.secret {
+            out.push_str("\nThe value is a secret: it is never printed, logged or stored.\n");
+        }
+        out.push('\n');
+    }
+    out.push_str(
+        "## kafka.*\n\n\
+         librdkafka's own properties, such as `kafka.bootstrap.servers`, `kafka.security.protocol` or \
+         `kafka.sasl.password`; the names are checked against librdkafka. In the environment dots are written as two \
+         underscores: `INGOT_KAFKA__BOOTSTRAP__SERVERS`. `<name>-file` names a file that holds the value. A source's \
+         `WITH (...)` overrides the file, the environment and `--set` override both.\n\n\
+         ## Overlays\n\n\
+         ```toml\n\
+         [kafka]\n\
+         bootstrap.servers = \"kafka.internal:9092\"\n\n\
+         [env.dev]\n\
+         namespace_prefix = \"dev_\"\n\
+         kafka.bootstrap.servers = \"127.0.0.1:9092\"\n\
+         ```\n",
+    );
+    out
+}
+
+/// Milliseconds of `500 ms`, `10 s`, `2 min`, `1 h`; a bare number is refused.
+pub fn parse_duration_ms(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..end].parse().ok()?;
+    let factor = match text[end..].trim() {
+        "ms" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "second" | "seconds" => 1_000,
+        "min" | "minute" | "minutes" => 60_000,
+        "h" | "hour" | "hours" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}

@@ -1,0 +1,467 @@
+//! The law as a command: a table equals its query over the snapshots it records; a streaming table equals its log.
+//!
+//!   view:       query at the recorded snapshots and now()  ──┐
+//!   table:      rows of its head                           ──┴▶ multiset difference
+//!   streaming:  rows against recorded counts, each (partition, offset) once, and the log decoded again
+//!
+//! Invariants
+//! * "equal" is said only after a comparison of every row; what cannot be compared any more is "unverifiable".
+//! * Nothing here writes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use futures::TryStreamExt;
+use ingot_delta::MultisetDiff;
+use ingot_dialect::ast::IncludeKind;
+use ingot_lake::position::{self, FlowKey};
+use ingot_lake::summary::{self, KafkaPositions, SourceRef};
+use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, TableName};
+use ingot_source::{BatchLimits, KafkaSource, Position, Start};
+use serde::Serialize;
+
+use crate::changes::{Input, memory};
+use crate::context;
+use crate::engine::{ANSWER, Engine};
+use crate::error::{PipelineError, Result};
+use crate::project::{Model, ModelKind, SourceModel};
+use crate::restart;
+
+/// What verification found of one table.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every row was compared.
+    Equal {
+        rows: u64,
+        how: String,
+    },
+    Different {
+        findings: Vec<String>,
+    },
+    /// Counts and positions agree, nobody else wrote to it, and the rows themselves cannot be compared any more.
+    Consistent {
+        rows: u64,
+        reason: String,
+    },
+    /// The comparison itself failed.
+    Failed {
+        code: String,
+        message: String,
+        exit_code: u8,
+    },
+    /// What it would be compared with is gone, or was never there.
+    Unverifiable {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Verified {
+    pub table: TableName,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    pub warnings: Vec<String>,
+    pub seconds: f64,
+}
+
+impl Verified {
+    /// 0 equal or consistent, 1 different, 4 unverifiable.
+    pub fn exit_code(&self) -> u8 {
+        match self.verdict {
+            Verdict::Equal { .. } | Verdict::Consistent { .. } => 0,
+            Verdict::Different { .. } => 1,
+            Verdict::Failed { exit_code, .. } => exit_code,
+            Verdict::Unverifiable { .. } => 4,
+        }
+    }
+}
+
+fn unverifiable(reason: impl Into<String>) -> Verdict {
+    Verdict::Unverifiable { reason: reason.into() }
+}
+
+impl Engine {
+    /// Verifies one table.
+    ///
+    /// # Errors
+    /// Catalog, store, broker and execution errors; a difference is a verdict, not an error.
+    pub async fn verify(&self, name: &TableName) -> Result<Verified> {
+        let started = std::time::Instant::now();
+        let model = self.model(name)?;
+        let mut warnings = vec![];
+        let verdict = match self.lake.load_table(name).await? {
+            None => unverifiable("the table does not exist yet"),
+            Some(table) => {
+                self.unique_key(model, &table, &mut warnings).await?;
+                match &model.kind {
+                    ModelKind::View | ModelKind::Quarantine { .. } => self.verify_view(model, &table).await?,
+                    ModelKind::DecodeErrors { of } => self.verify_errors(model, of, &table).await?,
+                    ModelKind::Streaming { .. } if model.source().is_some() => {
+                        self.verify_stream(model, &table).await?
+                    }
+                    ModelKind::Streaming { .. } => self.verify_view(model, &table).await?,
+                }
+            }
+        };
+        Ok(Verified { table: name.clone(), verdict, warnings, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    async fn rows(&self, table: &Table) -> Result<SendableRecordBatchStream> {
+        let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
+        Ok(self.ctx.read_table(Arc::new(provider))?.execute_stream().await?)
+    }
+
+    /// PRIMARY KEY is not enforced; duplicates are worth a warning.
+    async fn unique_key(&self, model: &Model, table: &Table, warnings: &mut Vec<String>) -> Result<()> {
+        if model.primary_key.is_empty() || table.head().is_none() {
+            return Ok(());
+        }
+        let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
+        let keys: Vec<_> = model.primary_key.iter().map(|c| datafusion::logical_expr::ident(c.as_str())).collect();
+        let count = datafusion::functions_aggregate::expr_fn::count(datafusion::logical_expr::lit(1)).alias("n");
+        let duplicates = self
+            .ctx
+            .read_table(Arc::new(provider))?
+            .aggregate(keys, vec![count])?
+            .filter(datafusion::logical_expr::col("n").gt(datafusion::logical_expr::lit(1)))?
+            .count()
+            .await?;
+        if duplicates > 0 {
+            let key = model.primary_key.join(", ");
+            warnings.push(format!("{duplicates} value(s) of PRIMARY KEY ({key}) NOT ENFORCED stand more than once"));
+        }
+        Ok(())
+    }
+
+    async fn verify_view(&self, model: &Model, table: &Table) -> Result<Verdict> {
+        let Some(ours) = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::SOURCES))
+        else {
+            return Ok(unverifiable("no snapshot of it records what it was computed from"));
+        };
+        if ours.summary.get(summary::FINGERPRINT) != Some(&model.fingerprint) {
+            return Ok(unverifiable("its definition changed since its last refresh; run first"));
+        }
+        let definitions = table.history().into_iter().filter_map(|s| s.summary.get(summary::FINGERPRINT).cloned());
+        if model.is_streaming() && definitions.into_iter().any(|f| f != model.fingerprint) {
+            return Ok(unverifiable(format!(
+                "several definitions made its rows; ingot refresh {} --full makes it one",
+                model.name
+            )));
+        }
+        let sources: Vec<SourceRef> =
+            ours.summary.get(summary::SOURCES).and_then(|j| serde_json::from_str(j).ok()).unwrap_or_default();
+        let mut bound: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
+        for name in &model.inputs {
+            let Some(recorded) = sources.iter().find(|s| s.table == name.to_string()) else {
+                return Ok(unverifiable(format!("its snapshot does not record which snapshot of \"{name}\" it read")));
+            };
+            let Some(source) = self.lake.load_table(name).await? else {
+                return Ok(unverifiable(format!("source \"{name}\" does not exist")));
+            };
+            if source.uuid() != recorded.uuid {
+                return Ok(unverifiable(format!("source \"{name}\" was recreated")));
+            }
+            if let Some(id) = recorded.snapshot_id
+                && source.snapshot(id).is_none()
+            {
+                return Ok(unverifiable(format!("snapshot {id} of source \"{name}\" is gone")));
+            }
+            if let Some(column) = recorded.snapshot_id.and_then(|id| source.redefined_since(id)) {
+                return Ok(unverifiable(format!(
+                    "column \"{column}\" of source \"{name}\" was redefined since; run first"
+                )));
+            }
+            let input = Input { table: source, from: None, to: recorded.snapshot_id };
+            bound.insert(name.clone(), input.whole().await?);
+        }
+        let recorded_now = ours.summary.get(summary::NOW).and_then(|t| DateTime::parse_from_rfc3339(t).ok());
+        let now: DateTime<Utc> = recorded_now.map_or_else(Utc::now, |t| t.with_timezone(&Utc));
+        let find = |t: &TableReference| {
+            let name = TableName { namespace: t.schema()?.to_owned(), name: t.table().to_owned() };
+            bound.get(&name).map(|p| provider_as_source(p.clone()))
+        };
+        let plan = ingot_delta::freeze_now(&ingot_delta::rebind(&model.plan, &find)?, now)?;
+        let wanted = context::stream(&self.ctx, plan).await?;
+        let mut diff = MultisetDiff::new(table.schema())?;
+        add(&mut diff, wanted, 1).await?;
+        let rows = add(&mut diff, self.rows(table).await?, -1).await?;
+        verdict_of(diff, rows, "against its query over the recorded snapshots")
+    }
+
+    async fn verify_stream(&self, model: &Model, table: &Table) -> Result<Verdict> {
+        let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else {
+            return Ok(unverifiable("its source is not part of the project"));
+        };
+        let (kafka, positions) = match self.recorded(model, source, table).await? {
+            Ok(found) => found,
+            Err(verdict) => return Ok(verdict),
+        };
+        let mut findings = vec![];
+        let rows = self.ctx.read_table(Arc::new(LakeTableProvider::try_new(table, ScanOptions::default()).await?))?;
+        let total = rows.count().await? as u64;
+        let counted: u64 = positions.partitions.values().map(|r| r.main).sum();
+        let foreign = table.history().iter().find(|s| !s.is_ours() && s.operation != "replace").map(|s| s.id);
+        if total != counted {
+            let text = format!("it holds {total} rows and its snapshots record {counted}");
+            findings.push(match foreign {
+                Some(id) => format!("{text} (another writer committed snapshot {id})"),
+                None => text,
+            });
+        }
+        // UNNEST makes several rows of a message; then messages and rows are two counts.
+        let multiplies = model.plan.exists(|node| Ok(matches!(node, LogicalPlan::Unnest(_))))?;
+        for (p, r) in positions.partitions.iter().filter(|_| !multiplies) {
+            let kept = r.main + r.errors + r.filtered + r.dropped;
+            if kept != r.delivered {
+                findings.push(format!("partition {p}: {} messages delivered, {kept} accounted for", r.delivered));
+            }
+        }
+        self.offsets_once(model, source, table, &positions, &mut findings).await?;
+        if !findings.is_empty() {
+            return Ok(Verdict::Different { findings });
+        }
+        let from = match self.replayable(model, table, &kafka).await? {
+            Ok(from) => from,
+            Err(reason) => return Ok(uncompared(total, foreign, reason)),
+        };
+        let mut diff = MultisetDiff::new(table.schema())?;
+        let until: BTreeMap<i32, i64> = positions.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+        let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until.clone()))?;
+        while let Some(batch) = stream.next().await? {
+            for (partition, part) in batch.partitions {
+                let end = until.get(&partition).copied().unwrap_or(0);
+                if part.from >= end || part.rows.num_rows() == 0 {
+                    continue;
+                }
+                let provider = provider_as_source(memory(part.rows.schema(), vec![part.rows])?);
+                let name = source.name.clone();
+                let find = move |t: &TableReference| (t.table() == name).then(|| provider.clone());
+                let plan = ingot_delta::freeze_now(&ingot_delta::rebind(&model.plan, &find)?, Utc::now())?;
+                for out in context::collect(&self.ctx, plan).await? {
+                    diff.add(&out, 1)?;
+                }
+            }
+        }
+        add(&mut diff, self.rows(table).await?, -1).await?;
+        verdict_of(diff, total, "against recorded counts, positions and the log itself")
+    }
+
+    /// A topic's recorded positions, or the verdict when they cannot be had.
+    async fn recorded(
+        &self,
+        model: &Model,
+        source: &SourceModel,
+        table: &Table,
+    ) -> Result<std::result::Result<(KafkaSource, KafkaPositions), Verdict>> {
+        let asked = async {
+            let kafka = KafkaSource::connect(&source.kafka, &source.topic, &|_| {}).await?;
+            let topic = kafka.describe().await?;
+            Ok::<_, PipelineError>((kafka, topic))
+        };
+        let Ok(asked) = tokio::time::timeout(ANSWER, asked).await else {
+            let seconds = ANSWER.as_secs();
+            return Ok(Err(unverifiable(format!(
+                "the broker of topic {} did not answer in {seconds} s",
+                source.topic
+            ))));
+        };
+        let (kafka, topic) = asked?;
+        let key = FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id, topic_id: topic.topic_id };
+        match position::kafka_position(table, &key) {
+            Ok(Some(positions)) => Ok(Ok((kafka, positions))),
+            Ok(None) => Ok(Err(unverifiable("it records no position in this topic"))),
+            Err(e) => Ok(Err(unverifiable(e.to_string()))),
+        }
+    }
+
+    /// Each stored (partition, offset) once and below the recorded positions, where the table keeps both.
+    async fn offsets_once(
+        &self,
+        model: &Model,
+        source: &SourceModel,
+        table: &Table,
+        positions: &KafkaPositions,
+        findings: &mut Vec<String>,
+    ) -> Result<()> {
+        let column = |kind: IncludeKind| {
+            source
+                .schema
+                .includes
+                .iter()
+                .find(|(k, name)| *k == kind && model.schema.field_with_name(name).is_ok())
+                .map(|(_, name)| name.clone())
+        };
+        let (Some(partition), Some(offset)) = (column(IncludeKind::Partition), column(IncludeKind::Offset)) else {
+            return Ok(());
+        };
+        let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
+        let frame = self.ctx.read_table(Arc::new(provider))?.select_columns(&[&partition, &offset])?;
+        let mut rows = frame.execute_stream().await?;
+        let mut seen: HashSet<(i32, i64)> = HashSet::new();
+        let (mut doubled, mut beyond) = (0_u64, 0_u64);
+        let mut first = None;
+        while let Some(batch) = rows.try_next().await? {
+            let (Ok(p), Ok(o)) = (cast(batch.column(0), &DataType::Int32), cast(batch.column(1), &DataType::Int64))
+            else {
+                return Ok(());
+            };
+            let (p, o) = (p.as_primitive::<Int32Type>(), o.as_primitive::<Int64Type>());
+            for i in 0..batch.num_rows() {
+                if p.is_null(i) || o.is_null(i) {
+                    return Ok(());
+                }
+                let place = (p.value(i), o.value(i));
+                if !seen.insert(place) {
+                    doubled += 1;
+                    first.get_or_insert(place);
+                }
+                beyond += u64::from(positions.partitions.get(&place.0).is_none_or(|r| place.1 >= r.to));
+            }
+        }
+        if let Some((p, o)) = first {
+            findings.push(format!("{doubled} row(s) stand twice, first partition {p} offset {o}"));
+        }
+        if beyond > 0 {
+            findings.push(format!("{beyond} row(s) lie past the recorded positions"));
+        }
+        Ok(())
+    }
+
+    /// Where a replay of the log starts, if one definition made all rows and the log still reaches back to there.
+    async fn replayable(
+        &self,
+        model: &Model,
+        table: &Table,
+        kafka: &KafkaSource,
+    ) -> Result<std::result::Result<BTreeMap<i32, Position>, String>> {
+        let Some((since, start)) = restart::since_began(table) else {
+            return Ok(Err("the snapshot with its first positions is gone".into()));
+        };
+        let mut definitions = since.iter().filter_map(|s| s.summary.get(summary::FINGERPRINT));
+        if definitions.any(|f| *f != model.fingerprint) {
+            return Ok(Err("several definitions made its rows".into()));
+        }
+        let low = kafka.start_offsets(&Start::Earliest).await?;
+        let mut from = BTreeMap::new();
+        for (p, low) in low {
+            // A partition that came later is read from its beginning.
+            let began = start.partitions.get(&p).map_or(0, |r| r.from);
+            if low > began {
+                return Ok(Err(format!("the log of partition {p} begins at offset {low}, the table at {began}")));
+            }
+            from.insert(p, Position { offset: began.max(low), epoch: None });
+        }
+        Ok(Ok(from))
+    }
+
+    async fn verify_errors(&self, model: &Model, of: &TableName, table: &Table) -> Result<Verdict> {
+        let main = self.model(of)?;
+        let Some(source) = main.source().and_then(|s| self.project.sources.get(s)) else {
+            return Ok(unverifiable("its main table reads no source"));
+        };
+        let Some(main_table) = self.lake.load_table(of).await? else {
+            return Ok(unverifiable(format!("its main table \"{of}\" does not exist")));
+        };
+        let (kafka, positions) = match self.recorded(main, source, &main_table).await? {
+            Ok(found) => found,
+            Err(verdict) => return Ok(verdict),
+        };
+        let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
+        let until: BTreeMap<i32, i64> = positions.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+        let stored = below(self.rows(table).await?, &until).await?;
+        let total: u64 = stored.iter().map(|b| b.num_rows() as u64).sum();
+        if total != counted {
+            let text = format!("it holds {total} rows up to the main table's position and {counted} are recorded");
+            return Ok(Verdict::Different { findings: vec![text] });
+        }
+        let foreign = table.history().iter().find(|s| !s.is_ours() && s.operation != "replace").map(|s| s.id);
+        let from = match self.replayable(main, &main_table, &kafka).await? {
+            Ok(from) => from,
+            Err(reason) => return Ok(uncompared(total, foreign, reason)),
+        };
+        let mut diff = MultisetDiff::new(model.schema.clone())?;
+        let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until))?;
+        while let Some(batch) = stream.next().await? {
+            for part in batch.partitions.into_values() {
+                diff.add(&part.errors, 1)?;
+            }
+        }
+        for batch in &stored {
+            diff.add(batch, -1)?;
+        }
+        verdict_of(diff, total, "against recorded counts and the log itself")
+    }
+}
+
+/// What is said when counts agree and rows cannot be compared.
+fn uncompared(rows: u64, foreign: Option<i64>, reason: String) -> Verdict {
+    match foreign {
+        None => Verdict::Consistent { rows, reason },
+        Some(id) => {
+            unverifiable(format!("counts agree ({rows} rows), but snapshot {id} is another writer's, and {reason}"))
+        }
+    }
+}
+
+/// Error rows below the main table's position; rows past it belong to a batch that has not been committed yet.
+async fn below(mut rows: SendableRecordBatchStream, until: &BTreeMap<i32, i64>) -> Result<Vec<RecordBatch>> {
+    let mut out = vec![];
+    while let Some(batch) = rows.try_next().await? {
+        let (Some(p), Some(o)) = (batch.column_by_name("partition"), batch.column_by_name("offset")) else { continue };
+        let (p, o) = (p.as_primitive::<Int32Type>(), o.as_primitive::<Int64Type>());
+        let keep =
+            (0..batch.num_rows()).map(|i| Some(until.get(&p.value(i)).is_some_and(|to| o.value(i) < *to))).collect();
+        out.push(datafusion::arrow::compute::filter_record_batch(&batch, &keep).map_err(crate::rewrite::arrow)?);
+    }
+    Ok(out)
+}
+
+/// Adds all rows; returns how many.
+async fn add(diff: &mut MultisetDiff, mut rows: SendableRecordBatchStream, weight: i64) -> Result<u64> {
+    let mut count = 0;
+    while let Some(batch) = rows.try_next().await? {
+        count += batch.num_rows() as u64;
+        diff.add(&batch, weight)?;
+    }
+    Ok(count)
+}
+
+fn verdict_of(diff: MultisetDiff, rows: u64, how: &str) -> Result<Verdict> {
+    let found = diff.finish()?;
+    if found.is_equal() {
+        return Ok(Verdict::Equal { rows, how: how.to_owned() });
+    }
+    let findings = [
+        (found.only_plus, true, "missing from the table"),
+        (found.only_minus, false, "in the table that should not be"),
+    ]
+    .into_iter()
+    .filter(|(count, _, _)| *count > 0)
+    .map(|(count, positive, what)| {
+        let samples: Vec<RecordBatch> =
+            found.examples.iter().filter(|(_, weight)| (*weight > 0) == positive).map(|(b, _)| b.clone()).collect();
+        match pretty_format_batches(&samples) {
+            Ok(shown) if !samples.is_empty() => format!("{count} row(s) {what}, the first of them:\n{shown}"),
+            _ => format!("{count} row(s) {what}"),
+        }
+    })
+    .collect();
+    Ok(Verdict::Different { findings })
+}
+
+/// Whether an error means "cannot be compared any more" rather than "failed".
+pub fn is_gone(error: &PipelineError) -> bool {
+    matches!(error, PipelineError::Lake(LakeError::SnapshotGone { .. }))
+}

@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW gold.d AS SELECT id FROM silver.a

@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW silver.a AS SELECT id FROM silver.b

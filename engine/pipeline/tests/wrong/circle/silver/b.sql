@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW silver.b AS SELECT id FROM silver.c

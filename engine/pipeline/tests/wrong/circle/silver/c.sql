@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW silver.c AS SELECT id FROM silver.a

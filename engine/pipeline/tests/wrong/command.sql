@@ -1,0 +1,1 @@
+REFRESH silver.vehicles FULL

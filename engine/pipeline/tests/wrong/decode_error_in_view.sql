@@ -1,0 +1,3 @@
+CREATE MATERIALIZED VIEW silver.x
+ON DECODE ERROR DROP
+AS SELECT id FROM bronze.vehicle_events

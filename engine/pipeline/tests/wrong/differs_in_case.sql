@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW silver."Vehicles"
+AS SELECT id FROM bronze.vehicle_events

@@ -1,0 +1,3 @@
+CREATE SOURCE trips (id VARCHAR)
+WITH ('connector' = 'kafka', 'topic' = 'trips')
+FORMAT PLAIN ENCODE PROTOBUF

@@ -1,0 +1,3 @@
+CREATE MATERIALIZED VIEW silver.x (
+  CONSTRAINT charged EXPECT (battery))
+AS SELECT id, battery FROM bronze.vehicle_events

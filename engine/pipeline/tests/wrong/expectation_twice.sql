@@ -1,0 +1,4 @@
+CREATE MATERIALIZED VIEW silver.x (
+  CONSTRAINT ok EXPECT (id IS NOT NULL),
+  CONSTRAINT ok EXPECT (lat > 0) ON VIOLATION DROP ROW)
+AS SELECT id, lat FROM bronze.vehicle_events

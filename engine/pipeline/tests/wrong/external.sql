@@ -1,0 +1,1 @@
+CREATE EXTERNAL TABLE silver.others (id STRING)

@@ -1,0 +1,2 @@
+CREATE STREAMING TABLE silver.x;
+CREATE FLOW keep AS INSERT INTO silver.x BY NAME SELECT * FROM STREAM bronze.vehicle_events

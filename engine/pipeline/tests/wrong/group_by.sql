@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW silver.x
+AS SELECT type, id, count(*) AS n FROM bronze.vehicle_events GROUP BY type

@@ -1,0 +1,3 @@
+CREATE SOURCE trips (id VARCHAR)
+WITH ('connector' = 'kinesis')
+FORMAT PLAIN ENCODE JSON

@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW vehicles_clean
+AS SELECT id FROM bronze.vehicle_events

@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW silver.x
+AS SELECT id FROM lakehouse.bronze.vehicle_events

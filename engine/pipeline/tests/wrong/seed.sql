@@ -1,0 +1,1 @@
+CREATE TABLE silver.kinds (kind STRING, wheels INT) FROM 'seeds/kinds.csv'

@@ -1,0 +1,3 @@
+CREATE MATERIALIZED VIEW silver.x (
+  CONSTRAINT north EXPECT (lat > 0) ON VIOLATION QUARANTINE INTO silver.vehicles)
+AS SELECT id, lat FROM bronze.vehicle_events

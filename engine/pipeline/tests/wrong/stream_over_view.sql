@@ -1,0 +1,2 @@
+CREATE STREAMING TABLE silver.x
+AS SELECT id FROM STREAM silver.vehicles

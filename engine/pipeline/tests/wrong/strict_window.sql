@@ -1,0 +1,3 @@
+CREATE MATERIALIZED VIEW silver.x
+REFRESH POLICY INCREMENTAL STRICT
+AS SELECT id, row_number() OVER (ORDER BY ts) AS n FROM bronze.vehicle_events

@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW silver.x
+AS SELECT id FROM bronze.vehicle_events TABLESAMPLE (10 PERCENT)

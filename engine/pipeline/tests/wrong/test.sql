@@ -1,0 +1,3 @@
+CREATE TEST t FOR silver.vehicles
+GIVEN bronze.vehicle_events AS (SELECT 'a' AS id)
+EXPECT (SELECT 'a' AS id)

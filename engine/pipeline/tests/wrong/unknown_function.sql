@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW silver.x
+AS SELECT id, to_timestmp(id) AS at FROM bronze.vehicle_events

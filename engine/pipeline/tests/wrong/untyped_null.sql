@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW silver.x
+AS SELECT id, NULL AS note FROM bronze.vehicle_events

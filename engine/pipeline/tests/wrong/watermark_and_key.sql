@@ -1,0 +1,3 @@
+CREATE SOURCE trips (id VARCHAR, at TIMESTAMPTZ, PRIMARY KEY (id), WATERMARK FOR at AS at - INTERVAL '1 minute')
+WITH ('connector' = 'kafka', 'topic' = 'trips')
+FORMAT UPSERT KEY ENCODE JSON ENCODE JSON
