@@ -1,0 +1,133 @@
+//! What a statement's ticket holds: the statement, its parameters, and the snapshots it was planned against.
+//!
+//! Invariants
+//! * A ticket needs nothing of the server that made it: any server over the same catalog gives the same rows.
+//! * The version says how to read it; an unknown one is refused, never guessed at.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::{FlightInfo, Ticket};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use datafusion::common::ScalarValue;
+use ingot_pipeline::session::{ErrorKind, Pins};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::error::{failed, malformed};
+
+const VERSION: u32 = 1;
+
+/// A statement on its way between GetFlightInfo and DoGet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StatementTicket {
+    v: u32,
+    /// Names the query for cancellation.
+    id: String,
+    pub sql: String,
+    pub pins: Pins,
+    /// One row of parameters, as an Arrow IPC stream in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    params: Option<String>,
+    /// Of the announced schema.
+    schema: u64,
+}
+
+impl StatementTicket {
+    pub fn new(id: Uuid, sql: &str, pins: Pins, params: Option<&RecordBatch>, schema: &Schema) -> Result<Self, Status> {
+        let params = params.map(encode_params).transpose()?;
+        Ok(Self { v: VERSION, id: id.to_string(), sql: sql.to_owned(), pins, params, schema: schema_hash(schema) })
+    }
+
+    pub fn id(&self) -> Uuid {
+        Uuid::parse_str(&self.id).unwrap_or_default()
+    }
+
+    pub fn to_ticket(&self) -> Result<Ticket, Status> {
+        let handle = serde_json::to_vec(self)
+            .map_err(|e| failed(ErrorKind::Internal, format!("the ticket cannot be written: {e}")))?;
+        Ok(Ticket::new(TicketStatementQuery { statement_handle: handle.into() }.as_any().encode_to_vec()))
+    }
+
+    pub fn from_handle(handle: &[u8]) -> Result<Self, Status> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u32,
+        }
+        let version: Version = serde_json::from_slice(handle).map_err(|e| malformed("the ticket", e))?;
+        if version.v != VERSION {
+            return Err(failed(
+                ErrorKind::UnknownHandle,
+                format!("the ticket has version {}, and this server reads {VERSION}", version.v),
+            ));
+        }
+        let ticket: Self = serde_json::from_slice(handle).map_err(|e| malformed("the ticket", e))?;
+        match Uuid::parse_str(&ticket.id) {
+            Ok(_) => Ok(ticket),
+            Err(e) => Err(malformed("the ticket's id", e)),
+        }
+    }
+
+    /// The ticket of the first endpoint, if it is one of ours.
+    pub fn of_info(info: &FlightInfo) -> Option<Self> {
+        let ticket = info.endpoint.first()?.ticket.as_ref()?;
+        let any = Any::decode(ticket.ticket.as_ref()).ok()?;
+        let query: TicketStatementQuery = any.unpack().ok()??;
+        Self::from_handle(&query.statement_handle).ok()
+    }
+
+    /// The parameters' values, in order.
+    pub fn params(&self) -> Result<Option<Vec<ScalarValue>>, Status> {
+        let Some(text) = &self.params else { return Ok(None) };
+        let bytes = BASE64_STANDARD.decode(text).map_err(|e| malformed("the ticket's parameters", e))?;
+        let batch = StreamReader::try_new(bytes.as_slice(), None)
+            .and_then(|mut r| r.next().transpose())
+            .map_err(|e| malformed("the ticket's parameters", e))?
+            .ok_or_else(|| malformed("the ticket's parameters", "there is no row"))?;
+        row(&batch).map(Some)
+    }
+
+    pub fn announced(&self, schema: &Schema) -> bool {
+        self.schema == schema_hash(schema)
+    }
+}
+
+/// The first row of a batch, one value for each column.
+pub(crate) fn row(batch: &RecordBatch) -> Result<Vec<ScalarValue>, Status> {
+    if batch.num_rows() == 0 {
+        return Err(failed(ErrorKind::Parameter, "a row of parameters is missing"));
+    }
+    batch
+        .columns()
+        .iter()
+        .map(|c| ScalarValue::try_from_array(c, 0).map_err(|e| malformed("a parameter", e.strip_backtrace())))
+        .collect()
+}
+
+fn encode_params(batch: &RecordBatch) -> Result<String, Status> {
+    let mut bytes = Vec::new();
+    StreamWriter::try_new(&mut bytes, &batch.schema())
+        .and_then(|mut w| {
+            w.write(batch)?;
+            w.finish()
+        })
+        .map_err(crate::error::encoding)?;
+    Ok(BASE64_STANDARD.encode(bytes))
+}
+
+/// FNV-1a over names, types and nullability: the same in every build, unlike the standard library's hasher.
+fn schema_hash(schema: &Schema) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for field in schema.fields() {
+        let text = format!("{}\u{0}{}\u{0}{}\u{1}", field.name(), field.data_type(), field.is_nullable());
+        for byte in text.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    hash
+}
