@@ -1,0 +1,16 @@
+//! Reference pages from the code; a test holds docs/ to them.
+
+use crate::args::Page;
+use crate::open::Failure;
+
+pub fn print(page: Page) -> Result<u8, Failure> {
+    print!("{}", text(page));
+    Ok(0)
+}
+
+pub fn text(page: Page) -> String {
+    match page {
+        Page::Config => ingot_pipeline::config::config_reference(),
+        Page::Codes => ingot_dialect::codes::reference(),
+    }
+}

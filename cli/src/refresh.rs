@@ -1,0 +1,23 @@
+//! `refresh`: one table, one step, for a workflow engine.
+
+use crate::args::{Global, RefreshArgs};
+use crate::open::{self, Failure};
+use crate::run;
+
+pub async fn refresh(global: &Global, args: &RefreshArgs) -> Result<u8, Failure> {
+    let engine = open::engine(global).await?;
+    let name = open::table(&engine.project, &args.table)?;
+    let stop = run::stop_on_signals()?;
+    let limit = run::Limit::start(args.timeout, &stop);
+    let Some(_lease) = run::lease(&engine, args.timeout, &stop).await? else {
+        return Ok(run::no_lease(args.timeout));
+    };
+    let report = engine.refresh(&name, args.full, args.accept_loss, &stop).await?;
+    if !global.json {
+        for step in &report.steps {
+            eprintln!("{}", run::line(step));
+        }
+    }
+    run::finish(&report, global, None)?;
+    Ok(if stop.is_cancelled() { limit.stopped_code() } else { report.exit_code() })
+}

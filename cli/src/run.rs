@@ -1,0 +1,210 @@
+//! `run` and `up`: keep everything fresh until stopped, or catch up once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ingot_lake::lease::Lease;
+use ingot_pipeline::engine::{Engine, Report, StepReport};
+use ingot_pipeline::error::PipelineError;
+use ingot_pipeline::plan::Action;
+use ingot_pipeline::run_loop::{self, Progress};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::args::{Global, RunArgs};
+use crate::open::{self, Failure};
+use crate::{serve, show};
+
+/// A token that SIGINT and SIGTERM cancel; a second signal ends the process at once.
+pub fn stop_on_signals() -> Result<CancellationToken, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = token.clone();
+    tokio::spawn(async move {
+        for turn in 0.. {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if turn > 0 {
+                std::process::exit(143);
+            }
+            eprintln!("stopping: work in hand is finished or abandoned (again to stop at once)");
+            stop.cancel();
+        }
+    });
+    Ok(token)
+}
+
+/// `--timeout`: cancels the stop token when the time is up, and tells that apart from a signal.
+pub struct Limit(Arc<AtomicBool>);
+
+impl Limit {
+    pub fn start(limit: Option<Duration>, stop: &CancellationToken) -> Self {
+        let passed = Arc::new(AtomicBool::new(false));
+        if let Some(limit) = limit {
+            let (stop, passed) = (stop.clone(), passed.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(limit).await;
+                passed.store(true, Ordering::Relaxed);
+                stop.cancel();
+            });
+        }
+        Self(passed)
+    }
+
+    /// The exit code of a command that was stopped before its end: a retry may help, or a signal came.
+    pub fn stopped_code(&self) -> u8 {
+        if self.0.load(Ordering::Relaxed) {
+            eprintln!("stopped: --timeout passed before everything was done");
+            return 3;
+        }
+        143
+    }
+}
+
+/// The project's lease: says so while somebody else holds it. `None` when stopped or out of time before it was free.
+pub async fn lease(
+    engine: &Engine,
+    wait: Option<Duration>,
+    stop: &CancellationToken,
+) -> Result<Option<Lease>, Failure> {
+    let started = std::time::Instant::now();
+    let mut said = false;
+    loop {
+        match Lease::acquire(&engine.lake, &engine.config.catalog.name) {
+            Ok(lease) => return Ok(Some(lease)),
+            Err(held) if held.retryable() => {
+                if !said {
+                    eprintln!("waiting for the lease: {held}");
+                    said = true;
+                }
+            }
+            Err(e) => return Err(Failure::Outside(e.to_string())),
+        }
+        if stop.is_cancelled() || wait.is_some_and(|w| started.elapsed() >= w) {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+pub async fn run(global: &Global, args: &RunArgs, and_serve: bool) -> Result<u8, Failure> {
+    if args.report.is_some() && !args.once {
+        return Err(Failure::Usage("--report needs --once: a run that goes on has no final report".into()));
+    }
+    if and_serve && args.once {
+        return Err(Failure::Usage("up serves until stopped; use `run --once`, then `serve`".into()));
+    }
+    let engine = Arc::new(open::engine(global).await?);
+    let stop = stop_on_signals()?;
+    let limit = Limit::start(args.timeout, &stop);
+    let server = if and_serve { Some(serve::start(&engine, stop.clone()).await?) } else { None };
+    let Some(_lease) = lease(&engine, args.timeout, &stop).await? else {
+        return Ok(no_lease(args.timeout));
+    };
+    let code = if args.once {
+        once(&engine, global, args, &stop, &limit).await?
+    } else {
+        forever(engine, global, args, &stop).await?
+    };
+    if let Some(server) = server {
+        let _ = server.await;
+    }
+    Ok(code)
+}
+
+/// The exit code without the lease.
+pub fn no_lease(wait: Option<Duration>) -> u8 {
+    if wait.is_some() {
+        eprintln!("error[L0141]: the lease was not free before --timeout passed");
+        return 5;
+    }
+    143
+}
+
+fn refuse_rebuild(plan: &ingot_pipeline::plan::Plan) -> Result<(), Failure> {
+    let rebuilt: Vec<String> =
+        plan.steps.iter().filter(|s| matches!(s.action, Action::Rebuild { .. })).map(|s| s.table.to_string()).collect();
+    if rebuilt.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("the definition of {} changed, and --no-rebuild forbids to compute it anew", rebuilt.join(", "));
+    let stopped = PipelineError::stopped("R0546", message).with_hint("`ingot plan` shows what would be done");
+    Err(stopped.into())
+}
+
+async fn once(
+    engine: &Engine,
+    global: &Global,
+    args: &RunArgs,
+    stop: &CancellationToken,
+    limit: &Limit,
+) -> Result<u8, Failure> {
+    let selected = open::selection(global, &engine.project)?;
+    let plan = engine.plan(&|n| selected.contains(n)).await?;
+    if args.no_rebuild {
+        refuse_rebuild(&plan)?;
+    }
+    let quiet = global.quiet || global.json;
+    let told = |step: &StepReport| {
+        if !quiet {
+            eprintln!("{}", line(step));
+        }
+    };
+    let report = engine.execute(&plan, stop, &told).await;
+    finish(&report, global, args.report.as_deref())?;
+    Ok(if stop.is_cancelled() { limit.stopped_code() } else { report.exit_code() })
+}
+
+/// One step for people.
+pub fn line(step: &StepReport) -> String {
+    if let Some(e) = &step.error {
+        let help = e.hint.as_ref().map(|h| format!("\n   = help: {h}")).unwrap_or_default();
+        return format!("{}  failed: error[{}]: {}{help}", step.table, e.code, e.message);
+    }
+    let why = step.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+    let (rows_in, rows_out) = (show::number(step.rows_in), show::number(step.rows_out));
+    match step.mode.as_str() {
+        "nothing" => format!("{}  nothing to do", step.table),
+        mode => {
+            format!("{}  {mode}{why}: {rows_in} rows in, {rows_out} rows out, {}", step.table, show::age(step.seconds))
+        }
+    }
+}
+
+pub fn finish(report: &Report, global: &Global, file: Option<&std::path::Path>) -> Result<(), Failure> {
+    let json = serde_json::json!({ "version": 1, "steps": report.steps });
+    if let Some(file) = file {
+        std::fs::write(file, json.to_string())?;
+    }
+    if global.json {
+        println!("{json}");
+    }
+    Ok(())
+}
+
+async fn forever(
+    engine: Arc<Engine>,
+    global: &Global,
+    args: &RunArgs,
+    stop: &CancellationToken,
+) -> Result<u8, Failure> {
+    let selected = open::selection(global, &engine.project)?;
+    if args.no_rebuild {
+        refuse_rebuild(&engine.plan(&|n| selected.contains(n)).await?)?;
+    }
+    info!(tables = selected.len(), warehouse = %engine.config.warehouse.location, "running");
+    let shared = Arc::new(Mutex::new(Progress::default()));
+    let failures = run_loop::run(engine, selected, stop.clone(), shared.clone()).await?;
+    let progress = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let rows: u64 = progress.rows.values().sum();
+    info!(rows, refreshes = progress.refreshes, failed = failures.len(), "stopped");
+    if args.timeout.is_some() && failures.is_empty() {
+        return Ok(0);
+    }
+    Ok(failures.values().map(|e| e.exit_code).min().unwrap_or(143))
+}

@@ -1,0 +1,50 @@
+//! `status`: every table as it is.
+
+use crate::args::Global;
+use crate::open::{self, Failure};
+use crate::show;
+
+pub async fn status(global: &Global) -> Result<u8, Failure> {
+    let engine = open::engine(global).await?;
+    let selected = open::selection(global, &engine.project)?;
+    let all = engine.status(&|n| selected.contains(n)).await?;
+    if global.json {
+        println!("{}", serde_json::json!({ "version": 1, "tables": all }));
+        return Ok(0);
+    }
+    let mut rows = vec![];
+    for t in &all {
+        let lag: Option<i64> = t.positions.values().map(|p| p.lag).sum();
+        let last = t.last.as_ref().map(|l| {
+            format!(
+                "{}: {} in, {} out, {}",
+                l.mode,
+                show::number(l.rows_in),
+                show::number(l.rows_out),
+                show::age(l.seconds)
+            )
+        });
+        rows.push(vec![
+            t.table.to_string(),
+            if t.exists { show::number(t.rows) } else { "not created".into() },
+            t.files.to_string(),
+            t.snapshot.map_or_else(|| "-".into(), |s| s.to_string()),
+            if t.positions.is_empty() { "-".into() } else { lag.map_or_else(|| "?".into(), |l| l.to_string()) },
+            t.age_s.map_or_else(|| "-".into(), show::age),
+            last.unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    show::table(&["table", "rows", "files", "snapshot", "lag", "age", "last refresh"], &rows);
+    println!();
+    for t in &all {
+        println!("{}  {}; {}", t.table, t.kind, t.refresh);
+        for (p, at) in &t.positions {
+            let end = at.end.map_or_else(|| "broker away".into(), |e| format!("end {e}"));
+            println!("    partition {p}: position {}, {end}", at.position);
+        }
+        if let Some(reason) = t.last.as_ref().and_then(|l| l.reason.as_ref()) {
+            println!("    last refresh: {reason}");
+        }
+    }
+    Ok(0)
+}

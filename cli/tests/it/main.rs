@@ -1,0 +1,6 @@
+//! All integration tests of the command line in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod docs;
+mod flow;
+mod tidy;
