@@ -71,7 +71,7 @@ impl From<&PipelineError> for StepError {
         Self {
             code: e.code().to_owned(),
             message: e.to_string(),
-            hint: e.hint().map(str::to_owned),
+            hint: e.hint(),
             retryable: e.retryable(),
             exit_code: e.exit_code(),
         }

@@ -98,14 +98,17 @@ impl PipelineError {
         }
     }
 
-    pub fn hint(&self) -> Option<&str> {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Stopped { hint, .. } => hint.as_deref(),
+            Self::Stopped { hint, .. } => hint.clone(),
+            Self::Source(e) => e.hint(),
+            Self::Lake(e) => e.hint().map(str::to_owned),
             Self::UnknownCommit { .. } => {
-                Some("run it again: the next start reads the table and goes on from what is there")
+                Some("run it again: the next start reads the table and goes on from what is there".into())
             }
             Self::Engine(_) => {
-                Some("where a value cannot be computed, TRY_CAST and NULLIF give NULL instead of an error")
+                Some("where a value cannot be computed, TRY_CAST and NULLIF give NULL instead of an error".into())
             }
             _ => None,
         }
