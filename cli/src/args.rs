@@ -113,7 +113,7 @@ pub enum Command {
     Verify { tables: Vec<String> },
     /// Refresh one table, for a workflow engine
     Refresh(RefreshArgs),
-    /// Print a reference page: codes or config
+    /// Print a reference page
     #[command(hide = true)]
     Docs { page: Page },
 }
@@ -122,6 +122,8 @@ pub enum Command {
 pub enum Page {
     Codes,
     Config,
+    /// The points of `engine/lake/src/crash.rs`, for the tests that end the process there.
+    CrashPoints,
 }
 
 #[derive(Debug, Clone, Args, Default)]

@@ -12,5 +12,6 @@ pub fn text(page: Page) -> String {
     match page {
         Page::Config => ingot_pipeline::config::config_reference(),
         Page::Codes => ingot_dialect::codes::reference(),
+        Page::CrashPoints => ingot_lake::crash::POINTS.iter().map(|point| format!("{point}\n")).collect(),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ingot_lake::crash;
 use ingot_lake::lease::Lease;
 use ingot_pipeline::engine::{Engine, Report, StepReport};
 use ingot_pipeline::error::PipelineError;
@@ -75,7 +76,10 @@ pub async fn lease(
     let mut said = false;
     loop {
         match Lease::acquire(&engine.lake, &engine.config.catalog.name) {
-            Ok(lease) => return Ok(Some(lease)),
+            Ok(lease) => {
+                crash::point("start.leased", "");
+                return Ok(Some(lease));
+            }
             Err(held) if held.retryable() => {
                 if !said {
                     eprintln!("waiting for the lease: {held}");

@@ -86,6 +86,22 @@ PYTHON=$("$SERVICES/python.sh" install)
 
 topics() { "$PYTHON" "$CLIENTS/topics.py" "$INGOT_TEST_KAFKA" "$@"; }
 
+# driven SCRIPT ARG...: a driver of tests/clients that starts and kills the binary itself; what it counts is counted here.
+driven() {
+  local script=$1 last
+  shift
+  "$PYTHON" "$CLIENTS/$script" --ingot "$INGOT" --brokers "$INGOT_TEST_KAFKA" --work "$WORK" "$@" 2>"$WORK/driver.err" |
+    tee "$WORK/driver.out" || true
+  last=$(tail -n 1 "$WORK/driver.out")
+  if [[ $last =~ ^([0-9]+)\ right,\ ([0-9]+)\ wrong$ ]]; then
+    PASSED=$((PASSED + BASH_REMATCH[1]))
+    FAILED=$((FAILED + BASH_REMATCH[2]))
+  else
+    fail "$script did not come to its end"
+    tail -n 40 "$WORK/driver.err"
+  fi
+}
+
 free_port() { "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 # new_project STORE: the shipped project on a topic of its own, on local disk or on MinIO.

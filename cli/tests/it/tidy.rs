@@ -162,6 +162,21 @@ fn c_is_spoken_in_one_file() {
     report(&findings);
 }
 
+/// The crash test kills at every point of this list, so a point that nothing passes would fail there, slowly.
+#[test]
+fn every_crash_point_is_passed_somewhere() {
+    let mut passed = BTreeSet::new();
+    for (_, text) in files(&[".rs"]) {
+        passed
+            .extend(text.split("crash::point(\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned)));
+    }
+    let list = fs::read_to_string(root().join("engine/lake/src/crash.rs")).expect("the list of points");
+    let list = list.split("POINTS: &[&str] = &[").nth(1).and_then(|rest| rest.split("];").next()).expect("the list");
+    let listed: BTreeSet<String> = list.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    let differ: Vec<String> = passed.symmetric_difference(&listed).map(|p| format!("crash point {p}")).collect();
+    report(&differ);
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     let marks = ["TO", "FIX", "HA"].iter().zip(["DO", "ME", "CK"]).map(|(a, b)| format!("{a}{b}")).collect::<Vec<_>>();

@@ -18,6 +18,7 @@ use std::time::Duration;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+use crate::crash;
 use crate::error::{LakeError, Result};
 use crate::table::TableName;
 
@@ -200,6 +201,7 @@ impl Catalog {
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
+        crash::point("create.in_swap", table);
         transaction.commit().await.map_err(failed)
     }
 
@@ -252,6 +254,7 @@ impl Catalog {
             transaction.rollback().await.map_err(failed)?;
             return Ok(Swap::Unknown(failed(sqlx::Error::WorkerCrashed)));
         }
+        crash::point("commit.in_swap", table);
         let committed = transaction.commit().await;
         #[cfg(test)]
         let committed = if faults::Faults::take(&self.faults.lose_answer) {

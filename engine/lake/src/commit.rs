@@ -28,6 +28,7 @@ use iceberg::{MetadataLocation, TableRequirement};
 use uuid::Uuid;
 
 use crate::catalog::Swap;
+use crate::crash;
 use crate::definition::{Definition, NewTable, apply_definition, fresh};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
@@ -145,6 +146,7 @@ impl Lake {
             // Two changes without an id would be taken for one.
             change.commit_id = Uuid::new_v4();
         }
+        crash::point("commit.begun", base.name());
         let mut current = base.clone();
         let removal = Removal { all: change.remove_all, paths: change.remove.iter().cloned().collect() };
         // A caller that asks again after an unknown outcome may hold a base that has the change.
@@ -161,9 +163,13 @@ impl Lake {
                 }
                 prepared => prepared?,
             };
+            crash::point("commit.before_swap", current.name());
             let swapped = self.0.catalog.swap(current.name(), current.metadata_location(), &attempt.location).await;
             let unknown = match swapped {
-                Ok(Swap::Done) => return Ok(attempt.done(self, current.name()).await?),
+                Ok(Swap::Done) => {
+                    crash::point("commit.after_swap", current.name());
+                    return Ok(attempt.done(self, current.name()).await?);
+                }
                 Ok(Swap::Conflict) => None,
                 Ok(Swap::Unknown(error)) => Some(error),
                 Err(error) => {
@@ -171,6 +177,7 @@ impl Lake {
                     return Err(error.into());
                 }
             };
+            crash::point("commit.conflict", current.name());
             let now = match self.reload(current.name(), unknown.is_some()).await {
                 Ok(now) => now,
                 Err(error) if unknown.is_some() => {
@@ -380,6 +387,7 @@ impl Attempt {
             // Another writer's way of naming: ours starts again.
             Err(_) => MetadataLocation::new_with_metadata(metadata.location(), &built.metadata),
         };
+        crash::point("commit.before_metadata", base.name());
         built.metadata.write_to(lake.file_io(), &next).await?;
         written.push(next.to_string());
         Ok(Attempt {
@@ -400,6 +408,7 @@ impl Attempt {
                 tracing::warn!(location, %error, "old table metadata not deleted");
             }
         }
+        crash::point("commit.done", name);
         Table::new(lake.clone(), name.clone(), self.metadata, self.location)
     }
 
@@ -473,9 +482,11 @@ pub(crate) async fn create(lake: &Lake, new: NewTable) -> Result<Table> {
     }
     let metadata = builder.build()?.metadata;
     let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
+    crash::point("create.before_metadata", &name);
     metadata.write_to(lake.file_io(), &location).await?;
     let location = location.to_string();
     written.push(location.clone());
+    crash::point("create.before_swap", &name);
     if let Err(error) = lake.0.catalog.create(&name, &location).await {
         // The answer may be lost and the row there.
         match lake.0.catalog.location(&name).await {
@@ -487,6 +498,7 @@ pub(crate) async fn create(lake: &Lake, new: NewTable) -> Result<Table> {
             Err(_) => return Err(error),
         }
     }
+    crash::point("create.after_swap", &name);
     let metadata = Arc::new(metadata);
     lake.cache(&location, &metadata);
     Table::new(lake.clone(), name, metadata, location)

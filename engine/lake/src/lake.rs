@@ -20,6 +20,7 @@ use object_store::path::Path;
 
 use crate::catalog::Catalog;
 use crate::commit;
+use crate::crash;
 use crate::definition::NewTable;
 use crate::error::{LakeError, Result};
 use crate::storage::Store;
@@ -219,9 +220,11 @@ impl Lake {
     /// `TableMissing`; the catalog's and the store's.
     pub async fn drop_table(&self, name: &TableName) -> Result<()> {
         let location = self.0.catalog.location(name).await?;
+        crash::point("drop.before_catalog", name);
         if !self.0.catalog.drop_table(name).await? {
             return Err(LakeError::TableMissing(name.clone()));
         }
+        crash::point("drop.after_catalog", name);
         let folder = self.table_location(name)?;
         // Only what this lake made where it makes tables: a table registered from elsewhere keeps its files.
         if location.is_some_and(|location| location.starts_with(&format!("{folder}/metadata/"))) {

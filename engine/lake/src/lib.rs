@@ -20,6 +20,7 @@ mod catalog;
 pub mod changelog;
 pub mod commit;
 mod conform;
+pub mod crash;
 pub mod definition;
 pub mod error;
 pub mod lake;

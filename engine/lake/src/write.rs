@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use crate::bounds::{count_nans, file_metrics};
 use crate::conform::Conform;
+use crate::crash;
 use crate::definition::{Definition, ResolvedDefinition, resolve_definition};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
@@ -40,7 +41,7 @@ use crate::parquet_schema::parquet_schema;
 use crate::partition::PartitionSplitter;
 use crate::schema::arrow_schema;
 use crate::storage::Upload;
-use crate::table::Table;
+use crate::table::{Table, TableName};
 
 /// A file is closed once it is this large.
 const FILE_BYTES_MAX: usize = 128 << 20;
@@ -56,6 +57,7 @@ const SORTED_BYTES_MAX: usize = 96 << 20;
 /// Writes rows of one table into data files.
 pub struct Writer {
     lake: Lake,
+    table: TableName,
     resolved: ResolvedDefinition,
     not_null: Vec<String>,
     splitter: PartitionSplitter,
@@ -122,6 +124,7 @@ impl Writer {
         let spec = resolved.metadata.default_partition_spec();
         Ok(Writer {
             lake: table.lake().clone(),
+            table: table.name().clone(),
             splitter: PartitionSplitter::try_new(resolved.schema(), spec)?,
             sort: sort_keys(resolved.metadata.default_sort_order(), fields),
             resolved,
@@ -180,6 +183,7 @@ impl Writer {
         for (partition, file) in open {
             self.finish(partition, file).await?;
         }
+        crash::point("files_written", &self.table);
         Ok(self.done)
     }
 

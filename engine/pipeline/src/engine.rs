@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use chrono::{SubsecRound, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
+use ingot_lake::crash;
 use ingot_lake::summary::{self, SourceRef};
 use ingot_lake::{Lake, SnapshotInfo, Table, TableName};
 use ingot_source::BatchLimits;
@@ -115,6 +116,7 @@ impl Engine {
     /// Lake errors.
     pub async fn open(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         let lake = Lake::open(config.lake_config()).await?;
+        crash::point("start.opened", "");
         let runtime = context::runtime(&lake, config.run.memory_bytes_max)?;
         let ctx = context::maintenance(runtime)?;
         Ok(Self { project, config, lake, ctx, looked: Mutex::new(HashMap::new()) })
@@ -236,6 +238,7 @@ impl Engine {
             .map(|m| m.name.clone())
             .collect();
         let facts = self.facts(&tables, &streaming).await;
+        crash::point("planned", "");
         Ok(planner::plan(&self.project, &facts, selected))
     }
 
@@ -248,6 +251,7 @@ impl Engine {
         let facts = self.facts(&tables, &BTreeSet::new()).await;
         let views =
             |name: &TableName| selected(name) && self.project.tables.get(name).is_some_and(|m| m.source().is_none());
+        crash::point("planned", "");
         Ok(planner::plan(&self.project, &facts, &views))
     }
 
@@ -294,6 +298,7 @@ impl Engine {
                 }
             }
             progress(&entry);
+            crash::point("step.done", &step.table);
             report.steps.push(entry);
         }
         report
@@ -390,6 +395,7 @@ impl Engine {
             self.add_base(&mut base, name, &table, to)?;
             inputs.insert(name.clone(), Input { table, from: read.and_then(|r| r.from), to });
         }
+        crash::point("refresh.pinned", &model.name);
         let job = Job {
             ctx: &self.ctx,
             lake: &self.lake,

@@ -20,6 +20,7 @@ use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::SessionContext;
+use ingot_lake::crash;
 use ingot_lake::position::{self, FlowKey};
 use ingot_lake::summary::{self, KafkaPositions, PartitionRange};
 use ingot_lake::{Change, Lake, NewTable, Operation, Rebase, Table, TableName, Writer};
@@ -194,6 +195,7 @@ impl Ingestor {
         let topic = kafka.describe().await?;
         let existing = lake.load_table(&model.name).await?;
         let (from, recorded) = start_of(&kafka, &model, &source, &topic, existing.as_ref()).await?;
+        crash::point("start.described", &model.name);
         let mut committed = recorded.unwrap_or_else(|| vector(&model, &topic, &source.topic, &from));
         for (p, offset) in &from {
             committed.partitions.entry(*p).or_insert_with(|| PartitionRange {
@@ -207,6 +209,7 @@ impl Ingestor {
             None => None,
             Some(side) => Some(ensure(&lake, side, &committed).await?),
         };
+        crash::point("start.side_ready", &model.name);
         let table = match existing {
             Some(table) => apply_definition(&lake, &model, table, &committed).await?,
             None => {
@@ -214,6 +217,7 @@ impl Ingestor {
                 ensure(&lake, &model, &committed).await?
             }
         };
+        crash::point("start.table_ready", &model.name);
         let errors_at = match &errors_table {
             None => BTreeMap::new(),
             Some(side) => position::kafka_position(side, &key(&model, &topic))
@@ -296,6 +300,7 @@ impl Ingestor {
                     next = stream.next() => next?,
                 };
                 let Some(batch) = next else { break 'reopen };
+                crash::point("polled", &self.model.name);
                 let started = Instant::now();
                 match self.take(batch, started, &mut done).await {
                     Ok(()) => committed(&self.model.name, &done),
@@ -356,6 +361,7 @@ impl Ingestor {
         for (partition, part) in batch.partitions {
             self.evaluate(partition, part, &mut main, &mut errors, &mut counts, done).await?;
         }
+        crash::point("decoded", &self.model.name);
         let moved = self.pending.partitions != self.committed.partitions;
         if main.is_empty() && errors.is_empty() {
             if moved {
@@ -468,6 +474,7 @@ impl Ingestor {
     ) -> Result<()> {
         if !errors.is_empty() {
             self.commit_errors(errors).await?;
+            crash::point("side.committed", &self.model.name);
         }
         let mut writer = Writer::new(&self.table, None)?;
         let mut rows_out = 0;
@@ -497,6 +504,7 @@ impl Ingestor {
             now: None,
         };
         let table = self.append(&self.table, files, &record, history::summary(&refreshed)).await?;
+        crash::point("main.committed", &self.model.name);
         self.table = table;
         self.committed = record.clone();
         self.pending = record;

@@ -7,6 +7,7 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
+use ingot_lake::crash;
 use ingot_lake::summary::{self, KafkaPositions};
 use ingot_lake::{Change, Lake, LakeTableProvider, Rebase, ScanOptions, Table, live_files};
 
@@ -52,6 +53,7 @@ pub async fn delete_from(
         }
     }
     let changed = rewrite::rewrite(ctx, side, &live, &remove, &[], None).await?;
+    crash::point("mend.files_written", side.name());
     let counts = Counts::new();
     let refreshed = Refreshed {
         mode: "incremental",
@@ -76,5 +78,7 @@ pub async fn delete_from(
         ..Change::default()
     };
     let guard = |_: &Table| Rebase::Abandon("its head moved".into());
-    lake.commit(side, change, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))
+    let mended = lake.commit(side, change, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))?;
+    crash::point("mend.committed", side.name());
+    Ok(mended)
 }

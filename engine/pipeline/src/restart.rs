@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use ingot_lake::crash;
 use ingot_lake::summary::{self, KafkaPositions};
 use ingot_lake::{Change, Definition, Lake, Operation, Rebase, SnapshotInfo, Table};
 use ingot_source::offsets::is_recreated;
@@ -90,11 +91,13 @@ pub async fn read_again(
     let from: BTreeMap<i32, i64> = low.iter().map(|(p, low)| (*p, start(p, *low).max(*low))).collect();
     let positions = ingest::vector(model, &topic, &source.topic, &from);
     empty(lake, model, table, &positions, Some(model.definition.clone())).await?;
+    crash::point("full.emptied", &model.name);
     // Rows of a side table stay right when the same log is read again; of another log they do not.
     if accept_loss {
         for side in &model.sides {
             if let (Some(owned), Some(table)) = (project.tables.get(side), lake.load_table(side).await?) {
                 empty(lake, model, &table, &positions, Some(owned.definition.clone())).await?;
+                crash::point("full.side_emptied", side);
             }
         }
     }
