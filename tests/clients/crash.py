@@ -96,6 +96,27 @@ class Run:
             raise Wrong(f"{crash}: was not passed, the process ended with {code}: {child.log}\n{said(child)}")
         self.hit[crash.split("=")[0].split(":")[0]] += 1
 
+    def not_fooled(self):
+        """The judge itself: a lost row, a doubled one and a missing file are each objected to."""
+        project, state = self.project, self.project.state
+        self.catch_up()
+        place = next(place for place, m in project.log.messages.items() if m.row is not None)
+        path = next(path for path in state.columns if "/bronze/vehicle_events/" in path)
+        rows, message, listing = state.columns[path], project.log.messages[place], state.listing
+        fooled = []
+        for what, wrong, right in (
+            ("a lost row", lambda: state.columns.update({path: rows[1:]}), lambda: state.columns.update({path: rows})),
+            ("a doubled row", lambda: state.columns.update({path: rows + rows[:1]}), lambda: state.columns.update({path: rows})),
+            ("a row of no message", lambda: project.log.messages.pop(place), lambda: project.log.messages.update({place: message})),
+            ("a missing file", lambda: setattr(state, "listing", lambda: {k: v for k, v in listing().items() if k != path}),
+             lambda: setattr(state, "listing", listing)),
+        ):
+            wrong()
+            fooled += [] if project.problems() else [what]
+            right()
+        if fooled or project.problems():
+            raise Wrong(f"the judge did not object to {fooled}")
+
     # Named points.
 
     def named(self, tables_each):
@@ -109,7 +130,7 @@ class Run:
             for table in some(tables):
                 self.project.fresh_lake()
                 self.kill_at(f"{point}{table}=kill")
-        self.catch_up()
+        self.not_fooled()
         for point, tables in RUN.items():
             for table in some(tables):
                 self.project.traffic.send(40)
@@ -215,14 +236,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_setting_arguments(parser)
     parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=0, help="no new random kill after this long")
     parser.add_argument("--tables-each", type=int, default=6, help="for how many tables each named point is hit; 0: random kills only")
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()
-    if args.seed is None:
-        args.seed = random.SystemRandom().randrange(1 << 30)
-    print(f"seed {args.seed}, lake {args.lake}", flush=True)
     listed = set(subprocess.run([args.ingot, "docs", "crash-points"], capture_output=True, text=True, check=True).stdout.split())
     run = Run(args)
     failed = 0

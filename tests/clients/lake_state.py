@@ -12,6 +12,7 @@ Not here: which rows are right (`crash.py`).
 import json
 import os
 import sqlite3
+from contextlib import closing
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,13 +57,13 @@ class LakeState:
         self.catalog, self.warehouse, self.s3 = catalog, warehouse, s3
         self.io = PyArrowFileIO(s3 or {})
         self.lists, self.manifests, self.columns = {}, {}, {}
-        self.tables, self.files = {}, {}
+        self.tables, self.files, self.lost = {}, {}, []
 
     def pointers(self):
         if not os.path.exists(self.catalog):
             return {}
         # Read-only: the crashed process' write-ahead log is left for Ingot to recover.
-        with sqlite3.connect(f"file:{self.catalog}?mode=ro", uri=True, timeout=30) as connection:
+        with closing(sqlite3.connect(f"file:{self.catalog}?mode=ro", uri=True, timeout=30)) as connection:
             try:
                 found = connection.execute("SELECT table_namespace || '.' || table_name, metadata_location FROM iceberg_tables")
                 return dict(found.fetchall())
@@ -85,7 +86,9 @@ class LakeState:
     def load(self):
         """Reads the catalog and all metadata as they are now."""
         self.files = self.listing()
-        self.tables = {name: Table(json.loads(self.read(at))) for name, at in self.pointers().items()}
+        pointers = self.pointers()
+        self.lost = [f"{name}: its metadata {at} is missing" for name, at in pointers.items() if at not in self.files]
+        self.tables = {name: Table(json.loads(self.read(at))) for name, at in pointers.items() if at in self.files}
         return self
 
     def read(self, location):
@@ -108,7 +111,7 @@ class LakeState:
 
     def missing(self):
         """What a live snapshot names and the store does not hold, or not whole."""
-        wrong = []
+        wrong = list(self.lost)
         for name, table in self.tables.items():
             for snapshot in table.snapshots.values():
                 if snapshot["manifest-list"] not in self.files:

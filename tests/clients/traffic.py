@@ -19,10 +19,10 @@ BAD = [b"", b"{", b"[]", b"null", b'{"id":1}', b'{"battery":"50"}', b'{"id":"\xf
 
 
 class Traffic:
-    """Writes to one topic."""
+    """Writes to one topic. `dress` may add to an event's text."""
 
-    def __init__(self, brokers, topic, seed):
-        self.topic = topic
+    def __init__(self, brokers, topic, seed, dress=lambda r, text: text):
+        self.topic, self.dress = topic, dress
         self.random = random.Random(seed)
         self.plain = Producer({"bootstrap.servers": brokers, "linger.ms": 0, "enable.idempotence": True})
         self.transactional = Producer({"bootstrap.servers": brokers, "linger.ms": 0, "transactional.id": topic,
@@ -37,8 +37,7 @@ class Traffic:
             return r.choice(BAD)
         if kind < 0.25 and self.said:
             return r.choice(self.said[-200:])
-        fields = event(r, r.randrange(49))
-        self.said.append(fields.encode())
+        self.said.append(self.dress(r, event(r, r.randrange(49))).encode())
         return self.said[-1]
 
     def put(self, producer, count):

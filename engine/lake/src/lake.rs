@@ -220,17 +220,19 @@ impl Lake {
     /// `TableMissing`; the catalog's and the store's.
     pub async fn drop_table(&self, name: &TableName) -> Result<()> {
         let location = self.0.catalog.location(name).await?;
+        let folder = self.table_location(name)?;
+        // Only what this lake made where it makes tables: a table registered from elsewhere keeps its files. They are
+        // listed now: once the row is gone, another process may make the table anew in the same folder.
+        let files = match location.is_some_and(|location| location.starts_with(&format!("{folder}/metadata/"))) {
+            true => self.0.store.below(&folder).await?,
+            false => Vec::new(),
+        };
         crash::point("drop.before_catalog", name);
         if !self.0.catalog.drop_table(name).await? {
             return Err(LakeError::TableMissing(name.clone()));
         }
         crash::point("drop.after_catalog", name);
-        let folder = self.table_location(name)?;
-        // Only what this lake made where it makes tables: a table registered from elsewhere keeps its files.
-        if location.is_some_and(|location| location.starts_with(&format!("{folder}/metadata/"))) {
-            self.0.store.delete_prefix(&folder).await?;
-        }
-        Ok(())
+        self.0.store.delete_files(&folder, files).await
     }
 
     /// Where a table of this name is put.

@@ -46,6 +46,8 @@ const SINGLE_PUT_BYTES_MAX: usize = 32 << 20;
 const PART_BYTES: usize = 16 << 20;
 /// How many parts of one file are under way at a time.
 const PARTS_IN_FLIGHT_MAX: usize = 4;
+/// Files that are deleted at a time.
+const DELETES_IN_FLIGHT_MAX: usize = 16;
 
 /// The warehouse's object store.
 pub(crate) struct Store {
@@ -258,6 +260,57 @@ impl Store {
         }
     }
 
+    /// Every file below a folder, those that are still being written too.
+    pub(crate) async fn below(&self, location: &str) -> Result<Vec<Path>> {
+        let Some(folder) = self.local(location)? else {
+            let listed = self.object.list(Some(&self.path(location)?)).map_ok(|meta| meta.location);
+            return listed.try_collect().await.map_err(|e| LakeError::store(location, e));
+        };
+        // Not object_store's listing, which hides staging files.
+        let at = folder.clone();
+        let found = blocking(&at, move || {
+            let (mut folders, mut files) = (vec![folder], Vec::new());
+            while let Some(folder) = folders.pop() {
+                let entries = match std::fs::read_dir(&folder) {
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                    entries => entries?,
+                };
+                for entry in entries {
+                    let entry = entry?;
+                    match entry.file_type()?.is_dir() {
+                        true => folders.push(entry.path()),
+                        false => files.push(entry.path()),
+                    }
+                }
+            }
+            Ok(files)
+        });
+        // A name that is no path of the store is none of ours.
+        Ok(found.await?.iter().filter_map(|file| Path::parse(file.to_str()?).ok()).collect())
+    }
+
+    /// Deletes files that `below` gave, and the folders that are empty then.
+    pub(crate) async fn delete_files(&self, location: &str, files: Vec<Path>) -> Result<()> {
+        let deleted = futures::stream::iter(files).map(|path| async move { self.object.delete(&path).await });
+        let mut deleted = deleted.buffer_unordered(DELETES_IN_FLIGHT_MAX);
+        while let Some(done) = deleted.next().await {
+            match done {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(LakeError::store(location, source)),
+            }
+        }
+        if let Some(folder) = self.local(location)? {
+            self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            let at = folder.clone();
+            blocking(&at, move || {
+                remove_empty(&folder);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Deletes everything below a folder.
     pub(crate) async fn delete_prefix(&self, location: &str) -> Result<()> {
         if let Some(folder) = self.local(location)? {
@@ -275,6 +328,16 @@ impl Store {
             .await
             .map_err(|e| LakeError::store(location, e))
     }
+}
+
+/// Removes a folder and those below that hold nothing; others stay.
+fn remove_empty(folder: &FsPath) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    drop(std::fs::remove_dir(folder));
 }
 
 /// Runs file system calls off the async threads.

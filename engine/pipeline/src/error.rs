@@ -66,6 +66,16 @@ impl PipelineError {
         }
     }
 
+    /// A creation's failure: the table that another process made first is planned for as it is.
+    pub fn creating(error: ingot_lake::LakeError) -> Self {
+        match error {
+            ingot_lake::LakeError::TableExists(table) => {
+                Self::Superseded { table: table.to_string(), reason: "another process created it".into() }
+            }
+            error => Self::Lake(error),
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {

@@ -38,6 +38,7 @@ use crate::expectations::{self, Counts};
 use crate::history::{self, Refreshed};
 use crate::planner::TopicFacts;
 use crate::project::{DecodeErrorPolicy, Model, SourceModel};
+use crate::restart;
 
 /// How long positions that moved without rows may wait for their commit.
 const IDLE_COMMIT: Duration = Duration::from_secs(600);
@@ -218,13 +219,6 @@ impl Ingestor {
             }
         };
         crash::point("start.table_ready", &model.name);
-        let errors_at = match &errors_table {
-            None => BTreeMap::new(),
-            Some(side) => position::kafka_position(side, &key(&model, &topic))
-                .map_err(|e| positions_error(&model, e))?
-                .map(|p| p.partitions.iter().map(|(p, r)| (*p, r.to)).collect())
-                .unwrap_or_default(),
-        };
         let mut ingestor = Self {
             ctx,
             lake,
@@ -237,7 +231,7 @@ impl Ingestor {
             pending: committed.clone(),
             committed,
             pending_since: None,
-            errors_at,
+            errors_at: BTreeMap::new(),
         };
         ingestor.mend_errors().await?;
         Ok(ingestor)
@@ -327,6 +321,11 @@ impl Ingestor {
         let missing =
             || PipelineError::stopped("L0108", format!("table \"{}\" was dropped while it was fed", self.model.name));
         self.table = self.lake.load_table(&self.model.name).await?.ok_or_else(missing)?;
+        if judged_by(&self.table).as_ref() != Some(&self.model.fingerprint) {
+            let text = format!("another process gave \"{}\" another definition than this one has", self.model.name);
+            return Err(PipelineError::stopped("R0312", text)
+                .with_hint("stop the process that runs the old SQL files, or start this one again with the new ones"));
+        }
         let found = position::kafka_position(&self.table, &key(&self.model, &self.topic))
             .map_err(|e| positions_error(&self.model, e))?;
         let Some(found) = found else {
@@ -339,6 +338,11 @@ impl Ingestor {
         self.committed = found;
         self.pending = self.committed.clone();
         self.pending_since = None;
+        if let Some(side) = &self.errors {
+            // Who moved the main table moved its error rows, too.
+            self.errors = Some(self.lake.load_table(side.name()).await?.ok_or_else(missing)?);
+            self.mend_errors().await?;
+        }
         Ok(())
     }
 
@@ -567,10 +571,11 @@ impl Ingestor {
         let flow = key(&self.model, &self.topic);
         let moved = record.partitions.iter().filter(|(_, r)| r.from != r.to);
         let expected: BTreeMap<i32, i64> = moved.map(|(p, r)| (*p, r.from)).collect();
-        let schema = table.metadata().current_schema_id();
+        let definition = |t: &Table| (t.metadata().current_schema_id(), judged_by(t));
+        let planned = definition(table);
         let guard = move |now: &Table| -> Rebase {
-            if now.metadata().current_schema_id() != schema {
-                return Rebase::Abandon("its schema changed".into());
+            if definition(now) != planned {
+                return Rebase::Abandon("its definition changed".into());
             }
             match position::kafka_position(now, &flow) {
                 Ok(Some(found)) => {
@@ -584,9 +589,24 @@ impl Ingestor {
         self.lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
     }
 
-    /// Deletes error rows at or past the main table's position that another definition wrote: they are judged again.
+    /// Finds out where the error table stands. Error rows at or past the main table's position that another definition
+    /// wrote are deleted: they are judged again. Those of a log that the main table has given up go as a whole.
     async fn mend_errors(&mut self) -> Result<()> {
         let Some(side) = self.errors.clone() else { return Ok(()) };
+        let at = position::kafka_position(&side, &key(&self.model, &self.topic))
+            .map_err(|e| positions_error(&self.model, e))?;
+        let flows = position::recorded_flows(&side).map_err(|e| positions_error(&self.model, e))?;
+        if at.is_none() && flows.iter().any(|f| f.flow == self.committed.flow) {
+            warn!(table = %side.name(), "error rows of a log that \"{}\" has given up are deleted", self.model.name);
+            let mut start = self.committed.clone();
+            for range in start.partitions.values_mut() {
+                range.from = range.to;
+            }
+            self.errors_at = start.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+            self.errors = Some(restart::empty(&self.lake, &self.model, &side, &start, None).await?);
+            return Ok(());
+        }
+        self.errors_at = at.map(|p| p.partitions.iter().map(|(p, r)| (*p, r.to)).collect()).unwrap_or_default();
         let ahead: BTreeMap<i32, i64> = self
             .committed
             .partitions
@@ -609,6 +629,11 @@ impl Ingestor {
         self.errors = Some(side);
         Ok(())
     }
+}
+
+/// The definition that the newest of our snapshots was made by.
+fn judged_by(table: &Table) -> Option<String> {
+    table.history().into_iter().find(|s| s.is_ours())?.summary.get(summary::FINGERPRINT).cloned()
 }
 
 /// Rows of an error batch at or past the error table's own position.
@@ -651,13 +676,12 @@ async fn ensure(lake: &Lake, model: &Model, positions: &KafkaPositions) -> Resul
     }
     first.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&start)?);
     let new = NewTable { name: model.name.clone(), definition: model.definition.clone(), first_summary: Some(first) };
-    Ok(lake.create_table(new).await?)
+    lake.create_table(new).await.map_err(PipelineError::creating)
 }
 
 /// A changed definition of a streaming table applies from its position on, in a snapshot of its own.
 async fn apply_definition(lake: &Lake, model: &Model, table: Table, positions: &KafkaPositions) -> Result<Table> {
-    let last = table.history().into_iter().find(|s| s.is_ours());
-    let same = last.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&model.fingerprint));
+    let same = judged_by(&table).as_ref() == Some(&model.fingerprint);
     if same && !table.layout_differs(&model.definition)? {
         return Ok(table);
     }

@@ -97,7 +97,7 @@ impl Job<'_> {
             (_, None) => {
                 let result = self.whole(None, "create", None, started).await;
                 // A table without rows of its own must not be served as an empty one.
-                if result.is_err()
+                if result.as_ref().is_err_and(|e| !matches!(e, PipelineError::Superseded { .. }))
                     && let Some(table) = self.lake.load_table(&self.model.name).await?
                     && table.head().is_none()
                 {
@@ -153,7 +153,7 @@ impl Job<'_> {
             None => {
                 let new =
                     NewTable { name: self.model.name.clone(), definition: definition.clone(), first_summary: None };
-                self.lake.create_table(new).await?
+                self.lake.create_table(new).await.map_err(PipelineError::creating)?
             }
         };
         // All rows are new, so the definition may be, too: another writer may have changed the columns.
@@ -449,7 +449,7 @@ impl Job<'_> {
             None => {
                 let definition = self.definition();
                 let new = NewTable { name: self.model.name.clone(), definition, first_summary: None };
-                self.lake.create_table(new).await?
+                self.lake.create_table(new).await.map_err(PipelineError::creating)?
             }
         };
         let mut bound = Bound::new();

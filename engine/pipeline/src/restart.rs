@@ -104,13 +104,17 @@ pub async fn read_again(
     Ok(())
 }
 
-async fn empty(
+/// Takes all rows out and records positions, in one commit.
+///
+/// # Errors
+/// Lake errors; `Superseded` when another writer was first.
+pub(crate) async fn empty(
     lake: &Lake,
     model: &Model,
     table: &Table,
     positions: &KafkaPositions,
     definition: Option<Definition>,
-) -> Result<()> {
+) -> Result<Table> {
     let counts = Counts::new();
     let refreshed = Refreshed {
         mode: AGAIN,
@@ -135,6 +139,5 @@ async fn empty(
         ..Change::default()
     };
     let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
-    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
-    Ok(())
+    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
 }

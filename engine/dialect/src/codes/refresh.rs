@@ -59,6 +59,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "A part of the engine failed in a way it never should. The table keeps its state, the others go on. Please report it with the statement and the message.",
     ),
     code(
+        "R0312",
+        "another process changed the definition",
+        "Two processes work on the same streaming table, and the other one was started with other SQL files: its definition now applies. This one stops writing to the table rather than going on by the old definition. Stop whichever of the two is out of date.",
+    ),
+    code(
         "R0500",
         "full recompute: the change cannot be planned",
         "The change of the query could not be worked out by the engine, so every refresh computes the view in full. The reason has the engine's message. The rows are right; they only cost more.",
