@@ -86,11 +86,11 @@ class Disk:
     @staticmethod
     def written(file, name, text):
         if name == "ftruncate":
-            file.size = int(re.search(r", (\d+)\)", text).group(1))
+            file.size = int(re.search(r", (\d+)\s*\)", text).group(1))
             file.synced = min(file.synced, file.size)
             return
         length = int(re.search(r"=\s*(\d+)", text[text.rindex(")"):]).group(1))
-        at = int(re.search(r", (\d+)\)\s*=", text).group(1)) if name in ("pwrite64", "pwritev") else file.size
+        at = int(re.search(r", (\d+)\s*\)\s*=", text).group(1)) if name in ("pwrite64", "pwritev") else file.size
         file.dirty.append((at, length))
         file.size = max(file.size, at + length)
 

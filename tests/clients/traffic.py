@@ -6,6 +6,7 @@
 Not here: the lake (`lake_state.py`).
 """
 
+import json
 import random
 import time
 
@@ -29,6 +30,7 @@ class Traffic:
                                        "transaction.timeout.ms": 600_000})
         self.transactional.init_transactions(60)
         self.said = []
+        self.sent = 0
 
     def message(self):
         r = self.random
@@ -48,7 +50,12 @@ class Traffic:
             raise RuntimeError("not everything was delivered")
 
     def send(self, count):
-        """About `count` messages; now and then some of them in transactions."""
+        """About `count` messages, something for every table among them; now and then some of them in transactions."""
+        self.sent += 1
+        for type_ in ("car", "truck"):
+            fields = {"id": f"n{self.sent}", "type": type_, "battery": 50, "ts": f"2026-01-02T03:04:05.{self.sent:06d}Z"}
+            self.plain.produce(self.topic, json.dumps(fields), key="n")
+        self.plain.produce(self.topic, b"{", key="n")
         self.put(self.plain, max(1, count // 2))
         if self.random.random() < 0.4:
             for _ in range(2):
