@@ -187,11 +187,10 @@ fn split(manifests: Vec<ManifestFile>) -> (Vec<ManifestFile>, Vec<ManifestFile>)
 
 /// Live entries of manifests, in order, each with the manifest's partition spec.
 async fn entries(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<(i32, ManifestEntry)>, LakeError> {
-    let io = table.lake().file_io();
+    let lake = table.lake();
     let loads = manifests.into_iter().map(|file| async move {
-        let manifest = file.load_manifest(io).await?;
-        let (entries, _) = manifest.into_parts();
-        Ok::<_, LakeError>((file.partition_spec_id, entries))
+        let manifest = lake.manifest(&file).await?;
+        Ok::<_, LakeError>((file.partition_spec_id, manifest.entries().to_vec()))
     });
     let loaded: Vec<_> = stream::iter(loads).buffered(MANIFESTS_CONCURRENT).try_collect().await?;
     let mut live = Vec::with_capacity(loaded.iter().map(|(_, e)| e.len()).sum());

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! * `load_tables` gives versions that were current at the same moment.
-//! * A metadata file never changes, so its parsed form is cached by its location.
+//! * Metadata files and manifests never change, so their parsed forms are cached by location.
 //!
 //! Not here: changing a table (`commit`), scanning one (`provider`).
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use iceberg::io::FileIO;
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{Manifest, ManifestFile, TableMetadata};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -26,8 +26,10 @@ use crate::error::{LakeError, Result};
 use crate::storage::Store;
 use crate::table::{Table, TableName};
 
-/// How many parsed metadata files are kept.
-const METADATA_CACHED_MAX: usize = 512;
+/// How many parsed metadata files are kept of one table: the newest, and one that somebody may still plan with.
+const METADATA_CACHED_MAX: usize = 2;
+/// How many bytes of manifests, as stored, are kept parsed; in memory they take some times as much.
+const MANIFEST_BYTES_CACHED_MAX: i64 = 8 << 20;
 /// A metadata file can be deleted between the read of the catalog and its own: read the catalog again.
 const LOAD_ATTEMPTS_MAX: usize = 5;
 
@@ -83,10 +85,20 @@ pub(crate) struct Inner {
     cache: Mutex<Cache>,
 }
 
+/// The parsed form of immutable files, each with when it was last used.
 #[derive(Default)]
 struct Cache {
-    entries: HashMap<String, (u64, Arc<TableMetadata>)>,
+    metadata: HashMap<String, (u64, Arc<TableMetadata>)>,
+    manifests: HashMap<String, (u64, i64, Arc<Manifest>)>,
+    manifest_bytes: i64,
     clock: u64,
+}
+
+impl Cache {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
 }
 
 /// A lake. Clones share everything.
@@ -276,28 +288,58 @@ impl Lake {
 
     fn cached(&self, location: &str) -> Option<Arc<TableMetadata>> {
         let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.clock += 1;
-        let clock = cache.clock;
-        let (used, metadata) = cache.entries.get_mut(location)?;
+        let clock = cache.tick();
+        let (used, metadata) = cache.metadata.get_mut(location)?;
         *used = clock;
         Some(Arc::clone(metadata))
     }
 
     pub(crate) fn cache(&self, location: &str, metadata: &Arc<TableMetadata>) {
         let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.clock += 1;
-        let clock = cache.clock;
-        cache.entries.insert(location.to_string(), (clock, Arc::clone(metadata)));
-        if cache.entries.len() > METADATA_CACHED_MAX {
-            let oldest = cache.entries.iter().min_by_key(|(_, (used, _))| *used);
-            if let Some(location) = oldest.map(|(location, _)| location.clone()) {
-                cache.entries.remove(&location);
+        let clock = cache.tick();
+        cache.metadata.insert(location.to_string(), (clock, Arc::clone(metadata)));
+        let same = |other: &TableMetadata| other.uuid() == metadata.uuid();
+        let of_table = || cache.metadata.iter().filter(|(_, (_, other))| same(other));
+        if of_table().count() > METADATA_CACHED_MAX {
+            let oldest = of_table().min_by_key(|(_, (used, _))| *used).map(|(location, _)| location.clone());
+            if let Some(location) = oldest {
+                cache.metadata.remove(&location);
             }
         }
     }
 
+    /// A manifest, parsed.
+    ///
+    /// # Errors
+    /// The store's; a manifest that cannot be read.
+    pub(crate) async fn manifest(&self, file: &ManifestFile) -> Result<Arc<Manifest>> {
+        {
+            let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let clock = cache.tick();
+            if let Some((used, _, manifest)) = cache.manifests.get_mut(&file.manifest_path) {
+                *used = clock;
+                return Ok(Arc::clone(manifest));
+            }
+        }
+        let manifest = Arc::new(file.load_manifest(&self.0.file_io).await?);
+        let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = cache.tick();
+        let size = file.manifest_length.max(0);
+        if size <= MANIFEST_BYTES_CACHED_MAX
+            && cache.manifests.insert(file.manifest_path.clone(), (clock, size, Arc::clone(&manifest))).is_none()
+        {
+            cache.manifest_bytes += size;
+        }
+        while cache.manifest_bytes > MANIFEST_BYTES_CACHED_MAX {
+            let oldest = cache.manifests.iter().min_by_key(|(_, (used, ..))| *used).map(|(path, _)| path.clone());
+            let Some((_, size, _)) = oldest.and_then(|path| cache.manifests.remove(&path)) else { break };
+            cache.manifest_bytes -= size;
+        }
+        Ok(manifest)
+    }
+
     pub(crate) fn uncache(&self, location: &str) {
-        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).entries.remove(location);
+        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).metadata.remove(location);
     }
 }
 

@@ -22,6 +22,7 @@ pub mod commit;
 mod conform;
 pub mod crash;
 pub mod definition;
+mod encode;
 pub mod error;
 pub mod lake;
 pub mod lease;

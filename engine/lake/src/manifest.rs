@@ -15,6 +15,7 @@
 //! Not here: the snapshot and the metadata (`commit`).
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use iceberg::spec::{
     DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestList,
@@ -29,6 +30,9 @@ use crate::lake::Lake;
 pub(crate) const MANIFESTS_MAX: usize = 100;
 /// A merged manifest is not made larger than this.
 const MERGED_BYTES_MAX: i64 = 8 << 20;
+
+/// A manifest as the list names it, and what is in it.
+type Loaded = (ManifestFile, Arc<Manifest>);
 
 /// The manifests of a snapshot.
 pub(crate) async fn load_list(
@@ -134,7 +138,7 @@ impl<'a> ManifestSet<'a> {
                 data(file) && file.added_snapshot_id != own && file.manifest_length < MERGED_BYTES_MAX / 2
             });
         // One bin holds manifests of one spec and one schema.
-        let mut bins: BTreeMap<(i32, i32), Vec<(ManifestFile, Manifest)>> = BTreeMap::new();
+        let mut bins: BTreeMap<(i32, i32), Vec<Loaded>> = BTreeMap::new();
         let mut merged = Vec::new();
         for file in candidates {
             let manifest = self.load(&file).await?;
@@ -155,7 +159,7 @@ impl<'a> ManifestSet<'a> {
         Ok(())
     }
 
-    async fn merge_bin(&mut self, mut bin: Vec<(ManifestFile, Manifest)>) -> Result<ManifestFile> {
+    async fn merge_bin(&mut self, mut bin: Vec<Loaded>) -> Result<ManifestFile> {
         if bin.len() == 1
             && let Some((file, _)) = bin.pop()
         {
@@ -190,8 +194,8 @@ impl<'a> ManifestSet<'a> {
         Ok(())
     }
 
-    async fn load(&self, file: &ManifestFile) -> Result<Manifest> {
-        Ok(file.load_manifest(self.lake.file_io()).await?)
+    async fn load(&self, file: &ManifestFile) -> Result<Arc<Manifest>> {
+        self.lake.manifest(file).await
     }
 
     fn writer_like(&mut self, manifest: &Manifest, content: ManifestContentType) -> Result<ManifestWriter> {

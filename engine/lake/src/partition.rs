@@ -7,13 +7,15 @@
 //! Not here: pruning by partition values (`prune`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
+use arrow::row::{Row, RowConverter, SortField};
 use iceberg::arrow::arrow_primitive_to_literal;
 use iceberg::spec::{
-    Literal, NullOrder, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, SortDirection, SortField, SortOrder,
-    Struct, Transform as IcebergTransform, Type, UnboundPartitionSpec,
+    Literal, NullOrder, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, SortDirection,
+    SortField as IcebergSortField, SortOrder, Struct, Transform as IcebergTransform, Type, UnboundPartitionSpec,
 };
 use iceberg::transform::{BoxedTransformFunction, create_transform_function};
 
@@ -108,7 +110,7 @@ pub(crate) fn sort_order(schema: &Schema, sort: &[SortBy]) -> Result<SortOrder> 
                 clause.column, field.field_type
             )));
         }
-        builder.with_sort_field(SortField {
+        builder.with_sort_field(IcebergSortField {
             source_id: field.id,
             transform: IcebergTransform::Identity,
             direction: if clause.descending { SortDirection::Descending } else { SortDirection::Ascending },
@@ -162,32 +164,53 @@ impl PartitionSplitter {
         if self.fields.is_empty() {
             return Ok(vec![(Struct::empty(), batch.clone())]);
         }
-        let mut values: Vec<Vec<Option<Literal>>> = Vec::with_capacity(self.fields.len());
+        let mut keys = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
-            values.push(field.values(batch.column(field.column))?);
+            keys.push(field.function.transform(Arc::clone(batch.column(field.column)))?);
         }
-        let mut places: HashMap<Struct, usize> = HashMap::new();
-        let mut groups: Vec<(Struct, Vec<u64>)> = Vec::new();
-        for row in 0..batch.num_rows() {
-            let key = Struct::from_iter(values.iter().map(|column| column[row].clone()));
-            let place = *places.entry(key.clone()).or_insert_with(|| {
-                groups.push((key, Vec::new()));
-                groups.len() - 1
-            });
-            groups[place].1.push(row as u64);
+        let groups = group(&keys)?;
+        let mut parts = Vec::with_capacity(groups.len());
+        for rows in groups {
+            let Some(first) = rows.first().copied() else { continue };
+            let key = self.fields.iter().zip(&keys).map(|(field, key)| field.literal(key, first as usize));
+            let key = Struct::from_iter(key.collect::<Result<Vec<_>>>()?);
+            let part = if rows.len() == batch.num_rows() {
+                batch.clone()
+            } else {
+                take_record_batch(batch, &UInt64Array::from(rows))?
+            };
+            parts.push((key, part));
         }
-        if let [(key, _)] = groups.as_slice() {
-            return Ok(vec![(key.clone(), batch.clone())]);
-        }
-        groups.into_iter().map(|(key, rows)| Ok((key, take_record_batch(batch, &UInt64Array::from(rows))?))).collect()
+        Ok(parts)
     }
 }
 
+/// The rows that agree in all keys, in the order in which they first occur.
+fn group(keys: &[ArrayRef]) -> Result<Vec<Vec<u64>>> {
+    let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
+    let rows = RowConverter::new(fields)?.convert_columns(keys)?;
+    let mut places: HashMap<Row<'_>, usize> = HashMap::new();
+    let mut groups: Vec<Vec<u64>> = Vec::new();
+    // Events come in the order of time: the next row is mostly of the same partition.
+    let mut last: Option<(Row<'_>, usize)> = None;
+    for (at, row) in rows.iter().enumerate() {
+        let place = match last {
+            Some((same, place)) if same == row => place,
+            _ => *places.entry(row).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            }),
+        };
+        last = Some((row, place));
+        groups[place].push(at as u64);
+    }
+    Ok(groups)
+}
+
 impl SplitField {
-    fn values(&self, column: &ArrayRef) -> Result<Vec<Option<Literal>>> {
-        let transformed = self.function.transform(ArrayRef::clone(column))?;
-        let literals = arrow_primitive_to_literal(&transformed, &self.result)?;
-        debug_assert_eq!(literals.len(), transformed.len());
-        Ok(literals)
+    /// The partition value of one row, of which `key` is the transformed column.
+    fn literal(&self, key: &ArrayRef, row: usize) -> Result<Option<Literal>> {
+        let literals = arrow_primitive_to_literal(&key.slice(row, 1), &self.result)?;
+        Ok(literals.into_iter().next().flatten())
     }
 }

@@ -35,6 +35,7 @@ use crate::bounds::{count_nans, file_metrics};
 use crate::conform::Conform;
 use crate::crash;
 use crate::definition::{Definition, ResolvedDefinition, resolve_definition};
+use crate::encode;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::parquet_schema::parquet_schema;
@@ -162,7 +163,7 @@ impl Writer {
             Some(_) => {
                 return Err(LakeError::Definition("some rows to write have state columns and others have none".into()));
             }
-            None => self.shape_of(has_state)?,
+            None => self.shape_of(has_state, batch)?,
         };
         let shape = self.shape.insert(shape);
         let batch = shape.conform.apply(batch)?;
@@ -187,7 +188,7 @@ impl Writer {
         Ok(self.done)
     }
 
-    fn shape_of(&self, has_state: bool) -> Result<Shape> {
+    fn shape_of(&self, has_state: bool, first: &RecordBatch) -> Result<Shape> {
         let mut fields = self.resolved.schema().as_struct().fields().to_vec();
         let public = fields.len();
         if has_state {
@@ -196,18 +197,13 @@ impl Writer {
         let not_null = (0..public).filter(|at| self.not_null.contains(&fields[*at].name)).collect();
         let arrow = Arc::new(arrow_schema(&fields, true)?);
         let parquet = parquet_schema(&arrow, &fields)?;
+        let conform = Conform::new(arrow, fields.clone(), public, not_null);
         let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
-            .set_created_by(format!("ingot {}", env!("CARGO_PKG_VERSION")))
-            .build();
-        Ok(Shape {
-            conform: Conform::new(arrow, fields.clone(), public, not_null),
-            fields,
-            parquet,
-            properties,
-            has_state,
-        })
+            .set_created_by(format!("ingot {}", env!("CARGO_PKG_VERSION")));
+        let properties = encode::choose(properties, &conform.apply(first)?).build();
+        Ok(Shape { conform, fields, parquet, properties, has_state })
     }
 
     async fn append(&mut self, partition: Struct, rows: &RecordBatch) -> Result<()> {

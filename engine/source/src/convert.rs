@@ -10,6 +10,8 @@
 //! Not here: finding values (`json`), NOT NULL and DEFAULT (`decode`).
 
 use crate::cell::{Cell, Scalar};
+use crate::column::Column;
+use crate::error::SourceError;
 use crate::json::{Kind, Raw, is_number};
 use crate::schema::{JsonOptions, TimestampFormat};
 use crate::time::{parse_date, parse_time, parse_timestamp};
@@ -55,6 +57,51 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// The common cases of `value` followed by `append`, without the steps between: true if it did both. Whatever is unusual,
+/// wrong values among it, is left to them.
+///
+/// # Errors
+/// A batch too large for its column.
+pub(crate) fn plain(
+    raw: Raw<'_>,
+    t: &ColumnType,
+    o: JsonOptions,
+    column: &mut Column,
+) -> std::result::Result<bool, SourceError> {
+    match (raw.kind, t, column) {
+        (Kind::Null, _, column) => column.append_null()?,
+        (Kind::String { escaped: false }, ColumnType::String(_), Column::String(texts)) => {
+            texts.push(raw.inside().as_bytes())?;
+        }
+        (Kind::Number, ColumnType::Double, Column::Float64(values)) => match raw.text.parse::<f64>() {
+            Ok(v) if v.is_finite() => values.push(v),
+            _ => return Ok(false),
+        },
+        (Kind::Number, ColumnType::BigInt, Column::Int64(values)) if !raw.text.contains(['.', 'e', 'E', '+']) => {
+            match raw.text.parse() {
+                Ok(v) => values.push(v),
+                Err(_) => return Ok(false),
+            }
+        }
+        (Kind::Number, ColumnType::Int, Column::Int32(values)) if !raw.text.contains(['.', 'e', 'E', '+']) => {
+            match raw.text.parse() {
+                Ok(v) => values.push(v),
+                Err(_) => return Ok(false),
+            }
+        }
+        (
+            Kind::String { escaped: false },
+            ColumnType::Timestamp(_) | ColumnType::TimestampTz(_),
+            Column::Timestamp(values),
+        ) if o.timestamp_format == TimestampFormat::Iso8601 => match parse_timestamp(raw.inside(), o.coerce_lossless) {
+            Some(v) => values.push(v),
+            None => return Ok(false),
+        },
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
 
 /// A value of any kind; JSON's null is NULL in every type.
 pub(crate) fn value<'a>(raw: Raw<'a>, t: &ColumnType, o: JsonOptions) -> Result<Cell<'a>> {

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * Every message gives exactly one row or one error row; a failing column leaves nothing behind in the others.
+//! * Values go from the message's text straight into the columns; a message that fails is cut off again.
 //! * Which of the two depends on the message and the schema alone.
 //! * An error row holds the payload and the key as they came.
 //!
@@ -9,9 +10,9 @@
 
 use crate::cell::Cell;
 use crate::column::Column;
-use crate::convert::{self, ConvertError, UNKNOWN_FIELD};
+use crate::convert::{self, UNKNOWN_FIELD};
 use crate::error::SourceError;
-use crate::json::{Fault, JsonError, Place, Wanted};
+use crate::json::{Fault, JsonError, Kind, Place, Wanted};
 use crate::path::JsonPath;
 use crate::schema::{SourceSchema, default_cell};
 use crate::types::{timestamptz, type_name};
@@ -106,9 +107,22 @@ struct RowError {
     reason: String,
 }
 
-impl From<ConvertError> for RowError {
-    fn from(e: ConvertError) -> Self {
-        Self { code: e.code, reason: e.reason }
+/// Why `row` ended early.
+enum Failed {
+    Message(RowError),
+    /// A defect of this crate.
+    Us(SourceError),
+}
+
+impl From<RowError> for Failed {
+    fn from(error: RowError) -> Self {
+        Self::Message(error)
+    }
+}
+
+impl From<SourceError> for Failed {
+    fn from(error: SourceError) -> Self {
+        Self::Us(error)
     }
 }
 
@@ -154,29 +168,35 @@ impl Decoder {
     pub fn push(&mut self, message: &MessageRef<'_>) -> Result<(), SourceError> {
         let source = Arc::clone(&self.source);
         match self.row(&source, message) {
-            Ok(cells) => {
-                for (column, cell) in self.columns.iter_mut().zip(&cells) {
-                    column.append(cell)?;
-                }
+            Ok(()) => {
                 self.rows += 1;
+                Ok(())
             }
-            Err(RowError { code, reason }) => {
-                let cells = [
-                    Cell::String(message.topic.into()),
-                    Cell::Int32(message.partition),
-                    Cell::Int64(message.offset),
-                    timestamp(message),
-                    bytes(message.key),
-                    bytes(message.payload),
-                    Cell::String(code.into()),
-                    Cell::String(reason.into()),
-                ];
-                for (column, cell) in self.errors.iter_mut().zip(&cells) {
-                    column.append(cell)?;
+            Err(Failed::Message(error)) => {
+                for column in &mut self.columns {
+                    column.truncate(self.rows);
                 }
-                self.error_rows += 1;
+                self.refuse(message, error)
             }
+            Err(Failed::Us(error)) => Err(error),
         }
+    }
+
+    fn refuse(&mut self, message: &MessageRef<'_>, error: RowError) -> Result<(), SourceError> {
+        let cells = [
+            Cell::String(message.topic.into()),
+            Cell::Int32(message.partition),
+            Cell::Int64(message.offset),
+            timestamp(message),
+            bytes(message.key),
+            bytes(message.payload),
+            Cell::String(error.code.into()),
+            Cell::String(error.reason.into()),
+        ];
+        for (column, cell) in self.errors.iter_mut().zip(&cells) {
+            column.append(cell)?;
+        }
+        self.error_rows += 1;
         Ok(())
     }
 
@@ -196,61 +216,82 @@ impl Decoder {
         Ok(Decoded { rows, errors, messages })
     }
 
-    fn row<'a>(&mut self, source: &SourceSchema, message: &MessageRef<'a>) -> Result<Vec<Cell<'a>>, RowError> {
+    /// Appends one row to the columns; if it fails, some of them may be longer than others.
+    fn row(&mut self, source: &SourceSchema, message: &MessageRef<'_>) -> Result<(), Failed> {
         let Some(payload) = message.payload else {
-            return Err(RowError { code: TOMBSTONE, reason: "the message has no payload".into() });
+            return Err(RowError { code: TOMBSTONE, reason: "the message has no payload".into() }.into());
         };
-        let mut cells = Vec::with_capacity(self.columns.len());
-        match source.encoding {
-            Encoding::Bytes => cells.push(Cell::Bytes(payload.into())),
-            _ => self.json_row(source, payload, &mut cells)?,
+        let declared = match source.encoding {
+            Encoding::Bytes => {
+                if let Some(column) = self.columns.first_mut() {
+                    column.append(&Cell::Bytes(payload.into()))?;
+                }
+                1
+            }
+            _ => {
+                self.json_row(source, payload)?;
+                source.columns.len()
+            }
+        };
+        for (column, (kind, _)) in self.columns.iter_mut().skip(declared).zip(&source.includes) {
+            column.append(&include(*kind, message))?;
         }
-        cells.extend(source.includes.iter().map(|(kind, _)| include(*kind, message)));
-        Ok(cells)
+        Ok(())
     }
 
-    fn json_row<'a>(
-        &mut self,
-        source: &SourceSchema,
-        payload: &'a [u8],
-        cells: &mut Vec<Cell<'a>>,
-    ) -> Result<(), RowError> {
+    fn json_row(&mut self, source: &SourceSchema, payload: &[u8]) -> Result<(), Failed> {
         let text = std::str::from_utf8(payload)
             .map_err(|e| RowError { code: NOT_UTF8, reason: format!("byte {} is not UTF-8", e.valid_up_to()) })?;
         let watching = self.absence.is_watching();
         let mut unread: Option<String> = None;
         let absence = &self.absence;
-        let suits = self.wanted.find(text, &mut self.slots, &mut |key| {
-            if source.json.refuse_unknown_fields && unread.is_none() {
-                unread = Some(key.to_string());
-            }
-            if watching {
-                absence.saw_unread(key);
-            }
-        })?;
+        let suits = self
+            .wanted
+            .find(text, &mut self.slots, &mut |key| {
+                if source.json.refuse_unknown_fields && unread.is_none() {
+                    unread = Some(key.to_string());
+                }
+                if watching {
+                    absence.saw_unread(key);
+                }
+            })
+            .map_err(RowError::from)?;
         if !suits {
-            return Err(RowError { code: NOT_AN_OBJECT, reason: "the document is not an object".into() });
+            return Err(RowError { code: NOT_AN_OBJECT, reason: "the document is not an object".into() }.into());
         }
         if watching {
             self.absence.count(source, &self.slots);
         }
         if let Some(key) = unread {
-            return Err(RowError { code: UNKNOWN_FIELD, reason: format!("no column reads key \"{}\"", cut(&key)) });
+            let reason = format!("no column reads key \"{}\"", cut(&key));
+            return Err(RowError { code: UNKNOWN_FIELD, reason }.into());
         }
-        for ((column, slot), default) in source.columns.iter().zip(&self.slots).zip(&self.defaults) {
-            let cell = match (slot, default) {
-                (Some(place), _) => convert::value(place.of(text), &column.column_type, source.json)
-                    .map_err(|e| RowError { code: e.code, reason: at_column(&column.name, &e.reason) })?,
-                (None, Some(default)) => default.clone(),
-                (None, None) => Cell::Null,
+        let declared = source.columns.iter().zip(&self.slots).zip(&self.defaults);
+        for (((field, slot), default), column) in declared.zip(&mut self.columns) {
+            let is_null = match (slot, default) {
+                (Some(place), _) => {
+                    let raw = place.of(text);
+                    if !convert::plain(raw, &field.column_type, source.json, column)? {
+                        let cell = convert::value(raw, &field.column_type, source.json)
+                            .map_err(|e| RowError { code: e.code, reason: at_column(&field.name, &e.reason) })?;
+                        column.append(&cell)?;
+                    }
+                    raw.kind == Kind::Null
+                }
+                (None, Some(default)) => {
+                    column.append(default)?;
+                    *default == Cell::Null
+                }
+                (None, None) => {
+                    column.append_null()?;
+                    true
+                }
             };
-            if cell == Cell::Null && !column.nullable {
+            if is_null && !field.nullable {
                 let what = if slot.is_some() { "null" } else { "absent" };
-                let reason =
-                    format!("column \"{}\" {} NOT NULL is {what}", column.name, type_name(&column.column_type));
-                return Err(RowError { code: MISSING, reason });
+                let reason = format!("column \"{}\" {} NOT NULL is {what}", field.name, type_name(&field.column_type));
+                return Err(RowError { code: MISSING, reason }.into());
             }
-            cells.push(cell);
         }
         Ok(())
     }

@@ -275,3 +275,59 @@ proptest! {
         prop_assert_eq!(decoded.messages, u64::try_from(payloads.len()).unwrap());
     }
 }
+
+/// A source with a column of every shape, nested ones among them, and NOT NULL at the end.
+fn every_shape() -> SourceSchema {
+    let pair =
+        vec![("x".to_string(), ColumnType::Int), ("y".to_string(), ColumnType::List(Box::new(ColumnType::Double)))];
+    let mut last = field("last", ColumnType::BigInt);
+    last.nullable = false;
+    source(vec![
+        field("flag", ColumnType::Boolean),
+        field("small", ColumnType::Int),
+        field("real", ColumnType::Double),
+        field("single", ColumnType::Real),
+        field("price", ColumnType::Decimal(9, 2)),
+        field("text", ColumnType::String(None)),
+        field("raw", ColumnType::Binary),
+        field("id", ColumnType::Uuid),
+        field("day", ColumnType::Date),
+        field("hour", ColumnType::Time),
+        field("at", ColumnType::TimestampTz(None)),
+        field("items", ColumnType::List(Box::new(ColumnType::String(None)))),
+        field("pair", ColumnType::Struct(pair)),
+        field("tags", ColumnType::Map(Box::new(ColumnType::String(None)), Box::new(ColumnType::BigInt))),
+        last,
+    ])
+}
+
+const SHAPES: &[&str] = &[
+    r#"{"flag":true,"small":1,"real":1.5,"single":2.5,"price":3.25,"text":"a","raw":"AAE=","last":1}"#,
+    r#"{"id":"00112233-4455-6677-8899-aabbccddeeff","day":"2024-02-29","hour":"01:02:03","at":"2024-02-29T01:02:03Z","last":2}"#,
+    r#"{"items":["a",null,"c"],"pair":{"x":1,"y":[1.5,2.5]},"tags":{"k":1,"l":null},"last":3}"#,
+    r#"{"items":["a"],"pair":{"x":1,"y":[1.5]},"tags":{"k":1},"text":"cut off","last":null}"#,
+    r#"{"flag":false,"id":"00112233-4455-6677-8899-aabbccddeeff","raw":"AAE=","items":["z"],"last":"four"}"#,
+    r#"{"items":["a","b"],"tags":{"k":"one"},"last":5}"#,
+    r#"{"text":"\u00e9\n","items":[],"pair":null,"tags":{},"last":6}"#,
+    r#"{"small":2147483648,"last":7}"#,
+    r#"{"real":1e999,"last":8}"#,
+    r#"{"at":"yesterday","last":9}"#,
+    "{}",
+    "not json",
+];
+
+proptest! {
+    /// What came before or after a message, errors too, changes nothing in its row.
+    #[test]
+    fn messages_do_not_touch_each_other(picks in prop::collection::vec(0..SHAPES.len(), 1..40)) {
+        let payloads: Vec<&[u8]> = picks.iter().map(|i| SHAPES[*i].as_bytes()).collect();
+        let together = decode(every_shape(), &payloads);
+        let alone: Vec<Decoded> = payloads.iter().map(|p| decode(every_shape(), &[p])).collect();
+        let rows: Vec<_> = alone.iter().map(|d| d.rows.clone()).collect();
+        let rows = arrow::compute::concat_batches(&together.rows.schema(), &rows).unwrap();
+        prop_assert_eq!(&together.rows, &rows);
+        let errors: usize = alone.iter().map(|d| d.errors.num_rows()).sum();
+        prop_assert_eq!(together.errors.num_rows(), errors);
+        prop_assert_eq!(together.messages, payloads.len() as u64);
+    }
+}

@@ -70,11 +70,16 @@ impl<'a> Raw<'a> {
     pub(crate) fn string(&self) -> Cow<'a, str> {
         match self.kind {
             Kind::String { escaped } => {
-                let inner = self.text.get(1..self.text.len().saturating_sub(1)).unwrap_or_default();
+                let inner = self.inside();
                 if escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) }
             }
             _ => Cow::Borrowed(self.text),
         }
+    }
+
+    /// A string's text between its quotes, escapes as written.
+    pub(crate) fn inside(&self) -> &'a str {
+        self.text.get(1..self.text.len().saturating_sub(1)).unwrap_or_default()
     }
 
     /// Calls `each` with the members of an object in order; nothing for other kinds.
