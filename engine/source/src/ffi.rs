@@ -198,34 +198,136 @@ pub(crate) fn positions(list: &TopicPartitionList) -> Vec<(i32, i64, Option<i32>
     }
 }
 
-/// The leader epoch of a message, where the broker tells.
-pub(crate) fn message_leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
-    // SAFETY: the message is borrowed for the whole call.
-    let epoch = unsafe { rd::rd_kafka_message_leader_epoch(message.ptr()) };
-    (epoch >= 0).then_some(epoch)
+/// A message as librdkafka holds it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'m>(&'m rd::rd_kafka_message_t);
+
+impl<'m> View<'m> {
+    pub(crate) fn of(message: &'m BorrowedMessage<'_>) -> Self {
+        // SAFETY: the message is borrowed for as long as the view.
+        Self(unsafe { &*message.ptr() })
+    }
+
+    /// What came in place of a message.
+    pub(crate) fn error(&self) -> Option<RDKafkaErrorCode> {
+        self.0.err.is_error().then(|| self.0.err.into())
+    }
+
+    pub(crate) fn partition(&self) -> i32 {
+        self.0.partition
+    }
+
+    pub(crate) fn offset(&self) -> i64 {
+        self.0.offset
+    }
+
+    pub(crate) fn key(&self) -> Option<&'m [u8]> {
+        // SAFETY: the key belongs to the message.
+        unsafe { bytes(self.0.key, self.0.key_len) }
+    }
+
+    pub(crate) fn payload(&self) -> Option<&'m [u8]> {
+        // SAFETY: the payload belongs to the message.
+        unsafe { bytes(self.0.payload, self.0.len) }
+    }
+
+    /// Milliseconds since 1970, where the message has a time.
+    pub(crate) fn timestamp_ms(&self) -> Option<i64> {
+        let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is borrowed for the whole call.
+        let ms = unsafe { rd::rd_kafka_message_timestamp(self.0, &mut kind) };
+        (kind != rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && ms != -1).then_some(ms)
+    }
+
+    /// The leader epoch, where the broker tells.
+    pub(crate) fn leader_epoch(&self) -> Option<i32> {
+        // SAFETY: the message is borrowed for the whole call.
+        let epoch = unsafe { rd::rd_kafka_message_leader_epoch(self.0) };
+        (epoch >= 0).then_some(epoch)
+    }
+
+    /// The headers, in order. rust-rdkafka's own panics on names that are not UTF-8; here they are replaced.
+    pub(crate) fn headers(&self) -> Vec<(Cow<'m, str>, Option<&'m [u8]>)> {
+        let mut all = Vec::new();
+        // SAFETY: headers, names and values belong to the message, which is borrowed for as long as what is returned.
+        unsafe {
+            let mut headers = ptr::null_mut();
+            if rd::rd_kafka_message_headers(self.0, &mut headers).is_error() || headers.is_null() {
+                return all;
+            }
+            for index in 0..rd::rd_kafka_header_cnt(headers) {
+                let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+                if rd::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size).is_error()
+                    || name.is_null()
+                {
+                    continue;
+                }
+                all.push((CStr::from_ptr(name).to_string_lossy(), bytes(value, size)));
+            }
+        }
+        all
+    }
 }
 
-/// The headers of a message, in order. rust-rdkafka's own panics on names that are not UTF-8; here they are replaced.
-pub(crate) fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<(Cow<'m, str>, Option<&'m [u8]>)> {
-    let mut all = Vec::new();
-    // SAFETY: headers, names and values belong to the message, which is borrowed for as long as what is returned.
-    unsafe {
-        let mut headers = ptr::null_mut();
-        if rd::rd_kafka_message_headers(message.ptr(), &mut headers).is_error() || headers.is_null() {
-            return all;
-        }
-        for index in 0..rd::rd_kafka_header_cnt(headers) {
-            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-            if rd::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size).is_error()
-                || name.is_null()
-            {
-                continue;
-            }
-            let value = (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), size));
-            all.push((CStr::from_ptr(name).to_string_lossy(), value));
+/// A consumer's queue, to take many messages at a time: rust-rdkafka's poll costs an allocation or two and two looks at
+/// the clock a message.
+pub(crate) struct ConsumerQueue {
+    native: NonNull<rd::rd_kafka_queue_t>,
+    /// Reused between bursts.
+    room: Vec<*mut rd::rd_kafka_message_t>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; `room` is empty between calls.
+unsafe impl Send for ConsumerQueue {}
+
+/// Messages that were taken together; they must go before their consumer does.
+pub(crate) struct Burst<'q>(&'q mut Vec<*mut rd::rd_kafka_message_t>);
+
+impl ConsumerQueue {
+    /// The queue of a consumer, which must outlive it.
+    pub(crate) fn of<C: ClientContext>(client: &Client<C>) -> Option<Self> {
+        // SAFETY: the client is alive; the reference is given back once, when this is dropped.
+        let native = NonNull::new(unsafe { rd::rd_kafka_queue_get_consumer(client.native_ptr()) })?;
+        Some(Self { native, room: Vec::new() })
+    }
+
+    /// Messages and events that wait.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: the queue is alive.
+        unsafe { rd::rd_kafka_queue_length(self.native.as_ptr()) }
+    }
+
+    /// Takes up to `max` messages that wait. Events among them are logged by librdkafka and lost to its listeners.
+    pub(crate) fn take(&mut self, max: usize) -> Burst<'_> {
+        self.room.resize(max, ptr::null_mut());
+        // SAFETY: the queue is alive, and there is room for `max` pointers, each of which is then ours to destroy.
+        let taken = unsafe { rd::rd_kafka_consume_batch_queue(self.native.as_ptr(), 0, self.room.as_mut_ptr(), max) };
+        self.room.truncate(usize::try_from(taken).unwrap_or(0));
+        Burst(&mut self.room)
+    }
+}
+
+impl Drop for ConsumerQueue {
+    fn drop(&mut self) {
+        // SAFETY: made by `of` and given back here alone.
+        unsafe { rd::rd_kafka_queue_destroy(self.native.as_ptr()) }
+    }
+}
+
+impl Burst<'_> {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = View<'_>> {
+        // SAFETY: the messages are destroyed when this is dropped, and not before.
+        self.0.iter().filter_map(|message| unsafe { message.as_ref() }).map(View)
+    }
+}
+
+impl Drop for Burst<'_> {
+    fn drop(&mut self) {
+        for message in self.0.drain(..).filter(|message| !message.is_null()) {
+            // SAFETY: taken by us and destroyed here alone.
+            unsafe { rd::rd_kafka_message_destroy(message) }
         }
     }
-    all
 }
 
 /// The names in librdkafka's own table of properties.
@@ -331,6 +433,13 @@ fn millis(timeout: Duration) -> c_int {
 unsafe fn owned(text: *const c_char) -> Option<String> {
     // SAFETY: by contract.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text).to_string_lossy().into_owned() })
+}
+
+/// # Safety
+/// `data` is null or points to `size` bytes that live for `'a`.
+unsafe fn bytes<'a>(data: *const c_void, size: usize) -> Option<&'a [u8]> {
+    // SAFETY: by contract.
+    (!data.is_null()).then(|| unsafe { slice::from_raw_parts(data.cast::<u8>(), size) })
 }
 
 /// # Safety

@@ -120,9 +120,26 @@ pub(crate) struct Wanted {
 
 #[derive(Debug, Default)]
 struct Node {
-    keys: Vec<(String, usize)>,
+    keys: Vec<Key>,
     indexes: Vec<(usize, usize)>,
     slots: Vec<usize>,
+}
+
+/// A key of an object, and the node below it.
+#[derive(Debug)]
+struct Key {
+    name: String,
+    /// As most documents have it: in quotes, without escapes. Empty where it needs them.
+    quoted: Vec<u8>,
+    node: usize,
+}
+
+impl Key {
+    fn new(name: &str, node: usize) -> Self {
+        let plain = name.bytes().all(|b| !STOPS.get(usize::from(b)).copied().unwrap_or(true));
+        let quoted = if plain { format!("\"{name}\"").into_bytes() } else { Vec::new() };
+        Self { name: name.to_string(), quoted, node }
+    }
 }
 
 impl Wanted {
@@ -145,14 +162,14 @@ impl Wanted {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return at };
         let found = match step {
-            Step::Key(key) => node.keys.iter().find(|(k, _)| k == key).map(|(_, n)| *n),
+            Step::Key(key) => node.keys.iter().find(|k| k.name == *key).map(|k| k.node),
             Step::Index(index) => node.indexes.iter().find(|(i, _)| i == index).map(|(_, n)| *n),
         };
         if let Some(found) = found {
             return found;
         }
         match step {
-            Step::Key(key) => node.keys.push((key.clone(), new)),
+            Step::Key(key) => node.keys.push(Key::new(key, new)),
             Step::Index(index) => node.indexes.push((*index, new)),
         }
         self.nodes.push(Node::default());
@@ -178,6 +195,11 @@ impl Wanted {
         Ok(place.kind == Kind::Object || self.takes_any_root())
     }
 
+    /// Whether all that a node fills in is its own slots.
+    fn is_leaf(&self, at: usize) -> bool {
+        self.nodes.get(at).is_none_or(|node| node.keys.is_empty() && node.indexes.is_empty())
+    }
+
     fn clear(&self, at: usize, slots: &mut [Option<Place>]) {
         let Some(node) = self.nodes.get(at) else { return };
         for slot in &node.slots {
@@ -185,8 +207,8 @@ impl Wanted {
                 *slot = None;
             }
         }
-        for child in node.keys.iter().map(|(_, n)| n).chain(node.indexes.iter().map(|(_, n)| n)) {
-            self.clear(*child, slots);
+        for child in node.keys.iter().map(|k| k.node).chain(node.indexes.iter().map(|(_, n)| *n)) {
+            self.clear(child, slots);
         }
     }
 }
@@ -234,6 +256,15 @@ impl<'a> Parser<'a> {
         found
     }
 
+    /// Eats `bytes`, which are not empty, if they come next.
+    fn eat_all(&mut self, bytes: &[u8]) -> bool {
+        let found = !bytes.is_empty() && self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+        if found {
+            self.at += bytes.len();
+        }
+        found
+    }
+
     fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -254,23 +285,33 @@ impl<'a> Parser<'a> {
             Some(b'{') if !below.keys.is_empty() => {
                 let whole = !below.slots.is_empty();
                 let mut next = 0;
-                self.object(depth, |parser, key| {
-                    let key = key.of(parser.text).string();
+                self.members(depth, |parser| {
                     // Producers write keys in one order: look where the last one was found, and go round once.
-                    let count = below.keys.len();
-                    let found = (0..count)
-                        .map(|i| (next + i) % count)
-                        .find(|i| below.keys.get(*i).is_some_and(|(k, _)| *k == *key));
-                    match found.and_then(|i| below.keys.get(i).map(|(_, n)| (i, *n))) {
+                    let found = match below.keys.get(next).filter(|k| parser.eat_all(&k.quoted)) {
+                        Some(_) => Some(next),
+                        None => {
+                            let key = parser.key()?.of(parser.text).string();
+                            let count = below.keys.len();
+                            let found = (next..count)
+                                .chain(0..next)
+                                .find(|i| below.keys.get(*i).is_some_and(|k| k.name == *key));
+                            if found.is_none() && !whole {
+                                unknown(&key);
+                            }
+                            found
+                        }
+                    };
+                    parser.colon()?;
+                    match found.and_then(|i| below.keys.get(i).map(|k| (i, k.node))) {
                         Some((i, child)) => {
-                            next = i + 1;
-                            wanted.clear(child, slots);
+                            next = if i + 1 < below.keys.len() { i + 1 } else { 0 };
+                            // A leaf's slots are overwritten below.
+                            if !wanted.is_leaf(child) {
+                                wanted.clear(child, slots);
+                            }
                             parser.walk(wanted, child, depth + 1, slots, unknown)?;
                         }
                         None => {
-                            if !whole {
-                                unknown(&key);
-                            }
                             parser.value(depth + 1)?;
                         }
                     }
@@ -344,9 +385,7 @@ impl<'a> Parser<'a> {
         let mut escaped = false;
         self.at += 1;
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|b| STOPS.get(usize::from(*b)).copied().unwrap_or(false));
-            self.at += plain.unwrap_or(rest.len());
+            self.skip_plain();
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -359,6 +398,28 @@ impl<'a> Parser<'a> {
                 _ => return self.syntax("a control character in a string must be escaped"),
             }
         }
+    }
+
+    /// Goes to the next byte that ends a run of plain content, eight at a time where there are as many.
+    fn skip_plain(&mut self) {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        const HIGHS: u64 = 0x8080_8080_8080_8080;
+        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+        while let Some((eight, after)) = rest.split_first_chunk::<8>() {
+            let word = u64::from_le_bytes(*eight);
+            // Below 0x20, a quote, or a backslash. The lowest mark is exact, later ones may be borrowed.
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+            let marks = control | is_zero(word ^ (ONES * u64::from(b'"'))) | is_zero(word ^ (ONES * u64::from(b'\\')));
+            if marks != 0 {
+                self.at += usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
+                return;
+            }
+            self.at += 8;
+            rest = after;
+        }
+        let plain = rest.iter().position(|b| STOPS.get(usize::from(*b)).copied().unwrap_or(false));
+        self.at += plain.unwrap_or(rest.len());
     }
 
     fn escape(&mut self) -> Result<()> {
@@ -405,19 +466,19 @@ impl<'a> Parser<'a> {
 
     /// An object; `each` reads the value of every key.
     fn object(&mut self, depth: usize, mut each: impl FnMut(&mut Self, Place) -> Result<()>) -> Result<Place> {
+        self.members(depth, |parser| {
+            let key = parser.key()?;
+            parser.colon()?;
+            each(parser, key)
+        })
+    }
+
+    /// An object; `each` reads a key, the colon and the value.
+    fn members(&mut self, depth: usize, mut each: impl FnMut(&mut Self) -> Result<()>) -> Result<Place> {
         let start = self.enter(depth)?;
         if !self.eat(b'}') {
             loop {
-                if self.peek() != Some(b'"') {
-                    return self.syntax("a key was expected");
-                }
-                let key = self.string()?;
-                self.skip_space();
-                if !self.eat(b':') {
-                    return self.syntax("a colon was expected");
-                }
-                self.skip_space();
-                each(self, key)?;
+                each(self)?;
                 self.skip_space();
                 if self.eat(b'}') {
                     break;
@@ -429,6 +490,19 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(Place { kind: Kind::Object, start, end: self.at })
+    }
+
+    fn key(&mut self) -> Result<Place> {
+        if self.peek() == Some(b'"') { self.string() } else { self.syntax("a key was expected") }
+    }
+
+    fn colon(&mut self) -> Result<()> {
+        self.skip_space();
+        if !self.eat(b':') {
+            return self.syntax("a colon was expected");
+        }
+        self.skip_space();
+        Ok(())
     }
 
     /// An array; `each` reads every element, with its index.
