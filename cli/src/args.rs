@@ -187,6 +187,9 @@ pub struct ProduceArgs {
     /// How many events
     #[arg(long)]
     pub events: u64,
+    /// Begin behind this many events of the same fleet
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub skip: u64,
     /// Events per second [default: as fast as the broker takes them]
     #[arg(long)]
     pub rate: Option<f64>,

@@ -30,9 +30,10 @@ pub async fn produce(global: &Global, args: &ProduceArgs) -> Result<u8, Failure>
     });
     let bar = Bar::new(args.events, "events", global.quiet);
     let shown = bar.clone();
-    let (topic, events, rate) = (args.topic.clone(), args.events, args.rate);
+    let (topic, events, skip, rate) = (args.topic.clone(), args.events, args.skip, args.rate);
     let mut fleet = Fleet::new(fleet(&args.fleet));
     let task = tokio::task::spawn_blocking(move || {
+        fleet.skip(skip);
         ingot_source::produce(&brokers, &topic, events, rate, &mut fleet, &|n| shown.set(n), &stopped)
     });
     let report = task.await.map_err(|e| Failure::Outside(e.to_string()))?.map_err(source)?;

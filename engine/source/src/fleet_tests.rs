@@ -17,6 +17,17 @@ fn equal_configurations_give_equal_streams() {
 }
 
 #[test]
+fn a_stream_goes_on_behind_skipped_events() {
+    let config = FleetConfig { malformed: 0.1, duplicates: 0.1, late: 0.1, ..FleetConfig::default() };
+    let whole = events(config, 1_000);
+    let mut fleet = Fleet::new(config);
+    fleet.skip(600);
+    let mut event = Vec::new();
+    let rest: Vec<_> = (600..1_000).map(|_| (fleet.next_into(&mut event).to_vec(), event.clone())).collect();
+    assert_eq!(rest, whole[600..]);
+}
+
+#[test]
 fn events_are_json_with_distinct_keys_and_times() {
     let all = events(FleetConfig::default(), 20_000);
     let mut seen = HashSet::new();

@@ -73,6 +73,8 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
 const BURST: u64 = 256;
 /// Between two calls of `progress`.
 const PROGRESS: Duration = Duration::from_millis(100);
+/// How far ahead of its rate a sender may be.
+const TICK: Duration = Duration::from_millis(2);
 /// Patience for outstanding events after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -112,7 +114,8 @@ pub fn produce(
         }
         if let Some(rate) = rate.filter(|r| *r > 0.0) {
             let due = started + Duration::try_from_secs_f64(sent as f64 / rate).unwrap_or(Duration::MAX / 4);
-            while Instant::now() < due {
+            // What is due within a tick is sent now: a pause for each event would cost more than the events.
+            while Instant::now() + TICK < due {
                 if stop.load(Ordering::Relaxed) {
                     break 'sending;
                 }

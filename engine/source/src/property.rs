@@ -130,6 +130,11 @@ impl KafkaConfig {
         config
     }
 
+    /// The properties of a reading consumer, for tools that are to read as Ingot does.
+    pub fn reading(&self) -> BTreeMap<String, String> {
+        self.consumer().config_map().iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect()
+    }
+
     /// A client that only asks: without a group its main queue needs no polling consumer.
     pub(crate) fn metadata(&self) -> ClientConfig {
         let mut config = base();
