@@ -631,9 +631,9 @@ impl Ingestor {
     }
 }
 
-/// The definition that the newest of our snapshots was made by.
+/// The definition that the newest of our snapshots with one was made by.
 fn judged_by(table: &Table) -> Option<String> {
-    table.history().into_iter().find(|s| s.is_ours())?.summary.get(summary::FINGERPRINT).cloned()
+    table.history().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())
 }
 
 /// Rows of an error batch at or past the error table's own position.
