@@ -239,8 +239,9 @@ pub struct RefreshArgs {
     /// Compute it as a whole; a streaming table reads its topic again from where it began
     #[arg(long)]
     pub full: bool,
-    /// With --full: go on although the log does not reach back to where the table began
-    #[arg(long, requires = "full")]
+    /// Go on past messages that the topic lost before they were read; with --full: although it does not reach back to
+    /// where the table began, whose rows are dropped
+    #[arg(long)]
     pub accept_loss: bool,
     /// Stop after this long
     #[arg(long, value_name = "DURATION", value_parser = duration)]

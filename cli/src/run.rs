@@ -86,7 +86,16 @@ pub async fn lease(
                     said = true;
                 }
             }
-            Err(e) => return Err(Failure::Outside(e.to_string())),
+            Err(e) => {
+                let hint = "the folder of the SQLite catalog must be on a local file system and writable for this user";
+                return Err(PipelineError::Stopped {
+                    code: e.code(),
+                    message: e.to_string(),
+                    hint: Some(hint.into()),
+                    retryable: true,
+                }
+                .into());
+            }
         }
         if stop.is_cancelled() || wait.is_some_and(|w| started.elapsed() >= w) {
             return Ok(None);

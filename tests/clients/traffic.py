@@ -92,7 +92,7 @@ class Log:
         self.consumer = Consumer({
             "bootstrap.servers": brokers, "group.id": "ingot-log", "enable.auto.commit": False,
             "isolation.level": "read_committed", "enable.partition.eof": True, "auto.offset.reset": "error",
-            "fetch.wait.max.ms": 10})
+            "fetch.wait.max.ms": 10, "log_level": 2})
         self.messages = {}
         self.reached = {}
         self.assigned = set()

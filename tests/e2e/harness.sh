@@ -90,7 +90,7 @@ topics() { "$PYTHON" "$CLIENTS/topics.py" "$INGOT_TEST_KAFKA" "$@"; }
 driven() {
   local script=$1 last
   shift
-  "$PYTHON" "$CLIENTS/$script" --ingot "$INGOT" --brokers "$INGOT_TEST_KAFKA" --work "$WORK" "$@" 2>"$WORK/driver.err" |
+  "$PYTHON" "$CLIENTS/$script" --ingot "$INGOT" ${INGOT_TEST_KAFKA:+--brokers "$INGOT_TEST_KAFKA"} --work "$WORK" "$@" 2>"$WORK/driver.err" |
     tee "$WORK/driver.out" || true
   last=$(tail -n 1 "$WORK/driver.out")
   if [[ $last =~ ^([0-9]+)\ right,\ ([0-9]+)\ wrong$ ]]; then

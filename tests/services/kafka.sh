@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A real Kafka broker (KRaft, one node) on 127.0.0.1, without a container runtime.
+# A real Kafka broker (KRaft, one node or more) on 127.0.0.1, without a container runtime.
 #
 #   kafka.sh start             start it, or use what is there; prints what `env` prints
 #   kafka.sh stop              stop it, if it was started from here
+#   kafka.sh kill              stop it by SIGKILL
 #   kafka.sh env               print `export INGOT_TEST_KAFKA=host:port` for the shell
 #   kafka.sh status            say what is used; exit 3 if nothing is
 #   kafka.sh topic NAME [N]    create a topic of N partitions (4), if it is not there
@@ -10,9 +11,13 @@
 #
 # Uses, in this order: the broker at $INGOT_TEST_KAFKA; one that was started from here; a Kafka installed in
 # $KAFKA_HOME; else Kafka from Maven Central, kept in the cache folder. $INGOT_TEST_KAFKA_PORT fixes the port.
+# $INGOT_TEST_KAFKA_NODE=2, 3, ... means one more broker, which joins the first (started before, in the same $INGOT_TEST_RUN).
+# $INGOT_TEST_KAFKA_CONF: more lines for server.properties.
 
 set -euo pipefail
+NODE=${INGOT_TEST_KAFKA_NODE:-1}
 NAME=kafka
+[ "$NODE" = 1 ] || NAME=kafka-$NODE
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/service.sh"
 VERSION=4.3.1
@@ -54,13 +59,14 @@ topics() { java_tool "$HERE/Topic.java" "$@"; }
 listening() { (exec 3<>"/dev/tcp/${1%:*}/${1##*:}"); }
 
 configure() {
-  local port=$1 controller=$2
+  local port=$1 controller=$2 roles=broker own=
+  [ "$NODE" != 1 ] || { roles=broker,controller; own=,CONTROLLER://127.0.0.1:$controller; }
   cat >"$STATE/server.properties" <<CONF
-process.roles=broker,controller
-node.id=1
+process.roles=$roles
+node.id=$NODE
 controller.quorum.bootstrap.servers=127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+listeners=PLAINTEXT://127.0.0.1:$port$own
+advertised.listeners=PLAINTEXT://127.0.0.1:$port$own
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -76,6 +82,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.segment.delete.delay.ms=1000
 file.delete.delay.ms=1000
+${INGOT_TEST_KAFKA_CONF:-}
 CONF
 }
 
@@ -92,17 +99,26 @@ start() {
     [ -z "${INGOT_TEST_KAFKA_PORT:-}" ] || die "port $port is taken"
     port=$(free_port)
   fi
-  controller=$(free_port)
+  # The same as last time, too: the other nodes know it.
+  controller=$(cat "$RUN/kafka/controller" 2>/dev/null || true)
+  if [ "$NODE" = 1 ] && { [ -z "$controller" ] || listening "127.0.0.1:$controller" 2>/dev/null; }; then controller=$(free_port); fi
+  [ -n "$controller" ] || die "start the first node before this one"
   configure "$port" "$controller"
   if [ ! -f "$STATE/data/meta.properties" ]; then
-    local id
-    id=$(java_tool kafka.tools.StorageTool random-uuid)
-    java_tool kafka.tools.StorageTool format --standalone -t "$id" -c "$STATE/server.properties" >"$STATE/format.log" 2>&1 ||
+    local id how=()
+    if [ "$NODE" = 1 ]; then
+      id=$(java_tool kafka.tools.StorageTool random-uuid)
+      how=(--standalone)
+    else
+      id=$(sed -n 's/^cluster.id=//p' "$RUN/kafka/data/meta.properties")
+    fi
+    java_tool kafka.tools.StorageTool format ${how[@]+"${how[@]}"} -t "$id" -c "$STATE/server.properties" >"$STATE/format.log" 2>&1 ||
       { cat "$STATE/format.log" >&2; die "could not format its log folder"; }
   fi
+  [ "$NODE" != 1 ] || echo "$controller" >"$STATE/controller"
   launch java -Xmx"$HEAP" -Xms128m -cp "$(libs)/*" kafka.Kafka "$STATE/server.properties"
-  await 90 listening "127.0.0.1:$port"
-  await 60 topics "127.0.0.1:$port" list
+  await 180 listening "127.0.0.1:$port"
+  [ "$NODE" != 1 ] || await 180 topics "127.0.0.1:$port" list
   echo "$port" >"$STATE/port"
   echo "export INGOT_TEST_KAFKA=127.0.0.1:$port" >"$STATE/env"
   say "listens on 127.0.0.1:$port (log: $STATE/log)"
@@ -138,6 +154,7 @@ wipe() {
 case ${1:-} in
   start) start ;;
   stop) stop_server ;;
+  kill) stop_server KILL ;;
   env) print_env ;;
   status) status ;;
   topic) shift; topic "$@" ;;

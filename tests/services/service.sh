@@ -77,11 +77,12 @@ await() {
   done
 }
 
+# stop_server [SIGNAL]
 stop_server() {
   running || { rm -f "$STATE/pid" "$STATE/env"; return 0; }
   local pid when deadline=$((SECONDS + 20))
   read -r pid when <"$STATE/pid"
-  kill "$pid" 2>/dev/null || true
+  kill -s "${1:-TERM}" "$pid" 2>/dev/null || true
   while running && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
   if running; then
     say "does not stop, killing it"

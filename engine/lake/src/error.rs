@@ -7,6 +7,10 @@ use crate::table::TableName;
 /// Result of a lake operation.
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
+/// What to do when the object store fails.
+pub const STORE_HINT: &str = "this step changed nothing, and what was committed before stays: check that the store answers \
+                              and lets us in (warehouse.location, s3.*), then run again; `run` does so by itself";
+
 /// What went wrong in the lake.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,7 +49,7 @@ pub enum LakeError {
     #[error("file \"{0}\" does not exist")]
     NotFound(String),
     /// Iceberg metadata could not be read or built.
-    #[error("iceberg: {0}")]
+    #[error("{}", told(.0))]
     Iceberg(#[from] iceberg::Error),
     /// The table to create is there.
     #[error("table \"{0}\" exists already")]
@@ -106,7 +110,7 @@ impl LakeError {
             LakeError::Storage { .. } => "L0103",
             LakeError::Io { .. } => "L0104",
             LakeError::NotFound(_) => "L0105",
-            LakeError::Iceberg(_) => "L0106",
+            LakeError::Iceberg(error) => ours(error).map_or("L0106", LakeError::code),
             LakeError::TableExists(_) => "L0107",
             LakeError::TableMissing(_) => "L0108",
             LakeError::Unsupported(_) => "L0109",
@@ -125,7 +129,14 @@ impl LakeError {
     pub fn retryable(&self) -> bool {
         match self {
             LakeError::Catalog { .. } | LakeError::Storage { .. } | LakeError::Io { .. } => true,
-            LakeError::Iceberg(error) => error.retryable() || error.kind() == iceberg::ErrorKind::Unexpected,
+            LakeError::Iceberg(error) => match ours(error) {
+                Some(inner) => inner.retryable(),
+                // A file that does not parse may have been cut off on its way here.
+                None => {
+                    error.retryable()
+                        || matches!(error.kind(), iceberg::ErrorKind::Unexpected | iceberg::ErrorKind::DataInvalid)
+                }
+            },
             _ => false,
         }
     }
@@ -134,7 +145,16 @@ impl LakeError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             LakeError::Config(_) => Some("see [catalog], [warehouse] and [s3] in ingot.toml"),
-            LakeError::Catalog { .. } => Some("the SQLite catalog must be on a local file system that is not full"),
+            LakeError::Catalog { source, .. } => Some(catalog_hint(source)),
+            LakeError::Storage { .. } => Some(STORE_HINT),
+            LakeError::Io { source, .. } => Some(file_hint(source)),
+            LakeError::Iceberg(error) => match ours(error) {
+                Some(inner) => inner.hint(),
+                None => Some(
+                    "this step changed nothing; if it comes again, a metadata file is damaged: restore it from a backup, or \
+                     register an older one",
+                ),
+            },
             LakeError::NotFound(_) => Some("somebody deleted a file of the table: restore it, or roll the table back"),
             LakeError::NotNull { .. } => {
                 Some("drop such rows with an expectation, or declare the column without NOT NULL")
@@ -157,5 +177,63 @@ impl LakeError {
 
     pub(crate) fn catalog(context: impl Into<String>, source: sqlx::Error) -> Self {
         LakeError::Catalog { context: context.into(), source }
+    }
+}
+
+/// Our own storage's error inside one of Iceberg's library, which asked it for a file.
+fn ours(error: &iceberg::Error) -> Option<&LakeError> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref())
+}
+
+fn told(error: &iceberg::Error) -> String {
+    ours(error).map_or_else(|| format!("iceberg: {error}"), ToString::to_string)
+}
+
+/// What SQLite's own code asks for.
+fn catalog_hint(error: &sqlx::Error) -> &'static str {
+    const BUSY: u32 = 5;
+    const READ_ONLY: u32 = 8;
+    const FULL: u32 = 13;
+    const DAMAGED: [u32; 2] = [11, 26];
+    let code = match error {
+        sqlx::Error::Database(db) => db.code().and_then(|c| c.parse::<u32>().ok()),
+        _ => None,
+    };
+    // The low byte is the kind; what stands above it tells finer kinds apart.
+    match code.map(|c| c & 0xff) {
+        Some(BUSY) => {
+            "this step changed nothing: another process holds the SQLite catalog locked; let it finish or end it, then run \
+             again; `run` does so by itself"
+        }
+        Some(READ_ONLY) => {
+            "this step changed nothing: make the SQLite catalog and its folder writable for this user, then run again; \
+             `run` does so by itself"
+        }
+        Some(FULL) => {
+            "this step changed nothing: the disk of the SQLite catalog is full; free some space, then run again; `run` does \
+             so by itself"
+        }
+        Some(code) if DAMAGED.contains(&code) => {
+            "the SQLite catalog is damaged: restore it from a backup; the tables' metadata files are in the warehouse"
+        }
+        _ => "the SQLite catalog must be a file on a local file system that this user may write and that is not full",
+    }
+}
+
+/// What the file system's answer asks for.
+fn file_hint(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as K;
+    match error.kind() {
+        K::StorageFull | K::QuotaExceeded | K::FileTooLarge => {
+            "this step changed nothing: the warehouse's disk (or a limit on it) is full; free some space, then run again; \
+             `run` does so by itself"
+        }
+        K::PermissionDenied | K::ReadOnlyFilesystem => {
+            "this step changed nothing: make the warehouse's folder writable for this user, then run again; `run` does so \
+             by itself"
+        }
+        _ => {
+            "this step changed nothing: check the warehouse's disk and folder, then run again; `run` does so by itself"
+        }
     }
 }

@@ -61,6 +61,8 @@ pub struct S3Config {
     pub session_token: Option<String>,
     /// Whether the bucket stands in the path rather than in the host's name.
     pub path_style_access: bool,
+    /// How long one request may take, its body included; 30 s by default.
+    pub timeout: Option<std::time::Duration>,
 }
 
 impl fmt::Debug for S3Config {
@@ -73,6 +75,7 @@ impl fmt::Debug for S3Config {
             .field("secret_access_key", &hidden(&self.secret_access_key))
             .field("session_token", &hidden(&self.session_token))
             .field("path_style_access", &self.path_style_access)
+            .field("timeout", &self.timeout)
             .finish()
     }
 }

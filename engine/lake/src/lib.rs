@@ -46,7 +46,7 @@ pub use commit::{Change, CommitError, Rebase};
 pub use definition::{
     Column, Definition, NewTable, PartitionBy, ResolvedDefinition, SortBy, Transform, resolve_definition,
 };
-pub use error::{LakeError, Result};
+pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
 pub use iceberg::spec::{DataFile, Operation};
 pub use lake::{Lake, LakeConfig, S3Config};

@@ -18,6 +18,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,7 +33,7 @@ use iceberg::{Error, ErrorKind};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
@@ -44,6 +45,10 @@ use crate::lake::LakeConfig;
 const SINGLE_PUT_BYTES_MAX: usize = 32 << 20;
 /// The size of one part of a larger one.
 const PART_BYTES: usize = 16 << 20;
+/// How long a request may take, unless told.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A request is tried again for so many times as long.
+const RETRY_TIMEOUTS: u32 = 6;
 /// How many parts of one file are under way at a time.
 const PARTS_IN_FLIGHT_MAX: usize = 4;
 /// Files that are deleted at a time.
@@ -102,8 +107,13 @@ impl Store {
             // A repeated conditional PUT would report its own success as a conflict.
             .with_conditional_put(S3ConditionalPut::Disabled);
         if let Some(endpoint) = &s3.endpoint {
-            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+            builder = builder.with_endpoint(endpoint);
         }
+        let is_plain = s3.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let timeout = s3.timeout.unwrap_or(REQUEST_TIMEOUT);
+        builder = builder
+            .with_client_options(ClientOptions::new().with_allow_http(is_plain).with_timeout(timeout))
+            .with_retry(RetryConfig { retry_timeout: timeout * RETRY_TIMEOUTS, ..RetryConfig::default() });
         if let Some(key) = &s3.access_key_id {
             builder = builder.with_access_key_id(key);
         }

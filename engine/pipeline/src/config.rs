@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ingot_dialect::ast::Span;
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
@@ -433,9 +434,10 @@ impl Reader<'_> {
         if !matches!(boolean.as_deref(), Some("true" | "false")) {
             self.bad("s3.path-style-access", "which is neither true nor false");
         }
-        let freshness_ms = self.text("run.freshness").and_then(|t| settings::parse_duration_ms(&t));
-        if freshness_ms.is_none() {
-            self.bad("run.freshness", "which is not a duration");
+        let freshness_ms = self.duration_ms("run.freshness");
+        let timeout_ms = self.duration_ms("s3.timeout");
+        if timeout_ms == Some(0) {
+            self.bad("s3.timeout", "and nothing answers in no time");
         }
         let prefix = self.text("namespace_prefix").unwrap_or_default();
         if prefix.chars().any(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')) {
@@ -460,6 +462,7 @@ impl Reader<'_> {
             secret_access_key: self.text("s3.secret-access-key"),
             session_token: self.text("s3.session-token"),
             path_style_access: boolean.as_deref() != Some("false"),
+            timeout: timeout_ms.map(Duration::from_millis),
         };
         let mut kafka = KafkaSettings::default();
         for (key, taken) in &self.values {
@@ -489,6 +492,14 @@ impl Reader<'_> {
             listing: self.listing(),
             variables: Variables(variables.clone()),
         })
+    }
+
+    fn duration_ms(&mut self, key: &str) -> Option<u64> {
+        let parsed = self.text(key).and_then(|t| settings::parse_duration_ms(&t));
+        if parsed.is_none() {
+            self.bad(key, "which is not a duration");
+        }
+        parsed
     }
 
     fn listen(&mut self) -> Option<SocketAddr> {

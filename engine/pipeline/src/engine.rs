@@ -168,7 +168,7 @@ impl Engine {
             let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else { continue };
             let asked = tokio::time::timeout(ANSWER, ingest::facts(model, source, tables.get(name))).await;
             let topic = match asked {
-                Ok(told) => told.map_err(|e| Reason::new(e.code(), e.to_string())),
+                Ok(told) => told.map_err(|e| Reason::from(&e)),
                 Err(_) => {
                     let seconds = ANSWER.as_secs();
                     Err(Reason::new(
@@ -330,8 +330,8 @@ impl Engine {
             Action::Blocked { reason } => Err(PipelineError::Stopped {
                 code: crate::codes::known(&reason.code),
                 message: reason.text.clone(),
-                hint: None,
-                retryable: matches!(reason.code.as_str(), "S0105" | "R0303"),
+                hint: reason.hint.clone(),
+                retryable: crate::codes::is_passing(&reason.code),
             }),
             Action::Ingest { to, .. } => {
                 let mut ingestor = self.ingestor(model).await?;
@@ -490,7 +490,7 @@ impl Engine {
         Ok(())
     }
 
-    /// One table, now; `full` reads it again from its sources.
+    /// One table, now; `full` reads it again from its sources, `accept_loss` goes on past what a topic has lost.
     ///
     /// # Errors
     /// Lake and planning errors; the table's own failure is in the report.
@@ -504,6 +504,12 @@ impl Engine {
         let model = self.model(name)?;
         if full && model.is_streaming() {
             return self.refresh_stream_fully(model, accept_loss, shutdown).await;
+        }
+        if accept_loss
+            && let Some(source) = model.source().and_then(|s| self.project.sources.get(s))
+            && let Some(table) = self.lake.load_table(name).await?
+        {
+            restart::skip_lost(&self.lake, model, source, &table).await?;
         }
         let mut plan = self.plan(&|n| n == name).await?;
         if full {

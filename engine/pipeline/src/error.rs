@@ -2,9 +2,13 @@
 //!
 //! Invariant: the class of an error comes from its type, never from its text.
 
+use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_lake::{CommitError, LakeError};
 use ingot_source::SourceError;
+
+use crate::session::find;
 
 /// What stopped a command or a table.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +20,7 @@ pub enum PipelineError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("{0}")]
-    Engine(#[from] datafusion::error::DataFusionError),
+    Engine(#[from] DataFusionError),
     #[error(transparent)]
     Delta(#[from] ingot_delta::DeltaError),
     /// The commit lost against another writer; planning again is right.
@@ -55,6 +59,16 @@ impl PipelineError {
         self
     }
 
+    /// A source's failure, named after the table that reads it: the way to go on is a command with its name.
+    pub fn source(table: &ingot_lake::TableName, error: SourceError) -> Self {
+        match error {
+            SourceError::Loss(loss) => {
+                Self::stopped(loss.kind.code(), loss.to_string()).with_hint(loss.hint(&table.to_string()))
+            }
+            other => Self::Source(other),
+        }
+    }
+
     /// A commit's failure, named after its table.
     pub fn commit(table: &ingot_lake::TableName, error: CommitError) -> Self {
         match error {
@@ -82,7 +96,7 @@ impl PipelineError {
             Self::Project(d) => d.first().map_or("N0101", |d| d.code),
             Self::Lake(e) => e.code(),
             Self::Source(e) => e.code(),
-            Self::Engine(_) => "R0301",
+            Self::Engine(e) => outside(e).map_or("R0301", |(code, _)| code),
             Self::Delta(e) => e.code(),
             Self::Superseded { .. } => "L0121",
             Self::UnknownCommit { .. } => "L0122",
@@ -99,12 +113,8 @@ impl PipelineError {
             Self::Source(e) => e.retryable(),
             Self::Superseded { .. } => true,
             Self::Stopped { retryable, .. } => *retryable,
-            Self::Project(_)
-            | Self::Engine(_)
-            | Self::Delta(_)
-            | Self::UnknownCommit { .. }
-            | Self::Interrupted
-            | Self::Json(_) => false,
+            Self::Engine(e) => outside(e).is_some_and(|(code, _)| crate::codes::is_passing(code)),
+            Self::Project(_) | Self::Delta(_) | Self::UnknownCommit { .. } | Self::Interrupted | Self::Json(_) => false,
         }
     }
 
@@ -117,9 +127,12 @@ impl PipelineError {
             Self::UnknownCommit { .. } => {
                 Some("run it again: the next start reads the table and goes on from what is there".into())
             }
-            Self::Engine(_) => {
-                Some("where a value cannot be computed, TRY_CAST and NULLIF give NULL instead of an error".into())
-            }
+            Self::Engine(e) => match outside(e) {
+                Some((_, hint)) => hint.map(str::to_owned),
+                None => {
+                    Some("where a value cannot be computed, TRY_CAST and NULLIF give NULL instead of an error".into())
+                }
+            },
             _ => None,
         }
     }
@@ -134,4 +147,21 @@ impl PipelineError {
             _ => 1,
         }
     }
+}
+
+/// What the engine met while it read, rather than computed: the code and what to do. A store that fails for a while must
+/// not stop a view for good.
+fn outside(error: &DataFusionError) -> Option<(&'static str, Option<&'static str>)> {
+    if let Some(lake) = find::<LakeError>(error).filter(|e| !matches!(e, LakeError::DataFusion(_))) {
+        return Some((lake.code(), lake.hint()));
+    }
+    match find::<object_store::Error>(error) {
+        Some(object_store::Error::NotFound { .. }) => return Some(("L0105", None)),
+        Some(_) => return Some(("L0103", Some(ingot_lake::STORE_HINT))),
+        None => {}
+    }
+    find::<ParquetError>(error).map(|_| {
+        let hint = "this step changed nothing; if it comes again on the same file, the file is damaged: restore it";
+        ("L0113", Some(hint))
+    })
 }

@@ -42,6 +42,9 @@ use crate::restart;
 
 /// How long positions that moved without rows may wait for their commit.
 const IDLE_COMMIT: Duration = Duration::from_secs(600);
+/// When the topic has been silent for so long, they are committed without waiting further: once between two commits of
+/// rows. What is behind them may be gone from the log before the next start, and would be taken for a loss then.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What one call to [`Ingestor::run`] did.
 #[derive(Debug, Default, Clone)]
@@ -67,6 +70,10 @@ pub struct Ingestor {
     /// `committed` and what was read since without rows.
     pending: KafkaPositions,
     pending_since: Option<Instant>,
+    /// When something was last read.
+    last_batch: Instant,
+    /// The last commit had no rows.
+    bare: bool,
     /// Where the error table stands.
     errors_at: BTreeMap<i32, i64>,
 }
@@ -85,8 +92,7 @@ fn positions_error(model: &Model, error: position::PositionError) -> PipelineErr
 /// # Errors
 /// Source errors; a named loss among them.
 pub async fn facts(model: &Model, source: &SourceModel, table: Option<&Table>) -> Result<TopicFacts> {
-    let kafka = connect(source).await?;
-    let topic = kafka.describe().await?;
+    let (kafka, topic) = join(model, source, table).await?;
     let (from, _) = start_of(&kafka, model, source, &topic, table).await?;
     let to = kafka.end_offsets().await?;
     Ok(TopicFacts { topic: source.topic.clone(), from, to })
@@ -107,12 +113,10 @@ async fn start_of(
     let Some(recorded) = recorded else {
         return Ok((kafka.start_offsets(&source.start).await?, None));
     };
-    let at: BTreeMap<i32, i64> = recorded.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
-    let marks = kafka.watermarks().await?;
-    let told = marks.into_iter().map(|(p, (low, high))| (p, Some(Watermarks { low, high }))).collect();
-    let facts = offsets::TopicFacts { topic_id: topic.topic_id.clone(), partitions: told };
+    let at = ends(&recorded);
+    let facts = log(kafka, topic).await?;
     if let Decision::Lost(loss) = decide_loss(&source.topic, &recorded.topic_id, &at, &at, &facts) {
-        return Err(SourceError::Loss(loss).into());
+        return Err(PipelineError::source(&model.name, SourceError::Loss(loss)));
     }
     let mut from = at;
     let missing: Vec<i32> = topic.partitions.iter().copied().filter(|p| !from.contains_key(p)).collect();
@@ -125,8 +129,25 @@ async fn start_of(
     Ok((from, Some(recorded)))
 }
 
+/// Where each partition is to be read on.
+pub(crate) fn ends(positions: &KafkaPositions) -> BTreeMap<i32, i64> {
+    positions.partitions.iter().map(|(p, r)| (*p, r.to)).collect()
+}
+
+/// The log of a topic, to be compared with positions.
+pub(crate) async fn log(kafka: &KafkaSource, topic: &TopicInfo) -> Result<offsets::TopicFacts> {
+    let marks = kafka.watermarks().await?;
+    let told = marks.into_iter().map(|(p, (low, high))| (p, Some(Watermarks { low, high }))).collect();
+    Ok(offsets::TopicFacts { topic_id: topic.topic_id.clone(), partitions: told })
+}
+
 /// What a table records of this flow. A table that records only others must not be fed from the start again.
-fn recorded(model: &Model, source: &SourceModel, topic: &TopicInfo, table: &Table) -> Result<KafkaPositions> {
+pub(crate) fn recorded(
+    model: &Model,
+    source: &SourceModel,
+    topic: &TopicInfo,
+    table: &Table,
+) -> Result<KafkaPositions> {
     let found = position::kafka_position(table, &key(model, topic)).map_err(|e| positions_error(model, e))?;
     if let Some(found) = found {
         return Ok(found);
@@ -136,15 +157,7 @@ fn recorded(model: &Model, source: &SourceModel, topic: &TopicInfo, table: &Tabl
     if let Some(was) =
         others.iter().find(|o| o.flow == flow && o.cluster == topic.cluster_id && o.topic == source.topic)
     {
-        return Err(SourceError::Loss(Loss {
-            kind: LossKind::TopicRecreated,
-            topic: source.topic.clone(),
-            partition: None,
-            position: None,
-            now: None,
-            topic_id: Some((was.topic_id.clone(), topic.topic_id.clone())),
-        })
-        .into());
+        return Err(recreated(model, source, &was.topic_id, &topic.topic_id));
     }
     let known: Vec<String> = others.iter().map(|o| format!("topic {} of cluster {}", o.topic, o.cluster)).collect();
     let shown = if known.is_empty() { "no position at all".to_owned() } else { known.join(", ") };
@@ -159,6 +172,45 @@ fn recorded(model: &Model, source: &SourceModel, topic: &TopicInfo, table: &Tabl
         "check kafka.bootstrap.servers and 'topic'; ingot refresh {} --full --accept-loss reads this topic from its start instead",
         model.name
     )))
+}
+
+pub(crate) fn recreated(model: &Model, source: &SourceModel, was: &str, now: &str) -> PipelineError {
+    let loss = Loss {
+        kind: LossKind::TopicRecreated,
+        topic: source.topic.clone(),
+        partition: None,
+        position: None,
+        now: None,
+        topic_id: Some((was.to_owned(), now.to_owned())),
+    };
+    PipelineError::source(&model.name, SourceError::Loss(loss))
+}
+
+/// A table's topic as it is now. One that is missing and was read before is more than a topic yet to be made.
+async fn join(model: &Model, source: &SourceModel, table: Option<&Table>) -> Result<(KafkaSource, TopicInfo)> {
+    let asked = async {
+        let kafka = connect(source).await?;
+        let topic = kafka.describe().await?;
+        Ok((kafka, topic))
+    };
+    let flow = model.name.to_string();
+    match (asked.await, table) {
+        (Err(PipelineError::Source(SourceError::TopicMissing { topic })), Some(table))
+            if position::recorded_flows(table)
+                .is_ok_and(|flows| flows.iter().any(|f| f.flow == flow && f.topic == topic)) =>
+        {
+            Err(PipelineError::Stopped {
+                code: "S0106",
+                message: format!("topic \"{topic}\", which \"{flow}\" has read, does not exist any more"),
+                hint: Some(format!(
+                    "check kafka.bootstrap.servers and the topic's ACLs; if it was deleted, the rows stored so far stay: to \
+                     go on, create it again, then `ingot refresh {flow} --full --accept-loss` drops them and reads it"
+                )),
+                retryable: true,
+            })
+        }
+        (joined, _) => joined,
+    }
 }
 
 /// A connection to a source's topic; a broker that is away is waited for.
@@ -192,9 +244,8 @@ impl Ingestor {
         source: Arc<SourceModel>,
         errors: Option<Arc<Model>>,
     ) -> Result<Self> {
-        let kafka = connect(&source).await?;
-        let topic = kafka.describe().await?;
         let existing = lake.load_table(&model.name).await?;
+        let (kafka, topic) = join(&model, &source, existing.as_ref()).await?;
         let (from, recorded) = start_of(&kafka, &model, &source, &topic, existing.as_ref()).await?;
         crash::point("start.described", &model.name);
         let mut committed = recorded.unwrap_or_else(|| vector(&model, &topic, &source.topic, &from));
@@ -231,6 +282,8 @@ impl Ingestor {
             pending: committed.clone(),
             committed,
             pending_since: None,
+            last_batch: Instant::now(),
+            bare: false,
             errors_at: BTreeMap::new(),
         };
         ingestor.mend_errors().await?;
@@ -291,12 +344,21 @@ impl Ingestor {
                         closed = true;
                         continue;
                     }
-                    next = stream.next() => next?,
+                    next = stream.next() => {
+                        Some(next.map_err(|e| PipelineError::source(&self.model.name, e))?)
+                    }
+                    () = sleep_to(self.bare_commit()) => None,
                 };
-                let Some(batch) = next else { break 'reopen };
-                crash::point("polled", &self.model.name);
                 let started = Instant::now();
-                match self.take(batch, started, &mut done).await {
+                let taken = match next {
+                    Some(None) => break 'reopen,
+                    Some(Some(batch)) => {
+                        crash::point("polled", &self.model.name);
+                        self.take(batch, started, &mut done).await
+                    }
+                    None => self.commit(vec![], vec![], started, Counts::new(), &mut done).await,
+                };
+                match taken {
                     Ok(()) => committed(&self.model.name, &done),
                     Err(PipelineError::Superseded { table, reason }) => {
                         warn!(%table, reason, "another writer moved this table: the batch is dropped and read again");
@@ -311,6 +373,12 @@ impl Ingestor {
             self.commit(vec![], vec![], Instant::now(), Counts::new(), &mut done).await?;
         }
         Ok(done)
+    }
+
+    /// When positions that moved without rows are to be committed, if there are any.
+    fn bare_commit(&self) -> Option<Instant> {
+        let latest = self.pending_since? + IDLE_COMMIT;
+        Some(if self.bare { latest } else { latest.min(self.last_batch + SILENCE) })
     }
 
     fn positions(&self) -> BTreeMap<i32, Position> {
@@ -349,15 +417,7 @@ impl Ingestor {
     async fn take(&mut self, batch: SourceBatch, started: Instant, done: &mut Ingested) -> Result<()> {
         let now = self.kafka.topic_id().await?;
         if offsets::is_recreated(&self.topic.topic_id, &now) {
-            return Err(SourceError::Loss(Loss {
-                kind: LossKind::TopicRecreated,
-                topic: self.source.topic.clone(),
-                partition: None,
-                position: None,
-                now: None,
-                topic_id: Some((self.topic.topic_id.clone(), now)),
-            })
-            .into());
+            return Err(recreated(&self.model, &self.source, &self.topic.topic_id, &now));
         }
         let mut main = Vec::new();
         let mut errors = Vec::new();
@@ -366,13 +426,10 @@ impl Ingestor {
             self.evaluate(partition, part, &mut main, &mut errors, &mut counts, done).await?;
         }
         crash::point("decoded", &self.model.name);
-        let moved = self.pending.partitions != self.committed.partitions;
+        self.last_batch = Instant::now();
         if main.is_empty() && errors.is_empty() {
-            if moved {
-                let since = *self.pending_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= IDLE_COMMIT {
-                    self.commit(main, errors, started, counts, done).await?;
-                }
+            if self.pending.partitions != self.committed.partitions {
+                self.pending_since.get_or_insert(self.last_batch);
             }
             return Ok(());
         }
@@ -476,6 +533,7 @@ impl Ingestor {
         counts: Counts,
         done: &mut Ingested,
     ) -> Result<()> {
+        let bare = main.is_empty() && errors.is_empty();
         if !errors.is_empty() {
             self.commit_errors(errors).await?;
             crash::point("side.committed", &self.model.name);
@@ -513,6 +571,7 @@ impl Ingestor {
         self.committed = record.clone();
         self.pending = record;
         self.pending_since = None;
+        self.bare = bare;
         done.commits += 1;
         Ok(())
     }
@@ -602,11 +661,11 @@ impl Ingestor {
             for range in start.partitions.values_mut() {
                 range.from = range.to;
             }
-            self.errors_at = start.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+            self.errors_at = ends(&start);
             self.errors = Some(restart::empty(&self.lake, &self.model, &side, &start, None).await?);
             return Ok(());
         }
-        self.errors_at = at.map(|p| p.partitions.iter().map(|(p, r)| (*p, r.to)).collect()).unwrap_or_default();
+        self.errors_at = at.map(|p| ends(&p)).unwrap_or_default();
         let ahead: BTreeMap<i32, i64> = self
             .committed
             .partitions
@@ -625,7 +684,7 @@ impl Ingestor {
             range.from = range.to;
         }
         let side = crate::mend::delete_from(&self.ctx, &self.lake, &side, &ahead, &record, &self.model).await?;
-        self.errors_at = record.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+        self.errors_at = ends(&record);
         self.errors = Some(side);
         Ok(())
     }
@@ -634,6 +693,14 @@ impl Ingestor {
 /// The definition that the newest of our snapshots with one was made by.
 fn judged_by(table: &Table) -> Option<String> {
     table.history().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())
+}
+
+/// Resolves at an instant; never, if there is none.
+async fn sleep_to(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Rows of an error batch at or past the error table's own position.

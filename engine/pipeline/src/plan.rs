@@ -14,11 +14,20 @@ use serde::{Deserialize, Serialize};
 pub struct Reason {
     pub code: String,
     pub text: String,
+    /// What to do about it, where something stands in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl Reason {
     pub fn new(code: &str, text: impl Into<String>) -> Self {
-        Self { code: code.into(), text: text.into() }
+        Self { code: code.into(), text: text.into(), hint: None }
+    }
+}
+
+impl From<&crate::error::PipelineError> for Reason {
+    fn from(e: &crate::error::PipelineError) -> Self {
+        Self { hint: e.hint(), ..Self::new(e.code(), e.to_string()) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a streaming table began, and reading its topic again from there.
+//! Where a streaming table began, reading its topic again from there, and going on past what it lost.
 //!
 //! Invariants
 //! * One commit empties the table and puts its position back: a crash leaves the old rows or the new start.
@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use ingot_lake::crash;
 use ingot_lake::summary::{self, KafkaPositions};
 use ingot_lake::{Change, Definition, Lake, Operation, Rebase, SnapshotInfo, Table};
-use ingot_source::offsets::is_recreated;
-use ingot_source::{Loss, LossKind, SourceError, Start};
+use ingot_source::offsets::{Decision, decide_loss, is_recreated};
+use ingot_source::{LossKind, SourceError, Start};
+use tracing::warn;
 
 use crate::error::{PipelineError, Result};
 use crate::expectations::Counts;
@@ -54,15 +55,7 @@ pub async fn read_again(
     let recreated =
         began.as_ref().filter(|b| is_recreated(&b.topic_id, &topic.topic_id) || b.cluster != topic.cluster_id);
     if let (Some(was), false) = (recreated, accept_loss) {
-        return Err(SourceError::Loss(Loss {
-            kind: LossKind::TopicRecreated,
-            topic: source.topic.clone(),
-            partition: None,
-            position: None,
-            now: None,
-            topic_id: Some((was.topic_id.clone(), topic.topic_id.clone())),
-        })
-        .into());
+        return Err(ingest::recreated(model, source, &was.topic_id, &topic.topic_id));
     }
     let known = began.as_ref().filter(|_| recreated.is_none());
     // Partitions that came later were read from their beginning.
@@ -71,6 +64,16 @@ pub async fn read_again(
         None => low,
     };
     if !accept_loss {
+        // A log that ends before what was read cannot give it again.
+        if let Ok(recorded) = ingest::recorded(model, source, &topic, table) {
+            let at = ingest::ends(&recorded);
+            let facts = ingest::log(&kafka, &topic).await?;
+            if let Decision::Lost(loss) = decide_loss(&source.topic, &recorded.topic_id, &at, &at, &facts)
+                && loss.kind != LossKind::OffsetsExpired
+            {
+                return Err(PipelineError::source(&model.name, SourceError::Loss(loss)));
+            }
+        }
         let mut short: Vec<String> = vec![];
         if began.is_none() {
             short.push("the snapshot that says where it began is gone".into());
@@ -101,6 +104,53 @@ pub async fn read_again(
             }
         }
     }
+    Ok(())
+}
+
+/// Moves a streaming table's position past what its log lost before it was read. Its rows stay, and its next step reads
+/// on with the first message that is left.
+///
+/// # Errors
+/// Losses of another kind, for which rows cannot stay; source and lake errors.
+pub async fn skip_lost(lake: &Lake, model: &Model, source: &SourceModel, table: &Table) -> Result<()> {
+    let kafka = ingest::connect(source).await?;
+    let topic = kafka.describe().await?;
+    let mut positions = ingest::recorded(model, source, &topic, table)?;
+    let facts = ingest::log(&kafka, &topic).await?;
+    let mut lost = vec![];
+    for (p, range) in &mut positions.partitions {
+        range.from = range.to;
+        if let Some(Some(marks)) = facts.partitions.get(p).filter(|m| m.is_some_and(|m| m.low > range.to)) {
+            lost.push(format!("offsets {} to {} of partition {p}", range.to, marks.low - 1));
+            range.to = marks.low;
+            range.epoch = None;
+        }
+    }
+    let at = ingest::ends(&positions);
+    if let Decision::Lost(loss) = decide_loss(&source.topic, &positions.topic_id, &at, &at, &facts) {
+        return Err(PipelineError::source(&model.name, SourceError::Loss(loss)));
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let reason = format!("given up, as asked: {}", lost.join(", "));
+    warn!(table = %model.name, topic = source.topic, "{reason}");
+    let counts = Counts::new();
+    let refreshed = Refreshed {
+        mode: "append",
+        reason: Some(&reason),
+        rows_in: 0,
+        rows_out: 0,
+        ms: 0,
+        fingerprint: &model.fingerprint,
+        counts: &counts,
+        now: None,
+    };
+    let mut properties = history::summary(&refreshed);
+    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&positions)?);
+    let change = Change { commit_id: uuid::Uuid::now_v7(), summary: properties, ..Change::default() };
+    let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
+    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
     Ok(())
 }
 

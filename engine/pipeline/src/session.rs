@@ -37,6 +37,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use error::find;
 pub use error::{ErrorKind, QueryError};
 pub use ingot_lake::TableName;
 pub use pins::{Pin, Pins};

@@ -96,6 +96,13 @@ pub const SETTINGS: &[Setting] = &[
         "Whether the bucket stands in the path (MinIO) rather than in the host name.",
     ),
     plain(
+        "s3.timeout",
+        Kind::Duration,
+        Some("30 s"),
+        "How long one request to the store may take, its body included. It is tried again for up to six times as long; \
+         then the step fails, and `run` tries again later. Over a slow line, allow what 32 MB take.",
+    ),
+    plain(
         "serve.listen",
         Kind::Address,
         Some("127.0.0.1:32010"),

@@ -35,6 +35,7 @@ use crate::changes::{Input, memory};
 use crate::context;
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
+use crate::ingest;
 use crate::project::{Model, ModelKind, SourceModel};
 use crate::restart;
 
@@ -237,11 +238,13 @@ impl Engine {
             Err(reason) => return Ok(uncompared(total, foreign, reason)),
         };
         let mut diff = MultisetDiff::new(table.schema())?;
-        let until: BTreeMap<i32, i64> = positions.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+        let until = ingest::ends(&positions);
+        let mut replayed = Replayed::default();
         let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until.clone()))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
                 let end = until.get(&partition).copied().unwrap_or(0);
+                replayed.add(partition, part.delivered);
                 if part.from >= end || part.rows.num_rows() == 0 {
                     continue;
                 }
@@ -255,7 +258,10 @@ impl Engine {
             }
         }
         add(&mut diff, self.rows(table).await?, -1).await?;
-        verdict_of(diff, total, "against recorded counts, positions and the log itself")
+        match replayed.thinned(&kafka, &positions).await {
+            Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
+            None => verdict_of(diff, total, "against recorded counts, positions and the log itself"),
+        }
     }
 
     /// A topic's recorded positions, or the verdict when they cannot be had.
@@ -379,7 +385,7 @@ impl Engine {
             Err(verdict) => return Ok(verdict),
         };
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
-        let until: BTreeMap<i32, i64> = positions.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+        let until = ingest::ends(&positions);
         let stored = below(self.rows(table).await?, &until).await?;
         let total: u64 = stored.iter().map(|b| b.num_rows() as u64).sum();
         if total != counted {
@@ -392,17 +398,52 @@ impl Engine {
             Err(reason) => return Ok(uncompared(total, foreign, reason)),
         };
         let mut diff = MultisetDiff::new(model.schema.clone())?;
+        let mut replayed = Replayed::default();
         let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until))?;
         while let Some(batch) = stream.next().await? {
-            for part in batch.partitions.into_values() {
+            for (partition, part) in batch.partitions {
+                replayed.add(partition, part.delivered);
                 diff.add(&part.errors, 1)?;
             }
         }
         for batch in &stored {
             diff.add(batch, -1)?;
         }
-        verdict_of(diff, total, "against recorded counts and the log itself")
+        match replayed.thinned(&kafka, &positions).await {
+            Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
+            None => verdict_of(diff, total, "against recorded counts and the log itself"),
+        }
     }
+}
+
+/// Messages that the log still gives, by partition.
+#[derive(Default)]
+struct Replayed(BTreeMap<i32, u64>);
+
+impl Replayed {
+    fn add(&mut self, partition: i32, delivered: u64) {
+        *self.0.entry(partition).or_default() += delivered;
+    }
+
+    /// Says so if a compacted log gives fewer messages than were read: compaction takes them from its middle.
+    async fn thinned(&self, kafka: &KafkaSource, positions: &KafkaPositions) -> Option<String> {
+        let given = |p: &i32| self.0.get(p).copied().unwrap_or(0);
+        let (p, range) = positions.partitions.iter().find(|(p, range)| given(p) < range.delivered)?;
+        let (given, read) = (given(p), range.delivered);
+        let reason =
+            format!("the topic is compacted, and of {read} messages read from partition {p} its log holds {given}");
+        kafka.is_compacted().await.then_some(reason)
+    }
+}
+
+/// The verdict when the log no longer holds all that was read: what it still holds must be in the table.
+fn verdict_of_thinned(diff: MultisetDiff, rows: u64, foreign: Option<i64>, reason: String) -> Result<Verdict> {
+    let found = diff.finish()?;
+    if found.only_plus == 0 {
+        return Ok(uncompared(rows, foreign, reason));
+    }
+    let text = format!("{} row(s) of the log are missing from the table ({reason})", found.only_plus);
+    Ok(Verdict::Different { findings: vec![text] })
 }
 
 /// What is said when counts agree and rows cannot be compared.

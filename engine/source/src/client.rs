@@ -220,6 +220,8 @@ pub(crate) fn is_away(code: RDKafkaErrorCode) -> bool {
             | E::FencedLeaderEpoch
             | E::UnknownLeaderEpoch
             | E::OffsetNotAvailable
+            // No partition of a question has a leader.
+            | E::NoEnt
     )
 }
 

@@ -62,7 +62,7 @@ impl SourceError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Loss(loss) => Some(loss.hint()),
+            Self::Loss(loss) => Some(loss.hint("TABLE")),
             Self::Unavailable { .. } => Some("check kafka.bootstrap.servers and that the broker runs".into()),
             Self::TopicMissing { topic } => {
                 Some(format!("create it, or check 'topic' of the source; `ingot produce` creates it: --topic {topic}"))

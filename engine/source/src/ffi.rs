@@ -165,7 +165,16 @@ pub(crate) fn list_offsets<C: ClientContext>(
         for info in array(infos, count) {
             let found = rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
             if let Some(found) = found.as_ref() {
-                let answer = if found.err.is_error() { Err(CallError::new(found.err, None)) } else { Ok(found.offset) };
+                // A leader that has just (re)started may answer with no offset and no error. Only a time may lie past
+                // all messages, which is -1.
+                let least = if matches!(spec, OffsetSpec::Timestamp(_)) { -1 } else { 0 };
+                let answer = if found.err.is_error() {
+                    Err(CallError::new(found.err, None))
+                } else if found.offset < least {
+                    Err(CallError::new(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, None))
+                } else {
+                    Ok(found.offset)
+                };
                 offsets.insert(found.partition, answer);
             }
         }

@@ -8,7 +8,7 @@
 //! Not here: the poll loop (`reader`), decisions about losses (`offsets`).
 
 use crate::batch::{BatchLimits, SourceBatch};
-use crate::client::{TopicClient, backoff, warn_waiting};
+use crate::client::{CALL, TopicClient, backoff, warn_waiting};
 use crate::error::SourceError;
 use crate::ffi::OffsetSpec;
 use crate::offsets::Position;
@@ -16,6 +16,8 @@ use crate::property::KafkaConfig;
 use crate::reader::{Order, Reader};
 use crate::schema::SourceSchema;
 use crate::watch::Watch;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -143,6 +145,20 @@ impl KafkaSource {
             both.collect()
         })
         .await
+    }
+
+    /// Whether compaction may take messages from the middle of the log. A broker that does not tell says no.
+    pub async fn is_compacted(&self) -> bool {
+        let Ok(admin) = self.config.metadata().create::<AdminClient<DefaultClientContext>>() else { return false };
+        let options = AdminOptions::new().request_timeout(Some(CALL));
+        let told = admin.describe_configs([&ResourceSpecifier::Topic(self.topic())], &options).await;
+        let policy = |topic: &ConfigResource| {
+            topic
+                .entry_map()
+                .get("cleanup.policy")
+                .is_some_and(|e| e.value.as_ref().is_some_and(|policy| policy.contains("compact")))
+        };
+        told.is_ok_and(|topics| topics.iter().flatten().any(policy))
     }
 
     /// Reads on from positions. Partitions that are not among them are new and start where their log does.

@@ -69,16 +69,21 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// The way to go on.
-    pub fn hint(&self) -> String {
+    /// The way to go on with the table that reads the topic.
+    pub fn hint(&self, table: &str) -> String {
         match self.kind {
-            LossKind::OffsetsExpired => {
-                "`ingot refresh TABLE --full --accept-loss` reads what is left from its start".into()
-            }
-            LossKind::TopicRecreated | LossKind::PartitionGone | LossKind::MovedBack => {
-                "`ingot refresh TABLE --full --accept-loss` reads the topic as it is now from its start".into()
-            }
-            LossKind::TopicDeleted => "create the topic again, then `ingot refresh TABLE --full --accept-loss`".into(),
+            LossKind::OffsetsExpired => format!(
+                "restore them to the topic if you can, else stop `run` and give them up: `ingot refresh {table} --accept-loss` \
+                 keeps the rows stored so far and goes on at the first message that is left"
+            ),
+            LossKind::TopicRecreated | LossKind::PartitionGone | LossKind::MovedBack => format!(
+                "stop `run`, then `ingot refresh {table} --full --accept-loss` drops the rows of the old log and reads the \
+                 topic as it is now from its start; to keep the old rows, copy them to another table first"
+            ),
+            LossKind::TopicDeleted => format!(
+                "the rows stored so far stay; to go on, create the topic again, stop `run`, then `ingot refresh {table} \
+                 --full --accept-loss` drops them and reads the new topic"
+            ),
         }
     }
 }

@@ -60,7 +60,7 @@ const LEFT_TO_POLL: usize = 16;
 /// Between two looks at the topic's id and partitions, unless `topic.metadata.refresh.interval.ms` says else.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 /// Positions that moved without messages are handed over after this.
-const BARE_POSITIONS_AFTER: Duration = Duration::from_secs(600);
+const BARE_POSITIONS_AFTER: Duration = Duration::from_secs(1);
 
 struct Partition {
     /// Where the open batch begins.
@@ -104,9 +104,7 @@ pub(crate) struct Reader {
     ask_at: Instant,
     missing: u32,
     suspicions: u32,
-    reassigned: u32,
     out_of_range: bool,
-    truncated: bool,
     away: Option<Away>,
 }
 
@@ -169,9 +167,7 @@ impl Reader {
             ask_at: Instant::now(),
             missing: 0,
             suspicions: 0,
-            reassigned: 0,
             out_of_range: false,
-            truncated: false,
             away: None,
         };
         for (partition, position) in from {
@@ -397,7 +393,6 @@ impl Reader {
         if self.messages > before {
             self.last_message = Instant::now();
             self.opened.get_or_insert(self.last_message);
-            self.reassigned = 0;
         }
         if self.messages > before || ends_moved {
             self.note_back();

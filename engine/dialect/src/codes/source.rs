@@ -6,22 +6,22 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "S0101",
         "offsets expired",
-        "Messages between the table's position and the topic's first offset were deleted by retention before they were read: they are lost. The table stops so that nobody overlooks it. Accept the loss with `ingot refresh TABLE --full --accept-loss`, or restore the topic.",
+        "Messages between the table's position and the topic's first offset were deleted by retention before they were read: they are lost. The table stops so that nobody overlooks it. Restore the messages, or give them up with `ingot refresh TABLE --accept-loss`, which keeps the rows stored so far and goes on with the first message that is left. On an idle transactional topic these offsets may have been the markers of transactions alone: a position that moved past markers is recorded with the next rows, a few seconds after the topic falls silent, or at a clean stop, and a kill before that leaves it behind them. What is gone cannot be looked at, so it is named; then giving it up costs nothing.",
     ),
     code(
         "S0102",
         "topic was recreated",
-        "The topic has another id than the one the table read: it was deleted and made again, so the recorded offsets mean other messages. Go on from the new topic's start with `ingot refresh TABLE --full --accept-loss`.",
+        "The topic has another id than the one the table read: it was deleted and made again, so the recorded offsets mean other messages. Go on from the new topic's start with `ingot refresh TABLE --full --accept-loss`, which drops the rows of the old one.",
     ),
     code(
         "S0103",
         "partition is gone",
-        "A partition that the table read no longer exists. Kafka cannot drop partitions, so the topic is probably another one. Check the topic's name and the brokers.",
+        "A partition that the table read no longer exists. Kafka cannot drop partitions, so the topic is probably another one. Check the topic's name and the brokers; `ingot refresh TABLE --full --accept-loss` drops the rows of the old one and reads it from its start.",
     ),
     code(
         "S0104",
         "offset moved back",
-        "The topic ends before the table's position: messages that were read have vanished, for example after an unclean leader election. The table stops; accept it with `ingot refresh TABLE --full --accept-loss`.",
+        "The topic ends before the table's position: messages that were read have vanished, for example after an unclean leader election. The table stops, with the rows it has. `ingot refresh TABLE --full --accept-loss` drops them and reads the topic as it is now from its start.",
     ),
     passing(
         "S0105",
@@ -31,7 +31,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     passing(
         "S0106",
         "topic does not exist",
-        "The broker answers, but has no such topic, or hides it from this user. Create it or mend `topic` in WITH. `run` waits until it appears.",
+        "The broker answers, but has no such topic, or hides it from this user. Create it or mend `topic` in WITH. `run` waits until it appears. If a table has read it before, it was deleted, or the brokers are others: a topic made again under that name is then named as such (S0102).",
     ),
     code(
         "S0107",

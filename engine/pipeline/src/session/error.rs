@@ -181,6 +181,10 @@ impl QueryError {
             Some(LakeError::DataFusion(_)) | None => {}
             Some(lake) => return Self::from_lake(lake),
         }
+        // Parquet's reader wraps what the store said.
+        if let Some(e) = find::<object_store::Error>(e).filter(|e| !matches!(e, object_store::Error::NotFound { .. })) {
+            return Self::new(ErrorKind::Unavailable, one_line(&e.to_string())).with_hint("run the statement again");
+        }
         // A collection holds one error for each item of a list; the first is as good as any.
         let first = e.iter().next().unwrap_or(e);
         let mut out = classify(sql, first.find_root());
@@ -210,7 +214,7 @@ impl QueryError {
 }
 
 /// An error in the chain of causes, also through `Arc`s.
-fn find<T: Error + 'static>(e: &DataFusionError) -> Option<&T> {
+pub(crate) fn find<T: Error + 'static>(e: &DataFusionError) -> Option<&T> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(e);
     while let Some(c) = cause {
         if let Some(found) = c.downcast_ref::<T>() {

@@ -23,8 +23,6 @@ use tracing::{debug, info, warn};
 const MISSING_MAX: u32 = 3;
 /// Answers in a row that a log moved back or a partition is gone before it counts.
 const SUSPICIONS_MAX: u32 = 2;
-/// Fetches from positions that the log holds may fail so often in a row.
-const REASSIGN_MAX: u32 = 5;
 /// Between two questions that follow failures.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -78,10 +76,19 @@ impl Reader {
                 _ => return Err(End::Failed(SourceError::Loss(loss))),
             },
             Decision::Continue { new } => {
-                self.suspicions = 0;
-                if std::mem::take(&mut self.truncated) {
-                    return Err(End::Failed(SourceError::Loss(self.loss(LossKind::MovedBack))));
+                // A position was refused, and lies in the log all the same: its records were cut off, and the log has grown
+                // again. librdkafka tells this by the epoch, under the code of any position that is out of range. The
+                // first answer may have been asked for before the refusal.
+                if self.out_of_range {
+                    let is_known = |id: &i32| matches!(facts.partitions.get(id), Some(Some(_)));
+                    self.suspicions += u32::from(self.partitions.keys().all(is_known));
+                    if self.suspicions >= SUSPICIONS_MAX {
+                        return Err(End::Failed(SourceError::Loss(self.loss(LossKind::MovedBack))));
+                    }
+                    self.ask_soon(ASK_AGAIN);
+                    return Ok(());
                 }
+                self.suspicions = 0;
                 self.verified = true;
                 self.welcome(new)?;
             }
@@ -89,7 +96,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Starts to read new partitions, and again those whose fetch failed for no reason that the log shows.
+    /// Starts to read new partitions.
     fn welcome(&mut self, new: BTreeMap<i32, Option<i64>>) -> Result<(), End> {
         let mut assign = false;
         for (partition, low) in new {
@@ -106,14 +113,6 @@ impl Reader {
             self.add(partition, Position { offset: low, epoch: None }, until)?;
             assign = true;
         }
-        if std::mem::take(&mut self.out_of_range) {
-            self.reassigned += 1;
-            if self.reassigned > REASSIGN_MAX {
-                let reason = "the broker refuses offsets that it says it has".to_string();
-                return Err(End::Failed(SourceError::Other { topic: self.topic.clone(), reason }));
-            }
-            assign = true;
-        }
         if assign {
             self.assign()?;
         }
@@ -128,8 +127,7 @@ impl Reader {
             return Err(End::Failed(SourceError::Other { topic: self.topic.clone(), reason }));
         }
         match code {
-            E::AutoOffsetReset | E::OffsetOutOfRange => self.out_of_range = true,
-            E::LogTruncation => self.truncated = true,
+            E::AutoOffsetReset | E::OffsetOutOfRange | E::LogTruncation => self.out_of_range = true,
             E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => {
                 return Err(End::Failed(classify(&self.topic, code, &error.to_string())));
             }

@@ -1,0 +1,411 @@
+"""A store and a catalog that fail, and what Ingot makes of it.
+
+On MinIO behind a proxy (`s3_proxy.py`): every fault on every kind of file, written and read; a storm of all faults under a
+seed while `run` goes on; an outage; queries over Flight SQL during faults. On local disk: a full disk, a file size limit,
+the SQLite catalog locked for a while and for longer than its busy timeout, a read-only catalog and a read-only folder.
+
+After each, on what is left: the rows of Bronze and its error table are the log's up to the recorded position, every other
+table is its query over the snapshots that it records, every file of every live snapshot is there and whole. A command that
+failed said why, with its code and what to do, and ended with 3, as what lies outside does; the next one without a fault
+brings all tables to the end of the log.
+
+    store_faults.py --ingot BIN --brokers HOST:PORT --work DIR [--seed S] [--only WORD] [-v]
+
+The last line is `N right, N wrong`.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+from project import Project, add_setting_arguments, kill, said, setting
+from s3_proxy import FAULTS, KINDS, Rule, S3Proxy
+
+OUTSIDE = 3
+TIMEOUT = 2             # seconds a request may take
+NOBODY = 65534
+began = time.monotonic()
+
+
+class Report:
+    def __init__(self, verbose):
+        self.passed = self.failed = 0
+        self.lock, self.verbose, self.errors = threading.Lock(), verbose, {}
+
+    def say(self, text):
+        print(f"== {time.monotonic() - began:4.0f}s  {text}", flush=True)
+
+    def check(self, what, wrong=()):
+        """Passes when `wrong` is empty."""
+        with self.lock:
+            self.failed += bool(wrong)
+            self.passed += not wrong
+            print(f"{'FAIL ' if wrong else 'ok   '} {what}", flush=True)
+            for line in wrong:
+                print("      " + str(line), flush=True)
+
+    def note(self, log):
+        """Remembers the errors that a user saw, one of each kind."""
+        for m in re.finditer(r"error\[(\w+)\]: (.*)(?:\n[^\n]*)*?\n\s*= help: (.*)", log):
+            self.errors.setdefault((m[1], re.sub(r"[0-9a-f-]{8,}", "~", m[2])[:60]), (m[2], m[3]))
+
+
+class Store(Project):
+    """A project whose store stands behind a proxy."""
+
+    def __init__(self, shared, seed, proxy):
+        self.proxy = proxy
+        super().__init__(shared, seed, partitions=2)
+
+    def fresh_lake(self):
+        super().fresh_lake()
+        direct = f"s3.endpoint={os.environ['INGOT_TEST_S3_ENDPOINT']}"
+        self.lake_options = [o if o != direct else f"s3.endpoint={self.proxy.url}" for o in self.lake_options]
+        self.lake_options += ["--set", f"s3.timeout={TIMEOUT} s"]
+
+
+def once(report, project, what, codes=(0, OUTSIDE), wrapper=()):
+    """`run --once` under a fault: ends with one of these codes, says why and what to do, and leaves a lake that is right."""
+    child = project.spawn("run", "--once", wrapper=wrapper)
+    code = project.end(child, 120)
+    log = said(child, 400)
+    report.note(log)
+    wrong = [] if code in codes else [f"exit {code}, not one of {codes}", log[-1500:]]
+    if code != 0:
+        wrong += explained(log)
+    report.check(f"{what}: exit {code}", wrong + project.problems())
+    return code
+
+
+def explained(log):
+    """Every error has a code and says what to do."""
+    errors = re.split(r"(?=error\[\w+\])", log)[1:]
+    silent = [f"no help behind {error[:300]}" for error in errors if "= help:" not in error]
+    return silent if errors else ["failed without an error that has a code: " + log[-500:]]
+
+
+def recovered(report, project, what):
+    code, child = project.run("run", "--once")
+    wrong = [] if code == 0 else [f"exit {code}", said(child, 30)]
+    report.check(f"{what}: the next run ends well, with all of the log", wrong + project.problems() + project.behind())
+
+
+def single_faults(report, shared, seed):
+    """Each fault once for each kind of file: written (for every table), then read."""
+    proxy = S3Proxy(os.environ["INGOT_TEST_S3_ENDPOINT"], seed, hold=TIMEOUT + 2)
+    project = Store(shared, seed, proxy)
+    project.traffic.send(60)
+    recovered(report, project, "without faults, through the proxy")
+    for method in ("PUT", "GET"):
+        for fault in FAULTS:
+            if method == "PUT" and fault == "slow-forever" or method == "GET" and fault.startswith("after-"):
+                continue        # nothing else than another one
+            project.traffic.send(30)
+            rules = [Rule(fault, method, kind, each_table=method == "PUT" and "hang" not in fault) for kind in KINDS]
+            proxy.set(*rules)
+            code = once(report, project, f"{method} {fault}")
+            missed = [kind for kind, rule in zip(KINDS, rules) if not rule.hits]
+            proxy.set()
+            # A command that ended early did not come to the rest.
+            report.check(f"{method} {fault}: hit {sum(r.hits for r in rules)} times", [f"never on {missed}"] if missed and code == 0 else [])
+            if code:
+                recovered(report, project, f"after {method} {fault}")
+    recovered(report, project, "after all faults")
+    report.check("verify", project.verify_problems())
+    queries(report, project, proxy)
+    outage_and_storm(report, project, proxy)
+    project.close()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def queries(report, project, proxy):
+    """A fetch during a fault gives all rows or an error, never fewer."""
+    import adbc_driver_flightsql.dbapi as flight_sql
+    port = free_port()
+    server = project.spawn("serve", "--set", f"serve.listen=127.0.0.1:{port}")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    wanted = {name: len(project.state.load().rows(name)) for name in ("bronze.vehicle_events", "silver.vehicle_events")}
+    for fault in FAULTS:
+        if fault.startswith("after-"):
+            continue
+        # Half of what is left comes each time with these: without an end they take long, and may end well.
+        for times in (1, 10 if fault in ("cut", "slow-forever") else 10**6):
+            proxy.set(Rule(fault, "GET", "data", times=times))
+            told, wrong = [], []
+            for name, rows in wanted.items():
+                try:
+                    with flight_sql.connect(f"grpc://127.0.0.1:{port}", autocommit=True) as connection, connection.cursor() as cursor:
+                        cursor.execute(f"SELECT * FROM {name}")
+                        got = cursor.fetch_arrow_table().num_rows
+                    told.append("all rows")
+                    if got != rows:
+                        wrong.append(f"{name}: {got} rows of {rows} and no error")
+                except flight_sql.Error as e:
+                    told.append("error")
+                    report.errors.setdefault(("query", fault), (str(e)[:600], None))
+            if times == 10**6 and fault != "slow" and "all rows" in told:
+                wrong.append("rows came although every read fails: they were not read")
+            if times == 1 and fault not in ("short",) and "error" in told:
+                wrong.append("one fault is not tried again")
+            report.check(f"query, GET {fault} {'once' if times == 1 else 'again and again'}: {', '.join(told)}", wrong)
+    proxy.set()
+    server.send_signal(signal.SIGTERM)
+    code = project.end(server, 30)
+    report.check(f"serve ends: exit {code}", [] if code in (0, 143) else [said(server)])
+
+
+def outage_and_storm(report, project, proxy):
+    child = project.spawn("run")
+    project.traffic.send(100)
+    for fault, seconds in (("503", 14), ("hang", 8)):
+        proxy.set(Rule(fault, times=10**6))
+        project.traffic.send(100)
+        time.sleep(seconds)
+        proxy.set()
+        report.check(f"run lives through an outage ({fault})", [] if child.poll() is None else [said(child)])
+    log = said(child, 400)
+    report.check("and says so, with a code", [] if re.search(r"L0103", log) else [log[-1500:]])
+    report.say("a storm of all faults")
+    proxy.set(*[Rule(fault, times=10**6, chance=0.02) for fault in FAULTS if "hang" not in fault and fault != "slow-forever"])
+    for _ in range(10):
+        project.traffic.send(60)
+        time.sleep(1)
+    wrong = [] if child.poll() is None else [said(child)]
+    proxy.set()
+    child.send_signal(signal.SIGTERM)
+    code = project.end(child, 30)
+    report.check(f"run lives through the storm ({proxy.requests} requests in all), exit {code}", wrong + project.problems())
+    recovered(report, project, "after the storm")
+    report.check("verify after the storm", project.verify_problems())
+
+
+class Disk:
+    """A small disk: a tmpfs where root, sudo or a namespace can mount one; None elsewhere."""
+
+    def __init__(self, folder, megabytes):
+        os.makedirs(folder)
+        self.folder = folder
+        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=777", "tmpfs", folder]
+        self.how = next((how for how in ([], ["sudo", "-n"]) if how == [] or shutil.which("sudo")
+                         if subprocess.run(how + command, capture_output=True).returncode == 0), None)
+
+    def fill(self, leave):
+        """Takes all space but `leave` bytes."""
+        path = os.path.join(self.folder, "filler")
+        with open(path, "wb") as out:
+            try:
+                while True:
+                    out.write(b"\0" * 65536)
+                    out.flush()
+            except OSError:
+                pass
+        os.truncate(path, max(0, os.path.getsize(path) - leave))
+
+    def free(self):
+        os.unlink(os.path.join(self.folder, "filler"))
+
+    def close(self):
+        subprocess.run(self.how + ["umount", self.folder], check=True)
+
+
+class OnDisk(Project):
+    """A project whose lake lies in a folder of the caller's."""
+
+    def __init__(self, shared, seed, lake):
+        self.lake = lake
+        super().__init__(shared, seed, partitions=2)
+
+    def fresh_lake(self):
+        super().fresh_lake()
+        from lake_state import LakeState
+        self.catalog, self.warehouse = os.path.join(self.lake, "catalog.db"), "file://" + self.lake
+        self.lake_options = ["--set", f"warehouse.location={self.lake}"]
+        self.state = LakeState(self.catalog, self.warehouse)
+
+
+def full_disk(report, shared, seed):
+    disk = Disk(os.path.join(shared.work, "small"), 24)
+    if disk.how is None:
+        report.say("no tmpfs can be mounted here: the file size limit alone stands for the full disk")
+        return
+    try:
+        project = OnDisk(shared, seed, os.path.join(disk.folder, "lake"))
+        project.traffic.send(60)
+        recovered(report, project, "on a small disk")
+        failed = 0
+        for kilobytes in (0, 4, 12, 28, 60, 100, 160):
+            project.traffic.send(40)
+            disk.fill(kilobytes * 1024)
+            failed += once(report, project, f"{kilobytes} KB left on the disk") != 0
+            left_over = [f for f in project.state.listing() if f.endswith(".tmp")]
+            report.check(f"{kilobytes} KB left: no temporary file stays", left_over)
+            disk.free()
+        report.check("the disk was too small several times", [] if failed >= 3 else [f"{failed} times only"])
+        recovered(report, project, "with space again")
+        disk.fill(8 * 1024)
+        child = project.spawn("run")
+        project.traffic.send(60)
+        deadline = time.monotonic() + 30
+        while "L010" not in said(child, 400) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        disk.free()
+        deadline = time.monotonic() + 60
+        while project.behind() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        log = said(child, 400)
+        report.check("run says that the disk is full and goes on when it is not",
+                     project.behind() + ([] if re.search(r"L010[24]", log) else [log[-800:]]))
+        kill(child)
+        report.check("verify", project.verify_problems())
+        project.close()
+    finally:
+        disk.close()
+
+
+def file_size_limit(report, shared, seed):
+    """Writing beyond a limit fails as on a full disk, without any mount."""
+    project = Project(shared, seed, partitions=2)
+    project.traffic.send(60)
+    recovered(report, project, "without a limit")
+    failed = 0
+    for kilobytes in (1, 4, 8, 16):
+        project.traffic.send(40)
+        # Whoever runs this leaves SIGXFSZ ignored, so that the write fails in place of the process.
+        limit = f"ulimit -f {kilobytes}; trap '' XFSZ; exec \"$@\""
+        code, child = project.run("run", "--once", wrapper=("bash", "-c", limit, "-"))
+        log = said(child, 400)
+        report.note(log)
+        failed += code != 0
+        report.check(f"files of at most {kilobytes} KB: exit {code}",
+                     ([] if code in (0, OUTSIDE) else [log[-1500:]]) + (explained(log) if code else []) + project.problems())
+    report.check("the limit was hit", [] if failed else ["never"])
+    recovered(report, project, "after the limit")
+    report.check("verify", project.verify_problems())
+    project.close()
+
+
+def locked_catalog(report, shared, seed):
+    project = Project(shared, seed, partitions=2)
+    project.traffic.send(60)
+    recovered(report, project, "before the lock")
+    for seconds, codes in ((5, (0,)), (45, (OUTSIDE,))):
+        project.traffic.send(40)
+        holder = sqlite3.connect(project.catalog, isolation_level=None, check_same_thread=False)
+        holder.execute("BEGIN EXCLUSIVE")
+        child = project.spawn("run", "--once")
+        at = time.monotonic()
+        while time.monotonic() - at < seconds and (seconds < 30 or child.poll() is None):
+            time.sleep(0.2)
+        holder.execute("ROLLBACK")
+        holder.close()
+        code = project.end(child)
+        log = said(child, 400)
+        report.note(log)
+        report.check(f"another process locks the catalog for {'longer than the busy timeout' if seconds > 30 else f'{seconds} s'}: exit {code}",
+                     ([] if code in codes else [log[-1500:]]) + (explained(log) if code else []) + project.problems())
+    recovered(report, project, "after the locks")
+    report.check("verify", project.verify_problems())
+    project.close()
+
+
+def read_only_catalog(report, shared, seed):
+    """By a user who may not write: root may everywhere."""
+    project = Project(shared, seed, partitions=2)
+    project.traffic.send(60)
+    recovered(report, project, "before it is read-only")
+    lake = os.path.dirname(project.catalog)
+    is_root = os.getuid() == 0
+    if is_root:
+        # A binary and folders that the other user can reach.
+        binary = os.path.join(project.folder, "ingot")
+        shutil.copy(shared.ingot, binary)
+        for folder, names, files in os.walk(project.folder):
+            for name in [folder] + [os.path.join(folder, n) for n in files]:
+                os.chown(name, NOBODY, NOBODY)
+        for folder in (shared.work, project.folder):
+            os.chmod(folder, os.stat(folder).st_mode | stat.S_IXOTH)
+        project.shared = type(shared)(binary, shared.brokers, shared.store, shared.work)
+    wrapper = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--") if is_root else ()
+    for what, folders, files in (("the catalog's file is read-only", 0o755, 0o444), ("the folder is read-only", 0o555, 0o444),
+                                 ("the warehouse is read-only, the catalog is not", 0o555, 0o644)):
+        project.traffic.send(30)
+        for folder, _, names in os.walk(lake):
+            for name in names:
+                os.chmod(os.path.join(folder, name), files if name.startswith("catalog.db") else 0o444)
+            os.chmod(folder, folders)
+        once(report, project, what, codes=(OUTSIDE,), wrapper=wrapper)
+        child = project.spawn("verify", wrapper=wrapper)
+        code = project.end(child)
+        log = said(child, 400)
+        report.note(log)
+        report.check(f"{what}: verify, which only reads, exit {code}", [] if code in (0, OUTSIDE) else [log[-800:]])
+        for folder, _, names in os.walk(lake):
+            os.chmod(folder, 0o755)
+            for name in names:
+                os.chmod(os.path.join(folder, name), 0o644)
+    recovered(report, project, "when it can be written again")
+    report.check("verify", project.verify_problems())
+    project.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_setting_arguments(parser)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="a word of the name of what to do")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    args = parser.parse_args()
+    report = Report(args.verbose)
+    report.say(f"seed {args.seed}")
+    local = setting(args)
+    local.store = "local"
+    remote = setting(args)
+    remote.store = "s3"
+    # Side by side: most of the time is spent waiting.
+    lines = [[(single_faults, remote)], [(locked_catalog, local)], [(full_disk, local), (file_size_limit, local), (read_only_catalog, local)]]
+
+    def work(line):
+        for scenario, shared in line:
+            if args.only and args.only not in scenario.__name__:
+                continue
+            report.say(scenario.__name__)
+            try:
+                scenario(report, shared, args.seed)
+            except Exception:
+                report.check(f"{scenario.__name__} came to its end", [traceback.format_exc()])
+
+    threads = [threading.Thread(target=work, args=(line,)) for line in lines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if args.verbose:
+        for (code, _), (text, hint) in sorted(report.errors.items()):
+            print(f"--- {code}: {text}\n    help: {hint}")
+    print(f"{report.passed} right, {report.failed} wrong")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
