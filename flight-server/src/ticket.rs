@@ -5,8 +5,10 @@
 //! * The version says how to read it; an unknown one is refused, never guessed at.
 
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use arrow::datatypes::Schema;
-use arrow::ipc::reader::StreamReader;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightInfo, Ticket};
@@ -85,8 +87,7 @@ impl StatementTicket {
     pub fn params(&self) -> Result<Option<Vec<ScalarValue>>, Status> {
         let Some(text) = &self.params else { return Ok(None) };
         let bytes = BASE64_STANDARD.decode(text).map_err(|e| malformed("the ticket's parameters", e))?;
-        let batch = StreamReader::try_new(bytes.as_slice(), None)
-            .and_then(|mut r| r.next().transpose())
+        let batch = first_batch(bytes)
             .map_err(|e| malformed("the ticket's parameters", e))?
             .ok_or_else(|| malformed("the ticket's parameters", "there is no row"))?;
         row(&batch).map(Some)
@@ -95,6 +96,18 @@ impl StatementTicket {
     pub fn announced(&self, schema: &Schema) -> bool {
         self.schema == schema_hash(schema)
     }
+}
+
+/// The first batch of an IPC stream. Nothing is allocated on the word of a length in it: a stream reader would.
+fn first_batch(bytes: Vec<u8>) -> Result<Option<RecordBatch>, ArrowError> {
+    let mut decoder = StreamDecoder::new();
+    let mut left = Buffer::from(bytes);
+    while !left.is_empty() {
+        if let Some(batch) = decoder.decode(&mut left)? {
+            return Ok(Some(batch));
+        }
+    }
+    Ok(None)
 }
 
 /// The first row of a batch, one value for each column.

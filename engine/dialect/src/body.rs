@@ -25,6 +25,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const DEPTH_MAX: usize = 96;
 /// Operators that may chain, over all enclosing levels: each makes the tree one deeper.
 const CHAIN_MAX: usize = 1500;
+/// What a set operator counts for among them: its level of the tree takes as much stack as so many others.
+const SET_OPERATOR_WEIGHT: usize = 10;
 /// Recursion that sqlparser may use; its own default of 50 refuses ordinary queries.
 const RECURSION_MAX: usize = 300;
 
@@ -232,22 +234,39 @@ impl<'a> Cursor<'a> {
     /// Refuses what would nest or chain too deeply.
     fn check_depth(&self, run: &Range<usize>) -> Step<()> {
         let mut chains = vec![0usize];
+        let mut sets = vec![0usize];
         let mut total = 0;
         for tok in self.run_tokens(run) {
             match &tok.token {
-                Token::LParen | Token::LBracket | Token::LBrace => chains.push(0),
+                Token::LParen | Token::LBracket | Token::LBrace => {
+                    chains.push(0);
+                    sets.push(0);
+                }
                 Token::RParen | Token::RBracket | Token::RBrace if chains.len() > 1 => {
                     total -= chains.pop().unwrap_or(0);
+                    sets.pop();
                 }
                 Token::Comma => {
                     if let Some(chain) = chains.last_mut() {
                         total -= std::mem::take(chain);
                     }
+                    // Queries that are joined by set operators stay joined across the commas of their lists.
+                    if let Some(joined) = sets.last() {
+                        total += joined * SET_OPERATOR_WEIGHT;
+                        if let Some(chain) = chains.last_mut() {
+                            *chain += joined * SET_OPERATOR_WEIGHT;
+                        }
+                    }
                 }
                 t if is_chaining(t) => {
-                    total += 1;
+                    let is_set = is_set_operator(t);
+                    if let Some(joined) = sets.last_mut() {
+                        *joined += usize::from(is_set);
+                    }
+                    let weight = if is_set { SET_OPERATOR_WEIGHT } else { 1 };
+                    total += weight;
                     if let Some(chain) = chains.last_mut() {
-                        *chain += 1;
+                        *chain += weight;
                     }
                 }
                 _ => {}
@@ -293,6 +312,11 @@ fn is_chaining(token: &Token) -> bool {
         t if crate::types::is_string(t) => false,
         _ => true,
     }
+}
+
+fn is_set_operator(token: &Token) -> bool {
+    const WORDS: &[&str] = &["UNION", "INTERSECT", "EXCEPT", "MINUS"];
+    matches!(token, Token::Word(w) if w.quote_style.is_none() && WORDS.iter().any(|k| w.value.eq_ignore_ascii_case(k)))
 }
 
 fn too_deep(span: Span) -> Box<Diagnostic> {

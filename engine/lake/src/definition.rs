@@ -9,7 +9,8 @@
 //! * Pure and deterministic: the writer and the commit resolve the same definition over the same base
 //!   and get the same ids. A commit asserts that the base's ids have not moved.
 //! * A column keeps its id when its name and type stay, or when Iceberg can promote the type. Any other
-//!   column is a new one, so that old files do not lend it their values.
+//!   column is a new one, so that old files do not lend it their values. Its name is the one that our own
+//!   last snapshot gave it: what another writer renamed or dropped since comes back with its values.
 //! * Hidden columns have ids, are in no current schema, and stand after all public columns.
 //!
 //! Not here: making the change (`commit`), partition and sort specs themselves (`partition`).
@@ -26,7 +27,7 @@ use crate::error::{LakeError, Result};
 use crate::partition::{partition_spec, sort_order};
 use crate::schema::{Ids, Role, promotes, same_type, to_arrow, to_iceberg};
 use crate::summary;
-use crate::table::{StateColumn, Table, TableName, state_columns};
+use crate::table::{SnapshotInfo, StateColumn, Table, TableName, ancestry, state_columns};
 
 /// How a column's value becomes a partition value. Iceberg's transforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,9 +133,13 @@ impl ResolvedDefinition {
 /// # Errors
 /// Types, names or transforms that Iceberg does not take.
 pub fn resolve_definition(table: &Table, definition: &Definition) -> Result<ResolvedDefinition> {
+    resolve(table, definition, true)
+}
+
+pub(crate) fn resolve(table: &Table, definition: &Definition, replaces_rows: bool) -> Result<ResolvedDefinition> {
     let base = table.metadata();
     let builder = TableMetadataBuilder::new_from_metadata(base.as_ref().clone(), None);
-    let (builder, _) = apply_definition(builder, base, definition, true)?;
+    let (builder, _) = apply_definition(builder, base, definition, replaces_rows)?;
     let metadata = builder.build()?.metadata;
     let state = state_columns(&metadata)?;
     Ok(ResolvedDefinition { metadata: Arc::new(metadata), state })
@@ -171,10 +176,7 @@ pub(crate) fn apply_definition(
     replaces_rows: bool,
 ) -> Result<(TableMetadataBuilder, bool)> {
     validate(definition)?;
-    let mut old: HashMap<String, NestedFieldRef> = HashMap::new();
-    for field in base.current_schema().as_struct().fields() {
-        old.insert(field.name.clone(), Arc::clone(field));
-    }
+    let old = known_columns(base);
     let old_state = state_columns(base)?;
     let mut ids = Ids::after(base.last_column_id());
     let mut fields = number(definition, &old, &mut ids, replaces_rows)?;
@@ -222,6 +224,31 @@ pub(crate) fn apply_definition(
         .set_default_sort_order(i64::from(TableMetadataBuilder::LAST_ADDED))?
         .set_properties(properties.into_iter().collect())?;
     Ok((builder, !unchanged || !reused))
+}
+
+/// The columns whose ids a definition keeps, by the names that our last snapshot gave them. A column that another
+/// writer renamed or dropped since is there under its old name, with the type it has now: its values are in the files.
+pub(crate) fn known_columns(base: &TableMetadata) -> HashMap<String, NestedFieldRef> {
+    let current = base.current_schema().as_struct();
+    let mut known: HashMap<String, NestedFieldRef> =
+        current.fields().iter().map(|f| (f.name.clone(), Arc::clone(f))).collect();
+    let ours = ancestry(base).find(|s| SnapshotInfo::of(s).is_ours()).and_then(|s| s.schema(base).ok());
+    for was in ours.iter().flat_map(|schema| schema.as_struct().fields()) {
+        match current.field_by_id(was.id) {
+            Some(now) if now.name == was.name => {}
+            Some(now) => {
+                if known.get(&now.name).is_some_and(|f| f.id == now.id) {
+                    known.remove(&now.name);
+                }
+                known
+                    .insert(was.name.clone(), Arc::new(NestedField { name: was.name.clone(), ..now.as_ref().clone() }));
+            }
+            None => {
+                known.insert(was.name.clone(), Arc::clone(was));
+            }
+        }
+    }
+    known
 }
 
 struct Numbered {

@@ -38,6 +38,7 @@ pub mod schema;
 mod storage;
 pub mod summary;
 pub mod table;
+mod temporal;
 mod totals;
 pub mod write;
 

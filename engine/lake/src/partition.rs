@@ -21,6 +21,7 @@ use iceberg::transform::{BoxedTransformFunction, create_transform_function};
 
 use crate::definition::{PartitionBy, SortBy, Transform};
 use crate::error::{LakeError, Result};
+use crate::temporal::partition_values;
 
 impl From<Transform> for IcebergTransform {
     fn from(transform: Transform) -> Self {
@@ -130,6 +131,8 @@ pub(crate) struct PartitionSplitter {
 struct SplitField {
     /// Where the source column stands among the public columns.
     column: usize,
+    name: String,
+    transform: IcebergTransform,
     function: BoxedTransformFunction,
     result: Type,
 }
@@ -151,6 +154,8 @@ impl PartitionSplitter {
                 let source = &schema.as_struct().fields()[column];
                 Ok(SplitField {
                     column,
+                    name: source.name.clone(),
+                    transform: field.transform,
                     function: create_transform_function(&field.transform)?,
                     result: field.transform.result_type(&source.field_type)?,
                 })
@@ -166,7 +171,7 @@ impl PartitionSplitter {
         }
         let mut keys = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
-            keys.push(field.function.transform(Arc::clone(batch.column(field.column)))?);
+            keys.push(field.transformed(batch.column(field.column))?);
         }
         let groups = group(&keys)?;
         let mut parts = Vec::with_capacity(groups.len());
@@ -208,6 +213,13 @@ fn group(keys: &[ArrayRef]) -> Result<Vec<Vec<u64>>> {
 }
 
 impl SplitField {
+    fn transformed(&self, column: &ArrayRef) -> Result<ArrayRef> {
+        Ok(match partition_values(&self.name, &self.transform, column)? {
+            Some(values) => values,
+            None => self.function.transform(Arc::clone(column))?,
+        })
+    }
+
     /// The partition value of one row, of which `key` is the transformed column.
     fn literal(&self, key: &ArrayRef, row: usize) -> Result<Option<Literal>> {
         let literals = arrow_primitive_to_literal(&key.slice(row, 1), &self.result)?;

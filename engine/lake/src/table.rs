@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use iceberg::spec::{NestedFieldRef, SnapshotRef, TableMetadata};
 use uuid::Uuid;
 
-use crate::definition::{Definition, resolve_definition};
+use crate::definition::{Definition, known_columns, resolve, resolve_definition};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::{schema, summary};
@@ -228,7 +228,9 @@ impl Table {
     /// A definition that Iceberg does not take.
     pub fn redefined_by(&self, definition: &Definition) -> Result<Option<String>> {
         let resolved = resolve_definition(self, definition)?;
-        Ok(redefined(self.0.metadata.current_schema(), resolved.schema()))
+        let known = known_columns(&self.0.metadata);
+        let moved = |f: &&NestedFieldRef| known.get(&f.name).is_some_and(|was| was.id != f.id);
+        Ok(resolved.schema().as_struct().fields().iter().find(moved).map(|f| f.name.clone()))
     }
 
     /// Whether a definition lays new files out differently: columns, partitions, sort order or properties.
@@ -237,7 +239,8 @@ impl Table {
     /// A definition that Iceberg does not take.
     pub fn layout_differs(&self, definition: &Definition) -> Result<bool> {
         let now = &self.0.metadata;
-        let then = resolve_definition(self, definition)?.metadata;
+        // With rows in it: a NOT NULL that only the writer enforces is no difference.
+        let then = resolve(self, definition, false)?.metadata;
         let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
         Ok(set
             || then.current_schema_id() != now.current_schema_id()

@@ -31,11 +31,20 @@ pub(crate) struct Entry {
     pub origin: Origin,
 }
 
+/// Longest file: work on a configuration stays small whatever it holds.
+const BYTES_MAX: usize = 256 << 10;
+/// Syntax errors that are shown.
+const ERRORS_MAX: usize = 100;
+
 /// Reads the file's text; `environment` chooses an overlay.
 pub(crate) fn read(text: &str, environment: Option<&str>) -> Result<Vec<Entry>, Vec<Diagnostic>> {
+    if text.len() > BYTES_MAX {
+        let text = format!("{FILE} has {} bytes, and {BYTES_MAX} are the most", text.len());
+        return Err(vec![Diagnostic::error("C0107", text)]);
+    }
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|e| syntax_error(text, e)).collect());
+        return Err(errors.iter().take(ERRORS_MAX).map(|e| syntax_error(text, e)).collect());
     }
     let mut entries = Vec::new();
     let mut overlays: Vec<(String, Span, Vec<Entry>)> = Vec::new();

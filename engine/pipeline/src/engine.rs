@@ -431,7 +431,7 @@ impl Engine {
         let moved = match action {
             Action::Refresh { .. } => {
                 let redefined = facts.recorded.as_ref().is_none_or(|r| r.fingerprint != model.fingerprint);
-                !same || redefined || facts.foreign.is_some()
+                !same || redefined || facts.foreign.is_some() || facts.columns_differ
             }
             Action::Append { .. } => facts.recorded.is_some() && !same,
             Action::Create { .. } => target.head().is_some(),

@@ -21,9 +21,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::SessionContext;
 use ingot_lake::crash;
-use ingot_lake::position::{self, FlowKey};
+use ingot_lake::position;
 use ingot_lake::summary::{self, KafkaPositions, PartitionRange};
-use ingot_lake::{Change, Lake, NewTable, Operation, Rebase, Table, TableName, Writer};
+use ingot_lake::{Change, Lake, LakeError, Operation, Rebase, Table, TableName, Writer};
 use ingot_source::offsets::{self, Decision, Watermarks, decide_loss};
 use ingot_source::{
     BatchLimits, KafkaSource, Loss, LossKind, PartitionBatch, Position, SourceBatch, SourceError, TopicInfo,
@@ -38,13 +38,17 @@ use crate::expectations::{self, Counts};
 use crate::history::{self, Refreshed};
 use crate::planner::TopicFacts;
 use crate::project::{DecodeErrorPolicy, Model, SourceModel};
-use crate::restart;
+use crate::standing::{self, Recorded, key};
 
 /// How long positions that moved without rows may wait for their commit.
 const IDLE_COMMIT: Duration = Duration::from_secs(600);
 /// When the topic has been silent for so long, they are committed without waiting further: once between two commits of
 /// rows. What is behind them may be gone from the log before the next start, and would be taken for a loss then.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How often an idle table looks whether somebody else changed it: views wait for columns that others added or took.
+const LOOK: Duration = Duration::from_secs(5);
+/// Batches that may be dropped one after another because another writer was first, before the table pauses.
+const SUPERSEDED_MAX: u32 = 5;
 
 /// What one call to [`Ingestor::run`] did.
 #[derive(Debug, Default, Clone)]
@@ -65,6 +69,7 @@ pub struct Ingestor {
     topic: TopicInfo,
     table: Table,
     errors: Option<Table>,
+    errors_model: Option<Arc<Model>>,
     /// Where the table stands, with cumulative counts.
     committed: KafkaPositions,
     /// `committed` and what was read since without rows.
@@ -76,15 +81,6 @@ pub struct Ingestor {
     bare: bool,
     /// Where the error table stands.
     errors_at: BTreeMap<i32, i64>,
-}
-
-fn key(model: &Model, topic: &TopicInfo) -> FlowKey {
-    FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id.clone(), topic_id: topic.topic_id.clone() }
-}
-
-fn positions_error(model: &Model, error: position::PositionError) -> PipelineError {
-    PipelineError::stopped(error.code(), format!("\"{}\": {error}", model.name))
-        .with_hint(format!("ingot refresh {} --full reads the topic again from its start", model.name))
 }
 
 /// What a plan says of a streaming table: from where to where its topic would be read.
@@ -105,17 +101,17 @@ async fn start_of(
     source: &SourceModel,
     topic: &TopicInfo,
     table: Option<&Table>,
-) -> Result<(BTreeMap<i32, i64>, Option<KafkaPositions>)> {
+) -> Result<(BTreeMap<i32, i64>, Option<Recorded>)> {
     let recorded = match table {
         None => None,
-        Some(t) => Some(recorded(model, source, topic, t)?),
+        Some(t) => Some(standing::recorded(model, source, topic, t)?),
     };
     let Some(recorded) = recorded else {
         return Ok((kafka.start_offsets(&source.start).await?, None));
     };
-    let at = ends(&recorded);
+    let at = ends(&recorded.positions);
     let facts = log(kafka, topic).await?;
-    if let Decision::Lost(loss) = decide_loss(&source.topic, &recorded.topic_id, &at, &at, &facts) {
+    if let Decision::Lost(loss) = decide_loss(&source.topic, &recorded.positions.topic_id, &at, &at, &facts) {
         return Err(PipelineError::source(&model.name, SourceError::Loss(loss)));
     }
     let mut from = at;
@@ -139,39 +135,6 @@ pub(crate) async fn log(kafka: &KafkaSource, topic: &TopicInfo) -> Result<offset
     let marks = kafka.watermarks().await?;
     let told = marks.into_iter().map(|(p, (low, high))| (p, Some(Watermarks { low, high }))).collect();
     Ok(offsets::TopicFacts { topic_id: topic.topic_id.clone(), partitions: told })
-}
-
-/// What a table records of this flow. A table that records only others must not be fed from the start again.
-pub(crate) fn recorded(
-    model: &Model,
-    source: &SourceModel,
-    topic: &TopicInfo,
-    table: &Table,
-) -> Result<KafkaPositions> {
-    let found = position::kafka_position(table, &key(model, topic)).map_err(|e| positions_error(model, e))?;
-    if let Some(found) = found {
-        return Ok(found);
-    }
-    let others = position::recorded_flows(table).map_err(|e| positions_error(model, e))?;
-    let flow = model.name.to_string();
-    if let Some(was) =
-        others.iter().find(|o| o.flow == flow && o.cluster == topic.cluster_id && o.topic == source.topic)
-    {
-        return Err(recreated(model, source, &was.topic_id, &topic.topic_id));
-    }
-    let known: Vec<String> = others.iter().map(|o| format!("topic {} of cluster {}", o.topic, o.cluster)).collect();
-    let shown = if known.is_empty() { "no position at all".to_owned() } else { known.join(", ") };
-    Err(PipelineError::stopped(
-        "S0112",
-        format!(
-            "\"{}\" exists and records {shown}, but nothing of topic {} of cluster {}",
-            model.name, source.topic, topic.cluster_id
-        ),
-    )
-    .with_hint(format!(
-        "check kafka.bootstrap.servers and 'topic'; ingot refresh {} --full --accept-loss reads this topic from its start instead",
-        model.name
-    )))
 }
 
 pub(crate) fn recreated(model: &Model, source: &SourceModel, was: &str, now: &str) -> PipelineError {
@@ -248,6 +211,8 @@ impl Ingestor {
         let (kafka, topic) = join(&model, &source, existing.as_ref()).await?;
         let (from, recorded) = start_of(&kafka, &model, &source, &topic, existing.as_ref()).await?;
         crash::point("start.described", &model.name);
+        let renamed = recorded.as_ref().is_some_and(|r| r.renamed);
+        let recorded = recorded.map(|r| r.positions);
         let mut committed = recorded.unwrap_or_else(|| vector(&model, &topic, &source.topic, &from));
         for (p, offset) in &from {
             committed.partitions.entry(*p).or_insert_with(|| PartitionRange {
@@ -257,19 +222,20 @@ impl Ingestor {
             });
         }
         committed.full = true;
-        let errors_table = match &errors {
+        let side = match &errors {
             None => None,
-            Some(side) => Some(ensure(&lake, side, &committed).await?),
+            Some(side) => Some(standing::side(&ctx, &lake, &model, side, &key(&model, &topic), &committed).await?),
         };
         crash::point("start.side_ready", &model.name);
         let table = match existing {
-            Some(table) => apply_definition(&lake, &model, table, &committed).await?,
+            Some(table) => standing::apply_definition(&lake, &model, table, &committed, renamed).await?,
             None => {
                 info!(table = %model.name, topic = %source.topic, "streaming table created");
-                ensure(&lake, &model, &committed).await?
+                standing::ensure(&lake, &model, &committed).await?
             }
         };
         crash::point("start.table_ready", &model.name);
+        let (errors_table, errors_at) = side.unzip();
         let mut ingestor = Self {
             ctx,
             lake,
@@ -279,12 +245,13 @@ impl Ingestor {
             topic,
             table,
             errors: errors_table,
+            errors_model: errors,
             pending: committed.clone(),
             committed,
             pending_since: None,
             last_batch: Instant::now(),
             bare: false,
-            errors_at: BTreeMap::new(),
+            errors_at: errors_at.unwrap_or_default(),
         };
         ingestor.mend_errors().await?;
         Ok(ingestor)
@@ -330,6 +297,7 @@ impl Ingestor {
         committed: &(dyn Fn(&TableName, &Ingested) + Send + Sync),
     ) -> Result<Ingested> {
         let mut done = Ingested::default();
+        let mut superseded = 0;
         'reopen: loop {
             let at = self.positions();
             let schema = self.source.schema.clone();
@@ -348,6 +316,13 @@ impl Ingestor {
                         Some(next.map_err(|e| PipelineError::source(&self.model.name, e))?)
                     }
                     () = sleep_to(self.bare_commit()) => None,
+                    () = tokio::time::sleep(LOOK), if !closed => {
+                        if self.was_changed().await? {
+                            self.reload().await?;
+                            continue 'reopen;
+                        }
+                        continue;
+                    }
                 };
                 let started = Instant::now();
                 let taken = match next {
@@ -359,8 +334,12 @@ impl Ingestor {
                     None => self.commit(vec![], vec![], started, Counts::new(), &mut done).await,
                 };
                 match taken {
-                    Ok(()) => committed(&self.model.name, &done),
-                    Err(PipelineError::Superseded { table, reason }) => {
+                    Ok(()) => {
+                        superseded = 0;
+                        committed(&self.model.name, &done);
+                    }
+                    Err(PipelineError::Superseded { table, reason }) if superseded < SUPERSEDED_MAX => {
+                        superseded += 1;
                         warn!(%table, reason, "another writer moved this table: the batch is dropped and read again");
                         self.reload().await?;
                         continue 'reopen;
@@ -385,30 +364,31 @@ impl Ingestor {
         self.committed.partitions.iter().map(|(p, r)| (*p, Position { offset: r.to, epoch: r.epoch })).collect()
     }
 
+    /// Whether the table is not the one that the last commit left: another writer was there.
+    async fn was_changed(&self) -> Result<bool> {
+        let now = self.lake.load_table(&self.model.name).await?;
+        Ok(now.is_none_or(|now| now.metadata_location() != self.table.metadata_location()))
+    }
+
+    /// Joins the table to its topic again as other writers left it; what was read and not committed is forgotten.
     async fn reload(&mut self) -> Result<()> {
-        let missing =
-            || PipelineError::stopped("L0108", format!("table \"{}\" was dropped while it was fed", self.model.name));
-        self.table = self.lake.load_table(&self.model.name).await?.ok_or_else(missing)?;
-        if judged_by(&self.table).as_ref() != Some(&self.model.fingerprint) {
+        let table = self.lake.load_table(&self.model.name).await?;
+        let table = table.ok_or_else(|| standing::dropped(&self.model))?;
+        let found = standing::recorded(&self.model, &self.source, &self.topic, &table)?;
+        if standing::judged_by(&table).is_some_and(|by| by != self.model.fingerprint) {
             let text = format!("another process gave \"{}\" another definition than this one has", self.model.name);
             return Err(PipelineError::stopped("R0312", text)
                 .with_hint("stop the process that runs the old SQL files, or start this one again with the new ones"));
         }
-        let found = position::kafka_position(&self.table, &key(&self.model, &self.topic))
-            .map_err(|e| positions_error(&self.model, e))?;
-        let Some(found) = found else {
-            return Err(PipelineError::stopped(
-                "S0102",
-                format!("\"{}\" does not record a position in topic {} any more", self.model.name, self.source.topic),
-            )
-            .with_hint(format!("ingot refresh {} --full reads the topic again", self.model.name)));
-        };
-        self.committed = found;
+        self.table =
+            standing::apply_definition(&self.lake, &self.model, table, &found.positions, found.renamed).await?;
+        self.committed = found.positions;
         self.pending = self.committed.clone();
         self.pending_since = None;
-        if let Some(side) = &self.errors {
-            // Who moved the main table moved its error rows, too.
-            self.errors = Some(self.lake.load_table(side.name()).await?.ok_or_else(missing)?);
+        if let Some(side) = &self.errors_model {
+            let flow = key(&self.model, &self.topic);
+            let joined = standing::side(&self.ctx, &self.lake, &self.model, side, &flow, &self.committed).await?;
+            (self.errors, self.errors_at) = (Some(joined.0), joined.1);
             self.mend_errors().await?;
         }
         Ok(())
@@ -565,7 +545,10 @@ impl Ingestor {
             counts: &counts,
             now: None,
         };
-        let table = self.append(&self.table, files, &record, history::summary(&refreshed)).await?;
+        // All partitions: one that a rollback took back and that this batch lacks must be read again, too.
+        let expected = self.committed.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
+        let table = self.append(&self.table, files, &record, expected, history::summary(&refreshed)).await;
+        let table = table.map_err(|e| if is_missing(&e) { standing::dropped(&self.model) } else { e })?;
         crash::point("main.committed", &self.model.name);
         self.table = table;
         self.committed = record.clone();
@@ -597,7 +580,16 @@ impl Ingestor {
         for (p, range) in &mut record.partitions {
             range.from = self.errors_at.get(p).copied().unwrap_or(range.from).min(range.to);
         }
-        let side = self.append(&side, files, &record, history::summary(&refreshed)).await?;
+        let moved = record.partitions.iter().filter(|(_, r)| r.from != r.to);
+        let expected = moved.map(|(p, r)| (*p, r.from)).collect();
+        let appended = self.append(&side, files, &record, expected, history::summary(&refreshed)).await;
+        let side = appended.map_err(|e| match is_missing(&e) {
+            // It is made again where the main table stands.
+            true => {
+                PipelineError::Superseded { table: side.name().to_string(), reason: "another writer dropped it".into() }
+            }
+            false => e,
+        })?;
         for (p, range) in &record.partitions {
             // Never back: the side table may stand ahead of the main table.
             let at = self.errors_at.entry(*p).or_insert(range.to);
@@ -607,12 +599,13 @@ impl Ingestor {
         Ok(())
     }
 
-    /// One append with positions; on a conflict it goes on only if nobody moved them.
+    /// One append with positions; on a conflict it goes on only if the table still stands where `expected` says.
     async fn append(
         &self,
         table: &Table,
         add: Vec<ingot_lake::DataFile>,
         record: &KafkaPositions,
+        expected: BTreeMap<i32, i64>,
         mut properties: BTreeMap<String, String>,
     ) -> Result<Table> {
         // The partitions that moved; the commit makes it a full vector every so often.
@@ -628,9 +621,7 @@ impl Ingestor {
             ..Change::default()
         };
         let flow = key(&self.model, &self.topic);
-        let moved = record.partitions.iter().filter(|(_, r)| r.from != r.to);
-        let expected: BTreeMap<i32, i64> = moved.map(|(p, r)| (*p, r.from)).collect();
-        let definition = |t: &Table| (t.metadata().current_schema_id(), judged_by(t));
+        let definition = |t: &Table| (t.metadata().current_schema_id(), standing::judged_by(t));
         let planned = definition(table);
         let guard = move |now: &Table| -> Rebase {
             if definition(now) != planned {
@@ -648,24 +639,9 @@ impl Ingestor {
         self.lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
     }
 
-    /// Finds out where the error table stands. Error rows at or past the main table's position that another definition
-    /// wrote are deleted: they are judged again. Those of a log that the main table has given up go as a whole.
+    /// Deletes error rows at or past the main table's position that another definition wrote: they are judged again.
     async fn mend_errors(&mut self) -> Result<()> {
         let Some(side) = self.errors.clone() else { return Ok(()) };
-        let at = position::kafka_position(&side, &key(&self.model, &self.topic))
-            .map_err(|e| positions_error(&self.model, e))?;
-        let flows = position::recorded_flows(&side).map_err(|e| positions_error(&self.model, e))?;
-        if at.is_none() && flows.iter().any(|f| f.flow == self.committed.flow) {
-            warn!(table = %side.name(), "error rows of a log that \"{}\" has given up are deleted", self.model.name);
-            let mut start = self.committed.clone();
-            for range in start.partitions.values_mut() {
-                range.from = range.to;
-            }
-            self.errors_at = ends(&start);
-            self.errors = Some(restart::empty(&self.lake, &self.model, &side, &start, None).await?);
-            return Ok(());
-        }
-        self.errors_at = at.map(|p| ends(&p)).unwrap_or_default();
         let ahead: BTreeMap<i32, i64> = self
             .committed
             .partitions
@@ -690,11 +666,6 @@ impl Ingestor {
     }
 }
 
-/// The definition that the newest of our snapshots with one was made by.
-fn judged_by(table: &Table) -> Option<String> {
-    table.history().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())
-}
-
 /// Resolves at an instant; never, if there is none.
 async fn sleep_to(instant: Option<Instant>) {
     match instant {
@@ -712,74 +683,6 @@ fn not_yet(errors: &RecordBatch, at: Option<i64>) -> Result<Option<RecordBatch>>
     Ok((kept.num_rows() > 0).then_some(kept))
 }
 
-/// A streaming table keeps its rows, so a column cannot become one that their files do not hold.
-pub fn redefined(table: &TableName, column: &str) -> PipelineError {
-    let text =
-        format!("column \"{column}\" of \"{table}\" cannot take this type: the rows that are stored keep the old one");
-    PipelineError::stopped("R0310", text)
-        .with_hint(format!("add a column of another name, or read everything again: ingot refresh {table} --full"))
-}
-
-/// The table of a model, made with its starting positions if it does not exist.
-async fn ensure(lake: &Lake, model: &Model, positions: &KafkaPositions) -> Result<Table> {
-    if let Some(table) = lake.load_table(&model.name).await? {
-        return Ok(table);
-    }
-    let counts = Counts::new();
-    let refreshed = Refreshed {
-        mode: "create",
-        reason: None,
-        rows_in: 0,
-        rows_out: 0,
-        ms: 0,
-        fingerprint: &model.fingerprint,
-        counts: &counts,
-        now: None,
-    };
-    let mut first = history::summary(&refreshed);
-    let mut start = positions.clone();
-    for range in start.partitions.values_mut() {
-        range.from = range.to;
-    }
-    first.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&start)?);
-    let new = NewTable { name: model.name.clone(), definition: model.definition.clone(), first_summary: Some(first) };
-    lake.create_table(new).await.map_err(PipelineError::creating)
-}
-
-/// A changed definition of a streaming table applies from its position on, in a snapshot of its own.
-async fn apply_definition(lake: &Lake, model: &Model, table: Table, positions: &KafkaPositions) -> Result<Table> {
-    let same = judged_by(&table).as_ref() == Some(&model.fingerprint);
-    if same && !table.layout_differs(&model.definition)? {
-        return Ok(table);
-    }
-    if let Some(column) = table.redefined_by(&model.definition)? {
-        return Err(redefined(&model.name, &column));
-    }
-    info!(table = %model.name, "the definition changed: it applies from the recorded position on");
-    let counts = Counts::new();
-    let refreshed = Refreshed {
-        mode: "append",
-        reason: Some("the definition changed"),
-        rows_in: 0,
-        rows_out: 0,
-        ms: 0,
-        fingerprint: &model.fingerprint,
-        counts: &counts,
-        now: None,
-    };
-    let mut record = positions.clone();
-    for range in record.partitions.values_mut() {
-        range.from = range.to;
-    }
-    let mut properties = history::summary(&refreshed);
-    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&record)?);
-    let change = Change {
-        commit_id: uuid::Uuid::now_v7(),
-        operation: Operation::Append,
-        summary: properties,
-        definition: Some(model.definition.clone()),
-        ..Change::default()
-    };
-    let guard = |_: &Table| Rebase::Abandon("its definition is being changed elsewhere".into());
-    lake.commit(&table, change, &guard).await.map_err(|e| PipelineError::commit(&model.name, e))
+fn is_missing(error: &PipelineError) -> bool {
+    matches!(error, PipelineError::Lake(LakeError::TableMissing(_)))
 }

@@ -28,5 +28,6 @@ pub mod rewrite;
 pub mod run_loop;
 pub mod session;
 pub mod settings;
+pub mod standing;
 pub mod status;
 pub mod verify;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
@@ -46,7 +46,8 @@ pub async fn delete_from(
             let files = files.as_string::<i32>();
             let places = column(&batch, POS)?.as_primitive::<Int64Type>().clone();
             for i in 0..batch.num_rows() {
-                if from.get(&partitions.value(i)).is_some_and(|at| offsets.value(i) >= *at) {
+                let placed = partitions.is_valid(i) && offsets.is_valid(i);
+                if placed && from.get(&partitions.value(i)).is_some_and(|at| offsets.value(i) >= *at) {
                     remove.push((files.value(i).to_owned(), places.value(i)));
                 }
             }

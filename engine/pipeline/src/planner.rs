@@ -92,7 +92,7 @@ pub fn decide(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Ac
 /// A streaming table whose stored rows would lose a column.
 fn redefined(model: &Model, table: Option<&TableFacts>) -> Option<Action> {
     let column = table?.redefines.as_ref()?;
-    let text = crate::ingest::redefined(&model.name, column);
+    let text = crate::standing::redefined(&model.name, column);
     let reason = format!("{text}; {}", text.hint().unwrap_or_default());
     Some(Action::Blocked { reason: Reason::new("R0310", reason) })
 }
@@ -108,6 +108,8 @@ fn ingest(model: &Model, facts: &Facts) -> Action {
         Some(Ok(topic)) => {
             let behind = topic.to.iter().any(|(p, to)| topic.from.get(p).is_none_or(|from| from < to));
             let changed = table.and_then(|t| t.recorded.as_ref()).is_some_and(|r| r.fingerprint != model.fingerprint);
+            // Columns that another writer added or took are put right without waiting for a message.
+            let changed = changed || table.is_some_and(|t| t.columns_differ);
             if table.is_some() && !behind && !changed {
                 return Action::Nothing;
             }

@@ -478,7 +478,7 @@ impl Job<'_> {
         let definition = self.definition();
         let redefine = (!same).then_some(&definition);
         if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
-            return Err(crate::ingest::redefined(&self.model.name, &column));
+            return Err(crate::standing::redefined(&self.model.name, &column));
         }
         let mut writer = Writer::new(&table, redefine)?;
         let mut rows_out = 0;

@@ -18,6 +18,7 @@ use crate::expectations::Counts;
 use crate::history::{self, Refreshed};
 use crate::ingest;
 use crate::project::{Model, Project, SourceModel};
+use crate::standing;
 
 /// The mode of the snapshot from which a table was read again.
 const AGAIN: &str = "full";
@@ -65,7 +66,7 @@ pub async fn read_again(
     };
     if !accept_loss {
         // A log that ends before what was read cannot give it again.
-        if let Ok(recorded) = ingest::recorded(model, source, &topic, table) {
+        if let Ok(recorded) = standing::recorded(model, source, &topic, table).map(|r| r.positions) {
             let at = ingest::ends(&recorded);
             let facts = ingest::log(&kafka, &topic).await?;
             if let Decision::Lost(loss) = decide_loss(&source.topic, &recorded.topic_id, &at, &at, &facts)
@@ -75,7 +76,9 @@ pub async fn read_again(
             }
         }
         let mut short: Vec<String> = vec![];
-        if began.is_none() {
+        // A log that begins at zero has all there ever was.
+        let whole = matches!(source.start, Start::Earliest) && low.values().all(|low| *low == 0);
+        if began.is_none() && !whole {
             short.push("the snapshot that says where it began is gone".into());
         }
         let later = low.iter().filter(|(p, low)| start(p, **low) < **low);
@@ -115,7 +118,7 @@ pub async fn read_again(
 pub async fn skip_lost(lake: &Lake, model: &Model, source: &SourceModel, table: &Table) -> Result<()> {
     let kafka = ingest::connect(source).await?;
     let topic = kafka.describe().await?;
-    let mut positions = ingest::recorded(model, source, &topic, table)?;
+    let mut positions = standing::recorded(model, source, &topic, table)?.positions;
     let facts = ingest::log(&kafka, &topic).await?;
     let mut lost = vec![];
     for (p, range) in &mut positions.partitions {

@@ -95,8 +95,8 @@ pub(crate) fn plain(
             ColumnType::Timestamp(_) | ColumnType::TimestampTz(_),
             Column::Timestamp(values),
         ) if o.timestamp_format == TimestampFormat::Iso8601 => match parse_timestamp(raw.inside(), o.coerce_lossless) {
-            Some(v) => values.push(v),
-            None => return Ok(false),
+            Some(v) if INSTANTS.contains(&v) => values.push(v),
+            _ => return Ok(false),
         },
         _ => return Ok(false),
     }
@@ -330,11 +330,16 @@ fn decimal<'a>(s: &Scalar<'_>, t: &ColumnType, o: JsonOptions, precision: u8, sc
     }
 }
 
+/// Years 0 to 9999 in microseconds since 1970: what ISO 8601 writes and every reader of the tables takes.
+const INSTANTS: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
+
 fn instant<'a>(s: &Scalar<'_>, t: &ColumnType, o: JsonOptions) -> Result<Cell<'a>> {
     let places = match o.timestamp_format {
         TimestampFormat::Iso8601 => {
-            let parsed = parse_timestamp(text(s, t)?, o.coerce_lossless).map(Cell::Int64);
-            return parsed.map_or_else(|| malformed(NOT_A_TIME, s, t, "ISO 8601 date and time"), Ok);
+            let Some(parsed) = parse_timestamp(text(s, t)?, o.coerce_lossless) else {
+                return malformed(NOT_A_TIME, s, t, "ISO 8601 date and time");
+            };
+            return if INSTANTS.contains(&parsed) { Ok(Cell::Int64(parsed)) } else { out_of_range(s, t) };
         }
         TimestampFormat::EpochS => 6,
         TimestampFormat::EpochMs => 3,
@@ -344,7 +349,7 @@ fn instant<'a>(s: &Scalar<'_>, t: &ColumnType, o: JsonOptions) -> Result<Cell<'a
         Ok(v) | Err(Unscaled::Inexact(v)) => i64::try_from(v).ok(),
         Err(Unscaled::Overflow) => None,
     };
-    micros.map(Cell::Int64).map_or_else(|| out_of_range(s, t), Ok)
+    micros.filter(|v| INSTANTS.contains(v)).map(Cell::Int64).map_or_else(|| out_of_range(s, t), Ok)
 }
 
 enum Unscaled {

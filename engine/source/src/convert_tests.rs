@@ -110,6 +110,17 @@ fn times_become_utc_microseconds() {
     assert_eq!(with("1700000000123", &t, epoch(EpochMs)), Ok(Cell::Int64(1_700_000_000_123_000)));
     assert_eq!(with("7", &t, epoch(EpochUs)), Ok(Cell::Int64(7)));
     assert_eq!(with("1e30", &t, epoch(EpochS)), Err(DOES_NOT_FIT));
+    // Years 0 to 9999, and not one microsecond more.
+    for (last, beyond) in [("253402300799999999", "253402300800000000"), ("-62167219200000000", "-62167219200000001")] {
+        assert_eq!(with(last, &t, epoch(EpochUs)), Ok(Cell::Int64(last.parse().unwrap())));
+        assert_eq!(with(beyond, &t, epoch(EpochUs)), Err(DOES_NOT_FIT));
+    }
+    assert_eq!(with("9223372036854775807", &t, epoch(EpochUs)), Err(DOES_NOT_FIT));
+    let iso = JsonOptions::default();
+    assert_eq!(with("\"9999-12-31T23:59:59.999999Z\"", &t, iso), Ok(Cell::Int64(253_402_300_799_999_999)));
+    assert_eq!(with("\"9999-12-31T23:59:59-18:00\"", &t, iso), Err(DOES_NOT_FIT));
+    assert_eq!(with("\"0000-01-01T00:00:00Z\"", &t, iso), Ok(Cell::Int64(-62_167_219_200_000_000)));
+    assert_eq!(with("\"0000-01-01T00:00:00+00:01\"", &t, iso), Err(DOES_NOT_FIT));
     assert_eq!(with("\"1\"", &t, epoch(EpochS)), Err(WRONG_TYPE));
     assert_eq!(strict("\"1970-01-02\"", &T::Date), Ok(Cell::Int32(1)));
     assert_eq!(strict("\"00:00:01.5\"", &T::Time), Ok(Cell::Int64(1_500_000)));

@@ -196,6 +196,61 @@ async fn a_definition_that_changed_stops_a_late_writer() {
     assert!(reason.contains("defined anew"), "{reason}");
 }
 
+/// A version of a table with another current schema, as another writer leaves it: no snapshot.
+async fn redefined_elsewhere(table: &Table, fields: serde_json::Value) -> Table {
+    let lake = table.lake();
+    let mut json = serde_json::to_value(table.metadata().as_ref()).unwrap();
+    let id = json["schemas"].as_array().unwrap().len();
+    let schema = serde_json::json!({"type": "struct", "schema-id": id, "fields": fields});
+    json["schemas"].as_array_mut().unwrap().push(schema);
+    json["current-schema-id"] = id.into();
+    json["last-column-id"] = 9.into();
+    let location = format!("{}/metadata/09999-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
+    lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
+    lake.0.catalog.swap(table.name(), table.metadata_location(), &location).await.unwrap();
+    lake.load_table(table.name()).await.unwrap().unwrap()
+}
+
+/// What another writer adds goes, what it renames or drops comes back under its old id, with its values.
+#[tokio::test]
+async fn a_definition_is_put_back_with_its_values() {
+    let field =
+        |id: i32, name: &str, of: &str| serde_json::json!({"id": id, "name": name, "required": false, "type": of});
+    let elsewhere = [
+        ("added", serde_json::json!([field(9, "noted", "string"), field(1, "id", "long"), field(2, "name", "string")])),
+        ("renamed", serde_json::json!([field(1, "id", "long"), field(2, "label", "string")])),
+        ("dropped", serde_json::json!([field(1, "id", "long")])),
+        ("replaced", serde_json::json!([field(1, "id", "long"), field(9, "name", "string")])),
+        ("swapped", serde_json::json!([field(1, "name", "long"), field(2, "id", "string")])),
+    ];
+    for (what, fields) in elsewhere {
+        let (_folder, lake) = lake().await;
+        let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+        let by_us = |change: Change| Change {
+            summary: summary(&[(names::ENGINE_NAME, names::ENGINE)]),
+            definition: Some(plain()),
+            ..change
+        };
+        let table = lake.commit(&table, by_us(appending(Vec::new())), &retry).await.unwrap();
+        let before = field_ids(&table);
+        let foreign = redefined_elsewhere(&table, fields).await;
+        assert_ne!(field_ids(&foreign), before, "{what}");
+        assert!(foreign.layout_differs(&plain()).unwrap(), "{what}");
+        assert_eq!(foreign.redefined_by(&plain()).unwrap(), None, "{what}");
+        let back = lake.commit(&foreign, by_us(appending(Vec::new())), &retry).await.unwrap();
+        assert_eq!(field_ids(&back), before, "{what}");
+        assert!(!back.layout_differs(&plain()).unwrap(), "{what}");
+        assert_eq!(ids(&back).await, [1], "{what}");
+    }
+    // A type that became wider than the definition's cannot go back.
+    let (_folder, lake) = lake().await;
+    let narrow = Definition { columns: vec![column("id", DataType::Int32)], ..Definition::default() };
+    let ours = Change { summary: summary(&[(names::ENGINE_NAME, names::ENGINE)]), ..appending(Vec::new()) };
+    let table = lake.commit(&create(&lake, "t", narrow.clone()).await, ours, &retry).await.unwrap();
+    let foreign = redefined_elsewhere(&table, serde_json::json!([field(1, "id", "long")])).await;
+    assert_eq!(foreign.redefined_by(&narrow).unwrap().as_deref(), Some("id"));
+}
+
 #[tokio::test]
 async fn not_null_is_enforced_by_the_writer() {
     let (_folder, lake) = lake().await;

@@ -25,6 +25,7 @@ mod table;
 mod types;
 mod unsupported;
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use datafusion::sql::sqlparser::tokenizer::Span;
@@ -132,20 +133,17 @@ pub fn check_files(root: &Path, files: Vec<SqlFile>, cfg: &Config) -> Checked {
 
 /// Sorts by file and place, and drops what is said twice.
 fn tidy(files: &[SqlFile], found: &mut Vec<Diagnostic>) {
+    let places: HashMap<&str, usize> = files.iter().enumerate().map(|(i, f)| (f.path.as_str(), i)).collect();
     let rank = |d: &Diagnostic| {
-        let file = d.file.as_ref().and_then(|f| files.iter().position(|x| &x.path == f)).unwrap_or(usize::MAX);
+        let file = d.file.as_deref().and_then(|f| places.get(f).copied()).unwrap_or(usize::MAX);
         let start = d.span.map_or((0, 0), |s: Span| (s.start.line, s.start.column));
         (file, start)
     };
     found.sort_by_key(rank);
-    let mut seen: Vec<Diagnostic> = Vec::new();
+    let mut seen = HashSet::new();
     found.retain(|d| {
-        let said =
-            seen.iter().any(|s| s.code == d.code && s.file == d.file && s.span == d.span && s.message == d.message);
-        if !said {
-            seen.push(d.clone());
-        }
-        !said
+        let span = d.span.map(|s: Span| (s.start.line, s.start.column, s.end.line, s.end.column));
+        seen.insert((d.code, d.file.clone(), span, d.message.clone()))
     });
 }
 
