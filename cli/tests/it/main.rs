@@ -3,4 +3,6 @@
 
 mod docs;
 mod flow;
+mod fuzz;
+mod hostile;
 mod tidy;

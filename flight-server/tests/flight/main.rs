@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod clients;
+mod fuzz;
 mod lake;
 
 use std::sync::Arc;

@@ -1,0 +1,2 @@
+CREATE VIEW gold.v AS WITH c AS (SELECT a, sum(b) FILTER (WHERE d) AS s FROM silver.x GROUP BY ROLLUP (a)) SELECT c.*, CASE WHEN s > 1 THEN 'x' ELSE $$y$$ END AS k FROM c LEFT JOIN silver.y ON c.a IS NOT DISTINCT FROM y.a UNION ALL (VALUES (1, 2.5e3, X'00', TRUE)) -- end
+

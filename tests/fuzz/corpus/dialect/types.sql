@@ -1,0 +1,1 @@
+CREATE SOURCE s (a BIGINT FROM '$.a["b c"][0]' NOT NULL DEFAULT 1 COMMENT 'x', b STRUCT<x INT, y ARRAY<TEXT>>, c MAP<TEXT, DECIMAL(38, 9)>, d TIMESTAMP, WATERMARK FOR d AS d - INTERVAL '5' MINUTE) INCLUDE KEY AS k INCLUDE HEADERS AS h WITH ('connector' = 'kafka', 'topic' = '${T:-t}') FORMAT PLAIN ENCODE JSON (timestamp_format = 'epoch_ms', coerce = 'lossless');
