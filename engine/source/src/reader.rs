@@ -15,7 +15,7 @@ use crate::batch::{BYTES_MAX, BatchLimits, PartitionBatch, SourceBatch};
 use crate::client::Context;
 use crate::decode::{Absence, Decoder, MessageRef};
 use crate::error::SourceError;
-use crate::ffi::{self, ConsumerQueue, View};
+use crate::ffi::{self, View};
 use crate::kafka::TopicInfo;
 use crate::offsets::Position;
 use crate::property::{KafkaConfig, config_error};
@@ -23,7 +23,7 @@ use crate::schema::SourceSchema;
 use crate::watch::Watch;
 use ingot_dialect::ast::IncludeKind;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,13 +50,8 @@ const MESSAGE_COST: usize = 64;
 const MESSAGES_MAX: usize = 1_000_000;
 /// Longest wait for a message: orders are looked at in between.
 const POLL: Duration = Duration::from_millis(20);
-/// Polls between two looks at the clock.
-const BURST: usize = 64;
-/// Messages taken from the queue at once, at least and at most: a full batch overshoots by so many.
-const TAKEN_MIN: usize = 16;
-const TAKEN_MAX: usize = 512;
-/// Messages and events at the queue's end that are left to `poll`.
-const LEFT_TO_POLL: usize = 16;
+/// Messages between two looks at the clock.
+const BURST: usize = 256;
 /// Between two looks at the topic's id and partitions, unless `topic.metadata.refresh.interval.ms` says else.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 /// Positions that moved without messages are handed over after this.
@@ -76,8 +71,6 @@ struct Partition {
 }
 
 pub(crate) struct Reader {
-    // Dropped before its consumer.
-    queue: ConsumerQueue,
     consumer: BaseConsumer<Context>,
     watch: Watch,
     topic: String,
@@ -140,10 +133,7 @@ impl Reader {
             .get("topic.metadata.refresh.interval.ms")
             .and_then(|ms| ms.parse().ok())
             .map_or(WATCH_INTERVAL, |ms: u64| Duration::from_millis(ms.max(100)));
-        let queue = ConsumerQueue::of(consumer.client())
-            .ok_or_else(|| SourceError::Internal { reason: "a consumer without a queue".into() })?;
         let mut reader = Self {
-            queue,
             consumer,
             watch,
             topic: topic.to_string(),
@@ -365,19 +355,11 @@ impl Reader {
                         self.bytes += bytes;
                         self.messages += 1;
                     }
-                    drop(message);
-                    self.take_burst(&mut ends_moved, &mut failure)?;
-                    if failure.is_some() {
-                        break;
-                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(id))) => {
-                    let mut intake = Intake {
-                        partitions: &mut self.partitions,
-                        topic: &self.topic,
-                        wants_headers: self.wants_headers,
-                    };
-                    intake.ended(id);
+                    if let Some(partition) = self.partitions.get_mut(&id) {
+                        partition.at_end = true;
+                    }
                     ends_moved = true;
                 }
                 Some(Err(error)) => {
@@ -407,36 +389,6 @@ impl Reader {
     }
 }
 
-impl Reader {
-    /// Takes most of what waits behind the last message at once.
-    fn take_burst(&mut self, ends_moved: &mut bool, failure: &mut Option<KafkaError>) -> Result<(), SourceError> {
-        // What librdkafka says of a broker that goes away stands last, and only `poll` hears it.
-        let most = self.queue.len().saturating_sub(LEFT_TO_POLL).min(TAKEN_MAX);
-        if most < TAKEN_MIN || self.is_full() {
-            return Ok(());
-        }
-        let mut intake =
-            Intake { partitions: &mut self.partitions, topic: &self.topic, wants_headers: self.wants_headers };
-        for message in self.queue.take(most).messages() {
-            match message.error() {
-                None => {
-                    if let Some(bytes) = intake.take(message)? {
-                        self.bytes += bytes;
-                        self.messages += 1;
-                    }
-                }
-                Some(RDKafkaErrorCode::PartitionEOF) => {
-                    intake.ended(message.partition());
-                    *ends_moved = true;
-                }
-                Some(code @ RDKafkaErrorCode::Fatal) => *failure = Some(KafkaError::MessageConsumptionFatal(code)),
-                Some(code) => *failure = Some(KafkaError::MessageConsumption(code)),
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The part of the reader that a borrowed message may touch.
 struct Intake<'r> {
     partitions: &'r mut BTreeMap<i32, Partition>,
@@ -445,13 +397,6 @@ struct Intake<'r> {
 }
 
 impl Intake<'_> {
-    /// Everything that was there when it was fetched has come.
-    fn ended(&mut self, id: i32) {
-        if let Some(partition) = self.partitions.get_mut(&id) {
-            partition.at_end = true;
-        }
-    }
-
     /// Decodes a message and says what it costs; `None` for one that is not to be read.
     fn take(&mut self, message: View<'_>) -> Result<Option<usize>, SourceError> {
         let (id, offset) = (message.partition(), message.offset());
