@@ -7,6 +7,7 @@
 //!
 //! Not here: calls outside Flight SQL (`service`), tickets (`ticket`), lists (`metadata`).
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ use arrow_flight::{
     IpcMessage, SchemaAsIpc, Ticket,
 };
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use ingot_pipeline::session::{ErrorKind, Planned, QueryError, Session};
 use prost::Message;
 use tonic::metadata::MetadataValue;
@@ -43,7 +44,7 @@ use uuid::Uuid;
 use crate::error::{encoding, failed, malformed, running, status};
 use crate::prepared::PreparedStatements;
 use crate::queries::{Queries, Running, Stoppable};
-use crate::ticket::{StatementTicket, row};
+use crate::ticket::{NOT_ARROW, StatementTicket, row};
 use crate::{actions, metadata, sql_info};
 
 type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
@@ -425,7 +426,11 @@ impl FlightSqlService for Handlers {
         let messages = request.into_inner().map_err(arrow_flight::error::FlightError::from);
         let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
         let mut bound: Option<RecordBatch> = None;
-        while let Some(batch) = batches.try_next().await.map_err(|e| malformed("the row of parameters", e))? {
+        loop {
+            // Arrow's decoder panics on a schema with parts left out.
+            let next = AssertUnwindSafe(batches.try_next()).catch_unwind().await;
+            let next = next.map_err(|_| malformed("the row of parameters", NOT_ARROW))?;
+            let Some(batch) = next.map_err(|e| malformed("the row of parameters", e))? else { break };
             if batch.num_rows() == 0 {
                 continue;
             }

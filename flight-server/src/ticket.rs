@@ -100,14 +100,25 @@ impl StatementTicket {
 
 /// The first batch of an IPC stream. Nothing is allocated on the word of a length in it: a stream reader would.
 fn first_batch(bytes: Vec<u8>) -> Result<Option<RecordBatch>, ArrowError> {
-    let mut decoder = StreamDecoder::new();
-    let mut left = Buffer::from(bytes);
-    while !left.is_empty() {
-        if let Some(batch) = decoder.decode(&mut left)? {
-            return Ok(Some(batch));
+    contained(move || {
+        let mut decoder = StreamDecoder::new();
+        let mut left = Buffer::from(bytes);
+        while !left.is_empty() {
+            if let Some(batch) = decoder.decode(&mut left)? {
+                return Ok(Some(batch));
+            }
         }
-    }
-    Ok(None)
+        Ok(None)
+    })
+    .unwrap_or_else(|| Err(ArrowError::IpcError(NOT_ARROW.to_owned())))
+}
+
+/// What is said of Arrow data on which the decoder gives up.
+pub(crate) const NOT_ARROW: &str = "this is not Arrow data: a part that must be there is missing";
+
+/// Arrow's IPC decoder unwraps fields that a forged message leaves out; `None` where it panics.
+fn contained<T>(decode: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).ok()
 }
 
 /// The first row of a batch, one value for each column.

@@ -7,7 +7,7 @@
 //!
 //! Invariants
 //! * A panic, an input that takes longer than `SLOW`, or a stack that overflows ends the test, and the input is on disk.
-//! * Bounded in time: INGOT_FUZZ_SECONDS for each target (default 1). INGOT_FUZZ_SEED repeats a run.
+//! * Bounded: INGOT_FUZZ_SECONDS for each target, or a number of runs. INGOT_FUZZ_SEED repeats a run.
 //!
 //! Not here: the targets. Included by path in the tests of several crates; INGOT_FUZZ_KEEP=folder keeps new inputs.
 
@@ -124,18 +124,24 @@ pub fn mutate(rng: &mut Rng, pool: &[Vec<u8>], dictionary: &[&[u8]]) -> Vec<u8> 
     out
 }
 
-/// Runs a target over a corpus and mutations of it until the time is over.
+/// Mutated inputs of a run without a time.
+const RUNS: u64 = 200;
+
+/// Runs a target over a corpus and mutations of it: for `INGOT_FUZZ_SECONDS`, or some of them under a fixed seed.
 pub fn fuzz(target: &str, corpus_of: &str, dictionary: &[&str], run: impl Fn(&[u8]) -> u64) {
     fuzz_from(target, corpus_of, dictionary, Vec::new(), run);
 }
 
 /// The same, with inputs that are made rather than kept.
 pub fn fuzz_from(target: &str, corpus_of: &str, dictionary: &[&str], made: Vec<Vec<u8>>, run: impl Fn(&[u8]) -> u64) {
-    let seed = number("INGOT_FUZZ_SEED")
-        .unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64));
-    let time = Duration::from_secs(number("INGOT_FUZZ_SECONDS").unwrap_or(1));
+    // Without a time the same inputs come every time: a test that others run must not fail by chance.
+    let time = number("INGOT_FUZZ_SECONDS").map(Duration::from_secs);
+    let seed = number("INGOT_FUZZ_SEED").unwrap_or_else(|| match time {
+        Some(_) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64),
+        None => 1,
+    });
     let keep = std::env::var_os("INGOT_FUZZ_KEEP").map(|k| PathBuf::from(k).join(target));
-    println!("fuzz {target}: INGOT_FUZZ_SEED={seed} for {} s", time.as_secs());
+    println!("fuzz {target}: INGOT_FUZZ_SEED={seed}");
     let mut files: Vec<PathBuf> = std::fs::read_dir(corpus(corpus_of)).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
     let mut pool: Vec<Vec<u8>> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
@@ -171,7 +177,8 @@ pub fn fuzz_from(target: &str, corpus_of: &str, dictionary: &[&str], made: Vec<V
     let mut known = HashSet::new();
     let (mut runs, mut slowest) = (0_u64, Duration::ZERO);
     let kept = pool.len();
-    while runs < kept as u64 || began.elapsed() < time {
+    let more = |runs: u64| time.map_or(runs < kept as u64 + RUNS, |time| began.elapsed() < time);
+    while runs < kept as u64 || more(runs) {
         let input = match pool.get(runs as usize).filter(|_| runs < kept as u64) {
             Some(input) => input.clone(),
             None => mutate(&mut rng, &pool, &words),
