@@ -655,10 +655,7 @@ impl Ingestor {
             return Ok(());
         }
         warn!(table = %side.name(), "error rows past the main table's position were judged by another definition: they are judged again");
-        let mut record = self.committed.clone();
-        for range in record.partitions.values_mut() {
-            range.from = range.to;
-        }
+        let record = standing::at_rest(&self.committed);
         let side = crate::mend::delete_from(&self.ctx, &self.lake, &side, &ahead, &record, &self.model).await?;
         self.errors_at = ends(&record);
         self.errors = Some(side);

@@ -114,7 +114,8 @@ pub(crate) fn judged_by(table: &Table) -> Option<String> {
     table.history().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())
 }
 
-fn at_rest(positions: &KafkaPositions) -> KafkaPositions {
+/// Positions that say where reading goes on and claim no range of their own.
+pub(crate) fn at_rest(positions: &KafkaPositions) -> KafkaPositions {
     let mut start = positions.clone();
     for range in start.partitions.values_mut() {
         range.from = range.to;
