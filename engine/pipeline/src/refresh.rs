@@ -458,6 +458,22 @@ impl Job<'_> {
             let changed = input.change(self.ctx, self.bytes_max).await?;
             let change = match changed {
                 Changed::Rows(change) if change.deleted.is_none() => change,
+                // Appended now, its rows would lack the column for ever; the input's own table puts it back.
+                Changed::Redefined { column } => {
+                    return Err(PipelineError::Stopped {
+                        code: "R0309",
+                        message: format!(
+                            "\"{}\" reads STREAM {name}, whose column \"{column}\" was dropped and made anew since",
+                            self.model.name
+                        ),
+                        hint: Some(format!(
+                            "it goes on when \"{name}\" has its column back; if that is meant to stay, `ingot refresh {} \
+                             --full` reads it again",
+                            self.model.name
+                        )),
+                        retryable: true,
+                    });
+                }
                 _ => {
                     return Err(PipelineError::stopped(
                         "R0309",

@@ -27,6 +27,11 @@ use crate::ingest::Ingested;
 pub const GRACE: Duration = Duration::from_secs(8);
 /// How often views look for changes that nobody here made.
 const LOOK: Duration = Duration::from_millis(1_000);
+/// Passes over the views begin at most this often within `run.freshness`: the rest of it is for the batch, the pass
+/// itself and a pass that has to be waited for.
+const PASSES: u32 = 4;
+/// Between two passes that each take longer than their share.
+const BREATH: Duration = Duration::from_millis(20);
 
 /// What the loop tells while it runs.
 #[derive(Debug, Clone, Default)]
@@ -151,7 +156,7 @@ async fn views(
     shared: Shared,
 ) {
     let mut failed: BTreeMap<TableName, (StepError, u32, tokio::time::Instant)> = BTreeMap::new();
-    let freshness = Duration::from_millis(engine.config.run.freshness_ms);
+    let period = Duration::from_millis(engine.config.run.freshness_ms) / PASSES;
     loop {
         let now = tokio::time::Instant::now();
         let due = |name: &TableName| {
@@ -189,12 +194,11 @@ async fn views(
         if shutdown.is_cancelled() {
             return;
         }
-        // The pass itself takes its part of the time.
-        let pause = (freshness / 2).max(Duration::from_millis(20));
+        let next = (now + period).max(tokio::time::Instant::now() + BREATH);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = async {
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep_until(next).await;
                 tokio::select! {
                     () = wake.notified() => {}
                     () = tokio::time::sleep(LOOK) => {}

@@ -112,7 +112,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "run.commit_interval_ms",
         Kind::Number,
-        Some("1000"),
+        Some("400"),
         "The longest time that messages wait before they are committed.",
     ),
     plain("run.batch_bytes_max", Kind::Number, Some("67108864"), "A batch of messages closes at this size."),

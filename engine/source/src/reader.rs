@@ -67,6 +67,8 @@ struct Partition {
     until: Option<i64>,
     at_end: bool,
     done: bool,
+    /// A position that librdkafka may name without having reached it; see [`Intake::ended_at`].
+    phantom: Option<i64>,
     decoder: Decoder,
 }
 
@@ -245,7 +247,8 @@ impl Reader {
         if self.messages == 0 {
             return self.bare_since.is_some_and(|since| since.elapsed() >= BARE_POSITIONS_AFTER);
         }
-        let old = self.opened.is_some_and(|opened| opened.elapsed() >= self.limits.interval);
+        // A bounded stream has nobody who waits for its rows: fewer and larger batches are better.
+        let old = !self.bounded && self.opened.is_some_and(|opened| opened.elapsed() >= self.limits.interval);
         let idle =
             self.last_message.elapsed() >= self.limits.idle && self.partitions.values().all(|p| p.at_end || p.done);
         self.is_full() || old || idle
@@ -293,7 +296,7 @@ impl Reader {
         let Ok(told) = self.consumer.position() else { return };
         for (id, offset, epoch) in ffi::positions(&told) {
             let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) else { continue };
-            if offset > partition.next {
+            if offset > partition.next && partition.phantom != Some(offset) {
                 partition.next = offset;
                 partition.epoch = epoch.or(partition.epoch);
                 if self.messages == 0 {
@@ -317,6 +320,7 @@ impl Reader {
             until,
             at_end: false,
             done: until.is_some_and(|until| position.offset >= until),
+            phantom: None,
             decoder,
         };
         self.partitions.insert(partition, state);
@@ -423,6 +427,7 @@ impl Intake<'_> {
             headers: &headers,
         })?;
         partition.next = offset + 1;
+        partition.phantom = None;
         partition.epoch = message.leader_epoch().or(partition.epoch);
         partition.done = partition.until.is_some_and(|until| partition.next >= until);
         let in_headers: usize = headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();

@@ -46,7 +46,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "R0309",
         "a stream's rows changed",
-        "A streaming table reads STREAM of another table, and rows of that table were removed or replaced, by another engine or by its own full refresh. A streaming table only appends, so it cannot follow. `ingot refresh TABLE --full` reads the other table again.",
+        "A streaming table reads STREAM of another table, and rows of that table were removed or replaced, by another engine or by its own full refresh. A streaming table only appends, so it cannot follow. `ingot refresh TABLE --full` reads the other table again. Where only a column was dropped and made anew, it waits until the column is back.",
     ),
     code(
         "R0310",
