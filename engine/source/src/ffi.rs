@@ -217,6 +217,11 @@ impl<'m> View<'m> {
         Self(unsafe { &*message.ptr() })
     }
 
+    /// What came in place of a message.
+    pub(crate) fn error(&self) -> Option<RDKafkaErrorCode> {
+        self.0.err.is_error().then(|| self.0.err.into())
+    }
+
     pub(crate) fn partition(&self) -> i32 {
         self.0.partition
     }
@@ -270,6 +275,67 @@ impl<'m> View<'m> {
             }
         }
         all
+    }
+}
+
+/// A consumer's queue, to take many messages at a time: rust-rdkafka's poll costs an allocation or two and two looks at
+/// the clock a message.
+pub(crate) struct ConsumerQueue {
+    native: NonNull<rd::rd_kafka_queue_t>,
+    /// Reused between bursts.
+    room: Vec<*mut rd::rd_kafka_message_t>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; `room` is empty between calls.
+unsafe impl Send for ConsumerQueue {}
+
+/// Messages that were taken together; they must go before their consumer does.
+pub(crate) struct Burst<'q>(&'q mut Vec<*mut rd::rd_kafka_message_t>);
+
+impl ConsumerQueue {
+    /// The queue of a consumer, which must outlive it.
+    pub(crate) fn of<C: ClientContext>(client: &Client<C>) -> Option<Self> {
+        // SAFETY: the client is alive; the reference is given back once, when this is dropped.
+        let native = NonNull::new(unsafe { rd::rd_kafka_queue_get_consumer(client.native_ptr()) })?;
+        Some(Self { native, room: Vec::new() })
+    }
+
+    /// Messages and events that wait.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: the queue is alive.
+        unsafe { rd::rd_kafka_queue_length(self.native.as_ptr()) }
+    }
+
+    /// Takes up to `max` messages that wait. Events among them are logged by librdkafka and lost to its listeners.
+    pub(crate) fn take(&mut self, max: usize) -> Burst<'_> {
+        self.room.resize(max, ptr::null_mut());
+        // SAFETY: the queue is alive, and there is room for `max` pointers, each of which is then ours to destroy.
+        let taken = unsafe { rd::rd_kafka_consume_batch_queue(self.native.as_ptr(), 0, self.room.as_mut_ptr(), max) };
+        self.room.truncate(usize::try_from(taken).unwrap_or(0));
+        Burst(&mut self.room)
+    }
+}
+
+impl Drop for ConsumerQueue {
+    fn drop(&mut self) {
+        // SAFETY: made by `of` and given back here alone.
+        unsafe { rd::rd_kafka_queue_destroy(self.native.as_ptr()) }
+    }
+}
+
+impl Burst<'_> {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = View<'_>> {
+        // SAFETY: the messages are destroyed when this is dropped, and not before.
+        self.0.iter().filter_map(|message| unsafe { message.as_ref() }).map(View)
+    }
+}
+
+impl Drop for Burst<'_> {
+    fn drop(&mut self) {
+        for message in self.0.drain(..).filter(|message| !message.is_null()) {
+            // SAFETY: taken by us and destroyed here alone.
+            unsafe { rd::rd_kafka_message_destroy(message) }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::batch::{BYTES_MAX, BatchLimits, PartitionBatch, SourceBatch};
 use crate::client::Context;
 use crate::decode::{Absence, Decoder, MessageRef};
 use crate::error::SourceError;
-use crate::ffi::{self, View};
+use crate::ffi::{self, ConsumerQueue, View};
 use crate::kafka::TopicInfo;
 use crate::offsets::Position;
 use crate::property::{KafkaConfig, config_error};
@@ -23,7 +23,7 @@ use crate::schema::SourceSchema;
 use crate::watch::Watch;
 use ingot_dialect::ast::IncludeKind;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,8 +50,13 @@ const MESSAGE_COST: usize = 64;
 const MESSAGES_MAX: usize = 1_000_000;
 /// Longest wait for a message: orders are looked at in between.
 const POLL: Duration = Duration::from_millis(20);
-/// Messages between two looks at the clock.
-const BURST: usize = 256;
+/// Polls between two looks at the clock.
+const BURST: usize = 64;
+/// Messages taken from the queue at once, at least and at most.
+const TAKEN_MIN: usize = 16;
+const TAKEN_MAX: usize = 512;
+/// Messages and events at the queue's end that are left to `poll`.
+const LEFT_TO_POLL: usize = 16;
 /// Between two looks at the topic's id and partitions, unless `topic.metadata.refresh.interval.ms` says else.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 /// Positions that moved without messages are handed over after this.
@@ -73,6 +78,8 @@ struct Partition {
 }
 
 pub(crate) struct Reader {
+    // Dropped before its consumer.
+    queue: ConsumerQueue,
     consumer: BaseConsumer<Context>,
     watch: Watch,
     topic: String,
@@ -87,6 +94,8 @@ pub(crate) struct Reader {
     /// Of the open batch.
     bytes: usize,
     messages: usize,
+    /// Bytes of the largest message so far: how many may be taken at once.
+    largest: usize,
     opened: Option<Instant>,
     last_message: Instant,
     bare_since: Option<Instant>,
@@ -135,7 +144,10 @@ impl Reader {
             .get("topic.metadata.refresh.interval.ms")
             .and_then(|ms| ms.parse().ok())
             .map_or(WATCH_INTERVAL, |ms: u64| Duration::from_millis(ms.max(100)));
+        let queue = ConsumerQueue::of(consumer.client())
+            .ok_or_else(|| SourceError::Internal { reason: "a consumer without a queue".into() })?;
         let mut reader = Self {
+            queue,
             consumer,
             watch,
             topic: topic.to_string(),
@@ -149,6 +161,7 @@ impl Reader {
             partitions: BTreeMap::new(),
             bytes: 0,
             messages: 0,
+            largest: 0,
             opened: None,
             last_message: Instant::now(),
             bare_since: None,
@@ -299,11 +312,11 @@ impl Reader {
             if offset > partition.next && partition.phantom != Some(offset) {
                 partition.next = offset;
                 partition.epoch = epoch.or(partition.epoch);
-                if self.messages == 0 {
-                    self.bare_since.get_or_insert_with(Instant::now);
-                }
             }
             partition.done = partition.until.is_some_and(|until| partition.next >= until || partition.at_end);
+        }
+        if self.messages == 0 && self.partitions.values().any(|p| p.next > p.from) {
+            self.bare_since.get_or_insert_with(Instant::now);
         }
     }
 
@@ -358,12 +371,21 @@ impl Reader {
                     if let Some(bytes) = intake.take(View::of(&message))? {
                         self.bytes += bytes;
                         self.messages += 1;
+                        self.largest = self.largest.max(bytes);
+                    }
+                    drop(message);
+                    self.take_burst(&mut ends_moved, &mut failure)?;
+                    if failure.is_some() {
+                        break;
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(id))) => {
-                    if let Some(partition) = self.partitions.get_mut(&id) {
-                        partition.at_end = true;
-                    }
+                    let mut intake = Intake {
+                        partitions: &mut self.partitions,
+                        topic: &self.topic,
+                        wants_headers: self.wants_headers,
+                    };
+                    intake.ended(id);
                     ends_moved = true;
                 }
                 Some(Err(error)) => {
@@ -393,6 +415,39 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Takes most of what waits behind the last message at once.
+    fn take_burst(&mut self, ends_moved: &mut bool, failure: &mut Option<KafkaError>) -> Result<(), SourceError> {
+        // What librdkafka says of a broker that goes away stands last, and only `poll` hears it.
+        let room = self.limits.bytes_max.saturating_sub(self.bytes) / self.largest.max(MESSAGE_COST);
+        let room = room.min(MESSAGES_MAX.saturating_sub(self.messages)).min(TAKEN_MAX);
+        let most = self.queue.len().saturating_sub(LEFT_TO_POLL).min(room);
+        if most < TAKEN_MIN {
+            return Ok(());
+        }
+        let mut intake =
+            Intake { partitions: &mut self.partitions, topic: &self.topic, wants_headers: self.wants_headers };
+        for message in self.queue.take(most).messages() {
+            match message.error() {
+                None => {
+                    if let Some(bytes) = intake.take(message)? {
+                        self.bytes += bytes;
+                        self.messages += 1;
+                        self.largest = self.largest.max(bytes);
+                    }
+                }
+                Some(RDKafkaErrorCode::PartitionEOF) => {
+                    intake.ended_at(message.partition(), message.offset());
+                    *ends_moved = true;
+                }
+                Some(code @ RDKafkaErrorCode::Fatal) => *failure = Some(KafkaError::MessageConsumptionFatal(code)),
+                Some(code) => *failure = Some(KafkaError::MessageConsumption(code)),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The part of the reader that a borrowed message may touch.
 struct Intake<'r> {
     partitions: &'r mut BTreeMap<i32, Partition>,
@@ -401,6 +456,24 @@ struct Intake<'r> {
 }
 
 impl Intake<'_> {
+    /// Everything that was there when it was fetched has come, as `poll` says it: librdkafka's position is exact.
+    fn ended(&mut self, id: i32) {
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.at_end = true;
+            partition.phantom = None;
+        }
+    }
+
+    /// The same, as a burst says it: the end is told, and librdkafka has moved its position one past it, as if the end
+    /// were a message (rd_kafka_q_serve_rkmessages). That position counts only when something else has confirmed it.
+    fn ended_at(&mut self, id: i32, end: i64) {
+        if let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) {
+            partition.at_end = true;
+            partition.next = partition.next.max(end);
+            partition.phantom = Some(end + 1);
+        }
+    }
+
     /// Decodes a message and says what it costs; `None` for one that is not to be read.
     fn take(&mut self, message: View<'_>) -> Result<Option<usize>, SourceError> {
         let (id, offset) = (message.partition(), message.offset());

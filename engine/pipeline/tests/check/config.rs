@@ -29,7 +29,7 @@ run.commit_interval_ms = 200
 #[test]
 fn later_origins_win() {
     let interval = |c: &Config| c.run.commit_interval_ms;
-    assert_eq!(interval(&load("", None, &[], &[])), 1_000);
+    assert_eq!(interval(&load("", None, &[], &[])), 400);
     assert_eq!(interval(&load(TEXT, None, &[], &[])), 100);
     assert_eq!(interval(&load(TEXT, Some("dev"), &[], &[])), 200);
     assert_eq!(interval(&load(TEXT, None, &[], &[("INGOT_ENV", "dev")])), 200);
