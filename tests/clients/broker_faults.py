@@ -85,7 +85,7 @@ class Feed:
         self.put(self.producer(), topic, count, **more)
 
     def transactional(self, name):
-        producer = self.producer(transactional_id=name)
+        producer = self.producer(transactional_id=name, transaction_timeout_ms=600_000)
         producer.init_transactions(60)
         return producer
 
