@@ -12,7 +12,7 @@ Not here: which rows are right (`crash.py`).
 import json
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,8 +76,13 @@ class LakeState:
         """Every file of the warehouse with its size."""
         if self.s3 is None:
             root = self.warehouse.removeprefix("file://")
-            return {"file://" + os.path.join(folder, name): os.path.getsize(os.path.join(folder, name))
-                    for folder, _, names in os.walk(root) for name in names if not name.startswith("catalog.db")}
+            found = {}
+            for folder, _, names in os.walk(root):
+                for name in names:
+                    with suppress(FileNotFoundError):       # a temporary file, renamed by who is still at work
+                        if not name.startswith("catalog.db"):
+                            found["file://" + os.path.join(folder, name)] = os.path.getsize(os.path.join(folder, name))
+            return found
         from pyarrow.fs import FileSelector
         fs = self.io.fs_by_scheme("s3", None)
         found = fs.get_file_info(FileSelector(self.warehouse.removeprefix("s3://"), recursive=True, allow_not_found=True))
@@ -85,8 +90,8 @@ class LakeState:
 
     def load(self):
         """Reads the catalog and all metadata as they are now."""
-        self.files = self.listing()
         pointers = self.pointers()
+        self.files = self.listing()         # after them: a file that they name is older than they are
         self.lost = [f"{name}: its metadata {at} is missing" for name, at in pointers.items() if at not in self.files]
         self.tables = {name: Table(json.loads(self.read(at))) for name, at in pointers.items() if at in self.files}
         return self

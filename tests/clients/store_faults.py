@@ -9,13 +9,14 @@ table is its query over the snapshots that it records, every file of every live 
 failed said why, with its code and what to do, and ended with 3, as what lies outside does; the next one without a fault
 brings all tables to the end of the log.
 
-    store_faults.py --ingot BIN --brokers HOST:PORT --work DIR [--seed S] [--only WORD] [-v]
+    store_faults.py --ingot BIN --brokers HOST:PORT --work DIR [--seed S] [--only WORD] [--share] [-v]
 
 The last line is `N right, N wrong`.
 """
 
 import argparse
 import os
+import random
 import re
 import shutil
 import signal
@@ -27,8 +28,13 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from project import Project, add_setting_arguments, kill, said, setting
+import adbc_driver_flightsql.dbapi as flight_sql
+import pyarrow as pa
+
+from project import SILVER, STREAMING, Project, add_setting_arguments, kill, said, setting, wait_until
 from s3_proxy import FAULTS, KINDS, Rule, S3Proxy
 
 OUTSIDE = 3
@@ -58,6 +64,18 @@ class Report:
         """Remembers the errors that a user saw, one of each kind."""
         for m in re.finditer(r"error\[(\w+)\]: (.*)(?:\n[^\n]*)*?\n\s*= help: (.*)", log):
             self.errors.setdefault((m[1], re.sub(r"[0-9a-f-]{8,}", "~", m[2])[:60]), (m[2], m[3]))
+
+
+class Draw:
+    """What of a scenario is run: all of it, or a share under the seed."""
+
+    def __init__(self, args):
+        self.seed, self.all, self.random = args.seed, not args.share, random.Random(args.seed)
+
+    def some(self, of, count):
+        """As many of them, in their order."""
+        of = list(of)
+        return of if self.all or count >= len(of) else [of[i] for i in sorted(self.random.sample(range(len(of)), count))]
 
 
 class Store(Project):
@@ -100,31 +118,39 @@ def recovered(report, project, what):
     report.check(f"{what}: the next run ends well, with all of the log", wrong + project.problems() + project.behind())
 
 
-def single_faults(report, shared, seed):
+def single_faults(report, shared, draw):
     """Each fault once for each kind of file: written (for every table), then read."""
-    proxy = S3Proxy(os.environ["INGOT_TEST_S3_ENDPOINT"], seed, hold=TIMEOUT + 2)
-    project = Store(shared, seed, proxy)
+    proxy = S3Proxy(os.environ["INGOT_TEST_S3_ENDPOINT"], draw.seed, hold=TIMEOUT + 2)
+    project = Store(shared, draw.seed, proxy)
     project.traffic.send(60)
     recovered(report, project, "without faults, through the proxy")
-    for method in ("PUT", "GET"):
-        for fault in FAULTS:
-            if method == "PUT" and fault == "slow-forever" or method == "GET" and fault.startswith("after-"):
-                continue        # nothing else than another one
-            project.traffic.send(30)
-            rules = [Rule(fault, method, kind, each_table=method == "PUT" and "hang" not in fault) for kind in KINDS]
-            proxy.set(*rules)
-            code = once(report, project, f"{method} {fault}")
-            missed = [kind for kind, rule in zip(KINDS, rules) if not rule.hits]
-            proxy.set()
-            # A command that ended early did not come to the rest.
-            report.check(f"{method} {fault}: hit {sum(r.hits for r in rules)} times", [f"never on {missed}"] if missed and code == 0 else [])
-            if code:
-                recovered(report, project, f"after {method} {fault}")
+    for method, fault in ways(draw):
+        project.traffic.send(30)
+        rules = [Rule(fault, method, kind, each_table=method == "PUT" and "hang" not in fault) for kind in KINDS]
+        proxy.set(*rules)
+        code = once(report, project, f"{method} {fault}")
+        missed = [kind for kind, rule in zip(KINDS, rules) if not rule.hits]
+        proxy.set()
+        # A command that ended early did not come to the rest.
+        report.check(f"{method} {fault}: hit {sum(r.hits for r in rules)} times", [f"never on {missed}"] if missed and code == 0 else [])
+        if code:
+            recovered(report, project, f"after {method} {fault}")
     recovered(report, project, "after all faults")
     report.check("verify", project.verify_problems())
-    queries(report, project, proxy)
+    queries(report, project, proxy, draw)
     outage_and_storm(report, project, proxy)
     project.close()
+
+
+def ways(draw):
+    """Faults on writing, then on reading. A share has each fault on one of them."""
+    # Left out: what is nothing else than another one.
+    found = [("PUT", fault) for fault in FAULTS if fault != "slow-forever"]
+    found += [("GET", fault) for fault in FAULTS if not fault.startswith("after-")]
+    if draw.all:
+        return found
+    chosen = {draw.random.choice([way for way in found if way[1] == fault]) for fault in FAULTS}
+    return [way for way in found if way in chosen]
 
 
 def free_port():
@@ -133,59 +159,74 @@ def free_port():
         return s.getsockname()[1]
 
 
-def queries(report, project, proxy):
+def queried(port, name):
+    """How many rows a table gives over Flight SQL, or the error."""
+    try:
+        with flight_sql.connect(f"grpc://127.0.0.1:{port}", autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {name}")
+            return cursor.fetch_arrow_table().num_rows
+    except (flight_sql.Error, pa.ArrowException, OSError) as e:
+        return e
+
+
+def queries(report, project, proxy, draw):
     """A fetch during a fault gives all rows or an error, never fewer."""
-    import adbc_driver_flightsql.dbapi as flight_sql
     port = free_port()
     server = project.spawn("serve", "--set", f"serve.listen=127.0.0.1:{port}")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             break
         except OSError:
             time.sleep(0.1)
-    wanted = {name: len(project.state.load().rows(name)) for name in ("bronze.vehicle_events", "silver.vehicle_events")}
-    for fault in FAULTS:
-        if fault.startswith("after-"):
-            continue
-        # Half of what is left comes each time with these: without an end they take long, and may end well.
-        for times in (1, 10 if fault in ("cut", "slow-forever") else 10**6):
-            proxy.set(Rule(fault, "GET", "data", times=times))
-            told, wrong = [], []
-            for name, rows in wanted.items():
-                try:
-                    with flight_sql.connect(f"grpc://127.0.0.1:{port}", autocommit=True) as connection, connection.cursor() as cursor:
-                        cursor.execute(f"SELECT * FROM {name}")
-                        got = cursor.fetch_arrow_table().num_rows
-                    told.append("all rows")
-                    if got != rows:
-                        wrong.append(f"{name}: {got} rows of {rows} and no error")
-                except flight_sql.Error as e:
-                    told.append("error")
-                    report.errors.setdefault(("query", fault), (str(e)[:600], None))
-            if times == 10**6 and fault != "slow" and "all rows" in told:
-                wrong.append("rows came although every read fails: they were not read")
-            if times == 1 and fault not in ("short",) and "error" in told:
-                wrong.append("one fault is not tried again")
-            report.check(f"query, GET {fault} {'once' if times == 1 else 'again and again'}: {', '.join(told)}", wrong)
+    project.state.load()
+    wanted = {name: len(project.state.rows(name)) for name in (STREAMING, SILVER)}
+    faults = [fault for fault in FAULTS if not fault.startswith("after-")]
+    # Half of what is left comes each time with these: without an end they take long, and may end well.
+    ways = [(fault, 10 if fault in ("cut", "slow-forever") else 10**6) for fault in draw.some(faults, 3)]
+    for fault, times in [(fault, 1) for fault in faults] + ways:
+        rule = Rule(fault, "GET", "data", times=times, each_table=True)
+        proxy.set(rule)
+        with ThreadPoolExecutor() as pool:
+            got = dict(zip(wanted, pool.map(lambda name: queried(port, name), wanted)))
+        failed = [str(e)[:600] for e in got.values() if isinstance(e, Exception)]
+        wrong = [f"{name}: {n} rows of {wanted[name]} and no error" for name, n in got.items() if n != wanted[name] and isinstance(n, int)]
+        if failed:
+            report.errors.setdefault(("query", fault), (failed[0], None))
+        if times == 10**6 and fault != "slow" and len(failed) < len(got):
+            wrong.append("rows came although every read fails: they were not read")
+        if times == 1 and fault != "short" and failed:
+            wrong.append(f"one fault is not tried again: {failed}")
+        if len(rule.left) < len(got):
+            wrong.append(f"hit {list(rule.left)} only")
+        told = f"{len(failed)} errors" if failed else "all rows"
+        report.check(f"query, GET {fault} {'once' if times == 1 else 'again and again'}: {told}", wrong)
     proxy.set()
     server.send_signal(signal.SIGTERM)
-    code = project.end(server, 30)
+    code = project.end(server)
     report.check(f"serve ends: exit {code}", [] if code in (0, 143) else [said(server)])
+
+
+def whole_log(child):
+    return said(child, 10**6)
 
 
 def outage_and_storm(report, project, proxy):
     child = project.spawn("run")
     project.traffic.send(100)
-    for fault, seconds in (("503", 14), ("hang", 8)):
+    for fault in ("503", "hang"):
+        told = whole_log(child).count("L0103")
         proxy.set(Rule(fault, times=10**6))
         project.traffic.send(100)
-        time.sleep(seconds)
+        # As long as it takes until requests are given up, and not only tried again.
+        with suppress(TimeoutError):
+            wait_until(lambda: whole_log(child).count("L0103") > told or child.poll() is not None, 150, 0.3)
+        report.check(f"run says that the store does not answer ({fault}), with a code",
+                     [] if whole_log(child).count("L0103") > told else [said(child)])
+        time.sleep(3)
         proxy.set()
-        report.check(f"run lives through an outage ({fault})", [] if child.poll() is None else [said(child)])
-    log = said(child, 400)
-    report.check("and says so, with a code", [] if re.search(r"L0103", log) else [log[-1500:]])
+        report.check(f"and lives through the outage ({fault})", [] if child.poll() is None else [said(child)])
     report.say("a storm of all faults")
     proxy.set(*[Rule(fault, times=10**6, chance=0.02) for fault in FAULTS if "hang" not in fault and fault != "slow-forever"])
     for _ in range(10):
@@ -194,7 +235,7 @@ def outage_and_storm(report, project, proxy):
     wrong = [] if child.poll() is None else [said(child)]
     proxy.set()
     child.send_signal(signal.SIGTERM)
-    code = project.end(child, 30)
+    code = project.end(child)
     report.check(f"run lives through the storm ({proxy.requests} requests in all), exit {code}", wrong + project.problems())
     recovered(report, project, "after the storm")
     report.check("verify after the storm", project.verify_problems())
@@ -244,35 +285,34 @@ class OnDisk(Project):
         self.state = LakeState(self.catalog, self.warehouse)
 
 
-def full_disk(report, shared, seed):
+def full_disk(report, shared, draw):
     disk = Disk(os.path.join(shared.work, "small"), 24)
     if disk.how is None:
         report.say("no tmpfs can be mounted here: the file size limit alone stands for the full disk")
         return
     try:
-        project = OnDisk(shared, seed, os.path.join(disk.folder, "lake"))
+        project = OnDisk(shared, draw.seed, os.path.join(disk.folder, "lake"))
         project.traffic.send(60)
         recovered(report, project, "on a small disk")
         failed = 0
-        for kilobytes in (0, 4, 12, 28, 60, 100, 160):
+        sizes = [0, 4, *draw.some((12, 28, 60, 100, 160), 1)]
+        for kilobytes in sizes:
             project.traffic.send(40)
             disk.fill(kilobytes * 1024)
             failed += once(report, project, f"{kilobytes} KB left on the disk") != 0
             left_over = [f for f in project.state.listing() if f.endswith(".tmp")]
             report.check(f"{kilobytes} KB left: no temporary file stays", left_over)
             disk.free()
-        report.check("the disk was too small several times", [] if failed >= 3 else [f"{failed} times only"])
+        report.check("the disk was too small several times", [] if failed >= min(3, len(sizes) - 1) else [f"{failed} times only"])
         recovered(report, project, "with space again")
         disk.fill(8 * 1024)
         child = project.spawn("run")
         project.traffic.send(60)
-        deadline = time.monotonic() + 30
-        while "L010" not in said(child, 400) and time.monotonic() < deadline:
-            time.sleep(0.2)
+        with suppress(TimeoutError):
+            wait_until(lambda: "L010" in whole_log(child), 90, 0.2)
         disk.free()
-        deadline = time.monotonic() + 60
-        while project.behind() and time.monotonic() < deadline:
-            time.sleep(0.5)
+        with suppress(TimeoutError):
+            wait_until(lambda: not project.behind(), 120, 0.5)
         log = said(child, 400)
         report.check("run says that the disk is full and goes on when it is not",
                      project.behind() + ([] if re.search(r"L010[24]", log) else [log[-800:]]))
@@ -283,13 +323,13 @@ def full_disk(report, shared, seed):
         disk.close()
 
 
-def file_size_limit(report, shared, seed):
+def file_size_limit(report, shared, draw):
     """Writing beyond a limit fails as on a full disk, without any mount."""
-    project = Project(shared, seed, partitions=2)
+    project = Project(shared, draw.seed, partitions=2)
     project.traffic.send(60)
     recovered(report, project, "without a limit")
     failed = 0
-    for kilobytes in (1, 4, 8, 16):
+    for kilobytes in (1, *draw.some((4, 8, 16), 1)):
         project.traffic.send(40)
         # Whoever runs this leaves SIGXFSZ ignored, so that the write fails in place of the process.
         limit = f"ulimit -f {kilobytes}; trap '' XFSZ; exec \"$@\""
@@ -305,11 +345,11 @@ def file_size_limit(report, shared, seed):
     project.close()
 
 
-def locked_catalog(report, shared, seed):
-    project = Project(shared, seed, partitions=2)
+def locked_catalog(report, shared, draw):
+    project = Project(shared, draw.seed, partitions=2)
     project.traffic.send(60)
     recovered(report, project, "before the lock")
-    for seconds, codes in ((5, (0,)), (45, (OUTSIDE,))):
+    for seconds, codes in ((5, (0,)), (150, (OUTSIDE,))):        # the longer one ends with the command
         project.traffic.send(40)
         holder = sqlite3.connect(project.catalog, isolation_level=None, check_same_thread=False)
         holder.execute("BEGIN EXCLUSIVE")
@@ -329,9 +369,9 @@ def locked_catalog(report, shared, seed):
     project.close()
 
 
-def read_only_catalog(report, shared, seed):
+def read_only_catalog(report, shared, draw):
     """By a user who may not write: root may everywhere."""
-    project = Project(shared, seed, partitions=2)
+    project = Project(shared, draw.seed, partitions=2)
     project.traffic.send(60)
     recovered(report, project, "before it is read-only")
     lake = os.path.dirname(project.catalog)
@@ -372,16 +412,14 @@ def read_only_catalog(report, shared, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_setting_arguments(parser)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="a word of the name of what to do")
+    parser.add_argument("--share", action="store_true", help="each fault and each scenario, but not on every way; the seed says which")
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()
     report = Report(args.verbose)
-    report.say(f"seed {args.seed}")
     local = setting(args)
     local.store = "local"
-    remote = setting(args)
-    remote.store = "s3"
+    remote = type(local)(local.ingot, local.brokers, "s3", local.work)
     # Side by side: most of the time is spent waiting.
     lines = [[(single_faults, remote)], [(locked_catalog, local)], [(full_disk, local), (file_size_limit, local), (read_only_catalog, local)]]
 
@@ -391,7 +429,7 @@ def main():
                 continue
             report.say(scenario.__name__)
             try:
-                scenario(report, shared, args.seed)
+                scenario(report, shared, Draw(args))
             except Exception:
                 report.check(f"{scenario.__name__} came to its end", [traceback.format_exc()])
 
