@@ -347,7 +347,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ingot", required=True)
     parser.add_argument("--work", required=True)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30), help="printed when not given")
     parser.add_argument("--only", default="", help="only the part with this in its name: losses, idle")
     args = parser.parse_args()
     say(f"three brokers (seed {args.seed})")
