@@ -15,8 +15,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Row};
 
 use crate::crash;
 use crate::error::{LakeError, Result};
@@ -39,7 +39,7 @@ pub(crate) enum Swap {
 /// The SQLite catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    pool: SqlitePool,
+    pub(crate) pool: SqlitePool,
     name: String,
     file: PathBuf,
     #[cfg(test)]
@@ -62,6 +62,9 @@ impl Catalog {
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(BUSY_TIMEOUT)
+            // SQLite ends a transaction by itself when the disk is full or fails. sqlx does not notice, and would
+            // refuse to begin another one for as long as the pool keeps that connection.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)
             .await
             .map_err(failed)?;

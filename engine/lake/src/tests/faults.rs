@@ -50,6 +50,21 @@ async fn an_outcome_that_stays_unknown_is_said_and_keeps_the_files() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_spoils_no_later_commit() {
+    let (_folder, lake) = lake().await;
+    let mut table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    // As after a disk error: SQLite has rolled back, sqlx knows nothing of it.
+    let mut transaction = lake.0.catalog.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+    assert!(transaction.commit().await.is_err());
+    // One for each connection that the pool may hold.
+    for id in 2..=5 {
+        table = append(&table, &[id]).await;
+    }
+    assert_eq!(table.history().len(), 5);
+}
+
+#[tokio::test]
 async fn reads_that_fail_for_a_while_are_waited_for() {
     let (_folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
