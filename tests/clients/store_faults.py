@@ -18,6 +18,7 @@ import argparse
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -236,7 +237,9 @@ def outage_and_storm(report, project, proxy):
     proxy.set()
     child.send_signal(signal.SIGTERM)
     code = project.end(child)
-    report.check(f"run lives through the storm ({proxy.requests} requests in all), exit {code}", wrong + project.problems())
+    stopped = sorted(set(re.findall(r'this table stops.* code="(\w+)" (.{,200})', whole_log(child))))
+    report.check(f"run lives through the storm ({proxy.requests} requests in all), exit {code}, tables stopped: {stopped}",
+                 wrong + project.problems())
     recovered(report, project, "after the storm")
     report.check("verify after the storm", project.verify_problems())
 
@@ -341,8 +344,33 @@ def file_size_limit(report, shared, draw):
                      ([] if code in (0, OUTSIDE) else [log[-1500:]]) + (explained(log) if code else []) + project.problems())
     report.check("the limit was hit", [] if failed else ["never"])
     recovered(report, project, "after the limit")
+    catalog_hits_the_limit(report, project)
     report.check("verify", project.verify_problems())
     project.close()
+
+
+def catalog_hits_the_limit(report, project):
+    """SQLite's log is the one file that grows beyond the limit: `run` fails to commit, and commits again without it."""
+    child = project.spawn("run", wrapper=("bash", "-c", "trap '' XFSZ; exec \"$@\"", "-"))
+    wal = project.catalog + "-wal"
+    for _ in range(100):
+        if os.path.exists(wal) and os.path.getsize(wal) > 70_000:
+            break
+        project.traffic.send(20)
+        time.sleep(0.3)
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (65_536, resource.RLIM_INFINITY))
+    for _ in range(5):
+        project.traffic.send(20)
+        with suppress(TimeoutError):
+            wait_until(lambda: "L0102" in whole_log(child), 30, 0.2)
+    log = whole_log(child)
+    report.check("run says that the catalog cannot be written", [] if "L0102" in log else [log[-1500:]])
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    with suppress(TimeoutError):
+        wait_until(lambda: not project.behind(), 120, 0.5)
+    log = whole_log(child)
+    report.check("and goes on when it can", project.behind() + [line for line in log.splitlines() if "transaction depth" in line][:3])
+    kill(child)
 
 
 def locked_catalog(report, shared, draw):
