@@ -257,13 +257,9 @@ class Disk:
     def fill(self, leave):
         """Takes all space but `leave` bytes."""
         path = os.path.join(self.folder, "filler")
-        with open(path, "wb") as out:
-            try:
-                while True:
-                    out.write(b"\0" * 65536)
-                    out.flush()
-            except OSError:
-                pass
+        with open(path, "wb", buffering=0) as out, suppress(OSError):
+            while True:
+                out.write(b"\0" * 65536)
         os.truncate(path, max(0, os.path.getsize(path) - leave))
 
     def free(self):

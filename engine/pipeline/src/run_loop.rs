@@ -33,6 +33,10 @@ const PASSES: u32 = 4;
 /// Between two passes that each take longer than their share.
 const BREATH: Duration = Duration::from_millis(20);
 
+/// How long a table waits before it is tried again: first, and after many tries.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// What the loop tells while it runs.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
@@ -92,9 +96,10 @@ pub async fn run(
 }
 
 async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken, wake: Arc<Notify>, shared: Shared) {
-    let mut pause = Duration::from_secs(1);
+    let mut pause = PAUSE_MIN;
     let mut before = (0, 0);
     loop {
+        let began = tokio::time::Instant::now();
         let attempt = async {
             let model = engine.model(&name)?;
             let mut ingestor = engine.ingestor(model).await?;
@@ -131,6 +136,10 @@ async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken,
                     error!(table = %name, code = e.code(), error = %e, hint = e.hint(), "this table stops; the others go on");
                     return;
                 }
+                // Whatever went on for long is interrupted anew.
+                if began.elapsed() > PAUSE_MAX {
+                    pause = PAUSE_MIN;
+                }
                 warn!(table = %name, code = e.code(), error = %e, retry_in_s = pause.as_secs(), "ingestion interrupted");
             }
         }
@@ -138,7 +147,7 @@ async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken,
             () = tokio::time::sleep(pause) => {}
             () = shutdown.cancelled() => return,
         }
-        pause = (pause * 2).min(Duration::from_secs(30));
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
