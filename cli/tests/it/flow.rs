@@ -360,6 +360,27 @@ async fn a_plan_is_stale_when_another_writer_was_first() {
     all_equal(&engine).await;
 }
 
+/// What a plan reads from went before the plan was carried out: it is planned again, or `run` would leave the view as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_stale_when_what_it_reads_is_gone() {
+    let mut world = World::new();
+    world.produce(1_000);
+    let engine = world.engine().await;
+    once(&engine).await;
+    world.produce(500);
+    let mut below = engine.plan(&|_| true).await.unwrap();
+    below.steps.retain(|s| s.table.namespace != "gold");
+    engine.execute(&below, &CancellationToken::new(), &|_| {}).await;
+    let late = engine.plan(&|n| n.namespace == "gold").await.unwrap();
+    assert!(matches!(action(&late, "gold.stats"), Action::Refresh { .. }));
+    engine.lake.drop_table(&name("silver.vehicle_events")).await.unwrap();
+    let silver = engine.plan(&|n| n.namespace == "silver").await.unwrap();
+    engine.execute(&silver, &CancellationToken::new(), &|_| {}).await;
+    let report = engine.execute(&late, &CancellationToken::new(), &|_| {}).await;
+    assert!(!report.failed(), "{:?}", report.steps);
+    all_equal(&engine).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_topic_makes_empty_tables_and_a_broken_query_none() {
     let mut world = World::new();

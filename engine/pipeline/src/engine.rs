@@ -308,16 +308,16 @@ impl Engine {
     async fn step_again(&self, step: &Step, shutdown: &CancellationToken) -> Result<Outcome> {
         let mut step = step.clone();
         for _ in 0..SUPERSEDED_MAX {
-            match self.step(&step, shutdown).await {
-                Err(PipelineError::Superseded { table, reason }) => {
-                    info!(table, reason, "planned again");
-                    let again = self.plan(&|n| *n == step.table).await?;
-                    match again.steps.into_iter().next() {
-                        Some(next) => step = next,
-                        None => return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
-                    }
-                }
+            let reason = match self.step(&step, shutdown).await {
+                Err(PipelineError::Superseded { reason, .. }) => reason,
+                Err(e) if e.overtaken() => e.to_string(),
                 result => return result,
+            };
+            info!(table = %step.table, reason, "planned again");
+            let again = self.plan(&|n| *n == step.table).await?;
+            match again.steps.into_iter().next() {
+                Some(next) => step = next,
+                None => return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
             }
         }
         self.step(&step, shutdown).await

@@ -90,6 +90,12 @@ impl PipelineError {
         }
     }
 
+    /// Whether what a plan stood on went before it was read: another writer expired or dropped it. Planning again is
+    /// right; what comes again after that is the table's own failure.
+    pub fn overtaken(&self) -> bool {
+        matches!(self, Self::Lake(_) | Self::Engine(_)) && matches!(self.code(), "L0105" | "L0108" | "L0116")
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
