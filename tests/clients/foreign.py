@@ -1,7 +1,8 @@
 """Other engines' acts on the tables of a project that runs, and whether the tables are right afterwards.
 
-    foreign.py LAKE act delete|add_column bronze.t                           an act by PyIceberg
+    foreign.py LAKE session                                                  acts by PyIceberg: `delete bronze.t` a line
     foreign.py LAKE judge --brokers B --topic T SET... [--lost ENDS SET...]  every set of tables against the log
+    foreign.py LAKE red --brokers B --topic T SET...                         the judge objects to what is made wrong
     foreign.py LAKE settled --brokers B --topic T SET...                     exit 0 when all sets have read the log
     foreign.py LAKE ends --brokers B --topic T                               where the log ends, for --lost
 
@@ -62,31 +63,41 @@ def positions(table):
     return fold_positions(s.summary.additional_properties.get(POSITIONS) for s in ancestry(table))
 
 
-def judge_log(verdict, catalog, name, wanted, lost_before=None):
-    columns = columns_of(name)
+class Comparison:
+    """Rows that are there, between the fewest and the most that are right; mostly these are the same."""
+
+    def __init__(self, what, found, least, most=None):
+        self.what, self.found, self.least = what, Counter(found), Counter(least)
+        self.most = self.least if most is None else Counter(most)
+
+    def objections(self):
+        missing, extra = self.least - self.found, self.found - self.most
+        return [f"{word} {sum(rows.values())}: {list(rows.items())[:3]}" for word, rows in
+                (("missing", missing), ("extra", extra)) if rows]
+
+    def spoilt(self):
+        """Copies whose expectation has a row less, a row doubled and a row that nobody sent."""
+        row = next(iter(self.least), None)
+        if row is not None:
+            yield "a row less", Comparison(self.what, self.found, self.least - Counter([row]), self.most - Counter([row]))
+            yield "a row doubled", Comparison(self.what, self.found, self.least + Counter([row]), self.most + Counter([row]))
+        stray = ("nobody", "sent", "this")
+        yield "a row more", Comparison(self.what, self.found, self.least + Counter([stray]), self.most + Counter([stray]))
+
+
+def compare_log(catalog, name, wanted, lost_before=None):
+    columns, wanted = columns_of(name), Counter(wanted)
     table = catalog.load_table(name)
-    if lost_before is not None:
-        head = table.current_snapshot()
-        found = pairs(table, head.snapshot_id if head else None, columns)
-        later = Counter(w for w in wanted if w[1] >= lost_before.get(w[0], 0))
-        missing, extra = later - found, found - Counter(wanted)
-        verdict.check(f"{name}: {sum(found.values())} rows are the log's, the last {sum(later.values())} complete",
-                      not missing and not extra, f"missing {sorted(missing)[:5]}", f"extra {sorted(extra)[:5]}")
-        return
-    gone, came, who = foreign_changes(table, columns)
     head = table.current_snapshot()
     found = pairs(table, head.snapshot_id if head else None, columns)
-    expected = Counter(wanted) - gone + came
-    missing, extra = expected - found, found - expected
-    verdict.check(f"{name}: {sum(found.values())} rows are the log's, less {sum(gone.values())} and more "
-                  f"{sum(came.values())} by {len(who)} foreign snapshots", not missing and not extra,
-                  f"missing {sum(missing.values())}: {sorted(missing)[:5]}", f"extra {sum(extra.values())}: {sorted(extra)[:5]}")
-
-
-def same(verdict, name, expected, found):
-    missing, extra = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
-    verdict.check(f"{name}: {len(found)} rows are its query over what is below", not missing and not extra,
-                  f"missing {list(missing)[:3]}", f"extra {list(extra)[:3]}")
+    if lost_before is not None:
+        later = Counter({w: n for w, n in wanted.items() if w[1] >= lost_before.get(w[0], 0)})
+        return Comparison(f"{name}: {sum(found.values())} rows are the log's, the last {sum(later.values())} complete",
+                          found, later, wanted)
+    gone, came, who = foreign_changes(table, columns)
+    # What was brought may have been taken again: first all that came.
+    return Comparison(f"{name}: {sum(found.values())} rows are the log's, less {sum(gone.values())} and more "
+                      f"{sum(came.values())} by {len(who)} foreign snapshots", found, wanted + came - gone)
 
 
 def rows(catalog, name, columns):
@@ -94,19 +105,44 @@ def rows(catalog, name, columns):
     return list(zip(*(arrow.column(c).to_pylist() for c in columns)))
 
 
-def judge_views(verdict, catalog, name):
-    below = rows(catalog, f"bronze.{name}", ("id", "type", "battery", "kafka_partition", "kafka_offset"))
+def query(name, expected, found):
+    return Comparison(f"{name}: {len(found)} rows are its query over what is below", found, expected)
+
+
+def compare_views(catalog, name):
+    columns = ("id", "type", "battery", "kafka_partition", "kafka_offset")
+    below = rows(catalog, f"bronze.{name}", columns)
     known = ("car", "bike", "scoot")
     good = [r for r in below if r[1] in known]
-    same(verdict, f"silver.{name}", good, rows(catalog, f"silver.{name}", ("id", "type", "battery", "kafka_partition", "kafka_offset")))
-    rejected = rows(catalog, f"silver.{name}_rejected", ("id", "type", "battery", "kafka_partition", "kafka_offset"))
-    same(verdict, f"silver.{name}_rejected", [r for r in below if r[1] not in known], rejected)
+    yield f"silver.{name}", lambda: query(f"silver.{name}", good, rows(catalog, f"silver.{name}", columns))
+    rejected = f"silver.{name}_rejected"
+    yield rejected, lambda: query(rejected, [r for r in below if r[1] not in known], rows(catalog, rejected, columns))
     groups = defaultdict(list)
     for r in good:
         groups[r[1]].append(r[2])
     values = lambda v: [x for x in v if x is not None]
     stats = [(t, len(v), math.fsum(values(v)) if values(v) else None, max(values(v), default=None)) for t, v in groups.items()]
-    same(verdict, f"gold.{name}", stats, rows(catalog, f"gold.{name}", ("type", "total", "charge", "highest")))
+    yield f"gold.{name}", lambda: query(f"gold.{name}", stats, rows(catalog, f"gold.{name}", ("type", "total", "charge", "highest")))
+
+
+def compare_set(catalog, name, messages, lost_before):
+    """The comparisons of a set, each to be made when it is asked for: a table may be missing."""
+    decoded, errors = messages
+    yield f"bronze.{name}", lambda: compare_log(catalog, f"bronze.{name}", [(r[6], r[7]) for r in decoded])
+    yield f"bronze.{name}_errors", lambda: compare_log(
+        catalog, f"bronze.{name}_errors", [(r[1], r[2]) for r in errors], lost_before)
+    yield from compare_views(catalog, name)
+
+
+def comparisons(verdict, catalog, name, messages, lost_before):
+    try:
+        for what, compare in compare_set(catalog, name, messages, lost_before):
+            try:
+                yield compare()
+            except Exception as e:
+                verdict.check(f"{what}: can be read", False, f"{type(e).__name__}: {e}")
+    except Exception as e:
+        verdict.check(f"bronze.{name}: can be read", False, f"{type(e).__name__}: {e}")
 
 
 def settled(catalog, name, ends):
@@ -118,22 +154,35 @@ def settled(catalog, name, ends):
 def act(catalog, what, name):
     table = catalog.load_table(name)
     if what == "delete":
-        column = "total" if name.startswith("gold.") else columns_of(name)[1]
-        table.delete(f"{column} >= 40 and {column} < 60")
+        column = columns_of(name)[1]
+        main = name.startswith("bronze.") and not name.endswith("_errors")
+        table.delete("type = 'car'" if name.startswith("gold.") else f"{column} >= 40 and {column} < {100 if main else 10**9}")
     elif what == "add_column":
         from pyiceberg.types import StringType
         with table.update_schema() as update:
             update.add_column("marked", StringType())
+    else:
+        raise ValueError(what)
+
+
+def session(catalog):
+    """Answers each line as spark_session.py does."""
+    print("ok ready", flush=True)
+    for line in sys.stdin:
+        try:
+            act(catalog, *line.split())
+            answer = "ok"
+        except Exception as e:
+            answer = "error " + type(e).__name__ + " " + " ".join(str(e).split())[:1000]
+        print(answer, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_lake_arguments(parser)
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("act")
-    one.add_argument("what", choices=("delete", "add_column"))
-    one.add_argument("table")
-    for name in ("judge", "settled", "ends"):
+    commands.add_parser("session")
+    for name in ("judge", "red", "settled", "ends"):
         command = commands.add_parser(name)
         command.add_argument("--brokers", required=True)
         command.add_argument("--topic", required=True)
@@ -141,8 +190,8 @@ def main():
         command.add_argument("--lost", nargs="+", default=[])
     args = parser.parse_args()
     catalog = open_catalog(args)
-    if args.command == "act":
-        act(catalog, args.what, args.table)
+    if args.command == "session":
+        session(catalog)
         return 0
     messages, ends = consume(args.brokers, args.topic, 120)
     if args.command == "ends":
@@ -152,16 +201,19 @@ def main():
         behind = {name: left for name in args.sets for done, left in [settled(catalog, name, ends)] if not done}
         print(json.dumps(behind))
         return 1 if behind else 0
-    decoded, errors = decode_log(messages)
-    verdict = Verdict()
+    verdict, decoded = Verdict(), decode_log(messages)
     lost, before = set(args.lost[1:]), {}
     if lost:
         with open(args.lost[0]) as file:
             before = {int(p): o for p, o in json.load(file).items()}
     for name in args.sets:
-        judge_log(verdict, catalog, f"bronze.{name}", [(r[6], r[7]) for r in decoded])
-        judge_log(verdict, catalog, f"bronze.{name}_errors", [(r[1], r[2]) for r in errors], before if name in lost else None)
-        judge_views(verdict, catalog, name)
+        for made in comparisons(verdict, catalog, name, decoded, before if name in lost else None):
+            if args.command == "judge":
+                objections = made.objections()
+                verdict.check(made.what, not objections, *objections)
+                continue
+            for how, wrong in made.spoilt():
+                verdict.check(f"with {how}: an objection to {made.what}", not made.objections() and wrong.objections())
     print(f"judge: {verdict.passed} passed, {verdict.failed} failed", flush=True)
     return 1 if verdict.failed else 0
 

@@ -20,7 +20,7 @@ def session(args):
     catalog = f"spark.sql.catalog.{args.catalog_name}"
     settings = {
         "spark.master": "local[2]", "spark.driver.memory": "1g", "spark.jars": os.environ["INGOT_TEST_SPARK_JARS"],
-        "spark.ui.enabled": "false", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1",
         "spark.sql.session.timeZone": "UTC", "spark.sql.shuffle.partitions": "2",
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         catalog: "org.apache.iceberg.spark.SparkCatalog",
