@@ -15,7 +15,7 @@ new_project local 2
 rm -r "$PROJECT/bronze" "$PROJECT/silver" "$PROJECT/gold"
 mkdir "$PROJECT/bronze" "$PROJECT/silver" "$PROJECT/gold"
 # Every 2.5 s: acts fall between any two commits of ours, and on a machine of two cores others get their turn.
-OPTIONS+=(--set run.commit_interval_ms=2500 --set run.freshness_ms=2500)
+OPTIONS+=(--set run.commit_interval_ms=2500 --set run.freshness=2500ms)
 
 # The columns have no underscore: Spark keeps _partition for itself and refuses to change a table that has one.
 # tables NAME: a streaming table with its errors, a view with its quarantine, and an aggregate with hidden state.
@@ -46,8 +46,6 @@ session() {
 }
 session spark.in spark.out "$SPARK_RUN" run "$CLIENTS/spark_session.py" "${LAKE[@]}"
 exec 7>"$WORK/spark.in" 8<"$WORK/spark.out"
-session python.in python.out "$PYTHON" "$CLIENTS/foreign.py" "${LAKE[@]}" session
-exec 5>"$WORK/python.in" 6<"$WORK/python.out"
 
 # ready FD: an engine has started.
 ready() {
@@ -215,11 +213,13 @@ all_stopped() {
 }
 
 say "first rows"
-foreign ends >"$WORK/ends"
+echo '{}' >"$WORK/ends"
 for seed in 1 2; do
   events 200 $seed
   check "run --once" ingot run --once
 done
+session python.in python.out "$PYTHON" "$CLIENTS/foreign.py" "${LAKE[@]}" session
+exec 5>"$WORK/python.in" 6<"$WORK/python.out"
 right 1 "before any act" $GOES_ON $STOPS
 check "the judge objects to a row less, doubled or made up" foreign red rows
 check "Spark is there" ready 8
