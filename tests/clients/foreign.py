@@ -112,11 +112,11 @@ def query(name, expected, found):
 def compare_views(catalog, name):
     columns = ("id", "type", "battery", "kafka_partition", "kafka_offset")
     below = rows(catalog, f"bronze.{name}", columns)
-    known = ("car", "bike", "scoot")
-    good = [r for r in below if r[1] in known]
+    wanted = lambda r: r[1] in ("car", "bike", "scoot") and r[4] % 5 != 0
+    good = [r for r in below if wanted(r)]
     yield f"silver.{name}", lambda: query(f"silver.{name}", good, rows(catalog, f"silver.{name}", columns))
     rejected = f"silver.{name}_rejected"
-    yield rejected, lambda: query(rejected, [r for r in below if r[1] not in known], rows(catalog, rejected, columns))
+    yield rejected, lambda: query(rejected, [r for r in below if not wanted(r)], rows(catalog, rejected, columns))
     groups = defaultdict(list)
     for r in good:
         groups[r[1]].append(r[2])
