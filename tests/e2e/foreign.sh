@@ -57,14 +57,14 @@ ready() {
 asked() {
   local answer
   printf '%s\n' "$3" >&"$1"
-  while read -r -t 120 answer <&"$2"; do
+  while read -r -t 300 answer <&"$2"; do
     case $answer in
       ok*) printf '%s\n' "${answer#ok}"; return 0 ;;
       error*) printf '%s: %s\n' "$3" "$answer" >&2; return 1 ;;
     esac
   done
   echo "no answer to $3" >&2
-  return 1
+  exit 1         # its answer would be taken for the next one's
 }
 spark() { asked 7 8 "$1"; }
 python_act() { asked 5 6 "$1"; }
@@ -103,9 +103,8 @@ act_layout() {
   case $1 in *_errors) column=topic ;; gold.*) column=total ;; esac
   spark "ALTER TABLE ingot.$1 ADD PARTITION FIELD bucket(2, $column)" && spark "ALTER TABLE ingot.$1 WRITE ORDERED BY $(offset_of "$1")"
 }
-act_compact() {
-  spark "CALL ingot.system.rewrite_data_files(table => '$1', options => map('rewrite-all', 'true'))" && spark "CALL ingot.system.rewrite_manifests('$1')"
-}
+act_compact() { spark "CALL ingot.system.rewrite_data_files(table => '$1', options => map('rewrite-all', 'true'))"; }
+act_manifests() { spark "CALL ingot.system.rewrite_manifests('$1')"; }
 act_properties() {
   spark "ALTER TABLE ingot.$1 SET TBLPROPERTIES('write.format.default'='orc', 'note'='x')" &&
     spark "ALTER TABLE ingot.$1 UNSET TBLPROPERTIES IF EXISTS ('write.parquet.compression-codec')"
@@ -120,7 +119,7 @@ GOES_ON="rows columns back kept"
 STOPS="replaced emptied dropped anew"
 acts_of() {
   case $1 in
-    rows) echo insert cow compact mor py_delete ;;
+    rows) echo insert cow compact manifests mor py_delete ;;
     columns) echo add rename forget layout py_column ;;
     back) echo rollback ;;
     kept) echo expire properties ;;
@@ -139,7 +138,7 @@ LOST+='|already exists|database is locked|SQLITE_BUSY|Cannot commit|FileNotFound
 did() {
   local tries=1 began=$SECONDS
   until "act_$1" "$2" >"$WORK/act.out" 2>&1; do
-    if ! grep -qE "$LOST" "$WORK/act.out" || [ $((SECONDS - began)) -ge 40 ]; then
+    if ! grep -qE "$LOST" "$WORK/act.out" || { [ "$tries" -ge 4 ] && [ $((SECONDS - began)) -ge 40 ]; }; then
       fail "$1 on $2, tried $tries times"
       sed 's/^/      /' "$WORK/act.out" | cut -c1-600
       return 1
