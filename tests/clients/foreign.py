@@ -19,6 +19,7 @@ import json
 import math
 import sys
 from collections import Counter, defaultdict
+from datetime import datetime
 
 from judge import Verdict, ancestry, consume
 from lake_args import add_lake_arguments, open_catalog
@@ -161,6 +162,14 @@ def act(catalog, what, name):
         from pyiceberg.types import StringType
         with table.update_schema() as update:
             update.add_column("marked", StringType())
+    elif what == "rename_column":
+        with table.update_schema() as update:
+            update.rename_column("total" if name.startswith("gold.") else columns_of(name)[1], "elsewhere")
+    elif what == "rollback":
+        with table.manage_snapshots() as manage:
+            manage.rollback_to_snapshot(table.current_snapshot().parent_snapshot_id)
+    elif what == "expire":
+        table.maintenance.expire_snapshots().older_than(datetime(2100, 1, 1)).commit()
     else:
         raise ValueError(what)
 

@@ -112,6 +112,9 @@ act_properties() {
 act_insert() { spark "INSERT INTO ingot.$1 SELECT * FROM ingot.$1 LIMIT 2"; }
 act_py_delete() { python_act "delete $1"; }
 act_py_column() { python_act "add_column $1"; }
+act_py_rename() { python_act "rename_column $1"; }
+act_py_rollback() { python_act "rollback $1"; }
+act_py_expire() { python_act "expire $1"; }
 
 # Sets of tables and the acts on them, one after another: after the first sets' acts a streaming table goes on, after the
 # last four it stops with a name.
@@ -120,9 +123,9 @@ STOPS="replaced emptied dropped anew"
 acts_of() {
   case $1 in
     rows) echo insert cow compact manifests mor py_delete ;;
-    columns) echo add rename forget layout py_column ;;
-    back) echo rollback ;;
-    kept) echo expire properties ;;
+    columns) echo add rename forget layout py_column py_rename ;;
+    back) echo rollback py_rollback ;;
+    kept) echo expire properties py_expire ;;
     replaced) echo replace ;;
     emptied) echo emptied ;;
     dropped) echo drop ;;
