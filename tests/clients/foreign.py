@@ -123,7 +123,8 @@ def compare_views(catalog, name):
         groups[r[1]].append(r[2])
     values = lambda v: [x for x in v if x is not None]
     stats = [(t, len(v), math.fsum(values(v)) if values(v) else None, max(values(v), default=None)) for t, v in groups.items()]
-    yield f"gold.{name}", lambda: query(f"gold.{name}", stats, rows(catalog, f"gold.{name}", ("type", "total", "charge", "highest")))
+    gold, shown = f"gold.{name}", ("type", "total", "charge", "highest")
+    yield gold, lambda: query(gold, stats, rows(catalog, gold, shown))
 
 
 def compare_set(catalog, name, messages, lost_before):
