@@ -138,6 +138,9 @@ impl KafkaConfig {
     /// A client that only asks: without a group its main queue needs no polling consumer.
     pub(crate) fn metadata(&self) -> ClientConfig {
         let mut config = base();
+        // With sparse connections an admin call that waits for a broker which is down asks for a connection on every change
+        // of state, each of which cancels `reconnect.backoff.ms` (rd_kafka_broker_find_by_nodeid0): it spins on a core.
+        config.set("enable.sparse.connections", "false");
         self.overlay(&mut config);
         config.remove("group.id");
         config.remove("group.instance.id");
