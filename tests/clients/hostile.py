@@ -23,7 +23,7 @@ def odd():
     padded = '{"pad":"%s","v":"%s"}'
     return [
         (b"\0", [], b'{"v":"plain"}', "plain"),
-        (b"a\0b\0", [("h\0", b"\0\xff"), ("h\0", None)], b'{"v":"nul \\u0000 inside"}', "nul \0 inside"),
+        (b"a\0b\0", [("h\u00e9", b"\0\xff"), ("h\u00e9", None)], b'{"v":"nul \\u0000 inside"}', "nul \0 inside"),
         (b"\xff\xfe", [("", b"")], b'{"v":"first","v":"second"}', "second"),
         (None, [], b'{"v":"\\ud83d\\ude00"}', "\U0001f600"),
         (None, [], b'{"v":"\\ud83d"}', None),
@@ -77,6 +77,8 @@ def judge(uri, warehouse):
     assert sorted(e["offset"] for e in errors) == [i for i, v in wanted.items() if v is None], errors
     keys = {row["at"]: row["k"] for row in rows}
     assert all(keys[i] == key for i, (key, *_) in enumerate(odd()) if i in keys), keys
+    headers = {row["at"]: [(h["key"], h["value"]) for h in row["h"]] for row in rows}
+    assert all(headers[i] == sent for i, (_, sent, *_) in enumerate(odd()) if i in headers), headers
     wide = catalog.load_table("bronze.wide").scan().to_arrow().sort_by("at").to_pylist()
     values = [[row[f"c{i}"] for i in range(COLUMNS)] for row in wide]
     assert values == [list(range(COLUMNS)), [None] * COLUMNS, [-i for i in range(COLUMNS)]], "wide rows differ"

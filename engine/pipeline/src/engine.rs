@@ -310,7 +310,7 @@ impl Engine {
         for _ in 0..SUPERSEDED_MAX {
             let reason = match self.step(&step, shutdown).await {
                 Err(PipelineError::Superseded { reason, .. }) => reason,
-                Err(e) if e.overtaken() => e.to_string(),
+                Err(e) if e.overtaken() && !shutdown.is_cancelled() => e.to_string(),
                 result => return result,
             };
             info!(table = %step.table, reason, "planned again");

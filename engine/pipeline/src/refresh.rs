@@ -458,21 +458,20 @@ impl Job<'_> {
             let changed = input.change(self.ctx, self.bytes_max).await?;
             let change = match changed {
                 Changed::Rows(change) if change.deleted.is_none() => change,
-                // Appended now, its rows would lack the column for ever; the input's own table puts it back.
+                // Appended now, rows would lack the column's values for ever.
                 Changed::Redefined { column } => {
-                    return Err(PipelineError::Stopped {
-                        code: "R0309",
-                        message: format!(
-                            "\"{}\" reads STREAM {name}, whose column \"{column}\" was dropped and made anew since",
+                    return Err(PipelineError::stopped(
+                        "R0309",
+                        format!(
+                            "\"{}\" reads STREAM {name}, whose column \"{column}\" was made anew or changed its type since",
                             self.model.name
                         ),
-                        hint: Some(format!(
-                            "it goes on when \"{name}\" has its column back; if that is meant to stay, `ingot refresh {} \
-                             --full` reads it again",
-                            self.model.name
-                        )),
-                        retryable: true,
-                    });
+                    )
+                    .with_hint(format!(
+                        "if another engine did this, run again when \"{name}\" has its column back; else `ingot refresh {} \
+                         --full` reads it again",
+                        self.model.name
+                    )));
                 }
                 _ => {
                     return Err(PipelineError::stopped(

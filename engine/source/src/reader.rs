@@ -32,8 +32,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+mod cursor;
 mod trouble;
 
+use cursor::Cursor;
 use trouble::Away;
 
 /// What a stream wants of its reader.
@@ -65,15 +67,11 @@ const BARE_POSITIONS_AFTER: Duration = Duration::from_secs(1);
 struct Partition {
     /// Where the open batch begins.
     from: i64,
-    /// The next offset to read, past control records where known.
-    next: i64,
-    epoch: Option<i32>,
+    cursor: Cursor,
     /// Stop here.
     until: Option<i64>,
     at_end: bool,
     done: bool,
-    /// A position that librdkafka may name without having reached it; see [`Intake::ended_at`].
-    phantom: Option<i64>,
     decoder: Decoder,
 }
 
@@ -94,7 +92,7 @@ pub(crate) struct Reader {
     /// Of the open batch.
     bytes: usize,
     messages: usize,
-    /// Bytes of the largest message so far: how many may be taken at once.
+    /// Bytes of its largest message: how many may be taken at once.
     largest: usize,
     opened: Option<Instant>,
     last_message: Instant,
@@ -260,8 +258,9 @@ impl Reader {
         if self.messages == 0 {
             return self.bare_since.is_some_and(|since| since.elapsed() >= BARE_POSITIONS_AFTER);
         }
-        // A bounded stream has nobody who waits for its rows: fewer and larger batches are better.
-        let old = !self.bounded && self.opened.is_some_and(|opened| opened.elapsed() >= self.limits.interval);
+        // Nobody waits for the rows of a bounded stream, fewer and larger batches are better; unless a broker is away.
+        let aged = !self.bounded || self.away.is_some();
+        let old = aged && self.opened.is_some_and(|opened| opened.elapsed() >= self.limits.interval);
         let idle =
             self.last_message.elapsed() >= self.limits.idle && self.partitions.values().all(|p| p.at_end || p.done);
         self.is_full() || old || idle
@@ -282,23 +281,24 @@ impl Reader {
         self.refresh_positions();
         let mut partitions = BTreeMap::new();
         for (id, partition) in &mut self.partitions {
-            if partition.next <= partition.from {
+            if partition.cursor.next <= partition.from {
                 continue;
             }
             let decoded = partition.decoder.finish()?;
             let part = PartitionBatch {
                 from: partition.from,
-                to: partition.next,
-                epoch: partition.epoch,
+                to: partition.cursor.next,
+                epoch: partition.cursor.epoch,
                 delivered: decoded.messages,
                 rows: decoded.rows,
                 errors: decoded.errors,
             };
-            partition.from = partition.next;
+            partition.from = partition.cursor.next;
             partitions.insert(*id, part);
         }
         let bytes = std::mem::take(&mut self.bytes);
         self.messages = 0;
+        self.largest = 0;
         self.opened = None;
         self.bare_since = None;
         Ok((!partitions.is_empty()).then_some(SourceBatch { partitions, bytes }))
@@ -309,31 +309,26 @@ impl Reader {
         let Ok(told) = self.consumer.position() else { return };
         for (id, offset, epoch) in ffi::positions(&told) {
             let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) else { continue };
-            if offset > partition.next && partition.phantom != Some(offset) {
-                partition.next = offset;
-                partition.epoch = epoch.or(partition.epoch);
-            }
-            partition.done = partition.until.is_some_and(|until| partition.next >= until || partition.at_end);
+            partition.cursor.told(offset, epoch);
+            partition.done = partition.until.is_some_and(|until| partition.cursor.next >= until || partition.at_end);
         }
-        if self.messages == 0 && self.partitions.values().any(|p| p.next > p.from) {
+        if self.messages == 0 && self.partitions.values().any(|p| p.cursor.next > p.from) {
             self.bare_since.get_or_insert_with(Instant::now);
         }
     }
 
     fn positions(&self) -> BTreeMap<i32, i64> {
-        self.partitions.iter().map(|(id, partition)| (*id, partition.next)).collect()
+        self.partitions.iter().map(|(id, partition)| (*id, partition.cursor.next)).collect()
     }
 
     fn add(&mut self, partition: i32, position: Position, until: Option<i64>) -> Result<(), SourceError> {
         let decoder = Decoder::sharing(Arc::clone(&self.schema), Arc::clone(&self.absence))?;
         let state = Partition {
             from: position.offset,
-            next: position.offset,
-            epoch: position.epoch,
+            cursor: Cursor::at(position.offset, position.epoch),
             until,
             at_end: false,
             done: until.is_some_and(|until| position.offset >= until),
-            phantom: None,
             decoder,
         };
         self.partitions.insert(partition, state);
@@ -345,8 +340,8 @@ impl Reader {
         let other = |e: KafkaError| SourceError::Other { topic: self.topic.clone(), reason: e.to_string() };
         let mut list = TopicPartitionList::with_capacity(self.partitions.len());
         for (id, partition) in self.partitions.iter().filter(|(_, p)| !p.done) {
-            list.add_partition_offset(&self.topic, *id, Offset::Offset(partition.next)).map_err(other)?;
-            if let Some(epoch) = partition.epoch {
+            list.add_partition_offset(&self.topic, *id, Offset::Offset(partition.cursor.next)).map_err(other)?;
+            if let Some(epoch) = partition.cursor.epoch {
                 ffi::set_leader_epoch(&mut list, *id, epoch);
             }
         }
@@ -358,7 +353,7 @@ impl Reader {
         let before = self.messages;
         let mut wait = POLL;
         let mut ends_moved = false;
-        let mut failure = None;
+        let mut failures = Vec::new();
         for _ in 0..BURST {
             match self.consumer.poll(wait) {
                 None => break,
@@ -374,8 +369,8 @@ impl Reader {
                         self.largest = self.largest.max(bytes);
                     }
                     drop(message);
-                    self.take_burst(&mut ends_moved, &mut failure)?;
-                    if failure.is_some() {
+                    self.take_burst(&mut ends_moved, &mut failures)?;
+                    if !failures.is_empty() {
                         break;
                     }
                 }
@@ -385,11 +380,11 @@ impl Reader {
                         topic: &self.topic,
                         wants_headers: self.wants_headers,
                     };
-                    intake.ended(id);
+                    intake.ended(id, None);
                     ends_moved = true;
                 }
                 Some(Err(error)) => {
-                    failure = Some(error);
+                    failures.push(error);
                     break;
                 }
             }
@@ -408,16 +403,13 @@ impl Reader {
         if ends_moved {
             self.refresh_positions();
         }
-        match failure {
-            Some(error) => self.fetch_failed(&error),
-            None => Ok(()),
-        }
+        failures.iter().try_for_each(|error| self.fetch_failed(error))
     }
 }
 
 impl Reader {
     /// Takes most of what waits behind the last message at once.
-    fn take_burst(&mut self, ends_moved: &mut bool, failure: &mut Option<KafkaError>) -> Result<(), SourceError> {
+    fn take_burst(&mut self, ends_moved: &mut bool, failures: &mut Vec<KafkaError>) -> Result<(), SourceError> {
         // What librdkafka says of a broker that goes away stands last, and only `poll` hears it.
         let room = self.limits.bytes_max.saturating_sub(self.bytes) / self.largest.max(MESSAGE_COST);
         let room = room.min(MESSAGES_MAX.saturating_sub(self.messages)).min(TAKEN_MAX);
@@ -437,11 +429,16 @@ impl Reader {
                     }
                 }
                 Some(RDKafkaErrorCode::PartitionEOF) => {
-                    intake.ended_at(message.partition(), message.offset());
+                    intake.ended(message.partition(), Some(message.offset()));
                     *ends_moved = true;
                 }
-                Some(code @ RDKafkaErrorCode::Fatal) => *failure = Some(KafkaError::MessageConsumptionFatal(code)),
-                Some(code) => *failure = Some(KafkaError::MessageConsumption(code)),
+                Some(code) => {
+                    intake.failed(message.partition());
+                    failures.push(match code {
+                        RDKafkaErrorCode::Fatal => KafkaError::MessageConsumptionFatal(code),
+                        code => KafkaError::MessageConsumption(code),
+                    });
+                }
             }
         }
         Ok(())
@@ -456,21 +453,20 @@ struct Intake<'r> {
 }
 
 impl Intake<'_> {
-    /// Everything that was there when it was fetched has come, as `poll` says it: librdkafka's position is exact.
-    fn ended(&mut self, id: i32) {
-        if let Some(partition) = self.partitions.get_mut(&id) {
+    /// Everything that was there when it was fetched has come; `end`, where it is told, is how far that is.
+    fn ended(&mut self, id: i32, end: Option<i64>) {
+        if let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) {
             partition.at_end = true;
-            partition.phantom = None;
+            match end {
+                Some(end) => partition.cursor.ended_at(end),
+                None => partition.cursor.ended(),
+            }
         }
     }
 
-    /// The same, as a burst says it: the end is told, and librdkafka has moved its position one past it, as if the end
-    /// were a message (rd_kafka_q_serve_rkmessages). That position counts only when something else has confirmed it.
-    fn ended_at(&mut self, id: i32, end: i64) {
-        if let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) {
-            partition.at_end = true;
-            partition.next = partition.next.max(end);
-            partition.phantom = Some(end + 1);
+    fn failed(&mut self, id: i32) {
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.cursor.failed();
         }
     }
 
@@ -478,14 +474,14 @@ impl Intake<'_> {
     fn take(&mut self, message: View<'_>) -> Result<Option<usize>, SourceError> {
         let (id, offset) = (message.partition(), message.offset());
         let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) else { return Ok(None) };
-        if offset < partition.next {
+        if offset < partition.cursor.next {
             // Fetched before the last assignment: it was decoded then.
             return Ok(None);
         }
         partition.at_end = false;
         if let Some(until) = partition.until.filter(|until| offset >= *until) {
             // Everything before it has come.
-            partition.next = partition.next.max(until);
+            partition.cursor.next = partition.cursor.next.max(until);
             partition.done = true;
             return Ok(None);
         }
@@ -499,10 +495,8 @@ impl Intake<'_> {
             payload: message.payload(),
             headers: &headers,
         })?;
-        partition.next = offset + 1;
-        partition.phantom = None;
-        partition.epoch = message.leader_epoch().or(partition.epoch);
-        partition.done = partition.until.is_some_and(|until| partition.next >= until);
+        partition.cursor.decoded(offset, message.leader_epoch());
+        partition.done = partition.until.is_some_and(|until| partition.cursor.next >= until);
         let in_headers: usize = headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
         let in_body = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
         Ok(Some(MESSAGE_COST + in_body + in_headers))
