@@ -55,7 +55,7 @@ pub use lease::{Lease, LeaseHeld};
 pub use locate::{KeyRange, prune_files};
 pub use position::{FlowKey, PositionError, kafka_position};
 pub use provider::{LakeTableProvider, ScanLog, ScanOptions, exact_options};
-pub use table::{SnapshotInfo, StateColumn, Table, TableName};
+pub use table::{SnapshotInfo, StateColumn, Summary, Table, TableName};
 pub use write::Writer;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -84,6 +85,24 @@ pub struct StateColumn {
     pub field: NestedFieldRef,
 }
 
+/// The properties of a snapshot's summary. Shared: a history of thousands of commits is looked at again and again.
+#[derive(Clone, PartialEq)]
+pub struct Summary(SnapshotRef);
+
+impl Deref for Summary {
+    type Target = HashMap<String, String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.summary().additional_properties
+    }
+}
+
+impl fmt::Debug for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
 /// One snapshot of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotInfo {
@@ -98,7 +117,7 @@ pub struct SnapshotInfo {
     /// `append`, `overwrite`, `delete` or `replace`.
     pub operation: String,
     /// Everything else in the snapshot's summary.
-    pub summary: HashMap<String, String>,
+    pub summary: Summary,
     /// The schema that was current.
     pub schema_id: Option<i32>,
 }
@@ -116,7 +135,7 @@ impl SnapshotInfo {
             sequence_number: snapshot.sequence_number(),
             timestamp_ms: snapshot.timestamp_ms(),
             operation: snapshot.summary().operation.as_str().to_string(),
-            summary: snapshot.summary().additional_properties.clone(),
+            summary: Summary(Arc::clone(snapshot)),
             schema_id: snapshot.schema_id(),
         }
     }
