@@ -26,7 +26,8 @@ import threading
 import time
 from collections import Counter
 
-from confluent_kafka import ElectionType, Producer, TopicPartition
+from confluent_kafka import ElectionType, IsolationLevel, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cluster import Cluster
 from lake_state import LakeState
@@ -64,6 +65,7 @@ class Feed:
     def __init__(self, brokers, seed):
         self.random = random.Random(seed)
         self.brokers, self.sent = brokers, 0
+        self.admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
 
     def producer(self, **more):
         return Producer({"bootstrap.servers": self.brokers, "log_level": 2, "linger.ms": 5, "enable.idempotence": True, "message.max.bytes": 60_000_000,
@@ -93,6 +95,13 @@ class Feed:
         producer.begin_transaction()
         self.put(producer, topic, count)
         producer.commit_transaction(60) if commit else producer.abort_transaction(60)
+        # Its markers are written after the answer; until then the log seems to end before it.
+        Cluster.wait(f"{topic}: the markers", lambda: len({self.end(topic, level) for level in IsolationLevel}) == 1)
+
+    def end(self, topic, level):
+        """Where the log of partition 0 ends for a reader of this isolation level."""
+        at = TopicPartition(topic, 0)
+        return self.admin.list_offsets({at: OffsetSpec.latest()}, isolation_level=level)[at].result().offset
 
 
 class Load(threading.Thread):

@@ -120,7 +120,7 @@ impl Catalog {
     pub(crate) async fn tables(&self) -> Result<Vec<(TableName, String)>> {
         let failed = |e| LakeError::catalog("listing tables", e);
         #[cfg(test)]
-        if self.faults.read_fails() {
+        if faults::Faults::one_of(&self.faults.fail_reads) {
             return Err(failed(sqlx::Error::PoolTimedOut));
         }
         let rows = sqlx::query(
@@ -143,7 +143,7 @@ impl Catalog {
     pub(crate) async fn location(&self, table: &TableName) -> Result<Option<String>> {
         let failed = |e| LakeError::catalog(format!("reading {table}"), e);
         #[cfg(test)]
-        if self.faults.read_fails() {
+        if faults::Faults::one_of(&self.faults.fail_reads) {
             return Err(failed(sqlx::Error::PoolTimedOut));
         }
         sqlx::query_scalar::<_, Option<String>>(
@@ -253,7 +253,7 @@ impl Catalog {
             return Ok(Swap::Conflict);
         }
         #[cfg(test)]
-        if faults::Faults::take(&self.faults.lose_commit) {
+        if faults::Faults::one_of(&self.faults.lose_commit) {
             transaction.rollback().await.map_err(failed)?;
             return Ok(Swap::Unknown(failed(sqlx::Error::WorkerCrashed)));
         }
@@ -281,8 +281,8 @@ pub(crate) mod faults {
     pub(crate) struct Faults {
         /// The next COMMIT succeeds and reports an error.
         pub(crate) lose_answer: AtomicBool,
-        /// The next COMMIT does not happen and reports an error.
-        pub(crate) lose_commit: AtomicBool,
+        /// How many COMMITs from now on do not happen and report an error.
+        pub(crate) lose_commit: AtomicUsize,
         /// How many reads fail from now on.
         pub(crate) fail_reads: AtomicUsize,
     }
@@ -292,9 +292,9 @@ pub(crate) mod faults {
             flag.swap(false, Ordering::SeqCst)
         }
 
-        pub(crate) fn read_fails(&self) -> bool {
+        pub(crate) fn one_of(count: &AtomicUsize) -> bool {
             let down = |n: usize| n.checked_sub(1);
-            self.fail_reads.fetch_update(Ordering::SeqCst, Ordering::SeqCst, down).is_ok()
+            count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, down).is_ok()
         }
     }
 }

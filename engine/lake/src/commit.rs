@@ -40,6 +40,8 @@ use crate::totals::counts;
 
 /// How often one commit is rebuilt on a newer base.
 const ATTEMPTS_MAX: usize = 64;
+/// How often the catalog may refuse one commit, with an error and without effect, before that error is the outcome.
+const REFUSALS_MAX: u32 = 3;
 /// How often the table is asked about an attempt whose outcome is unknown.
 const RELOADS_MAX: u32 = 8;
 /// The first pause between those.
@@ -153,6 +155,7 @@ impl Lake {
         if landed(&current, change.commit_id) {
             return Ok(current);
         }
+        let mut refusals = 0;
         for _ in 0..ATTEMPTS_MAX {
             check_definition(base, &current)?;
             let attempt = match Attempt::prepare(self, &current, &change, &removal).await {
@@ -195,10 +198,14 @@ impl Lake {
             if landed(&now, change.commit_id) {
                 return Ok(now);
             }
-            if let Some(error) = unknown {
-                attempt.resolve(&now, &current, &change, error)?;
-            }
+            let refused = unknown.map(|error| attempt.resolve(&now, &current, &change, error)).transpose()?;
             attempt.discard(self).await;
+            if let Some(error) = refused {
+                refusals += 1;
+                if refusals == REFUSALS_MAX {
+                    return Err(error.into());
+                }
+            }
             current = rebase(&current, now, guard)?;
         }
         Err(CommitError::Superseded { reason: format!("other commits came first {ATTEMPTS_MAX} times"), current })
@@ -414,7 +421,7 @@ impl Attempt {
 
     /// The attempt's answer was lost, and its id is not in the ancestry of `now`. Either it certainly did
     /// not land, or this is an error.
-    fn resolve(&self, now: &Table, base: &Table, change: &Change, error: LakeError) -> Result<(), CommitError> {
+    fn resolve(&self, now: &Table, base: &Table, change: &Change, error: LakeError) -> Result<LakeError, CommitError> {
         let metadata = now.metadata();
         let rolled_back = now.metadata_location() == self.location
             || metadata.metadata_log().iter().any(|log| log.metadata_file == self.location)
@@ -432,7 +439,7 @@ impl Attempt {
             && (now.metadata_location() == base.metadata_location()
                 || base.head().is_none_or(|head| ancestry(metadata).any(|snapshot| snapshot.snapshot_id() == head)));
         if followed {
-            return Ok(());
+            return Ok(error);
         }
         Err(CommitError::Unknown { table: now.name().clone(), commit_id: change.commit_id, source: Box::new(error) })
     }

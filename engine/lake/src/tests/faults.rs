@@ -21,10 +21,25 @@ async fn a_lost_commit_is_made_again() {
     let (_folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
     let files = write(&table, &rows(&[2])).await;
-    lake.0.catalog.faults.lose_commit.store(true, Ordering::SeqCst);
+    lake.0.catalog.faults.lose_commit.store(1, Ordering::SeqCst);
     let done = lake.commit(&table, appending(files), &|_| panic!("the head stayed")).await.unwrap();
     assert_eq!(ids(&done).await, [1, 2]);
     assert_eq!(done.history().len(), 2);
+}
+
+/// A catalog that cannot be written says so; it is not taken for another writer's commit.
+#[tokio::test]
+async fn a_catalog_that_refuses_every_commit_is_named() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let files = write(&table, &rows(&[2])).await;
+    let change = appending(files);
+    lake.0.catalog.faults.lose_commit.store(1000, Ordering::SeqCst);
+    let error = lake.commit(&table, change.clone(), &|_| panic!("the head stayed")).await.unwrap_err();
+    assert_eq!(error.code(), "L0102", "{error}");
+    assert!(error.retryable());
+    lake.0.catalog.faults.lose_commit.store(0, Ordering::SeqCst);
+    assert_eq!(ids(&lake.commit(&table, change, &retry).await.unwrap()).await, [1, 2]);
 }
 
 #[tokio::test]
@@ -92,7 +107,7 @@ async fn a_commit_that_landed_and_was_rolled_back_is_not_made_again() {
     let location = second.metadata_location().replace("00002-", "00003-");
     lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
     lake.0.catalog.swap(second.name(), second.metadata_location(), &location).await.unwrap();
-    lake.0.catalog.faults.lose_commit.store(true, Ordering::SeqCst);
+    lake.0.catalog.faults.lose_commit.store(1, Ordering::SeqCst);
     let rolled = lake.load_table(second.name()).await.unwrap().unwrap();
     let error = lake.commit(&rolled, change, &retry).await.unwrap_err();
     assert!(matches!(error, CommitError::Superseded { .. }), "{error}");
