@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use ingot_lake::summary;
+use ingot_lake::summary::{self, KafkaPositions};
 
+use crate::error::Result;
 use crate::expectations::Counts;
 
 /// One refresh as its snapshot records it.
@@ -43,4 +44,21 @@ pub fn summary(r: &Refreshed<'_>) -> BTreeMap<String, String> {
         out.insert(summary::EXPECTATIONS.to_owned(), json);
     }
     out
+}
+
+/// The summary properties of a commit that moves positions or the definition and brings no rows.
+///
+/// # Errors
+/// Positions that are not JSON.
+pub fn without_rows(
+    mode: &str,
+    reason: Option<&str>,
+    fingerprint: &str,
+    positions: &KafkaPositions,
+) -> Result<BTreeMap<String, String>> {
+    let counts = Counts::new();
+    let refreshed = Refreshed { mode, reason, rows_in: 0, rows_out: 0, ms: 0, fingerprint, counts: &counts, now: None };
+    let mut out = summary(&refreshed);
+    out.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(positions)?);
+    Ok(out)
 }

@@ -14,8 +14,7 @@ use ingot_source::{LossKind, SourceError, Start};
 use tracing::warn;
 
 use crate::error::{PipelineError, Result};
-use crate::expectations::Counts;
-use crate::history::{self, Refreshed};
+use crate::history;
 use crate::ingest;
 use crate::project::{Model, Project, SourceModel};
 use crate::standing;
@@ -138,19 +137,7 @@ pub async fn skip_lost(lake: &Lake, model: &Model, source: &SourceModel, table: 
     }
     let reason = format!("given up, as asked: {}", lost.join(", "));
     warn!(table = %model.name, topic = source.topic, "{reason}");
-    let counts = Counts::new();
-    let refreshed = Refreshed {
-        mode: "append",
-        reason: Some(&reason),
-        rows_in: 0,
-        rows_out: 0,
-        ms: 0,
-        fingerprint: &model.fingerprint,
-        counts: &counts,
-        now: None,
-    };
-    let mut properties = history::summary(&refreshed);
-    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&positions)?);
+    let properties = history::without_rows("append", Some(&reason), &model.fingerprint, &positions)?;
     let change = Change { commit_id: uuid::Uuid::now_v7(), summary: properties, ..Change::default() };
     let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
     lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
@@ -168,19 +155,7 @@ pub(crate) async fn empty(
     positions: &KafkaPositions,
     definition: Option<Definition>,
 ) -> Result<Table> {
-    let counts = Counts::new();
-    let refreshed = Refreshed {
-        mode: AGAIN,
-        reason: Some("asked for with --full"),
-        rows_in: 0,
-        rows_out: 0,
-        ms: 0,
-        fingerprint: &model.fingerprint,
-        counts: &counts,
-        now: None,
-    };
-    let mut properties = history::summary(&refreshed);
-    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(positions)?);
+    let properties = history::without_rows(AGAIN, Some("asked for with --full"), &model.fingerprint, positions)?;
     let head = table.head().and_then(|id| table.snapshot(id));
     let holds_none = head.and_then(|s| s.summary.get("total-data-files").map(|n| n == "0")).unwrap_or(true);
     let change = Change {

@@ -20,8 +20,7 @@ use ingot_source::TopicInfo;
 use tracing::{info, warn};
 
 use crate::error::{PipelineError, Result};
-use crate::expectations::Counts;
-use crate::history::{self, Refreshed};
+use crate::history;
 use crate::ingest::{self, ends};
 use crate::mend;
 use crate::project::{Model, SourceModel};
@@ -129,20 +128,7 @@ fn properties(
     model: &Model,
     positions: &KafkaPositions,
 ) -> Result<BTreeMap<String, String>> {
-    let counts = Counts::new();
-    let refreshed = Refreshed {
-        mode,
-        reason,
-        rows_in: 0,
-        rows_out: 0,
-        ms: 0,
-        fingerprint: &model.fingerprint,
-        counts: &counts,
-        now: None,
-    };
-    let mut out = history::summary(&refreshed);
-    out.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&at_rest(positions))?);
-    Ok(out)
+    history::without_rows(mode, reason, &model.fingerprint, &at_rest(positions))
 }
 
 /// The table of a model, made with its starting positions if it does not exist.
