@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The benchmarks: one command, one table.
 #
-#   bench/run.sh [kafka|refresh|freshness|start|fetch|build ... | all] [options]
+#   bench/run.sh [kafka|refresh|freshness|start|fetch|build|release ... | all] [options]
 #
 #   --scale quick|full|smoke   how much (quick: minutes; full: what docs/performance.md is made of; smoke: does it work)
 #   --events N                 events of kafka and refresh, rows of fetch, instead of the scale's
@@ -10,7 +10,7 @@
 #   --record                   append the table, the machine and the command to docs/performance.md
 #   --keep                     leave the warehouses and logs where they are
 #
-# `all`, the default, is everything but build. Builds Ingot and the peers that are written in Rust with
+# `all`, the default, is everything but build and release. Builds Ingot and the peers that are written in Rust with
 # `cargo build --release` first; $INGOT names another binary, beside whose `examples` folder the peers are then found.
 # Servers and clients come from tests/services; $INGOT_TEST_KAFKA names a broker that runs already.
 

@@ -208,17 +208,18 @@ impl Catalog {
         transaction.commit().await.map_err(failed)
     }
 
-    /// Removes a table. Gives whether it was there.
-    pub(crate) async fn drop_table(&self, table: &TableName) -> Result<bool> {
+    /// Removes a table, only if its metadata is still at `location`. Gives whether it was.
+    pub(crate) async fn drop_table(&self, table: &TableName, location: &str) -> Result<bool> {
         let failed = |e| LakeError::catalog(format!("dropping {table}"), e);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query(
             "DELETE FROM iceberg_tables
-             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
+             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?",
         )
         .bind(&self.name)
         .bind(&table.namespace)
         .bind(&table.name)
+        .bind(location)
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;

@@ -198,12 +198,15 @@ impl Lake {
             if landed(&now, change.commit_id) {
                 return Ok(now);
             }
-            let refused = unknown.map(|error| attempt.resolve(&now, &current, &change, error)).transpose()?;
-            attempt.discard(self).await;
-            if let Some(error) = refused {
-                refusals += 1;
-                if refusals == REFUSALS_MAX {
-                    return Err(error.into());
+            match unknown.map(|error| attempt.resolve(&now, &current, &change, error)).transpose()? {
+                None => attempt.discard(self).await,
+                // Its metadata stays: SQLite may have the commit in its log, and bring it back when it recovers.
+                Some(error) => {
+                    refusals += 1;
+                    if refusals == REFUSALS_MAX {
+                        return Err(error.into());
+                    }
+                    tokio::time::sleep(RELOAD_PAUSE).await;
                 }
             }
             current = rebase(&current, now, guard)?;
@@ -495,14 +498,15 @@ pub(crate) async fn create(lake: &Lake, new: NewTable) -> Result<Table> {
     written.push(location.clone());
     crash::point("create.before_swap", &name);
     if let Err(error) = lake.0.catalog.create(&name, &location).await {
-        // The answer may be lost and the row there.
+        // The answer may be lost and the row there, or come back when SQLite recovers.
         match lake.0.catalog.location(&name).await {
             Ok(Some(found)) if found == location => {}
-            Ok(_) => {
-                remove_quietly(lake, &written).await;
+            _ => {
+                if matches!(error, LakeError::TableExists(_)) {
+                    remove_quietly(lake, &written).await;
+                }
                 return Err(error);
             }
-            Err(_) => return Err(error),
         }
     }
     crash::point("create.after_swap", &name);

@@ -229,25 +229,45 @@ impl Lake {
         commit::create(self, new).await
     }
 
-    /// Removes a table from the catalog and its files from the store.
+    /// Removes a table, whatever it now holds, from the catalog and its files from the store.
     ///
     /// # Errors
     /// `TableMissing`; the catalog's and the store's.
     pub async fn drop_table(&self, name: &TableName) -> Result<()> {
-        let location = self.0.catalog.location(name).await?;
+        while let Some(location) = self.0.catalog.location(name).await? {
+            if self.drop_version(name, &location).await? {
+                return Ok(());
+            }
+        }
+        Err(LakeError::TableMissing(name.clone()))
+    }
+
+    /// Removes a table that has no commit yet; one that got a commit meanwhile stays. Gives whether it is removed.
+    ///
+    /// # Errors
+    /// The catalog's and the store's.
+    pub async fn drop_headless(&self, name: &TableName) -> Result<bool> {
+        match self.load_table(name).await? {
+            Some(table) if table.head().is_none() => self.drop_version(name, table.metadata_location()).await,
+            _ => Ok(false),
+        }
+    }
+
+    async fn drop_version(&self, name: &TableName, location: &str) -> Result<bool> {
         let folder = self.table_location(name)?;
         // Only what this lake made where it makes tables: a table registered from elsewhere keeps its files. They are
         // listed now: once the row is gone, another process may make the table anew in the same folder.
-        let files = match location.is_some_and(|location| location.starts_with(&format!("{folder}/metadata/"))) {
+        let files = match location.starts_with(&format!("{folder}/metadata/")) {
             true => self.0.store.below(&folder).await?,
             false => Vec::new(),
         };
         crash::point("drop.before_catalog", name);
-        if !self.0.catalog.drop_table(name).await? {
-            return Err(LakeError::TableMissing(name.clone()));
+        if !self.0.catalog.drop_table(name, location).await? {
+            return Ok(false);
         }
         crash::point("drop.after_catalog", name);
-        self.0.store.delete_files(&folder, files).await
+        self.0.store.delete_files(&folder, files).await?;
+        Ok(true)
     }
 
     /// Where a table of this name is put.

@@ -28,7 +28,7 @@ use ingot_lake::{
     Change as Commit, Definition, FileRef, KeyRange, Lake, LakeError, LakeTableProvider, NewTable, Operation, Rebase,
     ScanOptions, Table, TableName, Writer, live_files, prune_files,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::changes::{self, Changed, Input};
 use crate::context;
@@ -98,10 +98,9 @@ impl Job<'_> {
                 let result = self.whole(None, "create", None, started).await;
                 // A table without rows of its own must not be served as an empty one.
                 if result.as_ref().is_err_and(|e| !matches!(e, PipelineError::Superseded { .. }))
-                    && let Some(table) = self.lake.load_table(&self.model.name).await?
-                    && table.head().is_none()
+                    && let Err(error) = self.lake.drop_headless(&self.model.name).await
                 {
-                    self.lake.drop_table(&self.model.name).await?;
+                    warn!(table = %self.model.name, %error, "empty table not removed");
                 }
                 result
             }

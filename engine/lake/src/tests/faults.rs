@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::LakeError;
+use crate::catalog::Swap;
 
 #[tokio::test]
 async fn a_lost_answer_is_found_by_the_commit_id() {
@@ -40,6 +41,50 @@ async fn a_catalog_that_refuses_every_commit_is_named() {
     assert!(error.retryable());
     lake.0.catalog.faults.lose_commit.store(0, Ordering::SeqCst);
     assert_eq!(ids(&lake.commit(&table, change, &retry).await.unwrap()).await, [1, 2]);
+}
+
+/// A commit whose sync failed is valid in SQLite's log and comes back at the next start.
+#[tokio::test]
+async fn a_refused_commit_that_comes_back_is_whole() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let change = appending(write(&table, &rows(&[2])).await);
+    let folder = format!("{}/metadata", table.metadata().location());
+    let metadata = async || {
+        let mut all = lake.0.store.below(&folder).await.unwrap();
+        all.retain(|path| path.to_string().ends_with(".metadata.json"));
+        all
+    };
+    let before = metadata().await;
+    lake.0.catalog.faults.lose_commit.store(1000, Ordering::SeqCst);
+    lake.commit(&table, change.clone(), &retry).await.unwrap_err();
+    lake.0.catalog.faults.lose_commit.store(0, Ordering::SeqCst);
+    let refused: Vec<_> = metadata().await.into_iter().filter(|path| !before.contains(path)).collect();
+    assert_eq!(refused.len(), 3);
+    for path in refused {
+        let name = path.to_string().rsplit('/').next().unwrap().to_owned();
+        let current = lake.load_table(table.name()).await.unwrap().unwrap();
+        let back = lake.0.catalog.swap(table.name(), current.metadata_location(), &format!("{folder}/{name}")).await;
+        assert!(matches!(back, Ok(Swap::Done)));
+        let now = lake.load_table(table.name()).await.unwrap().unwrap();
+        assert_eq!(ids(&now).await, [1, 2]);
+        assert_eq!(ids(&lake.commit(&now, change.clone(), &retry).await.unwrap()).await, [1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn only_a_table_without_a_commit_is_dropped_as_one() {
+    let (_folder, lake) = lake().await;
+    let table = create(&lake, "t", plain()).await;
+    let written = append(&table, &[1]).await;
+    assert!(!lake.drop_headless(table.name()).await.unwrap());
+    assert!(!lake.0.catalog.drop_table(table.name(), table.metadata_location()).await.unwrap());
+    assert_eq!(ids(&lake.load_table(table.name()).await.unwrap().unwrap()).await, [1]);
+    assert_ne!(written.metadata_location(), table.metadata_location());
+    let other = create(&lake, "other", plain()).await;
+    assert!(lake.drop_headless(other.name()).await.unwrap());
+    assert!(lake.load_table(other.name()).await.unwrap().is_none());
+    assert!(!lake.drop_headless(other.name()).await.unwrap());
 }
 
 #[tokio::test]
