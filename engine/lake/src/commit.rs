@@ -200,8 +200,11 @@ impl Lake {
             }
             match unknown.map(|error| attempt.resolve(&now, &current, &change, error)).transpose()? {
                 None => attempt.discard(self).await,
-                // Its metadata stays: SQLite may have the commit in its log, and bring it back when it recovers.
                 Some(error) => {
+                    // After a failed sync SQLite may have the commit in its log, and bring it back when it recovers.
+                    if error.is_unwritten() {
+                        attempt.discard(self).await;
+                    }
                     refusals += 1;
                     if refusals == REFUSALS_MAX {
                         return Err(error.into());

@@ -178,6 +178,19 @@ impl LakeError {
     pub(crate) fn catalog(context: impl Into<String>, source: sqlx::Error) -> Self {
         LakeError::Catalog { context: context.into(), source }
     }
+
+    /// Whether SQLite could not write a commit to its log: nothing can bring it back. Without space it is asked again
+    /// and again, so what was written for it must not stay.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        const SQLITE_FULL: &str = "13";
+        const SQLITE_IOERR_WRITE: &str = "778";
+        match self {
+            LakeError::Catalog { source: sqlx::Error::Database(error), .. } => {
+                error.code().is_some_and(|code| [SQLITE_FULL, SQLITE_IOERR_WRITE].contains(&code.as_ref()))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Our own storage's error inside one of Iceberg's library, which asked it for a file.
