@@ -17,6 +17,7 @@ const LINES_MAX: usize = 800;
 /// Crates from the pure core outwards. A crate may depend on those of a lower rank alone.
 const RANKS: &[(&str, &str, u8)] = &[
     ("ingot-dialect", "engine/dialect", 0),
+    ("ingot-semantics", "engine/semantics", 0),
     ("ingot-delta", "engine/delta", 1),
     ("ingot-lake", "engine/lake", 1),
     ("ingot-source", "engine/source", 1),

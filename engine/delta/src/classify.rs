@@ -99,8 +99,9 @@ fn decide(plan: &LogicalPlan) -> Result<Strategy, FullReason> {
         }
     }
     let completed = complete_order(plan).map_err(FullReason::plan)?;
-    let analyzed =
-        Analyzer::new().execute_and_check(completed, &ConfigOptions::default(), |_, _| {}).map_err(FullReason::plan)?;
+    let analyzed = Analyzer::with_rules(ingot_semantics::rules())
+        .execute_and_check(completed, &ConfigOptions::default(), |_, _| {})
+        .map_err(FullReason::plan)?;
     let obstacle = match linear(&analyzed) {
         Ok(()) => return Ok(Strategy::Linear),
         Err(obstacle) => obstacle,

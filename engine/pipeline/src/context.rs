@@ -35,10 +35,8 @@ pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> 
 pub fn maintenance(runtime: Arc<RuntimeEnv>) -> Result<SessionContext> {
     let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
     let mut config = SessionConfig::new().with_target_partitions(cores).with_information_schema(false);
-    let options = config.options_mut();
-    options.execution.time_zone = Some("UTC".into());
-    ingot_lake::exact_options(options);
-    let mut ctx = SessionContext::new_with_config_rt(config, runtime);
+    ingot_lake::exact_options(config.options_mut());
+    let mut ctx = SessionContext::new_with_state(ingot_semantics::state(config, runtime).build());
     ingot_delta::register(&mut ctx)?;
     Ok(ctx)
 }

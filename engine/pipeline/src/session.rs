@@ -146,13 +146,8 @@ impl Session {
             // No namespace is the default one: bare names are refused before they get here.
             .with_default_catalog_and_schema(catalog, "");
         let options = config.options_mut();
-        options.execution.time_zone = Some("UTC".into());
         options.sql_parser.collect_spans = true;
-        options.sql_parser.map_string_types_to_utf8view = false;
-        let base = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(env)
-            .with_default_features()
+        let base = ingot_semantics::state(config, env)
             .with_type_planner(Arc::new(DialectTypes))
             .with_physical_optimizer_rule(Arc::new(YieldingJoins))
             .build();
@@ -188,7 +183,11 @@ impl Session {
             .build();
         state.mark_start_execution();
         let engine = |e: DataFusionError| QueryError::from_engine(sql, &e);
-        let mut plan = state.statement_to_plan(statement.tree).await.map_err(engine)?;
+        let mut tree = statement.tree;
+        if let Some(tree) = statement::tree_of(&mut tree) {
+            ingot_semantics::lower(tree).map_err(engine)?;
+        }
+        let mut plan = state.statement_to_plan(tree).await.map_err(engine)?;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)

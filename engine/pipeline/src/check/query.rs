@@ -15,7 +15,6 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result, TableReference, plan_err};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
@@ -66,11 +65,8 @@ pub(crate) struct Planner {
 impl Planner {
     pub fn new() -> Self {
         let mut config = SessionConfig::new().with_information_schema(false);
-        let options = config.options_mut();
-        options.execution.time_zone = Some("UTC".into());
-        options.sql_parser.collect_spans = true;
-        options.sql_parser.map_string_types_to_utf8view = false;
-        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        config.options_mut().sql_parser.collect_spans = true;
+        let state = ingot_semantics::state(config, Arc::default()).build();
         Self { state, types: Arc::new(DialectTypes) }
     }
 
@@ -80,7 +76,8 @@ impl Planner {
     /// DataFusion's, with spans where it knows them.
     pub fn plan(&self, relations: &Relations, tree: &Query) -> Result<LogicalPlan> {
         let scope = Scope { planner: self, relations };
-        let statement = Statement::Query(Box::new(tree.clone()));
+        let mut statement = Statement::Query(Box::new(tree.clone()));
+        ingot_semantics::lower(&mut statement)?;
         SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement)
     }
 
@@ -91,7 +88,9 @@ impl Planner {
     pub fn expr(&self, tree: &SqlExpr, schema: &DFSchema) -> Result<Expr> {
         let relations = Relations::new();
         let scope = Scope { planner: self, relations: &relations };
-        SqlToRel::new_with_options(&scope, self.options()).sql_to_expr(tree.clone(), schema, &mut PlannerContext::new())
+        let mut tree = tree.clone();
+        ingot_semantics::lower_expr(&mut tree)?;
+        SqlToRel::new_with_options(&scope, self.options()).sql_to_expr(tree, schema, &mut PlannerContext::new())
     }
 
     /// The plan with its types coerced, as it will run.

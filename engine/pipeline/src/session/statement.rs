@@ -336,7 +336,7 @@ fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
-fn tree_of(statement: &mut EngineStatement) -> Option<&mut Tree> {
+pub(super) fn tree_of(statement: &mut EngineStatement) -> Option<&mut Tree> {
     match statement {
         EngineStatement::Statement(s) => Some(s),
         EngineStatement::Explain(e) => tree_of(&mut e.statement),

@@ -1,0 +1,16 @@
+//! What SQL means here: DataFusion's grammar with the answers of the SQL standard.
+//!
+//!   syntax tree ──▶ lower ──▶ DataFusion's planner ──▶ analyzer rules ──▶ DataFusion's optimizer and execution
+//!
+//! Models, `verify` and clients' queries are planned by states that `state` makes, so one text has one answer.
+//!
+//! Invariants
+//! * Every rule is idempotent: a plan that was analyzed may be analyzed again.
+//! * A rule keeps the names of a plan's output.
+//!
+//! Not here: what may not be maintained (`ingot_delta::refuse`), exact sums of floats (`ingot_delta`).
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod state;
+
+pub use state::{lower, lower_expr, rules, state};
