@@ -15,6 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -26,7 +27,7 @@ use crate::error::{DeltaError, Result};
 pub(crate) fn physical(expr: &Expr, schema: &DFSchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     let context = SimplifyContext::builder().with_schema(Arc::clone(schema)).build();
     let simplified = ExprSimplifier::new(context).simplify(expr.clone())?;
-    Ok(create_physical_expr(&simplified, schema, &ExecutionProps::new())?)
+    Ok(create_physical_expr(&simplified, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
 
 /// A batch over arrays in place of rows of `schema`, NULLs allowed everywhere.

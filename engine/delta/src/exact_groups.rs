@@ -216,17 +216,11 @@ impl<T: Total> GroupsAccumulator for ExactGroups<T> {
         Ok(())
     }
 
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        groups: &[usize],
-        filter: Option<&BooleanArray>,
-        total: usize,
-    ) -> Result<()> {
+    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
         self.slots.resize_with(total, Slot::default);
         let (totals, counts) = (values[0].as_binary::<i32>(), values[1].as_primitive::<Int64Type>());
         for (row, group) in groups.iter().enumerate() {
-            if totals.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+            if totals.is_valid(row) {
                 let slot = &mut self.slots[*group];
                 slot.total.join(&T::read(totals.value(row))?);
                 slot.count += counts.value(row);
@@ -250,10 +244,6 @@ impl<T: Total> GroupsAccumulator for ExactGroups<T> {
         let groups: Vec<usize> = (0..values[0].len()).collect();
         single.update_batch(values, &groups, filter, groups.len())?;
         state_columns(&single.slots)
-    }
-
-    fn supports_convert_to_state(&self) -> bool {
-        true
     }
 
     fn size(&self) -> usize {
@@ -409,14 +399,15 @@ impl<P: ArrowPrimitiveType> GroupsAccumulator for ExtremumGroups<P> {
         Ok(())
     }
 
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        groups: &[usize],
-        filter: Option<&BooleanArray>,
-        total: usize,
-    ) -> Result<()> {
-        self.update_batch(values, groups, filter, total)
+    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.update_batch(values, groups, None, total)
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let Some(filter) = filter else { return Ok(vec![Arc::clone(&values[0])]) };
+        // A row that is left out is as good as a NULL.
+        let out = arrow::compute::not(&arrow::compute::prep_null_mask_filter(filter))?;
+        Ok(vec![arrow::compute::nullif(values[0].as_ref(), &out)?])
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {

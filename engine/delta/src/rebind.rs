@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan, TableSource};
 
@@ -53,7 +54,11 @@ pub fn rebind(
             mismatch.get_or_insert(DeltaError::SourceChanged { table: scan.table_name.to_string(), detail });
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         }
-        let scan = TableScan::try_new(scan.table_name, new, scan.projection, scan.filters, scan.fetch)?;
+        let scan = TableScanBuilder::new(scan.table_name, new)
+            .with_projection(scan.projection)
+            .with_filters(scan.filters)
+            .with_fetch(scan.fetch)
+            .build()?;
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     })?;
     match mismatch {

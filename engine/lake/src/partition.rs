@@ -11,16 +11,18 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
+use arrow::datatypes::DataType;
 use arrow::row::{Row, RowConverter, SortField};
-use iceberg::arrow::arrow_primitive_to_literal;
+use datafusion::common::ScalarValue;
 use iceberg::spec::{
-    Literal, NullOrder, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, SortDirection,
+    Literal, NullOrder, PartitionSpecRef, PrimitiveLiteral, PrimitiveType, Schema, SchemaRef, SortDirection,
     SortField as IcebergSortField, SortOrder, Struct, Transform as IcebergTransform, Type, UnboundPartitionSpec,
 };
 use iceberg::transform::{BoxedTransformFunction, create_transform_function};
 
 use crate::definition::{PartitionBy, SortBy, Transform};
 use crate::error::{LakeError, Result};
+use crate::prune::{self, datum};
 use crate::temporal::partition_values;
 
 impl From<Transform> for IcebergTransform {
@@ -134,7 +136,21 @@ struct SplitField {
     name: String,
     transform: IcebergTransform,
     function: BoxedTransformFunction,
+    source: PrimitiveType,
     result: Type,
+}
+
+/// A transformed value beside others: a bucket's number, or a truncated value of the column's own type.
+fn scalar(value: Option<PrimitiveLiteral>, column: &ArrayRef, transform: &IcebergTransform) -> Result<ScalarValue> {
+    let of = match transform {
+        IcebergTransform::Bucket(_) => DataType::Int32,
+        _ => column.data_type().clone(),
+    };
+    match value {
+        None => Ok(ScalarValue::try_from(&of)?),
+        Some(value) => prune::scalar(&value, &of)
+            .ok_or_else(|| LakeError::Unsupported(format!("a partition value of type {of} by {transform}"))),
+    }
 }
 
 impl PartitionSplitter {
@@ -157,6 +173,7 @@ impl PartitionSplitter {
                     name: source.name.clone(),
                     transform: field.transform,
                     function: create_transform_function(&field.transform)?,
+                    source: primitive(&source.field_type)?,
                     result: field.transform.result_type(&source.field_type)?,
                 })
             })
@@ -190,6 +207,13 @@ impl PartitionSplitter {
     }
 }
 
+fn primitive(of: &Type) -> Result<PrimitiveType> {
+    match of {
+        Type::Primitive(primitive) => Ok(primitive.clone()),
+        other => Err(LakeError::Unsupported(format!("a partition of the type {other}"))),
+    }
+}
+
 /// The rows that agree in all keys, in the order in which they first occur.
 fn group(keys: &[ArrayRef]) -> Result<Vec<Vec<u64>>> {
     let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
@@ -216,13 +240,25 @@ impl SplitField {
     fn transformed(&self, column: &ArrayRef) -> Result<ArrayRef> {
         Ok(match partition_values(&self.name, &self.transform, column)? {
             Some(values) => values,
-            None => self.function.transform(Arc::clone(column))?,
+            None if self.transform == IcebergTransform::Identity => Arc::clone(column),
+            None => {
+                let mut values = Vec::with_capacity(column.len());
+                for row in 0..column.len() {
+                    let value = ScalarValue::try_from_array(column, row)?;
+                    let datum = datum(&value, &self.source, column.data_type());
+                    let result = datum.map(|d| self.function.transform_literal(&d)).transpose()?.flatten();
+                    values.push(scalar(result.map(|d| d.literal().clone()), column, &self.transform)?);
+                }
+                ScalarValue::iter_to_array(values)?
+            }
         })
     }
 
     /// The partition value of one row, of which `key` is the transformed column.
     fn literal(&self, key: &ArrayRef, row: usize) -> Result<Option<Literal>> {
-        let literals = arrow_primitive_to_literal(&key.slice(row, 1), &self.result)?;
-        Ok(literals.into_iter().next().flatten())
+        let Type::Primitive(of) = &self.result else { return Ok(None) };
+        let value = ScalarValue::try_from_array(key, row)?;
+        let datum = datum(&value, of, key.data_type());
+        Ok(datum.map(|d| Literal::Primitive(d.literal().clone())))
     }
 }

@@ -431,7 +431,7 @@ pub(crate) fn scalar(literal: &PrimitiveLiteral, of: &DataType) -> Option<Scalar
 }
 
 /// A value as Iceberg's transforms take it.
-fn datum(value: &ScalarValue, of: &PrimitiveType, data_type: &DataType) -> Option<Datum> {
+pub(crate) fn datum(value: &ScalarValue, of: &PrimitiveType, data_type: &DataType) -> Option<Datum> {
     let value = value.cast_to(data_type).ok()?;
     let bytes = match value {
         ScalarValue::Int32(v) | ScalarValue::Date32(v) => v?.to_le_bytes().to_vec(),
@@ -439,6 +439,9 @@ fn datum(value: &ScalarValue, of: &PrimitiveType, data_type: &DataType) -> Optio
         | ScalarValue::Time64Microsecond(v)
         | ScalarValue::TimestampMicrosecond(v, _)
         | ScalarValue::TimestampNanosecond(v, _) => v?.to_le_bytes().to_vec(),
+        ScalarValue::Boolean(v) => return v.map(Datum::bool),
+        ScalarValue::Float32(v) => return v.map(Datum::float),
+        ScalarValue::Float64(v) => return v.map(Datum::double),
         ScalarValue::Decimal128(v, _, _) => v?.to_be_bytes().to_vec(),
         ScalarValue::Utf8(v) => v?.into_bytes(),
         ScalarValue::Binary(v) | ScalarValue::FixedSizeBinary(_, v) => v?,

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::bases::{self, Bases};
 use crate::changes::Input;
 use crate::config::Config;
 use crate::context;
@@ -33,7 +34,7 @@ use crate::ingest::{self, Ingestor};
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts};
 use crate::project::{Model, ModelKind, Project, StreamInput};
-use crate::refresh::{Bases, Job, Outcome};
+use crate::refresh::{Job, Outcome};
 use crate::restart;
 use crate::session::{QueryError, Session, SessionLimits};
 
@@ -462,32 +463,12 @@ impl Engine {
     fn add_base(&self, base: &mut Bases, name: &TableName, table: &Table, to: Option<i64>) -> Result<()> {
         let Some(to) = to else { return Ok(()) };
         let streaming = self.project.tables.get(name).is_some_and(Model::is_streaming);
-        let stands_on: Bases = if streaming {
-            Bases::from([(name.clone(), (table.uuid(), last_with_rows(table, to)))])
+        let stands_on = if streaming {
+            Bases::from([(name.clone(), (table.uuid(), bases::last_with_rows(table, to)))])
         } else {
-            let json = table.snapshot(to).and_then(|s| s.summary.get(summary::BASE_SNAPSHOTS).cloned());
-            let parsed: Vec<SourceRef> = json.and_then(|j| serde_json::from_str(&j).ok()).unwrap_or_default();
-            parsed.into_iter().filter_map(|s| Some((s.table.parse().ok()?, (s.uuid, s.snapshot_id?)))).collect()
+            bases::of_view(name, table, to)?
         };
-        for (table, snapshot) in stands_on {
-            match base.get(&table) {
-                Some(other) if *other != snapshot => {
-                    return Err(PipelineError::Stopped {
-                        code: "R0305",
-                        message: format!(
-                            "inputs stand on different snapshots of \"{table}\" ({} and {}): waiting until they agree",
-                            other.1, snapshot.1
-                        ),
-                        hint: None,
-                        retryable: true,
-                    });
-                }
-                _ => {
-                    base.insert(table, snapshot);
-                }
-            }
-        }
-        Ok(())
+        bases::join(base, stands_on)
     }
 
     /// One table, now; `full` reads it again from its sources, `accept_loss` goes on past what a topic has lost.
@@ -551,20 +532,6 @@ fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> b
     let pairs = a.fields().iter().zip(b.fields());
     a.fields().len() == b.fields().len()
         && pairs.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()))
-}
-
-/// The newest snapshot at or below `to` that changed rows: positions alone move nothing that a view could see.
-fn last_with_rows(table: &Table, to: i64) -> i64 {
-    let mut at = to;
-    while let Some(snapshot) = table.snapshot(at) {
-        let count = |key: &str| snapshot.summary.get(key).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
-        let files = count("added-data-files") + count("deleted-data-files") + count("added-delete-files");
-        match snapshot.parent.filter(|p| table.snapshot(*p).is_some()) {
-            Some(parent) if files == 0 || snapshot.operation == "replace" => at = parent,
-            _ => break,
-        }
-    }
-    at
 }
 
 fn recorded_in(snapshot: &SnapshotInfo) -> Recorded {

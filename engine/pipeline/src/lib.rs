@@ -6,6 +6,7 @@
 //! Not here: Flight SQL (`ingot_flight`), the command line.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod bases;
 pub mod changes;
 pub mod check;
 pub mod codes;

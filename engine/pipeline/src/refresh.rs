@@ -30,6 +30,7 @@ use ingot_lake::{
 };
 use tracing::{info, warn};
 
+use crate::bases::Bases;
 use crate::changes::{self, Changed, Input};
 use crate::context;
 use crate::error::{PipelineError, Result};
@@ -64,9 +65,6 @@ pub struct Job<'a> {
     /// Bytes of files that may be held in memory to consolidate a change.
     pub bytes_max: u64,
 }
-
-/// Streaming tables with their uuid and snapshot.
-pub type Bases = BTreeMap<TableName, (uuid::Uuid, i64)>;
 
 type Bound = BTreeMap<TableName, Arc<dyn TableProvider>>;
 

@@ -369,7 +369,8 @@ impl Planned {
         }
         let engine = |e: DataFusionError| QueryError::from_engine(&self.sql, &e);
         let planning =
-            AssertUnwindSafe(self.state.query_planner().create_physical_plan(&self.plan, &self.state)).catch_unwind();
+            AssertUnwindSafe(self.state.query_planner().create_physical_plan(&self.plan, self.state.as_ref()))
+                .catch_unwind();
         let physical = match planning.await {
             Ok(plan) => plan.map_err(engine)?,
             Err(_) => return Err(QueryError::new(ErrorKind::Internal, "the engine panicked while planning the query")),

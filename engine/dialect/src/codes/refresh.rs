@@ -63,6 +63,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "another process changed the definition",
         "Two processes work on the same streaming table, and the other one was started with other SQL files: its definition now applies. This one stops writing to the table rather than going on by the old definition. Stop whichever of the two is out of date.",
     ),
+    passing(
+        "R0313",
+        "what an input stands on is not known",
+        "A table that reads several others must read them at one moment, so each must tell which snapshots of the streaming tables it was computed from. This one does not tell: another writer changed its rows since its last refresh, or its history was cut. Its own next refresh records it again, and then this table goes on; `ingot refresh TABLE --full` of the input does so at once.",
+    ),
     code(
         "R0500",
         "full recompute: the change cannot be planned",

@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ExprSchema, Result, internal_err};
 use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlanBuilder, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
@@ -183,7 +184,8 @@ impl Judge {
     fn compiled(&self) -> Option<&Arc<dyn PhysicalExpr>> {
         let compile = || {
             let schema = DFSchema::try_from(self.schema.as_ref().clone()).ok()?;
-            create_physical_expr(&self.condition, &schema, &ExecutionProps::new()).ok()
+            create_physical_expr(&self.condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+                .ok()
         };
         self.compiled.get_or_init(compile).as_ref()
     }
