@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW silver.items
+AS SELECT DISTINCT id, order_id, sku FROM bronze.items;
