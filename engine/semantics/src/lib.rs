@@ -11,6 +11,24 @@
 //! Not here: what may not be maintained (`ingot_delta::refuse`), exact sums of floats (`ingot_delta`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod attempt;
+mod checked;
+mod decimal;
+mod failure;
+mod fallible;
+mod fence;
+mod guard;
+mod lazily;
+mod literal;
+mod narrow;
+mod rewrite;
+mod round;
+mod settle;
 mod state;
+mod sum;
+mod widen;
 
+pub use failure::{Failure, FailureKind};
+pub use fence::Fence;
 pub use state::{lower, lower_expr, rules, state};
+pub use sum::{avg_udaf, fit, sum_udaf};

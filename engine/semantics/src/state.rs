@@ -7,12 +7,25 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use sqlparser::ast::{Expr, Statement};
 
+use crate::checked::CheckedOperators;
+use crate::fence::{FencePlanner, LowerFences, RaiseFences};
+use crate::guard::Guard;
+use crate::settle::Settle;
+use crate::widen::Widen;
+
 /// The analyzer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    Analyzer::new().rules
+    let mut rules = Analyzer::new().rules;
+    let coercion = rules.iter().position(|r| r.name() == "type_coercion").unwrap_or(rules.len());
+    rules.insert(coercion, Arc::new(Widen));
+    rules.push(Arc::new(Settle));
+    rules.push(Arc::new(Guard));
+    rules
 }
 
 /// A builder of states that compute as SQL says. Callers add their catalog and rules of their own.
@@ -20,25 +33,42 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".into());
     options.sql_parser.map_string_types_to_utf8view = false;
-    SessionStateBuilder::new()
+    options.sql_parser.parse_float_as_decimal = true;
+    let mut physical = vec![Arc::new(RaiseFences) as Arc<dyn PhysicalOptimizerRule + Send + Sync>];
+    physical.extend(PhysicalOptimizer::new().rules);
+    physical.push(Arc::new(LowerFences));
+    let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
+        // Ours come first, so that they are asked first.
+        .with_expr_planners(vec![Arc::new(CheckedOperators)])
         .with_default_features()
         .with_analyzer_rules(rules())
+        .with_physical_optimizer_rules(physical)
+        .with_query_planner(Arc::new(FencePlanner));
+    // A later function takes the place of an earlier one of its name.
+    if let Some(functions) = builder.scalar_functions() {
+        functions.push(crate::round::function());
+        functions.extend(crate::attempt::functions());
+    }
+    if let Some(functions) = builder.aggregate_functions() {
+        functions.extend(crate::sum::functions());
+    }
+    builder
 }
 
 /// Rewrites a statement's syntax tree before it is planned.
 ///
 /// # Errors
 /// Constructs whose meaning cannot be had, as planning errors with their span where it is known.
-pub fn lower(_statement: &mut Statement) -> Result<()> {
-    Ok(())
+pub fn lower(statement: &mut Statement) -> Result<()> {
+    crate::literal::lower_statement(statement)
 }
 
 /// As [`lower`], for an expression that stands alone.
 ///
 /// # Errors
 /// As [`lower`].
-pub fn lower_expr(_expr: &mut Expr) -> Result<()> {
-    Ok(())
+pub fn lower_expr(expr: &mut Expr) -> Result<()> {
+    crate::literal::lower_expression(expr)
 }

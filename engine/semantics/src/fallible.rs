@@ -1,0 +1,140 @@
+//! Which expressions can fail for a row.
+//!
+//! In doubt an expression can. Constants cannot: they fail, if at all, for every row alike and before any is read.
+//! DOUBLE has infinities and NaN instead of failures.
+//!
+//! Not here: what follows from it (`guard`).
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ExprSchema, Result, ScalarValue};
+use datafusion::logical_expr::{Expr, ExprSchemable};
+
+use crate::checked::{Kind, checked};
+use crate::decimal::{Operation, Shape};
+
+/// Functions of DataFusion that fail for some values.
+const FUNCTIONS: &[&str] = &[
+    "arrow_cast",
+    "chr",
+    "decode",
+    "factorial",
+    "from_unixtime",
+    "gcd",
+    "lcm",
+    "make_date",
+    "make_time",
+    "map",
+    "regexp_count",
+    "regexp_instr",
+    "regexp_like",
+    "regexp_match",
+    "regexp_replace",
+    "repeat",
+    "to_char",
+    "to_date",
+    "to_time",
+    "to_timestamp",
+    "to_timestamp_micros",
+    "to_timestamp_millis",
+    "to_timestamp_nanos",
+    "to_timestamp_seconds",
+    "to_unixtime",
+];
+
+/// Whether some part of the expression can fail. Plans of subqueries do not count.
+pub(crate) fn can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
+    let mut found = false;
+    expr.apply(|e| {
+        found = node_can_fail(e, schema)?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
+    if let Some((kind, args)) = checked(expr) {
+        if args.iter().all(|a| matches!(a, Expr::Literal(..))) {
+            return Ok(false);
+        }
+        // A type below the limit was not cut: it holds every result.
+        let roomy = matches!(expr.get_type(schema)?, DataType::Decimal128(p, _) if p < 38);
+        return Ok(match (kind, args) {
+            (Kind::Binary(Operation::Divide | Operation::Remainder), [_, divisor]) => !is_harmless(divisor, roomy),
+            (Kind::Binary(_), _) => !roomy,
+            (Kind::Negate | Kind::Absolute, _) => true,
+        });
+    }
+    Ok(match expr {
+        Expr::Cast(cast) => match cast.expr.as_ref() {
+            Expr::Literal(..) => false,
+            inner => cast_can_fail(&inner.get_type(schema)?, cast.field.data_type()),
+        },
+        Expr::ScalarFunction(call) => match (call.func.name(), call.args.first()) {
+            ("ingot_cast", Some(argument)) => cast_can_fail(&argument.get_type(schema)?, &expr.get_type(schema)?),
+            ("round", _) => match expr.get_type(schema)? {
+                DataType::Decimal128(p, _) => p >= 38,
+                other => other.is_integer() && call.args.len() > 1,
+            },
+            (name, _) => FUNCTIONS.contains(&name),
+        },
+        _ => false,
+    })
+}
+
+/// A constant that divides every value: neither zero nor, for integers, -1.
+fn is_harmless(divisor: &Expr, roomy: bool) -> bool {
+    let divisor = match divisor {
+        Expr::Cast(cast) => cast.expr.as_ref(),
+        other => other,
+    };
+    match divisor {
+        Expr::Literal(ScalarValue::Decimal128(Some(v), ..), _) => roomy && *v != 0,
+        Expr::Literal(value, _) if value.data_type().is_integer() => match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(v))) => v != 0 && v != -1,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether a cast between these types fails for some value.
+fn cast_can_fail(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    if from == to || matches!(from, Null | Boolean) {
+        return false;
+    }
+    let text = |t: &DataType| matches!(t, Utf8 | LargeUtf8 | Utf8View);
+    match (from, to) {
+        (from, to) if text(to) => matches!(from, Binary | LargeBinary | BinaryView),
+        (from, _) if text(from) => !matches!(to, Binary | LargeBinary | BinaryView),
+        (Dictionary(_, value), to) => cast_can_fail(value, to),
+        (from, Float16 | Float32 | Float64) => !(from.is_numeric() || matches!(from, Date32 | Timestamp(..))),
+        // Unsigned integers come from functions that count.
+        (UInt64, Int64) => false,
+        (from, to) if from.is_integer() && to.is_integer() => {
+            let bytes = |t: &DataType| t.primitive_width().unwrap_or(8);
+            let wider = bytes(to) > bytes(from);
+            !(wider || bytes(to) == bytes(from) && from.is_signed_integer() == to.is_signed_integer())
+        }
+        (from, Decimal128(..) | Decimal256(..)) => match (shape(from), shape(to)) {
+            (Some((p1, s1)), Some((p2, s2))) => {
+                // Rounding may carry into one more digit.
+                let carry = i16::from(s2 < s1);
+                i16::from(p2) - i16::from(s2) < i16::from(p1) - i16::from(s1) + carry
+            }
+            _ => true,
+        },
+        (from, to) if to.is_numeric() => from.is_numeric() || text(from),
+        _ => false,
+    }
+}
+
+fn shape(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Decimal256(p, s) => Some((*p, *s)),
+        // 19 digits hold a BIGINT.
+        DataType::Int64 => Some((19, 0)),
+        other => Shape::of(other).map(|s| (s.precision, s.scale)),
+    }
+}

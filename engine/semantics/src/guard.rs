@@ -1,0 +1,476 @@
+//! Nothing that can fail is evaluated for rows that a WHERE, a join, a CASE, COALESCE, AND or OR excludes.
+//!
+//! DataFusion evaluates all operands of AND and OR, merges filters and moves conditions below projections and joins.
+//! So, after types are settled:
+//!
+//!   p AND f, in a filter over a table      p AND lazily(CASE WHEN p IS NOT TRUE THEN FALSE ELSE f END)
+//!   p AND f, in a filter over anything     Fence(f) over Filter(p)
+//!   p AND f, in the ON of a join           p AND lazily(..), where p includes the join's equalities
+//!   p OR f, p AND f elsewhere              lazily(CASE WHEN p THEN TRUE ELSE f END) OR p, and likewise
+//!   CASE and coalesce of booleans          lazily(CASE ..)
+//!   aggregate(f) FILTER (WHERE p)          aggregate(CASE WHEN p THEN f END) FILTER (WHERE p)
+//!   a projection or grouping that can fail a fence above, so that no condition on its results goes below it
+//!
+//! where f can fail and p cannot. Several f are evaluated in the order of the text.
+//!
+//! Invariants
+//! * Idempotent: what is guarded is marked by `lazily`, or is in a fence.
+//! * The root of a plan is no fence.
+//! * Plans that refer to a query around them hold no fences: DataFusion could not decorrelate them.
+//!
+//! Not here: which expressions can fail (`fallible`), what a fence is (`fence`).
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result, TableReference};
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Case, Expr, ExprSchemable, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator,
+    Projection, lit,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use crate::fallible::can_fail;
+use crate::fence::Fence;
+use crate::lazily::{is_lazy, lazily};
+use crate::rewrite::input_schema;
+
+#[derive(Debug)]
+pub(crate) struct Guard;
+
+impl AnalyzerRule for Guard {
+    fn name(&self) -> &str {
+        "ingot_guard"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let guarded = plan.transform_up_with_subqueries(guard_node)?;
+        unfence_root(guarded.data)
+    }
+}
+
+fn guard_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    // Two fences of projections are one.
+    if let Some(fence) = Fence::of(&node) {
+        return Ok(match Fence::of(fence.input()) {
+            Some(below) if fence.condition().is_none() && below.condition().is_none() => {
+                Transformed::yes(fence.input().clone())
+            }
+            _ => Transformed::no(node),
+        });
+    }
+    let node = fence_subqueries(node)?;
+    let schema = input_schema(&node)?;
+    let mut fails = false;
+    node.apply_expressions(|e| {
+        fails = fails || can_fail(e, &schema)?;
+        Ok(if fails { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !fails {
+        return Ok(Transformed::no(node));
+    }
+    let correlated = !node.all_out_ref_exprs().is_empty();
+    let guarded = match node {
+        LogicalPlan::Filter(filter) => guard_filter(filter, &schema, correlated)?,
+        LogicalPlan::Join(join) => guard_join(join, &schema)?,
+        LogicalPlan::Aggregate(aggregate) => guard_aggregate(aggregate, &schema, correlated)?,
+        LogicalPlan::Projection(projection) => guard_projection(projection, &schema, correlated)?,
+        other => guard_expressions(other, &schema)?,
+    };
+    Ok(Transformed::yes(guarded))
+}
+
+/// The plan without fences that nothing above needs.
+fn unfence_root(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let without = |plan: LogicalPlan| match Fence::of(&plan) {
+        Some(fence) if fence.condition().is_none() => Transformed::yes(fence.input().clone()),
+        _ => Transformed::no(plan),
+    };
+    let unfenced = plan.transform_down(|node| {
+        let node = without(node);
+        let on = match &node.data {
+            LogicalPlan::Projection(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_) => TreeNodeRecursion::Continue,
+            _ => TreeNodeRecursion::Stop,
+        };
+        Ok(Transformed::new(node.data, node.transformed, on))
+    })?;
+    Ok(unfenced.data)
+}
+
+/// A subquery begins with columns, which is what DataFusion expects of it.
+fn fence_subqueries(node: LogicalPlan) -> Result<LogicalPlan> {
+    let names = NamePreserver::new(&node);
+    let projected = node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let found = expr.transform_up(|e| {
+            let with_columns = |plan: &Arc<LogicalPlan>| -> Result<Option<Arc<LogicalPlan>>> {
+                if Fence::of(plan).is_none() {
+                    return Ok(None);
+                }
+                let columns = plan.schema().iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())));
+                let columns: Vec<Expr> = columns.collect();
+                let projection = LogicalPlanBuilder::from(plan.as_ref().clone()).project(columns)?.build()?;
+                Ok(Some(Arc::new(projection)))
+            };
+            Ok(match e {
+                Expr::InSubquery(mut q) => match with_columns(&q.subquery.subquery)? {
+                    Some(plan) => {
+                        q.subquery.subquery = plan;
+                        Transformed::yes(Expr::InSubquery(q))
+                    }
+                    None => Transformed::no(Expr::InSubquery(q)),
+                },
+                Expr::SetComparison(mut q) => match with_columns(&q.subquery.subquery)? {
+                    Some(plan) => {
+                        q.subquery.subquery = plan;
+                        Transformed::yes(Expr::SetComparison(q))
+                    }
+                    None => Transformed::no(Expr::SetComparison(q)),
+                },
+                Expr::Exists(mut q) => match with_columns(&q.subquery.subquery)? {
+                    Some(plan) => {
+                        q.subquery.subquery = plan;
+                        Transformed::yes(Expr::Exists(q))
+                    }
+                    None => Transformed::no(Expr::Exists(q)),
+                },
+                Expr::ScalarSubquery(mut q) => match with_columns(&q.subquery)? {
+                    Some(plan) => {
+                        q.subquery = plan;
+                        Transformed::yes(Expr::ScalarSubquery(q))
+                    }
+                    None => Transformed::no(Expr::ScalarSubquery(q)),
+                },
+                other => Transformed::no(other),
+            })
+        })?;
+        Ok(found.update_data(|e| name.restore(e)))
+    })?;
+    Ok(projected.data)
+}
+
+fn guard_expressions(node: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
+    let names = NamePreserver::new(&node);
+    let guarded = node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(guard_expr(expr, schema)?.update_data(|e| name.restore(e)))
+    })?;
+    guarded.data.recompute_schema()
+}
+
+fn guard_projection(projection: Projection, schema: &DFSchema, correlated: bool) -> Result<LogicalPlan> {
+    let mut kept = BTreeSet::new();
+    for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
+        if can_fail(expr, schema)? {
+            kept.insert(field.name().clone());
+        }
+    }
+    let guarded = guard_expressions(LogicalPlan::Projection(projection), schema)?;
+    Ok(if correlated { guarded } else { Fence::keep(kept, guarded) })
+}
+
+fn guard_aggregate(aggregate: Aggregate, schema: &DFSchema, correlated: bool) -> Result<LogicalPlan> {
+    let mut kept = BTreeSet::new();
+    for (expr, field) in aggregate.group_expr.iter().zip(aggregate.schema.fields()) {
+        if can_fail(expr, schema)? {
+            kept.insert(field.name().clone());
+        }
+    }
+    let LogicalPlan::Aggregate(aggregate) = guard_expressions(LogicalPlan::Aggregate(aggregate), schema)? else {
+        return datafusion::common::internal_err!("an aggregate became another node");
+    };
+    let names = NamePreserver::new_for_projection();
+    let filtered = |expr: Expr| {
+        let name = names.save(&expr);
+        let filtered = expr.transform_up(|e| match e {
+            Expr::AggregateFunction(call) => only_where_it_counts(call, schema),
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(name.restore(filtered.data))
+    };
+    let aggr_expr = aggregate.aggr_expr.into_iter().map(filtered).collect::<Result<Vec<_>>>()?;
+    let node = LogicalPlan::Aggregate(Aggregate::try_new(aggregate.input, aggregate.group_expr, aggr_expr)?);
+    Ok(if correlated || kept.is_empty() { node } else { Fence::keep(kept, node) })
+}
+
+/// Arguments are evaluated where the FILTER is TRUE.
+fn only_where_it_counts(mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Some(filter) = call.params.filter.clone() else {
+        return Ok(Transformed::no(Expr::AggregateFunction(call)));
+    };
+    let mut any = false;
+    for argument in &mut call.params.args {
+        let done = matches!(argument, Expr::Case(case) if case.expr.is_none() && case.when_then_expr.iter().any(|(w, _)| *w == filter));
+        if !done && can_fail(argument, schema)? {
+            any = true;
+            *argument = Expr::Case(Case::new(None, vec![(filter.clone(), Box::new(argument.clone()))], None));
+        }
+    }
+    Ok(Transformed::new_transformed(Expr::AggregateFunction(call), any))
+}
+
+/// Conditions that cannot fail, and those that can and are not guarded yet.
+fn split(conditions: Vec<Expr>, schema: &DFSchema) -> Result<(Vec<Expr>, Vec<Expr>)> {
+    let (mut safe, mut unsafe_) = (Vec::new(), Vec::new());
+    for condition in conditions {
+        let to = if !is_lazy(&condition) && can_fail(&condition, schema)? { &mut unsafe_ } else { &mut safe };
+        to.push(condition);
+    }
+    Ok((safe, unsafe_))
+}
+
+/// `f1 AND f2 AND ..` where all of `before` is TRUE, each evaluated where those before it are TRUE; FALSE elsewhere.
+fn in_order(before: Option<Expr>, conditions: Vec<Expr>) -> Option<Expr> {
+    if conditions.is_empty() {
+        return None;
+    }
+    let mut all: Vec<Expr> = before.into_iter().chain(conditions).collect();
+    let last = all.pop()?;
+    if all.is_empty() {
+        return Some(last);
+    }
+    let not_true = |e: Expr| (Box::new(Expr::IsNotTrue(Box::new(e))), Box::new(lit(false)));
+    let when_then_expr = all.into_iter().map(not_true).collect();
+    Some(lazily(Case { expr: None, when_then_expr, else_expr: Some(Box::new(last)) }))
+}
+
+fn has_subquery(expr: &Expr) -> Result<bool> {
+    expr.exists(|e| {
+        Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)))
+    })
+}
+
+fn guard_filter(filter: Filter, schema: &DFSchema, correlated: bool) -> Result<LogicalPlan> {
+    let conditions = split_conjunction_owned(filter.predicate);
+    let conditions = conditions.into_iter().map(|c| Ok(guard_expr(c, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
+    let (mut safe, failing) = split(conditions, schema)?;
+    let (mut joining, mut fenced, mut with_subqueries) = (Vec::new(), Vec::new(), Vec::new());
+    for condition in failing {
+        if has_subquery(&condition)? {
+            with_subqueries.push(condition);
+        } else if joins_alone(&condition, &safe) {
+            joining.push(condition);
+        } else {
+            fenced.push(condition);
+        }
+    }
+    // DataFusion takes a subquery out of its condition, so only what is beside it can be guarded.
+    let guard = conjunction(without_outer(&safe)?);
+    for condition in with_subqueries {
+        safe.push(match &guard {
+            Some(guard) => guard_operands(condition, guard, schema)?,
+            None => condition,
+        });
+    }
+    let input = Arc::unwrap_or_clone(filter.input);
+    if correlated || is_table(&input) {
+        // One condition that nothing restricts stays as it is.
+        let before = conjunction(without_outer(&safe)?);
+        safe.extend(joining);
+        safe.extend(in_order(before, fenced));
+        return match conjunction(safe) {
+            Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?)),
+            None => Ok(input),
+        };
+    }
+    safe.extend(joining);
+    let below = match conjunction(safe) {
+        Some(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?),
+        None => input,
+    };
+    Ok(match in_order(None, fenced) {
+        Some(condition) => Fence::filter(condition, below),
+        None => below,
+    })
+}
+
+/// Conditions without columns of a query around: DataFusion can take apart only comparisons that hold those.
+fn without_outer(conditions: &[Expr]) -> Result<Vec<Expr>> {
+    let mut inner = Vec::new();
+    for condition in conditions {
+        if !condition.exists(|e| Ok(matches!(e, Expr::OuterReferenceColumn(..))))? && !has_subquery(condition)? {
+            inner.push(condition.clone());
+        }
+    }
+    Ok(inner)
+}
+
+/// A scan, below nothing that excludes rows.
+fn is_table(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => scan.filters.is_empty() && scan.fetch.is_none(),
+        LogicalPlan::SubqueryAlias(alias) => is_table(&alias.input),
+        _ => false,
+    }
+}
+
+fn relations(expr: &Expr) -> Option<HashSet<&TableReference>> {
+    let columns = expr.column_refs();
+    let found: HashSet<_> = columns.iter().map(|c| c.relation.as_ref()).collect::<Option<_>>()?;
+    (!found.is_empty()).then_some(found)
+}
+
+/// An equality of two relations that no other one joins: without it they would be multiplied.
+fn joins_alone(condition: &Expr, safe: &[Expr]) -> bool {
+    let sides = |e: &Expr| match e {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            let (l, r) = (relations(left)?, relations(right)?);
+            let owned = |s: HashSet<&TableReference>| s.into_iter().cloned().collect::<HashSet<_>>();
+            l.is_disjoint(&r).then(|| (owned(l), owned(r)))
+        }
+        _ => None,
+    };
+    let Some((left, right)) = sides(condition) else { return false };
+    let joined = |e: &Expr| {
+        sides(e).is_some_and(|(l, r)| {
+            (!l.is_disjoint(&left) && !r.is_disjoint(&right)) || (!l.is_disjoint(&right) && !r.is_disjoint(&left))
+        })
+    };
+    !safe.iter().any(joined)
+}
+
+fn guard_join(mut join: Join, schema: &DFSchema) -> Result<LogicalPlan> {
+    let conditions = join.filter.take().map(split_conjunction_owned).unwrap_or_default();
+    let conditions = conditions.into_iter().map(|c| Ok(guard_expr(c, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
+    let (mut safe, failing) = split(conditions, schema)?;
+    let equalities = join.on.iter().map(|(l, r)| l.clone().eq(r.clone()));
+    let mut before: Vec<Expr> = equalities.chain(safe.iter().cloned()).collect();
+    let (joining, failing): (Vec<_>, Vec<_>) = failing.into_iter().partition(|c| joins_alone(c, &before));
+    before = without_outer(&before)?;
+    safe.extend(joining);
+    let mut with_subqueries = Vec::new();
+    let mut guarded = Vec::new();
+    for condition in failing {
+        if has_subquery(&condition)? { with_subqueries.push(condition) } else { guarded.push(condition) }
+    }
+    safe.extend(with_subqueries);
+    safe.extend(in_order(conjunction(before), guarded));
+    join.filter = conjunction(safe);
+    Ok(LogicalPlan::Join(join))
+}
+
+/// Parts of a condition that can fail and hold no subquery, evaluated where `guard` is TRUE, NULL elsewhere.
+fn guard_operands(condition: Expr, guard: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let guarded = condition.transform_down(|e| {
+        if has_subquery(&e)? {
+            return Ok(Transformed::no(e));
+        }
+        if !can_fail(&e, schema)? {
+            return Ok(Transformed::new(e, false, TreeNodeRecursion::Jump));
+        }
+        let is_guarded = is_lazy(&e) || matches!(&e, Expr::Case(c) if c.expr.is_none() && c.when_then_expr.iter().any(|(w, _)| w.as_ref() == guard));
+        if is_guarded {
+            return Ok(Transformed::new(e, false, TreeNodeRecursion::Jump));
+        }
+        let is_boolean = e.get_type(schema)? == DataType::Boolean;
+        let case = Case::new(None, vec![(Box::new(guard.clone()), Box::new(e))], None);
+        let case = if is_boolean { lazily(case) } else { Expr::Case(case) };
+        Ok(Transformed::new(case, true, TreeNodeRecursion::Jump))
+    })?;
+    Ok(guarded.data)
+}
+
+/// AND, OR, CASE and coalesce within an expression.
+fn guard_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expr.transform_down(|e| {
+        if is_lazy(&e) {
+            return Ok(Transformed::new(e, false, TreeNodeRecursion::Jump));
+        }
+        match e {
+            Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => guard_terms(e, op, schema),
+            Expr::Case(case) if case.expr.is_none() && is_boolean_case(&case, schema)? => {
+                if !can_fail(&Expr::Case(case.clone()), schema)? {
+                    return Ok(Transformed::no(Expr::Case(case)));
+                }
+                Ok(Transformed::new(lazily(guard_case(case, schema)?), true, TreeNodeRecursion::Jump))
+            }
+            Expr::ScalarFunction(call) if matches!(call.func.name(), "coalesce" | "nvl" | "ifnull") => {
+                guard_coalesce(call, schema)
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    })
+}
+
+fn is_boolean_case(case: &Case, schema: &DFSchema) -> Result<bool> {
+    match case.when_then_expr.first() {
+        Some((_, then)) => Ok(then.get_type(schema)? == DataType::Boolean),
+        None => Ok(false),
+    }
+}
+
+fn guard_case(case: Case, schema: &DFSchema) -> Result<Case> {
+    let guard = |e: Box<Expr>| -> Result<Box<Expr>> { Ok(Box::new(guard_expr(*e, schema)?.data)) };
+    let branches = case.when_then_expr.into_iter().map(|(when, then)| Ok((guard(when)?, guard(then)?)));
+    Ok(Case {
+        expr: case.expr.map(guard).transpose()?,
+        when_then_expr: branches.collect::<Result<_>>()?,
+        else_expr: case.else_expr.map(guard).transpose()?,
+    })
+}
+
+/// `p OR f`, `p AND f`: f where p does not decide.
+fn guard_terms(expr: Expr, op: Operator, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if has_subquery(&expr)? || !can_fail(&expr, schema)? {
+        return Ok(Transformed::no(expr));
+    }
+    let mut terms = Vec::new();
+    flatten(expr, op, &mut terms);
+    let terms = terms.into_iter().map(|t| Ok(guard_expr(t, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
+    let (safe, failing) = split(terms, schema)?;
+    let join = |terms: Vec<Expr>| {
+        terms.into_iter().reduce(|l, r| Expr::BinaryExpr(BinaryExpr::new(Box::new(l), op, Box::new(r))))
+    };
+    let (safe, failing) = (join(safe), join(failing));
+    let guarded = match (safe, failing) {
+        (Some(safe), Some(failing)) => {
+            let decided = op == Operator::Or;
+            let when = if decided { safe.clone() } else { Expr::Not(Box::new(safe.clone())) };
+            let when_then_expr = vec![(Box::new(when), Box::new(lit(decided)))];
+            let rest = lazily(Case { expr: None, when_then_expr, else_expr: Some(Box::new(failing)) });
+            Expr::BinaryExpr(BinaryExpr::new(Box::new(safe), op, Box::new(rest)))
+        }
+        (safe, failing) => match safe.or(failing) {
+            Some(all) => all,
+            None => lit(op == Operator::And),
+        },
+    };
+    Ok(Transformed::new(guarded, true, TreeNodeRecursion::Jump))
+}
+
+fn flatten(expr: Expr, op: Operator, terms: &mut Vec<Expr>) {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: found, right }) if found == op => {
+            flatten(*left, op, terms);
+            flatten(*right, op, terms);
+        }
+        other => terms.push(other),
+    }
+}
+
+/// A coalesce of booleans would become AND and OR; others stay lazy as they are.
+fn guard_coalesce(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let expr = Expr::ScalarFunction(call);
+    if expr.get_type(schema)? != DataType::Boolean || !can_fail(&expr, schema)? {
+        return Ok(Transformed::no(expr));
+    }
+    let Expr::ScalarFunction(call) = expr else { return Ok(Transformed::no(expr)) };
+    let mut args = call.args.into_iter().map(|a| Ok(guard_expr(a, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
+    let last = args.pop().map(Box::new);
+    let when = |a: Expr| (Box::new(a.clone().is_not_null()), Box::new(a));
+    let case = Case { expr: None, when_then_expr: args.into_iter().map(when).collect(), else_expr: last };
+    if case.when_then_expr.is_empty() {
+        return Ok(Transformed::no(case.else_expr.map_or_else(|| lit(false), |e| *e)));
+    }
+    Ok(Transformed::new(lazily(case), true, TreeNodeRecursion::Jump))
+}

@@ -1,0 +1,127 @@
+//! `round`: decimals round half up and have Spark's type; all other numbers are DataFusion's.
+//!
+//! Invariants
+//! * The number of places of a decimal is a constant: it decides the type.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Decimal128Array};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, i256};
+use arrow::error::ArrowError;
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::decimal::{Shape, rescale};
+use crate::failure::Named;
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Round {
+    inner: Arc<ScalarUDF>,
+    signature: Signature,
+}
+
+/// `round(x [, places])`.
+pub(crate) fn function() -> Arc<ScalarUDF> {
+    let inner = datafusion::functions::math::round();
+    Arc::new(ScalarUDF::from(Round { inner, signature: Signature::user_defined(Volatility::Immutable) }))
+}
+
+fn constant(value: &ScalarValue) -> Result<Option<i64>> {
+    match value.cast_to(&DataType::Int64)? {
+        ScalarValue::Int64(places) => Ok(places),
+        other => plan_err!("round: {other} is no number of places"),
+    }
+}
+
+impl ScalarUDFImpl for Round {
+    fn name(&self) -> &str {
+        "round"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        if let [value @ DataType::Decimal128(..), rest @ ..] = arg_types
+            && rest.len() <= 1
+        {
+            return Ok(std::iter::once(value.clone()).chain(rest.iter().map(|_| DataType::Int64)).collect());
+        }
+        let fields: Vec<FieldRef> = arg_types.iter().map(|t| Arc::new(Field::new("x", t.clone(), true))).collect();
+        Ok(fields_with_udf(&fields, self.inner.as_ref())?.iter().map(|f| f.data_type().clone()).collect())
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        plan_err!("the type of round depends on its arguments")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let Some(DataType::Decimal128(p, s)) = args.arg_fields.first().map(|f| f.data_type()) else {
+            return self.inner.return_field_from_args(args);
+        };
+        let places = match args.scalar_arguments.get(1) {
+            None => 0,
+            Some(Some(value)) => constant(value)?.unwrap_or(0),
+            Some(None) => return plan_err!("round of a decimal: the number of places must be a constant"),
+        };
+        let nullable = args.arg_fields.iter().any(|f| f.is_nullable());
+        Ok(Arc::new(Field::new("round", Shape::new(*p, *s).round(places).data_type(), nullable)))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (Some(DataType::Decimal128(_, from)), DataType::Decimal128(p, s)) =
+            (args.args.first().map(|a| a.data_type()), args.return_field.data_type())
+        else {
+            return self.inner.invoke_with_args(args);
+        };
+        let out = Shape::new(*p, *s);
+        let places = match args.args.get(1) {
+            None => Some(0),
+            Some(ColumnarValue::Scalar(value)) => constant(value)?,
+            Some(ColumnarValue::Array(_)) => return exec_err!("round: the number of places must be a constant"),
+        };
+        let Some(places) = places else {
+            return ColumnarValue::Scalar(ScalarValue::Null).cast_to(args.return_field.data_type(), None);
+        };
+        let round = |v: i128| {
+            let value = i256::from_i128(v);
+            let rounded = if places >= 0 {
+                rescale(value, from, out.scale)
+            } else {
+                // To tens, hundreds, ..., then back.
+                let tens = i8::try_from(places.max(-76)).unwrap_or(-76);
+                if i32::from(from) - i32::from(tens) > 76 {
+                    Some(i256::ZERO)
+                } else {
+                    rescale(value, from, tens).and_then(|v| rescale(v, tens, 0))
+                }
+            };
+            rounded
+                .and_then(i256::to_i128)
+                .filter(|v| out.holds(*v))
+                .ok_or_else(|| ArrowError::ArithmeticOverflow(String::new()))
+        };
+        let shown = || Named::new(format!("round({})", args.arg_fields.first().map_or("", |f| f.name())));
+        let failed = |e: ArrowError| shown().of_kernel(e.into(), args.return_field.data_type());
+        Ok(match &args.args[0] {
+            ColumnarValue::Array(array) => {
+                let values: Decimal128Array =
+                    array.as_primitive::<Decimal128Type>().try_unary(round).map_err(failed)?;
+                ColumnarValue::Array(Arc::new(values.with_precision_and_scale(out.precision, out.scale)?) as ArrayRef)
+            }
+            ColumnarValue::Scalar(ScalarValue::Decimal128(value, ..)) => {
+                let value = value.map(round).transpose().map_err(failed)?;
+                ColumnarValue::Scalar(ScalarValue::Decimal128(value, out.precision, out.scale))
+            }
+            ColumnarValue::Scalar(other) => return exec_err!("round over {}", other.data_type()),
+        })
+    }
+}

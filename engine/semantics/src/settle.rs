@@ -1,0 +1,99 @@
+//! What type coercion leaves: arithmetic over operands that it made exact, casts (`narrow`),
+//! decimal constants that became DOUBLE, sums beside DISTINCT aggregates.
+//!
+//! Not here: what must happen before coercion (`widen`), guards (`guard`).
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, TryCast, lit};
+use datafusion::optimizer::AnalyzerRule;
+
+use crate::attempt::compile;
+use crate::checked::{is_exact, of_operator};
+use crate::narrow::{narrow, replaces};
+use crate::rewrite::{expressions, input_schema};
+use crate::sum::whole_sum;
+use crate::widen::double_of;
+
+#[derive(Debug)]
+pub(crate) struct Settle;
+
+impl AnalyzerRule for Settle {
+    fn name(&self) -> &str {
+        "ingot_settle"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        expressions(plan, whole_sums, settle)
+    }
+}
+
+fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.is_numerical_operators() => {
+            let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
+            if is_exact(&l, &r) {
+                return Ok(Transformed::yes(of_operator(op, *left, *right, &l, &r)));
+            }
+            Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+        }
+        Expr::Cast(Cast { expr, field }) => {
+            if let (Expr::Literal(value, _), DataType::Float64) = (expr.as_ref(), field.data_type())
+                && let Some(double) = double_of(value)
+            {
+                return Ok(Transformed::yes(lit(double)));
+            }
+            let is_constant = matches!(expr.as_ref(), Expr::Literal(..));
+            if !is_constant && replaces(&expr.get_type(schema)?, field.data_type()) {
+                return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), false)));
+            }
+            Ok(Transformed::no(Expr::Cast(Cast { expr, field })))
+        }
+        Expr::TryCast(TryCast { expr, field }) => {
+            if expr.get_type(schema)?.is_decimal() && replaces(&expr.get_type(schema)?, field.data_type()) {
+                return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), true)));
+            }
+            Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })))
+        }
+        Expr::ScalarFunction(call) => compile(call, schema),
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// DataFusion turns `sum(x), count(DISTINCT y)` into a sum of sums, whose type and overflow are others.
+fn whole_sums(node: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(node) };
+    let distinct = |e: &Expr| matches!(e.clone().unalias_nested().data, Expr::AggregateFunction(AggregateFunction { params, .. }) if params.distinct);
+    if !aggregate.aggr_expr.iter().any(distinct) {
+        return Ok(node);
+    }
+    let schema = input_schema(&node)?;
+    let names = NamePreserver::new_for_projection();
+    let expr = |e: Expr| -> Result<Expr> {
+        let name = names.save(&e);
+        let replaced = e.transform_up(|e| match e {
+            Expr::AggregateFunction(call) if call.func.name() == "sum" && !call.params.distinct => {
+                let exact = match call.params.args.first() {
+                    Some(argument) => matches!(
+                        argument.get_type(&schema)?,
+                        DataType::Int64 | DataType::UInt64 | DataType::Decimal128(..)
+                    ),
+                    None => false,
+                };
+                let func = if exact { whole_sum() } else { Arc::clone(&call.func) };
+                Ok(Transformed::new_transformed(Expr::AggregateFunction(AggregateFunction { func, ..call }), exact))
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(name.restore(replaced.data))
+    };
+    let LogicalPlan::Aggregate(aggregate) = node else { return Ok(node) };
+    let aggr_expr = aggregate.aggr_expr.into_iter().map(expr).collect::<Result<Vec<_>>>()?;
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new(aggregate.input, aggregate.group_expr, aggr_expr)?))
+}

@@ -1,0 +1,387 @@
+//! Numbers of different kinds beside each other, before DataFusion coerces types.
+//!
+//!   DECIMAL beside DOUBLE   both are DOUBLE (DataFusion takes both through decimal(30, 15), which loses 1e-17)
+//!   DECIMAL beside DECIMAL  compared in 76 digits where 38 do not hold both
+//!   exact arithmetic        checked functions (`checked`), whatever the plan held before
+//!
+//! Not here: what coercion leaves (`settle`).
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, InList, InSubquery, ScalarFunction, SetComparison, WindowFunction,
+};
+use datafusion::logical_expr::{
+    AggregateUDF, Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    Union, Values, WindowFunctionDefinition, cast, lit,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use crate::attempt::spell_out;
+use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
+use crate::decimal::Shape;
+use crate::rewrite::expressions;
+use crate::sum::{avg_udaf, sum_udaf};
+
+#[derive(Debug)]
+pub(crate) struct Widen;
+
+impl AnalyzerRule for Widen {
+    fn name(&self) -> &str {
+        "ingot_widen"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        expressions(plan, widen_node, widen_expr)
+    }
+}
+
+/// A decimal as DOUBLE; a constant is rounded once, from its digits.
+pub(crate) fn to_double(expr: Expr, data_type: &DataType) -> Expr {
+    if !data_type.is_decimal() {
+        return expr;
+    }
+    match &expr {
+        Expr::Literal(value, _) => match double_of(value) {
+            Some(value) => lit(value),
+            None => cast(expr, DataType::Float64),
+        },
+        _ => cast(expr, DataType::Float64),
+    }
+}
+
+/// The DOUBLE nearest to a decimal constant.
+pub(crate) fn double_of(value: &ScalarValue) -> Option<f64> {
+    match value {
+        ScalarValue::Decimal128(Some(v), _, scale) => format!("{v}e{}", -i32::from(*scale)).parse().ok(),
+        _ => None,
+    }
+}
+
+fn mixed<'a>(types: impl IntoIterator<Item = &'a DataType>) -> bool {
+    let (mut decimal, mut float) = (false, false);
+    for data_type in types {
+        decimal |= data_type.is_decimal();
+        float |= data_type.is_floating();
+    }
+    decimal && float
+}
+
+/// The type in which these decimals compare, if 38 digits do not hold all of them.
+fn wide<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Option<DataType> {
+    let (mut whole, mut scale, mut decimal) = (0, 0, false);
+    for data_type in types {
+        let shape = Shape::of(data_type)?;
+        decimal |= data_type.is_decimal();
+        whole = whole.max(i16::from(shape.precision) - i16::from(shape.scale));
+        scale = scale.max(shape.scale);
+    }
+    (decimal && whole + i16::from(scale) > 38).then_some(DataType::Decimal256(76, scale))
+}
+
+/// What compared values are to be cast to.
+fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Transformed<Vec<Expr>> {
+    if mixed(types) {
+        return Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| to_double(e, t)).collect());
+    }
+    match wide(types) {
+        Some(wide) => Transformed::yes(exprs.into_iter().map(|e| cast(e, wide.clone())).collect()),
+        None => Transformed::no(exprs),
+    }
+}
+
+/// Functions whose arguments have one type.
+const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull", "nvl2", "make_array"];
+/// Functions of a list and of values that its items are compared with, or that are put into it.
+const LIST_AND_ITEMS: &[&str] = &[
+    "array_has",
+    "array_append",
+    "array_prepend",
+    "array_position",
+    "array_positions",
+    "array_remove",
+    "array_remove_all",
+    "array_replace",
+    "array_replace_all",
+];
+
+fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Some((Kind::Binary(operation), [l, r])) = checked(&expr) {
+        let (tl, tr) = (l.get_type(schema)?, r.get_type(schema)?);
+        if is_exact(&tl, &tr) {
+            return Ok(Transformed::no(expr));
+        }
+        // An operand turned out to be no exact number.
+        let (l, r) = (l.clone(), r.clone());
+        let (l, r) = if mixed([&tl, &tr]) { (to_double(l, &tl), to_double(r, &tr)) } else { (l, r) };
+        let operator = BinaryExpr::new(Box::new(l), operation.operator(), Box::new(r));
+        return Ok(Transformed::yes(Expr::BinaryExpr(operator)));
+    }
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => binary(*left, op, *right, schema),
+        Expr::Negative(x) if x.get_type(schema)?.is_integer() => Ok(Transformed::yes(negate(*x))),
+        Expr::Between(Between { expr, negated, low, high }) => {
+            let types = [expr.get_type(schema)?, low.get_type(schema)?, high.get_type(schema)?];
+            let parts = comparable(vec![*expr, *low, *high], &types);
+            parts.map_data(|parts| {
+                let [expr, low, high] = <[Expr; 3]>::try_from(parts).map_err(|_| lost("BETWEEN"))?;
+                Ok(Expr::Between(Between::new(Box::new(expr), negated, Box::new(low), Box::new(high))))
+            })
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let parts: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
+            let types = types_of(&parts, schema)?;
+            comparable(parts, &types).map_data(|parts| {
+                let mut parts = parts.into_iter();
+                let expr = parts.next().ok_or_else(|| lost("IN"))?;
+                Ok(Expr::InList(InList::new(Box::new(expr), parts.collect(), negated)))
+            })
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            let sides = beside_subquery(*expr, subquery, schema)?;
+            Ok(sides.update_data(|(e, subquery)| Expr::InSubquery(InSubquery::new(Box::new(e), subquery, negated))))
+        }
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
+            let sides = beside_subquery(*expr, subquery, schema)?;
+            Ok(sides.update_data(|(e, subquery)| {
+                Expr::SetComparison(SetComparison::new(Box::new(e), subquery, op, quantifier))
+            }))
+        }
+        Expr::Case(case) => widen_case(case, schema),
+        Expr::ScalarFunction(call) => function(call, schema),
+        Expr::AggregateFunction(call) => Ok(match of_doubles(&call.func, &call.params.args, schema)? {
+            Some(func) => Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, ..call })),
+            None => Transformed::no(Expr::AggregateFunction(call)),
+        }),
+        Expr::WindowFunction(call) => {
+            let func = match &call.fun {
+                WindowFunctionDefinition::AggregateUDF(func) => of_doubles(func, &call.params.args, schema)?,
+                WindowFunctionDefinition::WindowUDF(_) => None,
+            };
+            Ok(match func {
+                Some(func) => {
+                    let fun = WindowFunctionDefinition::AggregateUDF(func);
+                    Transformed::yes(Expr::WindowFunction(Box::new(WindowFunction { fun, params: call.params })))
+                }
+                None => Transformed::no(Expr::WindowFunction(call)),
+            })
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn lost(what: &str) -> datafusion::common::DataFusionError {
+    datafusion::common::internal_datafusion_err!("{what} lost an operand")
+}
+
+fn types_of(exprs: &[Expr], schema: &DFSchema) -> Result<Vec<DataType>> {
+    exprs.iter().map(|e| e.get_type(schema)).collect()
+}
+
+fn compares(op: Operator) -> bool {
+    use Operator::*;
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+fn binary(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let again = |l: Expr, r: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(l), op, Box::new(r)));
+    let compares = compares(op);
+    if !compares && !op.is_numerical_operators() {
+        return Ok(Transformed::no(again(left, right)));
+    }
+    let types = [left.get_type(schema)?, right.get_type(schema)?];
+    let [l, r] = &types;
+    if compares {
+        return comparable(vec![left, right], &types).map_data(|parts| {
+            let [left, right] = <[Expr; 2]>::try_from(parts).map_err(|_| lost("a comparison"))?;
+            Ok(again(left, right))
+        });
+    }
+    if mixed(&types) {
+        return Ok(Transformed::yes(again(to_double(left, l), to_double(right, r))));
+    }
+    if is_exact(l, r) {
+        return Ok(Transformed::yes(of_operator(op, left, right, l, r)));
+    }
+    Ok(Transformed::no(again(left, right)))
+}
+
+/// A value and the one column of a subquery that it is compared with.
+fn beside_subquery(expr: Expr, mut subquery: Subquery, schema: &DFSchema) -> Result<Transformed<(Expr, Subquery)>> {
+    let left = expr.get_type(schema)?;
+    let plan = &subquery.subquery;
+    let Some((qualifier, field)) = plan.schema().iter().next() else {
+        return Ok(Transformed::no((expr, subquery)));
+    };
+    let right = field.data_type().clone();
+    let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+    let name = field.name().clone();
+    let parts = comparable(vec![expr, column], &[left, right]);
+    let changed = parts.transformed;
+    let [expr, column] = <[Expr; 2]>::try_from(parts.data).map_err(|_| lost("IN"))?;
+    if changed && !matches!(column, Expr::Column(_)) {
+        let plan = LogicalPlanBuilder::from(plan.as_ref().clone()).project(vec![column.alias(name)])?.build()?;
+        subquery.subquery = Arc::new(plan);
+    }
+    Ok(Transformed::new_transformed((expr, subquery), changed))
+}
+
+fn widen_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Case { expr, when_then_expr, else_expr } = case;
+    let has_operand = expr.is_some();
+    let (whens, thens): (Vec<_>, Vec<_>) = when_then_expr.into_iter().map(|(w, t)| (*w, *t)).unzip();
+    let count = thens.len();
+    // The operand is compared with each WHEN.
+    let operands: Vec<Expr> = expr.map(|e| *e).into_iter().chain(whens).collect();
+    let operands = if has_operand {
+        let types = types_of(&operands, schema)?;
+        comparable(operands, &types)
+    } else {
+        Transformed::no(operands)
+    };
+    let results: Vec<Expr> = thens.into_iter().chain(else_expr.map(|e| *e)).collect();
+    let types = types_of(&results, schema)?;
+    let is_mixed = mixed(&types);
+    let results: Vec<Expr> =
+        if is_mixed { results.into_iter().zip(&types).map(|(e, t)| to_double(e, t)).collect() } else { results };
+    let (changed, mut operands, mut results) =
+        (operands.transformed || is_mixed, operands.data.into_iter(), results.into_iter());
+    let expr = if has_operand { operands.next().map(Box::new) } else { None };
+    let when_then_expr = operands.zip(results.by_ref().take(count)).map(|(w, t)| (Box::new(w), Box::new(t))).collect();
+    let else_expr = results.next().map(Box::new);
+    Ok(Transformed::new_transformed(Expr::Case(Case { expr, when_then_expr, else_expr }), changed))
+}
+
+fn function(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let name = call.func.name();
+    if name == "abs" && call.args.len() == 1 && checked(&Expr::ScalarFunction(call.clone())).is_none() {
+        return match call.args.pop() {
+            Some(x) if x.get_type(schema)?.is_integer() => Ok(Transformed::yes(absolute(x))),
+            Some(x) => {
+                call.args.push(x);
+                Ok(Transformed::no(Expr::ScalarFunction(call)))
+            }
+            None => Err(lost("abs")),
+        };
+    }
+    if name.starts_with("try_") {
+        return spell_out(call, schema);
+    }
+    if ONE_TYPE.contains(&name) {
+        let types = types_of(&call.args, schema)?;
+        if mixed(&types) {
+            call.args = call.args.into_iter().zip(&types).map(|(e, t)| to_double(e, t)).collect();
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+        }
+    } else if LIST_AND_ITEMS.contains(&name) {
+        let types = types_of(&call.args, schema)?;
+        let item = types.iter().find_map(|t| match t {
+            DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => Some(f.data_type().clone()),
+            _ => None,
+        });
+        if let Some(item) = item
+            && mixed(types.iter().chain([&item]))
+        {
+            let doubles = DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
+            call.args = call
+                .args
+                .into_iter()
+                .zip(&types)
+                .map(|(e, t)| match t {
+                    t if t.is_nested() && item.is_decimal() => cast(e, doubles.clone()),
+                    t => to_double(e, t),
+                })
+                .collect();
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+        }
+    }
+    Ok(Transformed::no(Expr::ScalarFunction(call)))
+}
+
+/// `try_sum` and `try_avg` of what cannot fail are `sum` and `avg`, which maintenance knows.
+fn of_doubles(func: &AggregateUDF, args: &[Expr], schema: &DFSchema) -> Result<Option<Arc<AggregateUDF>>> {
+    let plain = match func.name() {
+        "try_sum" => sum_udaf(),
+        "try_avg" => avg_udaf(),
+        _ => return Ok(None),
+    };
+    let exact = |t: &DataType| t.is_decimal() || (t.is_integer() && func.name() == "try_sum");
+    let types = types_of(args, schema)?;
+    Ok(types.first().is_some_and(|t| !exact(t)).then_some(plain))
+}
+
+fn widen_node(node: LogicalPlan) -> Result<LogicalPlan> {
+    match node {
+        LogicalPlan::Union(union) => widen_union(union),
+        LogicalPlan::Values(values) => widen_values(values),
+        LogicalPlan::Join(mut join) => {
+            for (left, right) in &mut join.on {
+                let types = [left.get_type(join.left.schema())?, right.get_type(join.right.schema())?];
+                let pair = comparable(vec![left.clone(), right.clone()], &types).data;
+                if let Ok([l, r]) = <[Expr; 2]>::try_from(pair) {
+                    (*left, *right) = (l, r);
+                }
+            }
+            Ok(LogicalPlan::Join(join))
+        }
+        other => Ok(other),
+    }
+}
+
+fn widen_union(union: Union) -> Result<LogicalPlan> {
+    let type_at = |input: &LogicalPlan, i: usize| input.schema().field(i).data_type().clone();
+    let count = union.schema.fields().len();
+    let aligned = union.inputs.iter().all(|input| input.schema().fields().len() == count);
+    let mixes: Vec<bool> = (0..count)
+        .map(|i| aligned && mixed(&union.inputs.iter().map(|input| type_at(input, i)).collect::<Vec<_>>()))
+        .collect();
+    if !mixes.contains(&true) {
+        return Ok(LogicalPlan::Union(union));
+    }
+    let inputs = union.inputs.iter().map(|input| {
+        let columns = input.schema().iter().zip(&mixes).map(|((qualifier, field), mixes)| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            if *mixes && field.data_type().is_decimal() {
+                to_double(column, field.data_type()).alias_qualified(qualifier.cloned(), field.name())
+            } else {
+                column
+            }
+        });
+        let columns: Vec<Expr> = columns.collect();
+        Ok(Arc::new(LogicalPlanBuilder::from(input.as_ref().clone()).project(columns)?.build()?))
+    });
+    Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs.collect::<Result<_>>()?)?))
+}
+
+/// The builder already cast the cells to their column's type: what was written is below those casts.
+fn widen_values(values: Values) -> Result<LogicalPlan> {
+    let none = DFSchema::empty();
+    let mut rows = values.values.clone();
+    let mut any = false;
+    for (i, field) in values.schema.fields().iter().enumerate() {
+        if !field.data_type().is_decimal() {
+            continue;
+        }
+        let written = |cell: &Expr| match cell {
+            Expr::Cast(c) if c.field.data_type() == field.data_type() => c.expr.as_ref().clone(),
+            other => other.clone(),
+        };
+        let cells: Vec<Expr> = values.values.iter().filter_map(|row| row.get(i)).map(written).collect();
+        let types = types_of(&cells, &none)?;
+        if !types.iter().any(DataType::is_floating) {
+            continue;
+        }
+        any = true;
+        for ((row, cell), data_type) in rows.iter_mut().zip(cells).zip(&types) {
+            if let Some(place) = row.get_mut(i) {
+                *place =
+                    if data_type.is_decimal() { to_double(cell, data_type) } else { cast(cell, DataType::Float64) };
+            }
+        }
+    }
+    if any { LogicalPlanBuilder::values(rows)?.build() } else { Ok(LogicalPlan::Values(values)) }
+}

@@ -1,0 +1,121 @@
+//! Rows that a condition excludes raise nothing, wherever the optimizer would like to evaluate them.
+
+use crate::world::World;
+
+async fn world() -> World {
+    let t = "SELECT * FROM (VALUES (1, 0, 'x', 1, 10), (2, 5, '7', 2, 20), (3, 2, '8', 3, 30), (4, NULL, NULL, 4, 40)) v(id, b, s, c, e)";
+    let u = "SELECT * FROM (VALUES (2, 5), (3, 2), (4, 1)) v(k, y)";
+    World::new(&[("t", t), ("u", u)]).await
+}
+
+#[tokio::test]
+async fn where_guards_its_conditions() {
+    let w = world().await;
+    w.rows("SELECT id FROM t WHERE b <> 0 AND 10 / b > 2", "3").await;
+    w.rows("SELECT id FROM t WHERE 10 / b > 2 AND b <> 0", "3").await;
+    w.rows("SELECT id FROM t WHERE b = 0 OR 10 / b > 2 ORDER BY id", "1;3").await;
+    w.rows("SELECT id FROM t WHERE NOT (b = 0 OR 10 / b > 2)", "2").await;
+    w.rows("SELECT id FROM t WHERE s <> 'x' AND CAST(s AS INT) > 7", "3").await;
+    w.rows("SELECT id FROM t WHERE s <> 'x' AND CAST(s AS INT) <> 7 AND 10 / (CAST(s AS INT) - 7) > 1", "3").await;
+    w.rows("SELECT id FROM t WHERE CASE WHEN b <> 0 THEN 10 / b > 2 ELSE FALSE END", "3").await;
+    w.rows("SELECT id FROM t WHERE coalesce(b = 0, TRUE) OR 10 / b > 2 ORDER BY id", "1;3;4").await;
+    w.rows("SELECT id FROM t WHERE b <> 0 AND 10 / b > (SELECT min(y) FROM u)", "2;3").await;
+    w.rows("SELECT id FROM t WHERE b <> 0 AND 10 / b IN (SELECT y FROM u)", "2;3").await;
+    w.rows("SELECT id FROM t WHERE id > 1 AND id < 9 AND (c = 2 OR (b <> 0 AND 10 / b > 2)) ORDER BY id", "2;3").await;
+    w.fails("SELECT id FROM t WHERE 10 / b > 2", "divides by zero").await;
+}
+
+#[tokio::test]
+async fn a_guard_below_holds() {
+    let w = world().await;
+    w.rows("SELECT id FROM (SELECT * FROM t WHERE b <> 0) q WHERE 10 / b > 2", "3").await;
+    w.rows("SELECT q FROM (SELECT 10 / b AS q FROM t WHERE b <> 0) v WHERE q > 2", "5").await;
+    w.rows(
+        "SELECT q, e FROM (SELECT id, b, 10 / b AS q, c + e AS e FROM t WHERE b <> 0) v WHERE q > 2 AND e > 1",
+        "5|33",
+    )
+    .await;
+    w.rows(
+        "SELECT id FROM (SELECT id, b + 1 AS b1, b FROM t WHERE b <> 0 AND b IS NOT NULL) q WHERE 10 / (b1 - 1) > 2",
+        "3",
+    )
+    .await;
+    w.rows("WITH q AS (SELECT * FROM t WHERE s <> 'x'), r AS (SELECT id, CAST(s AS INT) AS n FROM q) SELECT id FROM r WHERE n > 7", "3").await;
+    w.rows("SELECT b, 10 / b + c + e AS f FROM t WHERE b <> 0 ORDER BY b", "2|38;5|24").await;
+    w.rows("SELECT 10 / b AS f FROM (SELECT * FROM t ORDER BY b DESC NULLS LAST LIMIT 2) q ORDER BY f", "2;5").await;
+    w.rows("SELECT f, b FROM (SELECT 10 / b AS f, b, c, e FROM t WHERE b <> 0) q ORDER BY f LIMIT 1", "2|5").await;
+    w.rows(
+        "SELECT k, n FROM (SELECT 10 / b AS k, count(*) AS n FROM t WHERE b <> 0 GROUP BY 10 / b) q WHERE k > 2",
+        "5|1",
+    )
+    .await;
+    w.rows("SELECT id FROM t WHERE b <> 0 AND id IN (SELECT k FROM u WHERE y <> 1 AND 10 / (y - 1) > 5)", "3").await;
+    w.rows("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.k = t.id AND y <> 1 AND 10 / (y - 1) > 5)", "3")
+        .await;
+    w.rows(
+        "SELECT id, (SELECT sum(10 / (y - 1)) FROM u WHERE u.k = t.id AND y <> 1) AS z FROM t ORDER BY id",
+        "1|NULL;2|2;3|10;4|NULL",
+    )
+    .await;
+    w.rows("SELECT id FROM t WHERE id IN (SELECT k + 0 FROM u WHERE y > 1) ORDER BY id", "2;3").await;
+    w.rows(
+        "SELECT q FROM (SELECT 10 / b AS q FROM t WHERE b <> 0 UNION ALL SELECT y FROM u) v WHERE q > 2 ORDER BY q",
+        "5;5",
+    )
+    .await;
+    w.rows(
+        "SELECT id FROM (SELECT id, b, row_number() OVER (ORDER BY id) AS r FROM t) q WHERE r > 1 AND 10 / b > 2",
+        "3",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn joins_exclude_rows_before_anything_is_computed_of_them() {
+    let w = world().await;
+    w.rows("SELECT t.id FROM t JOIN u ON t.id = u.k WHERE 10 / t.b > 2", "3").await;
+    w.rows("SELECT t.id FROM t, u WHERE t.id = u.k AND 10 / t.b > 2", "3").await;
+    w.rows("SELECT t.id FROM t JOIN u ON t.id = u.k AND 10 / t.b > 2", "3").await;
+    w.rows(
+        "SELECT t.id, u.y FROM t LEFT JOIN u ON t.id = u.k AND t.b <> 0 AND 10 / t.b > 2 ORDER BY 1",
+        "1|NULL;2|NULL;3|2;4|NULL",
+    )
+    .await;
+    w.rows("SELECT q.f FROM (SELECT id, 10 / b AS f FROM t WHERE b <> 0) q JOIN u ON q.id = u.k WHERE q.f > 2", "5")
+        .await;
+    w.rows("SELECT t.id FROM t JOIN u ON t.id + 1 = u.k + 1 ORDER BY 1", "2;3;4").await;
+    w.rows("SELECT t.id FROM t, u WHERE t.id + 1 = u.k + 1 AND t.b <> 0 ORDER BY 1", "2;3").await;
+}
+
+#[tokio::test]
+async fn case_and_coalesce_are_lazy() {
+    let w = world().await;
+    w.rows("SELECT CASE WHEN b = 0 THEN 0 ELSE 10 / b END FROM t ORDER BY id", "0;2;5;NULL").await;
+    w.rows(
+        "SELECT CASE WHEN b = 0 THEN -1 ELSE 10 / b END, CASE WHEN b = 0 THEN -2 ELSE 10 / b END FROM t ORDER BY id",
+        "-1|-2;2|2;5|5;NULL|NULL",
+    )
+    .await;
+    w.rows("SELECT CASE b WHEN 0 THEN 0 ELSE 10 / b END FROM t ORDER BY id", "0;2;5;NULL").await;
+    w.rows(
+        "SELECT coalesce(nullif(s, 'x'), 'y'), coalesce(CASE WHEN b = 0 THEN 1 END, 10 / b) FROM t ORDER BY id",
+        "y|1;7|2;8|5;y|NULL",
+    )
+    .await;
+    w.rows(
+        "SELECT b = 0 OR 10 / b > 2, b <> 0 AND 10 / b > 2 FROM t ORDER BY id",
+        "true|false;false|false;true|true;NULL|NULL",
+    )
+    .await;
+    w.rows("SELECT CASE WHEN b <> 0 THEN 10 / b > 2 END FROM t ORDER BY id", "NULL;false;true;NULL").await;
+    w.rows("SELECT CASE WHEN id > 0 THEN 1 ELSE 1 / 0 END FROM t WHERE id = 1", "1").await;
+}
+
+#[tokio::test]
+async fn aggregates_and_having_guard() {
+    let w = world().await;
+    w.rows("SELECT sum(10 / b) FILTER (WHERE b <> 0), max(10 / b) FILTER (WHERE b <> 0), count(10 / b) FILTER (WHERE b <> 0) FROM t", "7|5|2").await;
+    w.rows("SELECT c % 2, sum(10 / b) FILTER (WHERE b <> 0) FROM t GROUP BY c % 2 ORDER BY 1", "0|2;1|5").await;
+    w.rows("SELECT c, min(b) FROM t GROUP BY c HAVING min(b) <> 0 AND 10 / min(b) > 2", "3|2").await;
+    w.rows("SELECT sum(CASE WHEN b <> 0 THEN 10 / b ELSE 0 END) FROM t", "7").await;
+}

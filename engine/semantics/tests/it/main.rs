@@ -1,0 +1,9 @@
+//! SQL text through the whole of the semantics, over tables in memory and in Parquet files.
+//!
+//! Right values are worked out by hand from SQL's text and Spark's rules, or are DuckDB's; never the engine's.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod guards;
+mod numbers;
+mod world;
