@@ -14,11 +14,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
-use datafusion::functions_aggregate::{count::count_udaf, sum::sum_udaf};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use datafusion::common::DataFusionError;
+use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::Aggregate as AggregateNode;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use ingot_semantics::Failure;
 
 use crate::classify::{FullReason, check_expr, reason};
 use crate::consolidate::{converter, has_row_format};
@@ -35,14 +37,12 @@ use crate::statistics_udaf::{moments_state, statistic};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StateKind {
     Count,
-    /// 64-bit wrapping sum; `count` is the state that counts its values.
-    Integers {
-        count: usize,
-    },
+    /// `count` is the state that counts its values.
     Floats {
         count: usize,
     },
-    Decimals {
+    /// Sums of integers and decimals in 256 bits: whether one fits its type is asked of the result alone.
+    Exact {
         count: usize,
     },
     Moments {
@@ -64,9 +64,8 @@ struct State {
 #[derive(Debug)]
 enum Fold {
     Count(usize),
-    Integers { sum: usize, unsigned: bool },
     Floats { total: usize, count: usize, output: Output },
-    Decimals { total: usize, count: usize, output: Output },
+    Exact { total: usize, count: usize, output: Output, shown: String },
     Moments { total: usize, count: usize, output: Output },
     Extremum(usize),
 }
@@ -149,12 +148,6 @@ impl Aggregate {
                 // count(*) counts what its FILTER lets through.
                 Ok(Fold::Count(counted(self)))
             }
-            ("sum", DataType::Int64 | DataType::UInt64) => {
-                let count = counted(self);
-                let sum =
-                    self.state(call(&sum_udaf(), params.args.clone(), filter.clone()), StateKind::Integers { count });
-                Ok(Fold::Integers { sum, unsigned: argument == DataType::UInt64 })
-            }
             ("sum" | "avg", DataType::Float64) => {
                 let count = counted(self);
                 let total =
@@ -162,13 +155,15 @@ impl Aggregate {
                 let output = if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale: 0 } };
                 Ok(Fold::Floats { total, count, output })
             }
-            ("sum" | "avg", DataType::Decimal128(_, scale)) => {
+            ("sum", DataType::Int64 | DataType::UInt64) | ("sum" | "avg", DataType::Decimal128(..)) => {
                 let count = counted(self);
-                let total =
-                    self.state(call(&sum_state(), params.args.clone(), filter.clone()), StateKind::Decimals { count });
-                let output =
-                    if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale: *scale } };
-                Ok(Fold::Decimals { total, count, output })
+                let (args, input_scale) = match argument {
+                    DataType::Decimal128(_, scale) => (params.args.clone(), scale),
+                    _ => (params.args.iter().map(|a| cast(a.clone(), DataType::Decimal128(20, 0))).collect(), 0),
+                };
+                let total = self.state(call(&sum_state(), args, filter.clone()), StateKind::Exact { count });
+                let output = if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale } };
+                Ok(Fold::Exact { total, count, output, shown: expr.human_display().to_string() })
             }
             ("min" | "max", t)
                 if !t.is_nested() && *t != DataType::Null && coding(t).is_some_and(|c| c != Coding::Rows) =>
@@ -220,14 +215,6 @@ impl Aggregate {
         Ok(LogicalPlanBuilder::from(plan.clone()).project(names.collect::<Vec<_>>())?.build()?)
     }
 
-    /// The types of a group's record: keys, then states; unsigned sums are held as signed bits.
-    pub(crate) fn record_type(&self, i: usize, partial: &DataType) -> DataType {
-        match i.checked_sub(self.keys.len()).map(|s| self.states[s].kind) {
-            Some(StateKind::Integers { .. }) => DataType::Int64,
-            _ => partial.clone(),
-        }
-    }
-
     fn column<'a>(&self, record: &'a [ArrayRef], state: usize) -> &'a ArrayRef {
         &record[self.keys.len() + state]
     }
@@ -238,18 +225,16 @@ impl Aggregate {
         for fold in &self.folds {
             out.push(match fold {
                 Fold::Count(count) => Arc::clone(self.column(record, *count)),
-                Fold::Integers { sum, unsigned: false } | Fold::Extremum(sum) => Arc::clone(self.column(record, *sum)),
-                Fold::Integers { sum, unsigned: true } => {
-                    Arc::new(self.column(record, *sum).as_primitive::<Int64Type>().unary::<_, UInt64Type>(|v| v as u64))
-                }
+                Fold::Extremum(best) => Arc::clone(self.column(record, *best)),
                 Fold::Floats { total, count, output } => {
                     totals::<ExactSum>(self.column(record, *total), self.column(record, *count), output)?
                 }
                 Fold::Moments { total, count, output } => {
                     totals::<Moments>(self.column(record, *total), self.column(record, *count), output)?
                 }
-                Fold::Decimals { total, count, output } => {
-                    totals::<WideSum>(self.column(record, *total), self.column(record, *count), output)?
+                Fold::Exact { total, count, output, shown } => {
+                    totals::<WideSum>(self.column(record, *total), self.column(record, *count), output)
+                        .map_err(|e| named(e, shown))?
                 }
             });
         }
@@ -322,18 +307,8 @@ impl Aggregate {
                 StateKind::Count => {
                     Arc::new(kept.iter().map(|t| weigh(i, t).map(Some)).collect::<Result<Int64Array>>()?)
                 }
-                StateKind::Integers { count } => {
-                    let values = column.as_primitive::<Int64Type>();
-                    let at = |i: Option<usize>| i.filter(|i| values.is_valid(*i)).map_or(0, |i| values.value(i));
-                    let sum = |t: &Touched| at(t.stored).wrapping_add(at(t.plus)).wrapping_sub(at(t.minus));
-                    Arc::new(
-                        kept.iter()
-                            .map(|t| Ok((weigh(count, t)? > 0).then(|| sum(t))))
-                            .collect::<Result<Int64Array>>()?,
-                    )
-                }
                 StateKind::Floats { count } => merged_totals::<ExactSum>(column, kept, &|t| Ok(weigh(count, t)? > 0))?,
-                StateKind::Decimals { count } => merged_totals::<WideSum>(column, kept, &|t| Ok(weigh(count, t)? > 0))?,
+                StateKind::Exact { count } => merged_totals::<WideSum>(column, kept, &|t| Ok(weigh(count, t)? > 0))?,
                 StateKind::Moments { count } => merged_totals::<Moments>(column, kept, &|t| Ok(weigh(count, t)? > 0))?,
                 StateKind::Extremum { count, .. } => {
                     let of = extrema
@@ -368,9 +343,6 @@ impl Aggregate {
     pub(crate) fn normalize(&self, record: &SchemaRef, partial: &RecordBatch) -> Result<RecordBatch> {
         let columns =
             partial.columns().iter().zip(record.fields()).map(|(c, f)| match (c.data_type(), f.data_type()) {
-                (DataType::UInt64, DataType::Int64) => {
-                    Ok(Arc::new(c.as_primitive::<UInt64Type>().unary::<_, Int64Type>(|v| v as i64)) as ArrayRef)
-                }
                 (from, to) if from == to => Ok(Arc::clone(c)),
                 (_, to) => Ok(arrow::compute::cast(c, to)?),
             });
@@ -381,6 +353,20 @@ impl Aggregate {
 
 fn call(function: &Arc<datafusion::logical_expr::AggregateUDF>, args: Vec<Expr>, filter: Option<Box<Expr>>) -> Expr {
     Expr::AggregateFunction(AggregateFunction::new_udf(Arc::clone(function), args, false, filter, vec![], None))
+}
+
+/// The failure of a result says which aggregate it was.
+fn named(error: DeltaError, shown: &str) -> DeltaError {
+    match &error {
+        DeltaError::DataFusion(DataFusionError::External(e)) => match e.downcast_ref::<Failure>() {
+            Some(failure) => {
+                let failure = Failure { expression: shown.to_owned(), ..failure.clone() };
+                DeltaError::DataFusion(failure.into())
+            }
+            None => error,
+        },
+        _ => error,
+    }
 }
 
 fn totals<T: Total>(states: &ArrayRef, counts: &ArrayRef, output: &Output) -> Result<ArrayRef> {

@@ -17,6 +17,7 @@ use datafusion::logical_expr::logical_plan::{Distinct, Filter, Window};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlan, Operator, WindowFunctionDefinition};
 use datafusion::optimizer::analyzer::Analyzer;
+use ingot_semantics::Fence;
 
 use crate::above::Above;
 use crate::aggregate::Aggregate;
@@ -119,15 +120,45 @@ fn decide(plan: &LogicalPlan) -> Result<Strategy, FullReason> {
                 Keyed::new(aggregate.input.as_ref().clone(), Kind::Aggregate(kind), above).map_err(FullReason::plan)?;
             Ok(Strategy::Aggregate(keyed))
         }
+        fence if Fence::of(fence).is_some() => Err(conditions_above(fence).unwrap_or(obstacle)),
         LogicalPlan::Filter(filter) => match peel(&filter.input) {
-            (_, LogicalPlan::Aggregate(_)) => Err(reason(
-                "R0513",
-                "HAVING, or a filter above GROUP BY, leaves no trace of the groups it drops; keep the groups here and filter in a view above",
-            )),
+            (_, LogicalPlan::Aggregate(_)) => Err(having()),
             (between, LogicalPlan::Window(window)) => keep_first(&analyzed, &above, filter, &between, window),
             _ => Err(obstacle),
         },
         _ => Err(obstacle),
+    }
+}
+
+fn having() -> FullReason {
+    reason(
+        "R0513",
+        "HAVING, or a filter above GROUP BY, leaves no trace of the groups it drops; keep the groups here and filter in a view above",
+    )
+}
+
+fn beside_first() -> FullReason {
+    reason(
+        "R0515",
+        "a condition stands beside or above row_number() = 1: a winner that it drops leaves no trace, so its duplicate would get in; move it into a view below",
+    )
+}
+
+/// What a fenced condition above a merged node hinders.
+fn conditions_above(plan: &LogicalPlan) -> Option<FullReason> {
+    let (_, node) = peel(Fence::of(plan)?.input());
+    match node {
+        LogicalPlan::Aggregate(_) => Some(having()),
+        LogicalPlan::Filter(filter) => match peel(&filter.input) {
+            (_, LogicalPlan::Aggregate(_)) => Some(having()),
+            (between, LogicalPlan::Window(window)) => {
+                let number = window.schema.fields().len() - 1;
+                let is_choice = |e: &&Expr| first_of(e).is_some_and(|c| traced(c, filter, &between) == Some(number));
+                split_conjunction(&filter.predicate).iter().any(is_choice).then(beside_first)
+            }
+            _ => None,
+        },
+        fence => conditions_above(fence),
     }
 }
 
@@ -160,10 +191,7 @@ fn keep_first(
         return Err(obstacle());
     }
     if conjuncts.len() > 1 {
-        return Err(reason(
-            "R0515",
-            "a condition stands beside or above row_number() = 1: a winner that it drops leaves no trace, so its duplicate would get in; move it into a view below",
-        ));
+        return Err(beside_first());
     }
     linear(&window.input)?;
     let nodes: Vec<&LogicalPlan> = above.iter().chain(between).copied().collect();
@@ -218,7 +246,14 @@ fn peel(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
             LogicalPlan::SubqueryAlias(a) => &a.input,
             LogicalPlan::Sort(s) if s.fetch.is_none() => &s.input,
             LogicalPlan::Repartition(r) => &r.input,
-            _ => return (above, node),
+            fence => match Fence::of(fence) {
+                // It moves nothing and drops nothing.
+                Some(fence) if fence.condition().is_none() => {
+                    node = fence.input();
+                    continue;
+                }
+                _ => return (above, node),
+            },
         };
         above.push(node);
         node = below;
@@ -271,6 +306,7 @@ pub(crate) fn linear(plan: &LogicalPlan) -> Result<(), FullReason> {
         | LogicalPlan::Union(_)
         | LogicalPlan::Unnest(_) => {}
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => {}
+        other if Fence::of(other).is_some() => {}
         other => return Err(obstacle(other)),
     }
     check_node(plan)?;

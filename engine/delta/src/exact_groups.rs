@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, Decimal128Array, Float64Array,
-    Int64Array,
+    Int64Array, UInt64Array,
 };
 use arrow::compute::SlicesIterator;
-use arrow::datatypes::{DataType, Decimal128Type, DecimalType, Float64Type, Int64Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use ingot_semantics::{Failure, fit};
 
 use crate::exact::ExactSum;
 use crate::moments::Statistic;
@@ -91,7 +92,7 @@ impl Total for ExactSum {
     }
 }
 
-/// The sum of decimals: 256 bits hold 2^128 values of 38 digits.
+/// The sum of integers, as decimals, and of decimals: 256 bits hold 2^128 values of 38 digits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WideSum(pub i256);
 
@@ -127,17 +128,10 @@ impl Total for WideSum {
         0
     }
     fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef> {
-        let (DataType::Decimal128(precision, scale), factor) = (match output {
-            Output::Avg { result, input_scale } => {
-                let DataType::Decimal128(_, scale) = result else {
-                    return Err(exec_datafusion_err!("avg of decimals cannot be {result}"));
-                };
-                (result, i256::from_i128(10).wrapping_pow(u32::from((scale - input_scale).unsigned_abs())))
-            }
-            Output::Sum(result) => (result, i256::ONE),
-            other => return Err(exec_datafusion_err!("a sum of decimals gives no {other:?}")),
-        }) else {
-            return Err(exec_datafusion_err!("sum of decimals cannot be {output:?}"));
+        let (result, input_scale, average) = match output {
+            Output::Avg { result, input_scale } => (result, *input_scale, true),
+            Output::Sum(result) => (result, 0, false),
+            other => return Err(exec_datafusion_err!("an exact sum gives no {other:?}")),
         };
         let values = totals
             .iter()
@@ -145,16 +139,22 @@ impl Total for WideSum {
                 if *count == 0 {
                     return Ok(None);
                 }
-                let divisor =
-                    if matches!(output, Output::Avg { .. }) { i256::from_i128(i128::from(*count)) } else { i256::ONE };
-                let value = total.0.checked_mul(factor).and_then(|v| v.checked_div(divisor)).and_then(i256::to_i128);
-                let value = value.filter(|v| Decimal128Type::is_valid_decimal_precision(*v, *precision));
-                value.map(Some).ok_or_else(|| {
-                    exec_datafusion_err!("the sum of decimals does not fit DECIMAL({precision}, {scale})")
-                })
+                let value = fit(total.0, *count, input_scale, average, result);
+                value.map(Some).ok_or_else(|| Failure::overflow(if average { "avg" } else { "sum" }, result).into())
             })
-            .collect::<Result<Decimal128Array>>()?;
-        Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
+            .collect::<Result<Vec<Option<i128>>>>()?;
+        Ok(match result {
+            DataType::Decimal128(precision, scale) => {
+                Arc::new(Decimal128Array::from(values).with_precision_and_scale(*precision, *scale)?)
+            }
+            DataType::Int64 => {
+                Arc::new(values.into_iter().map(|v| v.and_then(|v| i64::try_from(v).ok())).collect::<Int64Array>())
+            }
+            DataType::UInt64 => {
+                Arc::new(values.into_iter().map(|v| v.and_then(|v| u64::try_from(v).ok())).collect::<UInt64Array>())
+            }
+            other => return Err(exec_datafusion_err!("an exact sum cannot be {other}")),
+        })
     }
 }
 

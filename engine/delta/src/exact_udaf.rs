@@ -1,6 +1,6 @@
 //! Aggregate functions whose result does not depend on the order of rows.
 //!
-//! `sum` and `avg` are exact for floats and checked in 256 bits for decimals, `min` and `max` follow the IEEE
+//! `sum` and `avg` are exact for floats (`ingot_semantics` adds integers and decimals), `min` and `max` follow the IEEE
 //! total order for floats (DataFusion 54.1's grouped ones give NaN by order of arrival and `max({-Inf})` as the
 //! least finite double). Everything else delegates to DataFusion's own function. `ingot_sum_state` returns the
 //! bytes of a sum that hidden columns hold.
@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, exec_err};
-use datafusion::functions_aggregate::{average::Avg, min_max::Max, min_max::Min, sum::Sum};
+use datafusion::functions_aggregate::{min_max::Max, min_max::Min};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GroupsAccumulator, LogicalPlan, ReversedUDAF,
     Signature, Volatility, WindowFunctionDefinition,
 };
+use ingot_semantics::{avg_udaf, sum_udaf};
 
 use crate::exact::ExactSum;
 use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, ExtremumGroups, Output, WideSum};
@@ -59,7 +60,7 @@ pub(crate) fn sum_state() -> Arc<AggregateUDF> {
 /// The function that stands for `name` over an argument of this type, if it must not be DataFusion's.
 fn exact_function(function: &AggregateUDF, argument: &DataType) -> Option<Arc<AggregateUDF>> {
     match function.name() {
-        "sum" => (argument.is_floating() || argument.is_decimal()).then(|| Arc::clone(&SUM)),
+        "sum" => argument.is_numeric().then(|| Arc::clone(&SUM)),
         "avg" => (argument.is_numeric()).then(|| Arc::clone(&AVG)),
         "min" => argument.is_floating().then(|| Arc::clone(&MIN)),
         "max" => argument.is_floating().then(|| Arc::clone(&MAX)),
@@ -117,19 +118,9 @@ fn exact_call(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
-/// How an exact total treats its argument.
-enum Argument {
-    Float,
-    Decimal(i8),
-    Other,
-}
-
-fn argument_of(data_type: &DataType) -> Argument {
-    match data_type {
-        DataType::Float64 => Argument::Float,
-        DataType::Decimal128(_, scale) => Argument::Decimal(*scale),
-        _ => Argument::Other,
-    }
+/// Whether a total is one of floats; those of integers and decimals are exact below.
+fn of_floats(argument: Option<&FieldRef>) -> bool {
+    argument.is_some_and(|f| *f.data_type() == DataType::Float64)
 }
 
 /// `sum` and `avg`.
@@ -141,16 +132,16 @@ struct ExactTotal {
 
 impl ExactTotal {
     fn sum() -> Self {
-        Self { inner: Arc::new(AggregateUDF::from(Sum::new())), average: false }
+        Self { inner: sum_udaf(), average: false }
     }
 
     fn avg() -> Self {
-        Self { inner: Arc::new(AggregateUDF::from(Avg::new())), average: true }
+        Self { inner: avg_udaf(), average: true }
     }
 
-    fn output(&self, args: &AccumulatorArgs, input_scale: i8) -> Output {
+    fn output(&self, args: &AccumulatorArgs) -> Output {
         let result = args.return_field.data_type().clone();
-        if self.average { Output::Avg { result, input_scale } } else { Output::Sum(result) }
+        if self.average { Output::Avg { result, input_scale: 0 } } else { Output::Sum(result) }
     }
 }
 
@@ -172,47 +163,43 @@ impl AggregateUDFImpl for ExactTotal {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match argument_of(args.expr_fields[0].data_type()) {
-            Argument::Float if args.is_distinct => Ok(Box::new(ExactDistinct::new(self.output(&args, 0)))),
-            Argument::Float => Ok(Box::new(ExactOne::<ExactSum>::new(self.output(&args, 0)))),
-            Argument::Decimal(scale) if !args.is_distinct => {
-                Ok(Box::new(ExactOne::<WideSum>::new(self.output(&args, scale))))
-            }
-            _ => self.inner.inner().accumulator(args),
+        match of_floats(args.expr_fields.first()) {
+            true if args.is_distinct => Ok(Box::new(ExactDistinct::new(self.output(&args)))),
+            true => Ok(Box::new(ExactOne::<ExactSum>::new(self.output(&args)))),
+            false => self.inner.inner().accumulator(args),
         }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match argument_of(args.expr_fields[0].data_type()) {
-            Argument::Other => self.inner.inner().create_sliding_accumulator(args),
-            _ => self.accumulator(args),
+        if of_floats(args.expr_fields.first()) {
+            return self.accumulator(args);
         }
+        self.inner.inner().create_sliding_accumulator(args)
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        match argument_of(args.input_fields[0].data_type()) {
-            Argument::Float | Argument::Decimal(_) if !args.is_distinct => Ok(exact_state_fields(args.name)),
-            Argument::Float => {
+        match of_floats(args.input_fields.first()) {
+            true if args.is_distinct => {
                 let item = Field::new_list_field(DataType::Float64, true);
                 Ok(vec![Arc::new(Field::new_list(format_state_name(args.name, "distinct"), item, false))])
             }
-            _ => self.inner.inner().state_fields(args),
+            true => Ok(exact_state_fields(args.name)),
+            false => self.inner.inner().state_fields(args),
         }
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        match argument_of(args.expr_fields[0].data_type()) {
-            Argument::Other => self.inner.inner().groups_accumulator_supported(args),
-            _ => !args.is_distinct,
+        if of_floats(args.expr_fields.first()) {
+            return !args.is_distinct;
         }
+        self.inner.inner().groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        match argument_of(args.expr_fields[0].data_type()) {
-            Argument::Float => Ok(Box::new(ExactGroups::<ExactSum>::new(self.output(&args, 0)))),
-            Argument::Decimal(scale) => Ok(Box::new(ExactGroups::<WideSum>::new(self.output(&args, scale)))),
-            Argument::Other => self.inner.inner().create_groups_accumulator(args),
+        if of_floats(args.expr_fields.first()) {
+            return Ok(Box::new(ExactGroups::<ExactSum>::new(self.output(&args))));
         }
+        self.inner.inner().create_groups_accumulator(args)
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -324,10 +311,10 @@ impl AggregateUDFImpl for SumState {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(match argument_of(args.expr_fields[0].data_type()) {
-            Argument::Decimal(_) => Box::new(ExactOne::<WideSum>::new(Output::State)),
-            _ => Box::new(ExactOne::<ExactSum>::new(Output::State)),
-        })
+        if of_floats(args.expr_fields.first()) {
+            return Ok(Box::new(ExactOne::<ExactSum>::new(Output::State)));
+        }
+        Ok(Box::new(ExactOne::<WideSum>::new(Output::State)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -339,10 +326,10 @@ impl AggregateUDFImpl for SumState {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(match argument_of(args.expr_fields[0].data_type()) {
-            Argument::Decimal(_) => Box::new(ExactGroups::<WideSum>::new(Output::State)),
-            _ => Box::new(ExactGroups::<ExactSum>::new(Output::State)),
-        })
+        if of_floats(args.expr_fields.first()) {
+            return Ok(Box::new(ExactGroups::<ExactSum>::new(Output::State)));
+        }
+        Ok(Box::new(ExactGroups::<WideSum>::new(Output::State)))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

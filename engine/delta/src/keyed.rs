@@ -107,13 +107,7 @@ impl Keyed {
             Kind::KeepFirst(k) => k.partials(input.clone())?,
             Kind::Aggregate(a) => a.partials(input.clone())?,
         };
-        let fields = partials.schema().fields().iter().enumerate().map(|(i, f)| {
-            let data_type = match &kind {
-                Kind::Aggregate(a) => a.record_type(i, f.data_type()),
-                Kind::KeepFirst(_) => f.data_type().clone(),
-            };
-            Field::new(f.name(), data_type, true)
-        });
+        let fields = partials.schema().fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
         let record: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         // A state has no column of the base that it equals for good; keys and input columns do.
         let copied = match &kind {

@@ -43,4 +43,4 @@ pub use refuse::{REFUSALS, Refusal, refuse};
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,
 /// rounding, tie breaking, state layout) raises it, which announces a rebuild.
-pub const ENGINE_SEMANTICS_VERSION: u32 = 1;
+pub const ENGINE_SEMANTICS_VERSION: u32 = 2;

@@ -31,7 +31,7 @@ const AGGREGATE: &[&str] = &[
     "SELECT f, count(*) AS c, max(i) AS mi, min(f) AS mf FROM t GROUP BY f",
     "SELECT coalesce(s, 'none') AS s2, 10 * count(*) AS c10, sum(f) / count(*) AS q, max(CAST(f AS REAL)) AS r
      FROM (SELECT * FROM t UNION ALL SELECT * FROM u) x GROUP BY s",
-    "SELECT date_trunc('day', ts) AS day, count(*) AS c, max(i) - min(i) AS spread, count(k, i) AS both FROM t GROUP BY 1",
+    "SELECT date_trunc('day', ts) AS day, count(*) AS c, CAST(max(i) AS BIGINT) - min(i) AS spread, count(k, i) AS both FROM t GROUP BY 1",
     "SELECT CAST(s AS VARCHAR) AS s, CAST(total AS INT) AS total FROM (SELECT s, count(*) AS total FROM t GROUP BY s) ORDER BY total",
     "SELECT k, stddev(f) AS a, var_pop(i) AS b, corr(f, i) AS c, covar_samp(i, k) AS d, regr_slope(i, ts) AS e,
        var(i) FILTER (WHERE f < 2) AS g
@@ -140,4 +140,47 @@ async fn a_change_without_effect_writes_nothing() {
     let again = ingot_delta::Recomputed { keys, rows };
     let ingot_delta::Merged::Done(merge) = k.merge(&both, &both, &stored, Some(&again)).unwrap() else { panic!() };
     assert!(merge.insert.is_empty() && merge.remove.is_empty() && merge.touched == 1);
+}
+
+#[tokio::test]
+async fn a_refresh_fails_exactly_when_the_recompute_does() {
+    let ctx = context();
+    let rows = |values: &[i64]| -> HashMap<&str, Vec<Row>> {
+        HashMap::from([("t", values.iter().map(|k| (Some(*k), Some("a"), None, None, None, None)).collect())])
+    };
+    // Stored, inserted, deleted; whether the sum of what is left fits 64 bits.
+    const MAX: i64 = i64::MAX;
+    let histories: [(&[i64], &[i64], &[i64], bool); 6] = [
+        (&[MAX], &[1], &[], false),
+        (&[MAX], &[1, -1], &[], true),
+        (&[MAX, -5], &[5, 1], &[], false),
+        (&[MAX, -5], &[3], &[-5], false),
+        (&[MAX, -5], &[MAX], &[MAX], true),
+        (&[-MAX, -1], &[-1, MAX], &[-1], true),
+    ];
+    for sql in ["SELECT s, sum(k) AS sk FROM t GROUP BY s", "SELECT sum(k) AS sk, count(*) AS c FROM t"] {
+        for (first, inserted, deleted, fits) in histories {
+            let mut view = View::create(&ctx, sql).await;
+            view.build(&ctx, &rows(first)).await;
+            let Strategy::Aggregate(keyed) = view.strategy.clone() else { panic!("{sql}") };
+            let mut left: Vec<i64> = first.iter().chain(inserted).copied().collect();
+            deleted.iter().for_each(|k| {
+                let place = left.iter().position(|l| l == k).unwrap();
+                left.swap_remove(place);
+            });
+            let partials = keyed.partials().unwrap();
+            let plus = try_run(&ctx, &partials, &rows(inserted)).await.unwrap();
+            let minus = try_run(&ctx, &partials, &rows(deleted)).await.unwrap();
+            let merged = keyed.merge(&plus, &minus, &view.target.stored(&[]), None);
+            let recomputed = try_run(&ctx, &view.plan, &rows(&left)).await;
+            assert_eq!(recomputed.is_ok(), fits, "{sql} {left:?}");
+            match merged {
+                Ok(_) => assert!(fits, "{sql} {left:?}"),
+                Err(error) => {
+                    assert!(!fits, "{sql} {left:?}");
+                    assert!(error.to_string().contains("sum(t.k) does not fit BIGINT"), "{error}");
+                }
+            }
+        }
+    }
 }

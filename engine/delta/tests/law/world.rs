@@ -129,7 +129,7 @@ pub fn context() -> SessionContext {
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.execution.time_zone = Some("UTC".into());
-    let ctx = SessionContext::new_with_config(config);
+    let ctx = SessionContext::new_with_state(ingot_semantics::state(config, Arc::default()).build());
     for name in ["t", "u"] {
         ctx.register_table(name, Arc::new(MemTable::try_new(schema(), vec![vec![]]).unwrap())).unwrap();
     }
@@ -151,6 +151,20 @@ pub async fn run(ctx: &SessionContext, plan: &LogicalPlan, tables: &HashMap<&str
     let frame =
         ctx.execute_logical_plan(bound.clone()).await.unwrap_or_else(|e| panic!("{}\n{e}", bound.display_indent()));
     frame.collect().await.unwrap_or_else(|e| panic!("{}\n{e}", bound.display_indent()))
+}
+
+/// As `run`, with the error of what cannot be computed.
+pub async fn try_run(
+    ctx: &SessionContext,
+    plan: &LogicalPlan,
+    tables: &HashMap<&str, Vec<Row>>,
+) -> datafusion::common::Result<Vec<RecordBatch>> {
+    let bound = rebind(plan, &|name| {
+        let rows = tables.get(name.table())?;
+        Some(provider_as_source(Arc::new(MemTable::try_new(schema(), vec![vec![batch(rows)]]).unwrap())))
+    })
+    .unwrap();
+    ctx.execute_logical_plan(bound).await?.collect().await
 }
 
 /// A stored table: files of rows, some of them deleted.
