@@ -4,8 +4,10 @@
 
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
+use ingot_delta::DeltaError;
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_lake::{CommitError, LakeError};
+use ingot_semantics::Failure;
 use ingot_source::SourceError;
 
 use crate::session::find;
@@ -135,10 +137,12 @@ impl PipelineError {
             }
             Self::Engine(e) => match outside(e) {
                 Some((_, hint)) => hint.map(str::to_owned),
+                None if find::<Failure>(e).is_some() => find::<Failure>(e).map(Failure::hint),
                 None => {
                     Some("where a value cannot be computed, TRY_CAST and NULLIF give NULL instead of an error".into())
                 }
             },
+            Self::Delta(DeltaError::DataFusion(e)) => find::<Failure>(e).map(Failure::hint),
             _ => None,
         }
     }

@@ -15,10 +15,12 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ExprSchema, Result, internal_err};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlanBuilder, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::expectation::violations_type;
@@ -87,7 +89,7 @@ pub(crate) fn guard(planner: &Planner, condition: &Expr, schema: &DFSchema) -> R
 
 /// Whether evaluating may error: casts that can, arithmetic on integers and decimals, and functions.
 fn may_fail(condition: &Expr, schema: &DFSchema) -> bool {
-    const TOTAL: [&str; 14] = [
+    const TOTAL: [&str; 13] = [
         "lower",
         "upper",
         "trim",
@@ -99,7 +101,6 @@ fn may_fail(condition: &Expr, schema: &DFSchema) -> bool {
         "coalesce",
         "nullif",
         "starts_with",
-        "abs",
         "isnan",
         "octet_length",
     ];
@@ -183,9 +184,12 @@ impl Hash for Judge {
 impl Judge {
     fn compiled(&self) -> Option<&Arc<dyn PhysicalExpr>> {
         let compile = || {
-            let schema = DFSchema::try_from(self.schema.as_ref().clone()).ok()?;
-            create_physical_expr(&self.condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                .ok()
+            let schema = Arc::new(DFSchema::try_from(self.schema.as_ref().clone()).ok()?);
+            // Some functions, as coalesce, exist only until they are simplified.
+            let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
+            let condition = ExprSimplifier::new(context).simplify(self.condition.clone());
+            let condition = condition.unwrap_or_else(|_| self.condition.clone());
+            create_physical_expr(&condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default()).ok()
         };
         self.compiled.get_or_init(compile).as_ref()
     }

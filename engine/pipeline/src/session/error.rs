@@ -181,6 +181,9 @@ impl QueryError {
             Some(LakeError::DataFusion(_)) | None => {}
             Some(lake) => return Self::from_lake(lake),
         }
+        if let Some(failure) = find::<ingot_semantics::Failure>(e) {
+            return Self::new(ErrorKind::Data, failure.to_string()).with_hint(failure.hint());
+        }
         // Parquet's reader wraps what the store said.
         if let Some(e) = find::<object_store::Error>(e).filter(|e| !matches!(e, object_store::Error::NotFound { .. })) {
             return Self::new(ErrorKind::Unavailable, one_line(&e.to_string())).with_hint("run the statement again");

@@ -234,7 +234,7 @@ async fn an_expectation_that_errors_is_broken() {
     let silver = "
 CREATE MATERIALIZED VIEW silver.x (
   CONSTRAINT number EXPECT (CAST(type AS INT) > 1) ON VIOLATION DROP ROW,
-  CONSTRAINT whole  EXPECT (10 / CAST(battery AS INT) > 0) ON VIOLATION QUARANTINE INTO silver.bad)
+  CONSTRAINT whole  EXPECT (coalesce(10 / CAST(battery AS INT), 1) > 0) ON VIOLATION QUARANTINE INTO silver.bad)
 AS SELECT id, type, battery FROM bronze.vehicle_events";
     let checked = check(&[("bronze/v.sql", BRONZE), ("silver/x.sql", silver)]);
     let p = checked.project.unwrap();
