@@ -40,6 +40,7 @@ pub mod summary;
 pub mod table;
 mod temporal;
 mod totals;
+mod transform;
 pub mod write;
 
 pub use changelog::{FileChange, FileRef, changelog, live_files};

@@ -1,29 +1,24 @@
 //! Partition specs and sort orders, and the partition every row belongs to.
 //!
 //! Invariants
-//! * Partition values are computed by Iceberg's own transform functions, NULL and NaN included.
+//! * A row's partition is that of its values after `transform`, NULL and NaN included.
 //! * Values never reach a path: files are named by hash and uuid (`write`).
 //!
-//! Not here: pruning by partition values (`prune`).
+//! Not here: computing partition values (`transform`), pruning by them (`prune`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::DataType;
 use arrow::row::{Row, RowConverter, SortField};
-use datafusion::common::ScalarValue;
 use iceberg::spec::{
-    Literal, NullOrder, PartitionSpecRef, PrimitiveLiteral, PrimitiveType, Schema, SchemaRef, SortDirection,
-    SortField as IcebergSortField, SortOrder, Struct, Transform as IcebergTransform, Type, UnboundPartitionSpec,
+    NullOrder, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, SortDirection, SortField as IcebergSortField,
+    SortOrder, Struct, Transform as IcebergTransform, Type, UnboundPartitionSpec,
 };
-use iceberg::transform::{BoxedTransformFunction, create_transform_function};
 
 use crate::definition::{PartitionBy, SortBy, Transform};
 use crate::error::{LakeError, Result};
-use crate::prune::{self, datum};
-use crate::temporal::partition_values;
+use crate::transform::{literal, transformed};
 
 impl From<Transform> for IcebergTransform {
     fn from(transform: Transform) -> Self {
@@ -52,9 +47,11 @@ pub(crate) fn partition_spec(schema: &Schema, partition: &[PartitionBy]) -> Resu
             .field_by_name(&clause.column)
             .ok_or_else(|| LakeError::Definition(format!("partition column \"{}\" does not exist", clause.column)))?;
         let transform = IcebergTransform::from(clause.transform);
-        if matches!(clause.transform, Transform::Bucket(0) | Transform::Truncate(0)) {
+        if let Transform::Bucket(n) | Transform::Truncate(n) = clause.transform
+            && (n == 0 || i32::try_from(n).is_err())
+        {
             return Err(LakeError::Definition(format!(
-                "partition column \"{}\": {transform} must be above zero",
+                "partition column \"{}\": {transform} must be above zero and fit into 32 bits",
                 clause.column
             )));
         }
@@ -135,22 +132,7 @@ struct SplitField {
     column: usize,
     name: String,
     transform: IcebergTransform,
-    function: BoxedTransformFunction,
-    source: PrimitiveType,
-    result: Type,
-}
-
-/// A transformed value beside others: a bucket's number, or a truncated value of the column's own type.
-fn scalar(value: Option<PrimitiveLiteral>, column: &ArrayRef, transform: &IcebergTransform) -> Result<ScalarValue> {
-    let of = match transform {
-        IcebergTransform::Bucket(_) => DataType::Int32,
-        _ => column.data_type().clone(),
-    };
-    match value {
-        None => Ok(ScalarValue::try_from(&of)?),
-        Some(value) => prune::scalar(&value, &of)
-            .ok_or_else(|| LakeError::Unsupported(format!("a partition value of type {of} by {transform}"))),
-    }
+    result: PrimitiveType,
 }
 
 impl PartitionSplitter {
@@ -168,14 +150,10 @@ impl PartitionSplitter {
                     ))
                 })?;
                 let source = &schema.as_struct().fields()[column];
-                Ok(SplitField {
-                    column,
-                    name: source.name.clone(),
-                    transform: field.transform,
-                    function: create_transform_function(&field.transform)?,
-                    source: primitive(&source.field_type)?,
-                    result: field.transform.result_type(&source.field_type)?,
-                })
+                let Type::Primitive(result) = field.transform.result_type(&source.field_type)? else {
+                    return Err(LakeError::Unsupported(format!("partition field \"{}\" of a nested type", field.name)));
+                };
+                Ok(SplitField { column, name: source.name.clone(), transform: field.transform, result })
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(PartitionSplitter { fields })
@@ -188,13 +166,13 @@ impl PartitionSplitter {
         }
         let mut keys = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
-            keys.push(field.transformed(batch.column(field.column))?);
+            keys.push(transformed(&field.name, &field.transform, batch.column(field.column))?);
         }
         let groups = group(&keys)?;
         let mut parts = Vec::with_capacity(groups.len());
         for rows in groups {
             let Some(first) = rows.first().copied() else { continue };
-            let key = self.fields.iter().zip(&keys).map(|(field, key)| field.literal(key, first as usize));
+            let key = self.fields.iter().zip(&keys).map(|(field, key)| literal(key, first as usize, &field.result));
             let key = Struct::from_iter(key.collect::<Result<Vec<_>>>()?);
             let part = if rows.len() == batch.num_rows() {
                 batch.clone()
@@ -204,13 +182,6 @@ impl PartitionSplitter {
             parts.push((key, part));
         }
         Ok(parts)
-    }
-}
-
-fn primitive(of: &Type) -> Result<PrimitiveType> {
-    match of {
-        Type::Primitive(primitive) => Ok(primitive.clone()),
-        other => Err(LakeError::Unsupported(format!("a partition of the type {other}"))),
     }
 }
 
@@ -234,31 +205,4 @@ fn group(keys: &[ArrayRef]) -> Result<Vec<Vec<u64>>> {
         groups[place].push(at as u64);
     }
     Ok(groups)
-}
-
-impl SplitField {
-    fn transformed(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        Ok(match partition_values(&self.name, &self.transform, column)? {
-            Some(values) => values,
-            None if self.transform == IcebergTransform::Identity => Arc::clone(column),
-            None => {
-                let mut values = Vec::with_capacity(column.len());
-                for row in 0..column.len() {
-                    let value = ScalarValue::try_from_array(column, row)?;
-                    let datum = datum(&value, &self.source, column.data_type());
-                    let result = datum.map(|d| self.function.transform_literal(&d)).transpose()?.flatten();
-                    values.push(scalar(result.map(|d| d.literal().clone()), column, &self.transform)?);
-                }
-                ScalarValue::iter_to_array(values)?
-            }
-        })
-    }
-
-    /// The partition value of one row, of which `key` is the transformed column.
-    fn literal(&self, key: &ArrayRef, row: usize) -> Result<Option<Literal>> {
-        let Type::Primitive(of) = &self.result else { return Ok(None) };
-        let value = ScalarValue::try_from_array(key, row)?;
-        let datum = datum(&value, of, key.data_type());
-        Ok(datum.map(|d| Literal::Primitive(d.literal().clone())))
-    }
 }

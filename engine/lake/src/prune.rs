@@ -29,13 +29,13 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, TryCastExpr};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
-use iceberg::transform::create_transform_function;
 
 use crate::adapt::{Opaque, unordered};
 use crate::changelog::FileRef;
 use crate::table::Table;
+use crate::transform::{bucketed, literal};
 
 /// What is known about one column of one file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -185,7 +185,7 @@ impl TableBounds {
             return true;
         };
         self.partition_fields(file, column.id).all(|field| {
-            let IcebergTransform::Bucket(_) = field.transform else {
+            let IcebergTransform::Bucket(buckets) = field.transform else {
                 return true;
             };
             let Some(stored) = file.data_file.partition().fields().get(field.index) else {
@@ -196,14 +196,13 @@ impl TableBounds {
                 // The bucket of NULL holds NULL alone.
                 None => return values.clone().any(ScalarValue::is_null),
             };
-            let Ok(function) = create_transform_function(&field.transform) else {
-                return true;
-            };
             values.clone().any(|value| {
-                let bucket = datum(value, &column.primitive, &column.data_type)
-                    .and_then(|d| function.transform_literal(&d).ok().flatten());
+                let value = value.cast_to(&column.data_type).and_then(|v| v.to_array());
+                let bucket = value.ok().and_then(|v| bucketed(buckets, &v));
+                let bucket = bucket.and_then(|b| literal(&b, 0, &PrimitiveType::Int).ok().flatten());
+                let bucket = bucket.and_then(|b| b.as_primitive_literal());
                 match (&bucket, &stored) {
-                    (Some(bucket), Some(stored)) => bucket.literal() == stored,
+                    (Some(bucket), Some(stored)) => bucket == stored,
                     _ => true,
                 }
             })
@@ -228,7 +227,7 @@ impl TableBounds {
             let judged = session
                 .create_physical_expr(filter.clone(), &df_schema)
                 .and_then(|expr| sanitize(expr, schema))
-                .and_then(|expr| PruningPredicate::try_new(expr, Arc::clone(schema)))
+                .and_then(|expr| PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(expr))
                 .and_then(|predicate| predicate.prune(&statistics));
             match judged {
                 Ok(judged) => keep.iter_mut().zip(judged).for_each(|(k, j)| *k &= j),
@@ -430,26 +429,6 @@ pub(crate) fn scalar(literal: &PrimitiveLiteral, of: &DataType) -> Option<Scalar
     })
 }
 
-/// A value as Iceberg's transforms take it.
-pub(crate) fn datum(value: &ScalarValue, of: &PrimitiveType, data_type: &DataType) -> Option<Datum> {
-    let value = value.cast_to(data_type).ok()?;
-    let bytes = match value {
-        ScalarValue::Int32(v) | ScalarValue::Date32(v) => v?.to_le_bytes().to_vec(),
-        ScalarValue::Int64(v)
-        | ScalarValue::Time64Microsecond(v)
-        | ScalarValue::TimestampMicrosecond(v, _)
-        | ScalarValue::TimestampNanosecond(v, _) => v?.to_le_bytes().to_vec(),
-        ScalarValue::Boolean(v) => return v.map(Datum::bool),
-        ScalarValue::Float32(v) => return v.map(Datum::float),
-        ScalarValue::Float64(v) => return v.map(Datum::double),
-        ScalarValue::Decimal128(v, _, _) => v?.to_be_bytes().to_vec(),
-        ScalarValue::Utf8(v) => v?.into_bytes(),
-        ScalarValue::Binary(v) | ScalarValue::FixedSizeBinary(_, v) => v?,
-        _ => return None,
-    };
-    Datum::try_from_bytes(&bytes, of.clone()).ok()
-}
-
 /// Bounds of the values that a transform maps to `value`.
 fn preimage(
     transform: &IcebergTransform,
@@ -466,6 +445,11 @@ fn preimage(
             let high = unit.checked_add(1).and_then(|u| start(transform, u)).and_then(|us| instant(us, of, 1));
             (low, high)
         }
+        // Other writers wrap below the smallest integer: what they give is no multiple.
+        (T::Truncate(width), PrimitiveLiteral::Int(v)) if i64::from(*v) % i64::from((*width).max(1)) != 0 => {
+            (None, None)
+        }
+        (T::Truncate(width), PrimitiveLiteral::Long(v)) if v % i64::from((*width).max(1)) != 0 => (None, None),
         (T::Truncate(width), PrimitiveLiteral::Int(v)) => {
             let high = i32::try_from(*width).ok().and_then(|w| v.checked_add(w - 1));
             let high = high.map(PrimitiveLiteral::Int);

@@ -5,7 +5,7 @@
 //!   before a midnight of 1969 or earlier, and its hours() wrap beyond 32 bits; readers that prune would miss the rows.)
 //! * A value without a partition value is refused with its column's name, never given a wrong one.
 //!
-//! Not here: other transforms (the core crate's), splitting rows (`partition`).
+//! Not here: other transforms (`transform`), splitting rows (`partition`).
 
 use std::sync::Arc;
 
