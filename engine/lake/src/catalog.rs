@@ -258,6 +258,12 @@ impl Catalog {
             transaction.rollback().await.map_err(failed)?;
             return Ok(Swap::Unknown(failed(sqlx::Error::WorkerCrashed)));
         }
+        #[cfg(test)]
+        if faults::Faults::take(&self.faults.conflict_then_silence) {
+            self.faults.fail_reads.store(1000, std::sync::atomic::Ordering::SeqCst);
+            transaction.rollback().await.map_err(failed)?;
+            return Ok(Swap::Conflict);
+        }
         crash::point("commit.in_swap", table);
         let committed = transaction.commit().await;
         #[cfg(test)]
@@ -284,6 +290,8 @@ pub(crate) mod faults {
         pub(crate) lose_answer: AtomicBool,
         /// How many COMMITs from now on do not happen and report an error.
         pub(crate) lose_commit: AtomicUsize,
+        /// The next COMMIT that would happen is a conflict, and reads fail after it.
+        pub(crate) conflict_then_silence: AtomicBool,
         /// How many reads fail from now on.
         pub(crate) fail_reads: AtomicUsize,
     }

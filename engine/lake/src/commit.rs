@@ -82,7 +82,8 @@ pub enum Rebase {
 /// Why a change is not in the table, or not known to be.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Certainly not committed: another commit makes it moot.
+    /// Not in the table, and another commit makes it moot. Its data files must be kept: where somebody rolled the
+    /// table back, the snapshot that holds them may still be there.
     #[error("commit to \"{}\" superseded: {reason}", .current.name())]
     Superseded {
         /// Why.
@@ -101,7 +102,7 @@ pub enum CommitError {
         #[source]
         source: Box<LakeError>,
     },
-    /// Certainly not committed.
+    /// Not committed: the table was seen without it, or nothing was sent.
     #[error(transparent)]
     Failed(#[from] LakeError),
 }
@@ -156,6 +157,8 @@ impl Lake {
             return Ok(current);
         }
         let mut refusals = 0;
+        // An earlier attempt that SQLite refused may be in its log, and come back when it recovers.
+        let mut doubt: Option<LakeError> = None;
         for _ in 0..ATTEMPTS_MAX {
             check_definition(base, &current)?;
             let attempt = match Attempt::prepare(self, &current, &change, &removal).await {
@@ -171,7 +174,7 @@ impl Lake {
             let unknown = match swapped {
                 Ok(Swap::Done) => {
                     crash::point("commit.after_swap", current.name());
-                    return Ok(attempt.done(self, current.name()).await?);
+                    return Ok(attempt.done(self).await);
                 }
                 Ok(Swap::Conflict) => None,
                 Ok(Swap::Unknown(error)) => Some(error),
@@ -181,9 +184,9 @@ impl Lake {
                 }
             };
             crash::point("commit.conflict", current.name());
-            let now = match self.reload(current.name(), unknown.is_some()).await {
+            let now = match self.reload(current.name(), unknown.is_some() || doubt.is_some()).await {
                 Ok(now) => now,
-                Err(error) if unknown.is_some() => {
+                Err(error) if unknown.is_some() || doubt.is_some() => {
                     return Err(CommitError::Unknown {
                         table: current.name().clone(),
                         commit_id: change.commit_id,
@@ -201,29 +204,21 @@ impl Lake {
             match unknown.map(|error| attempt.resolve(&now, &current, &change, error)).transpose()? {
                 None => attempt.discard(self).await,
                 Some(error) => {
-                    // After a failed sync SQLite may have the commit in its log, and bring it back when it recovers.
-                    if error.is_unwritten() {
+                    let unwritten = error.is_unwritten();
+                    if unwritten {
                         attempt.discard(self).await;
                     }
                     refusals += 1;
                     if refusals == REFUSALS_MAX {
                         return Err(error.into());
                     }
+                    doubt = doubt.or(if unwritten { None } else { Some(error) });
                     tokio::time::sleep(RELOAD_PAUSE).await;
                 }
             }
             current = rebase(&current, now, guard)?;
         }
         Err(CommitError::Superseded { reason: format!("other commits came first {ATTEMPTS_MAX} times"), current })
-    }
-
-    /// Deletes data files that no commit holds or will hold: those of a change that was superseded.
-    pub async fn discard(&self, files: &[DataFile]) {
-        for file in files {
-            if let Err(error) = self.0.store.delete(file.file_path()).await {
-                tracing::warn!(path = file.file_path(), %error, "unused data file not deleted");
-            }
-        }
     }
 
     /// The table as it is now, if that is another version than `current`; else the error.
@@ -307,7 +302,8 @@ fn check_definition(base: &Table, current: &Table) -> Result<(), CommitError> {
 
 /// One attempt: metadata that is written and that no catalog row names yet.
 struct Attempt {
-    metadata: Arc<TableMetadata>,
+    /// The table as it is once the row names that metadata: nothing that could fail is left for then.
+    table: Table,
     location: String,
     /// Metadata files that the log no longer holds.
     expired: Vec<String>,
@@ -316,7 +312,29 @@ struct Attempt {
 }
 
 impl Attempt {
+    /// Writes everything but the catalog's row. What was written is removed again when that fails.
     async fn prepare(lake: &Lake, base: &Table, change: &Change, removal: &Removal) -> Result<Attempt, CommitError> {
+        let mut written = Vec::new();
+        let (table, expired) = match Attempt::write(lake, base, change, removal, &mut written).await {
+            Ok(done) => done,
+            Err(error) => {
+                remove_quietly(lake, &written).await;
+                return Err(error);
+            }
+        };
+        let location = table.metadata_location().to_string();
+        Ok(Attempt { table, location, expired, written })
+    }
+
+    /// Gives the next version of the table and the metadata files that it no longer names; notes in `written` every
+    /// file before it writes it.
+    async fn write(
+        lake: &Lake,
+        base: &Table,
+        change: &Change,
+        removal: &Removal,
+        written: &mut Vec<String>,
+    ) -> Result<(Table, Vec<String>), CommitError> {
         let metadata = base.metadata();
         check_version(metadata)?;
         let parent = metadata.current_snapshot().cloned();
@@ -349,7 +367,7 @@ impl Attempt {
         }
         let snapshot_id = new_snapshot_id(metadata);
         let sequence_number = metadata.next_sequence_number();
-        let mut manifests = ManifestSet::new(lake, metadata, snapshot_id);
+        let mut manifests = ManifestSet::new(lake, metadata, snapshot_id, written);
         let carried = match &parent {
             Some(parent) => load_list(lake, metadata, parent).await?,
             None => Vec::new(),
@@ -357,7 +375,6 @@ impl Attempt {
         let missing = manifests.carry(carried, removal).await?;
         if !missing.is_empty() {
             let reason = format!("{} of the files to replace are gone, \"{}\" for one", missing.len(), missing[0]);
-            remove_quietly(lake, &manifests.paths).await;
             return Err(CommitError::Superseded { reason, current: base.clone() });
         }
         manifests.add(&change.add, shape.current_schema(), spec).await?;
@@ -372,15 +389,9 @@ impl Attempt {
         properties.insert(summary::COMMIT_ID.into(), change.commit_id.to_string());
         let mut set: HashMap<String, String> = change.set_properties.clone().into_iter().collect();
         set_positions(base.name(), metadata, &mut properties, &mut set, (snapshot_id, sequence_number))?;
-        let mut written = std::mem::take(&mut manifests.paths);
-        let list = write_list(
-            lake,
-            metadata,
-            std::mem::take(&mut manifests.manifests),
-            (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number),
-        )
-        .await?;
-        written.push(list.clone());
+        let listed = std::mem::take(&mut manifests.manifests);
+        let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
+        let list = write_list(lake, metadata, listed, ids, written).await?;
         let snapshot = Snapshot::builder()
             .with_snapshot_id(snapshot_id)
             .with_parent_snapshot_id(parent.map(|snapshot| snapshot.snapshot_id()))
@@ -400,29 +411,27 @@ impl Attempt {
             // Another writer's way of naming: ours starts again.
             Err(_) => MetadataLocation::new_with_metadata(metadata.location(), &built.metadata),
         };
+        let location = next.to_string();
+        let table = Table::new(lake.clone(), base.name().clone(), Arc::new(built.metadata), location.clone())?;
         crash::point("commit.before_metadata", base.name());
-        built.metadata.write_to(lake.file_io(), &next).await?;
-        written.push(next.to_string());
-        Ok(Attempt {
-            metadata: Arc::new(built.metadata),
-            location: next.to_string(),
-            expired: built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
-            written,
-        })
+        written.push(location);
+        table.metadata().as_ref().write_to(lake.file_io(), &next).await?;
+        let expired = built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect();
+        Ok((table, expired))
     }
 
     /// The attempt is the table's current version.
-    async fn done(self, lake: &Lake, name: &TableName) -> Result<Table> {
-        lake.cache(&self.location, &self.metadata);
-        let folder = format!("{}/metadata/", self.metadata.location());
+    async fn done(self, lake: &Lake) -> Table {
+        lake.cache(&self.location, self.table.metadata());
+        let folder = format!("{}/metadata/", self.table.metadata().location());
         for location in self.expired.iter().filter(|location| location.starts_with(&folder)) {
             lake.uncache(location);
             if let Err(error) = lake.0.store.delete(location).await {
                 tracing::warn!(location, %error, "old table metadata not deleted");
             }
         }
-        crash::point("commit.done", name);
-        Table::new(lake.clone(), name.clone(), self.metadata, self.location)
+        crash::point("commit.done", self.table.name());
+        self.table
     }
 
     /// The attempt's answer was lost, and its id is not in the ancestry of `now`. Either it certainly did
@@ -466,41 +475,21 @@ async fn remove_quietly(lake: &Lake, locations: &[String]) {
 
 /// Creates a table.
 pub(crate) async fn create(lake: &Lake, new: NewTable) -> Result<Table> {
-    let NewTable { name, definition, first_summary } = new;
+    let name = new.name.clone();
     if lake.0.catalog.location(&name).await?.is_some() {
         return Err(LakeError::TableExists(name));
     }
-    let mut builder: TableMetadataBuilder = fresh(&definition, lake.table_location(&name)?)?;
     let mut written = Vec::new();
-    if let Some(first) = first_summary {
-        let shape = builder.clone().build()?.metadata;
-        let snapshot_id = new_snapshot_id(&shape);
-        let sequence_number = shape.next_sequence_number();
-        let list = write_list(lake, &shape, Vec::new(), (snapshot_id, None, sequence_number)).await?;
-        let mut properties = counts(&[], &[], &[], None);
-        properties.extend(first);
-        properties.entry(summary::COMMIT_ID.to_string()).or_insert_with(|| Uuid::new_v4().to_string());
-        let mut set = HashMap::new();
-        set_positions(&name, &shape, &mut properties, &mut set, (snapshot_id, sequence_number))?;
-        let snapshot = Snapshot::builder()
-            .with_snapshot_id(snapshot_id)
-            .with_sequence_number(sequence_number)
-            .with_timestamp_ms(now_ms())
-            .with_manifest_list(list.clone())
-            .with_schema_id(shape.current_schema_id())
-            .with_summary(Summary { operation: Operation::Append, additional_properties: properties })
-            .build();
-        written.push(list);
-        builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.set_properties(set)?;
-    }
-    let metadata = builder.build()?.metadata;
-    let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
-    crash::point("create.before_metadata", &name);
-    metadata.write_to(lake.file_io(), &location).await?;
-    let location = location.to_string();
-    written.push(location.clone());
+    let table = match write_first(lake, new, &mut written).await {
+        Ok(table) => table,
+        Err(error) => {
+            remove_quietly(lake, &written).await;
+            return Err(error);
+        }
+    };
+    let location = table.metadata_location();
     crash::point("create.before_swap", &name);
-    if let Err(error) = lake.0.catalog.create(&name, &location).await {
+    if let Err(error) = lake.0.catalog.create(&name, location).await {
         // The answer may be lost and the row there, or come back when SQLite recovers.
         match lake.0.catalog.location(&name).await {
             Ok(Some(found)) if found == location => {}
@@ -513,9 +502,41 @@ pub(crate) async fn create(lake: &Lake, new: NewTable) -> Result<Table> {
         }
     }
     crash::point("create.after_swap", &name);
-    let metadata = Arc::new(metadata);
-    lake.cache(&location, &metadata);
-    Table::new(lake.clone(), name, metadata, location)
+    lake.cache(location, table.metadata());
+    Ok(table)
+}
+
+/// Writes the first version of a table; notes in `written` every file before it writes it.
+async fn write_first(lake: &Lake, new: NewTable, written: &mut Vec<String>) -> Result<Table> {
+    let NewTable { name, definition, first_summary } = new;
+    let mut builder: TableMetadataBuilder = fresh(&definition, lake.table_location(&name)?)?;
+    if let Some(first) = first_summary {
+        let shape = builder.clone().build()?.metadata;
+        let snapshot_id = new_snapshot_id(&shape);
+        let sequence_number = shape.next_sequence_number();
+        let list = write_list(lake, &shape, Vec::new(), (snapshot_id, None, sequence_number), written).await?;
+        let mut properties = counts(&[], &[], &[], None);
+        properties.extend(first);
+        properties.entry(summary::COMMIT_ID.to_string()).or_insert_with(|| Uuid::new_v4().to_string());
+        let mut set = HashMap::new();
+        set_positions(&name, &shape, &mut properties, &mut set, (snapshot_id, sequence_number))?;
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(snapshot_id)
+            .with_sequence_number(sequence_number)
+            .with_timestamp_ms(now_ms())
+            .with_manifest_list(list)
+            .with_schema_id(shape.current_schema_id())
+            .with_summary(Summary { operation: Operation::Append, additional_properties: properties })
+            .build();
+        builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.set_properties(set)?;
+    }
+    let metadata = builder.build()?.metadata;
+    let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
+    let table = Table::new(lake.clone(), name, Arc::new(metadata), location.to_string())?;
+    crash::point("create.before_metadata", table.name());
+    written.push(location.to_string());
+    table.metadata().as_ref().write_to(lake.file_io(), &location).await?;
+    Ok(table)
 }
 
 /// Completes positions in a summary, and their copy in the table's properties.
@@ -543,9 +564,11 @@ async fn write_list(
     metadata: &TableMetadata,
     manifests: Vec<ManifestFile>,
     (snapshot_id, parent, sequence_number): (i64, Option<i64>, i64),
+    written: &mut Vec<String>,
 ) -> Result<String> {
     let name = format!("snap-{snapshot_id}-0-{}.avro", Uuid::now_v7());
     let location = format!("{}/metadata/{name}", metadata.location());
+    written.push(location.clone());
     let output = lake.file_io().new_output(&location)?.writer().await?;
     let mut writer = ManifestListWriter::v2(output, snapshot_id, parent, sequence_number);
     writer.add_manifests(manifests.into_iter())?;

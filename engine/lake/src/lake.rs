@@ -6,7 +6,7 @@
 //!
 //! Not here: changing a table (`commit`), scanning one (`provider`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,7 @@ use iceberg::spec::{Manifest, ManifestFile, TableMetadata};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use crate::avro_names;
 use crate::catalog::Catalog;
 use crate::commit;
 use crate::crash;
@@ -30,6 +31,8 @@ use crate::table::{Table, TableName};
 const METADATA_CACHED_MAX: usize = 2;
 /// How many bytes of manifests, as stored, are kept parsed; in memory they take some times as much.
 const MANIFEST_BYTES_CACHED_MAX: i64 = 8 << 20;
+/// How many manifests are remembered to have sound names.
+const SOUND_CACHED_MAX: usize = 10_000;
 /// A metadata file can be deleted between the read of the catalog and its own: read the catalog again.
 const LOAD_ATTEMPTS_MAX: usize = 5;
 
@@ -94,6 +97,8 @@ struct Cache {
     metadata: HashMap<String, (u64, Arc<TableMetadata>)>,
     manifests: HashMap<String, (u64, i64, Arc<Manifest>)>,
     manifest_bytes: i64,
+    /// Manifests of specs with unusual names whose fields Avro takes.
+    sound: HashSet<String>,
     clock: u64,
 }
 
@@ -344,7 +349,10 @@ impl Lake {
                 return Ok(Arc::clone(manifest));
             }
         }
-        let manifest = Arc::new(file.load_manifest(&self.0.file_io).await?);
+        let manifest = Arc::new(match file.key_metadata {
+            Some(_) => file.load_manifest(&self.0.file_io).await?,
+            None => avro_names::parse(file, self.0.store.read(&file.manifest_path).await?).await?,
+        });
         let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let clock = cache.tick();
         let size = file.manifest_length.max(0);
@@ -359,6 +367,29 @@ impl Lake {
             cache.manifest_bytes -= size;
         }
         Ok(manifest)
+    }
+
+    /// Whether Avro takes the partition field names of a manifest. It never changes: it is looked up once.
+    ///
+    /// # Errors
+    /// The store's; a file that is no manifest.
+    pub(crate) async fn is_sound(&self, manifest: &str) -> Result<bool> {
+        if self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).sound.contains(manifest) {
+            return Ok(true);
+        }
+        let sound = avro_names::is_sound(&self.0.store.read(manifest).await?)?;
+        if sound {
+            self.note_sound(manifest);
+        }
+        Ok(sound)
+    }
+
+    pub(crate) fn note_sound(&self, manifest: &str) {
+        let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.sound.len() >= SOUND_CACHED_MAX {
+            cache.sound.clear();
+        }
+        cache.sound.insert(manifest.to_string());
     }
 
     pub(crate) fn uncache(&self, location: &str) {

@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod adapt;
+mod avro_names;
 pub mod bounds;
 mod catalog;
 pub mod changelog;

@@ -11,18 +11,21 @@
 //! * A manifest is rewritten with the schema and spec it was written with, so columns that are gone
 //!   from the current schema do not matter.
 //! * All files to remove are found, or nothing is written.
+//! * Partition field names are ones that Avro takes, in manifests carried over as well.
 //!
 //! Not here: the snapshot and the metadata (`commit`).
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use iceberg::io::FileIO;
 use iceberg::spec::{
     DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestList,
     ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, SnapshotRef, TableMetadata,
 };
 use uuid::Uuid;
 
+use crate::avro_names::{self, all_plain};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 
@@ -55,12 +58,12 @@ pub(crate) struct Removal {
 /// Builds the manifests of one attempt at a commit.
 pub(crate) struct ManifestSet<'a> {
     lake: &'a Lake,
-    location: String,
+    metadata: &'a TableMetadata,
     snapshot_id: i64,
     commit: Uuid,
     written: usize,
     /// Files to delete if the attempt certainly failed.
-    pub(crate) paths: Vec<String>,
+    paths: &'a mut Vec<String>,
     /// The result, in order.
     pub(crate) manifests: Vec<ManifestFile>,
     /// Data and delete files that were taken away.
@@ -68,14 +71,19 @@ pub(crate) struct ManifestSet<'a> {
 }
 
 impl<'a> ManifestSet<'a> {
-    pub(crate) fn new(lake: &'a Lake, metadata: &TableMetadata, snapshot_id: i64) -> Self {
+    pub(crate) fn new(
+        lake: &'a Lake,
+        metadata: &'a TableMetadata,
+        snapshot_id: i64,
+        paths: &'a mut Vec<String>,
+    ) -> Self {
         ManifestSet {
             lake,
-            location: metadata.location().to_string(),
+            metadata,
             snapshot_id,
             commit: Uuid::now_v7(),
             written: 0,
-            paths: Vec::new(),
+            paths,
             manifests: Vec::new(),
             removed: Vec::new(),
         }
@@ -92,7 +100,7 @@ impl<'a> ManifestSet<'a> {
             // Delete files go with the data file they name; those that name none go with all of it.
             let concerned = removal.all || !removal.paths.is_empty() && (!is_data || !missing.is_empty());
             if !concerned {
-                self.manifests.push(file);
+                self.keep(file).await?;
                 continue;
             }
             let manifest = self.load(&file).await?;
@@ -105,24 +113,38 @@ impl<'a> ManifestSet<'a> {
                 removal.all || path.is_some_and(|path| removal.paths.contains(&path))
             };
             if !manifest.entries().iter().any(|entry| entry.is_alive() && goes(entry)) {
-                self.manifests.push(file);
+                self.keep(file).await?;
                 continue;
             }
-            let mut writer = self.writer_like(&manifest, file.content)?;
+            let mut open = self.open_like(&manifest, &file)?;
             for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
                 let (snapshot, sequence) = lineage(entry)?;
                 let data_file = entry.data_file().clone();
                 if goes(entry) {
                     missing.remove(entry.file_path());
                     self.removed.push(data_file.clone());
-                    writer.add_delete_file(data_file, sequence, entry.file_sequence_number)?;
+                    open.writer.add_delete_file(data_file, sequence, entry.file_sequence_number)?;
                 } else {
-                    writer.add_existing_file(data_file, snapshot, sequence, entry.file_sequence_number)?;
+                    open.writer.add_existing_file(data_file, snapshot, sequence, entry.file_sequence_number)?;
                 }
             }
-            self.manifests.push(writer.write_manifest_file().await?);
+            self.manifests.push(open.finish(self.lake).await?);
         }
         Ok(missing.into_iter().collect())
+    }
+
+    /// Takes over a manifest as it is, but for partition field names that other readers would stumble over.
+    async fn keep(&mut self, file: ManifestFile) -> Result<()> {
+        let spec = self.metadata.partition_spec_by_id(file.partition_spec_id);
+        let kept = match spec.is_none_or(|spec| all_plain(spec)) || self.lake.is_sound(&file.manifest_path).await? {
+            true => file,
+            false => {
+                let manifest = self.load(&file).await?;
+                self.rewrite(&[(file, manifest)]).await?
+            }
+        };
+        self.manifests.push(kept);
+        Ok(())
     }
 
     /// Merges small manifests of data files when there are too many.
@@ -165,18 +187,23 @@ impl<'a> ManifestSet<'a> {
         {
             return Ok(file);
         }
+        self.rewrite(&bin).await
+    }
+
+    /// Writes the live entries of some manifests, of one spec and content, into one.
+    async fn rewrite(&mut self, bin: &[Loaded]) -> Result<ManifestFile> {
         let Some((first, model)) = bin.first() else {
             return Err(LakeError::Corrupt("no manifest to merge".into()));
         };
-        let mut writer = self.writer_like(model, first.content)?;
-        for (_, manifest) in &bin {
+        let mut open = self.open_like(model, first)?;
+        for (_, manifest) in bin {
             for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
                 let (snapshot, sequence) = lineage(entry)?;
                 let file = entry.data_file().clone();
-                writer.add_existing_file(file, snapshot, sequence, entry.file_sequence_number)?;
+                open.writer.add_existing_file(file, snapshot, sequence, entry.file_sequence_number)?;
             }
         }
-        Ok(writer.write_manifest_file().await?)
+        open.finish(self.lake).await
     }
 
     /// Writes the manifest of the added files, all of one spec.
@@ -184,13 +211,12 @@ impl<'a> ManifestSet<'a> {
         if files.is_empty() {
             return Ok(());
         }
-        let builder = self.builder(schema, spec)?;
-        let mut writer = builder.build_v2_data();
+        let mut open = self.open(schema, spec, ManifestContentType::Data)?;
         for file in files {
             // Below zero: the sequence number is this commit's.
-            writer.add_file(file.clone(), -1)?;
+            open.writer.add_file(file.clone(), -1)?;
         }
-        self.manifests.push(writer.write_manifest_file().await?);
+        self.manifests.push(open.finish(self.lake).await?);
         Ok(())
     }
 
@@ -198,21 +224,51 @@ impl<'a> ManifestSet<'a> {
         self.lake.manifest(file).await
     }
 
-    fn writer_like(&mut self, manifest: &Manifest, content: ManifestContentType) -> Result<ManifestWriter> {
-        let metadata = manifest.metadata();
-        let builder = self.builder(metadata.schema(), metadata.partition_spec())?;
-        Ok(match content {
-            ManifestContentType::Data => builder.build_v2_data(),
-            ManifestContentType::Deletes => builder.build_v2_deletes(),
-        })
+    fn open_like(&mut self, manifest: &Manifest, file: &ManifestFile) -> Result<OpenManifest> {
+        let own = manifest.metadata();
+        // The table's: names in the manifest may be the parser's.
+        let spec = self.metadata.partition_spec_by_id(file.partition_spec_id);
+        self.open(own.schema(), spec.map_or(own.partition_spec(), |spec| spec.as_ref()), file.content)
     }
 
-    fn builder(&mut self, schema: &SchemaRef, spec: &PartitionSpec) -> Result<ManifestWriterBuilder> {
-        let path = format!("{}/metadata/{}-m{}.avro", self.location, self.commit, self.written);
+    fn open(&mut self, schema: &SchemaRef, spec: &PartitionSpec, content: ManifestContentType) -> Result<OpenManifest> {
+        let path = format!("{}/metadata/{}-m{}.avro", self.metadata.location(), self.commit, self.written);
         self.written += 1;
         self.paths.push(path.clone());
-        let output = self.lake.file_io().new_output(path)?;
-        Ok(ManifestWriterBuilder::new(output, Some(self.snapshot_id), SchemaRef::clone(schema), spec.clone()))
+        let (output, core_spec, named) = if all_plain(spec) {
+            (self.lake.file_io().new_output(path)?, spec.clone(), None)
+        } else {
+            let io = FileIO::new_with_memory();
+            let output = io.new_output(&path)?;
+            (output, avro_names::neutral(spec, schema)?, Some((io, spec.clone())))
+        };
+        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), SchemaRef::clone(schema), core_spec);
+        let writer = match content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        };
+        Ok(OpenManifest { writer, named })
+    }
+}
+
+/// A manifest that is being written.
+struct OpenManifest {
+    writer: ManifestWriter,
+    /// Where it is written first, and the spec whose names it is to have, if Avro does not take them.
+    named: Option<(FileIO, PartitionSpec)>,
+}
+
+impl OpenManifest {
+    async fn finish(self, lake: &Lake) -> Result<ManifestFile> {
+        let mut file = self.writer.write_manifest_file().await?;
+        if let Some((io, spec)) = self.named {
+            let bytes = io.new_input(&file.manifest_path)?.read().await?;
+            let bytes = avro_names::written(&bytes, &spec)?;
+            file.manifest_length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+            lake.0.store.write(&file.manifest_path, bytes).await?;
+            lake.note_sound(&file.manifest_path);
+        }
+        Ok(file)
     }
 }
 

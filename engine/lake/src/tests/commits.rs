@@ -257,3 +257,47 @@ async fn one_lease_a_project() {
     let waited = Lease::acquire_waiting(&lake, "shop", |_, _| held.take().is_some()).await;
     assert!(waited.is_ok());
 }
+
+/// The files of a table's metadata folder.
+async fn metadata_files(lake: &Lake, folder: &str) -> Vec<String> {
+    let mut all: Vec<String> = lake
+        .0
+        .store
+        .below(folder)
+        .await
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .filter(|p| p.contains("/metadata/"))
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn an_attempt_that_fails_while_it_prepares_changes_and_leaves_nothing() {
+    let (folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let location = table.metadata().location().to_string();
+    let before = metadata_files(&lake, &location).await;
+    let change = appending(write(&table, &rows(&[2])).await);
+    // A version that could not be opened, and one whose positions are wrong: manifest and list were written by then.
+    let unopened = summary(&[("ingot.state-columns", "no JSON")]);
+    let misplaced = summary(&[(crate::summary::KAFKA_POSITIONS, "no JSON")]);
+    for bad in [
+        Change { set_properties: unopened, ..change.clone() },
+        Change { summary: misplaced.clone(), ..change.clone() },
+        Change { remove: vec!["file:///nowhere.parquet".into()], ..change.clone() },
+    ] {
+        let error = lake.commit(&table, bad, &retry).await.unwrap_err();
+        assert!(!matches!(error, CommitError::Unknown { .. }), "{error}");
+        let now = open(&folder).await.load_table(table.name()).await.unwrap().unwrap();
+        assert_eq!(now.metadata_location(), table.metadata_location());
+        assert_eq!(metadata_files(&lake, &location).await, before);
+    }
+    let new = NewTable { name: TableName::new("bronze", "u"), definition: plain(), first_summary: Some(misplaced) };
+    lake.create_table(new).await.unwrap_err();
+    let other = format!("{}/u", location.strip_suffix("/t").unwrap());
+    assert_eq!(metadata_files(&lake, &other).await, Vec::<String>::new());
+    assert_eq!(ids(&lake.commit(&table, change, &retry).await.unwrap()).await, [1, 2]);
+}

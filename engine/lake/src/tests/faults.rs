@@ -109,6 +109,21 @@ async fn an_outcome_that_stays_unknown_is_said_and_keeps_the_files() {
     assert_eq!(ids(&lake.commit(&now, change, &retry).await.unwrap()).await, [1, 2]);
 }
 
+/// An attempt that SQLite refused may be in its log: as long as the table cannot be looked at, nothing is certain.
+#[tokio::test]
+async fn a_refused_attempt_leaves_the_outcome_open_until_the_table_is_seen() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let change = appending(write(&table, &rows(&[2])).await);
+    let faults = &lake.0.catalog.faults;
+    faults.lose_commit.store(1, Ordering::SeqCst);
+    faults.conflict_then_silence.store(true, Ordering::SeqCst);
+    let error = lake.commit(&table, change.clone(), &retry).await.unwrap_err();
+    assert!(matches!(error, CommitError::Unknown { .. }), "{error}");
+    faults.fail_reads.store(0, Ordering::SeqCst);
+    assert_eq!(ids(&lake.commit(&table, change, &retry).await.unwrap()).await, [1, 2]);
+}
+
 #[tokio::test]
 async fn a_transaction_that_sqlite_ended_by_itself_spoils_no_later_commit() {
     let (_folder, lake) = lake().await;

@@ -6,6 +6,7 @@ mod commits;
 mod definitions;
 mod faults;
 mod files;
+mod names;
 mod positions;
 mod s3;
 
