@@ -113,6 +113,8 @@ pub enum Command {
     Verify { tables: Vec<String> },
     /// Refresh one table, for a workflow engine
     Refresh(RefreshArgs),
+    /// Drop columns that a streaming table's SELECT has no more, whose values are kept until then; asks first
+    Prune { tables: Vec<String> },
     /// Print a reference page
     #[command(hide = true)]
     Docs { page: Page },

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt as _;
-use ingot_lake::summary::{self, SourceRef};
+use ingot_lake::record;
 use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::project;
@@ -220,14 +220,9 @@ async fn age(engine: &Engine) -> Result<Option<f64>, Failure> {
     let Some(gold) = tables.iter().find(|(n, _)| n.namespace.ends_with("gold")).map(|(_, t)| t) else {
         return Ok(None);
     };
-    let base: Option<Vec<SourceRef>> = gold
-        .head()
-        .and_then(|h| gold.snapshot(h))
-        .and_then(|s| s.summary.get(summary::BASE_SNAPSHOTS).and_then(|j| serde_json::from_str(j).ok()));
-    let newest = base.into_iter().flatten().filter_map(|r| {
-        let table = tables.iter().find(|(n, _)| n.to_string() == r.table)?.1;
-        Some(table.snapshot(r.snapshot_id?)?.timestamp_ms)
-    });
+    let head = gold.head().and_then(|h| gold.snapshot(h));
+    let base = head.map(|s| record::bases(gold, &s)).transpose()?.flatten().unwrap_or_default();
+    let newest = base.into_iter().filter_map(|(name, (_, id))| Some(tables.get(&name)?.snapshot(id?)?.timestamp_ms));
     let now = chrono::Utc::now().timestamp_millis();
     Ok(newest.max().map(|t| (now - t).max(0) as f64 / 1000.0))
 }

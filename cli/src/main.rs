@@ -11,6 +11,7 @@ mod open;
 mod plan;
 mod produce;
 mod progress;
+mod prune;
 mod refresh;
 mod run;
 mod serve;
@@ -92,6 +93,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sql(args) => sql::sql(global, args).await,
         Command::Status => status::status(global).await,
         Command::Verify { tables } => verify::verify(global, tables).await,
+        Command::Prune { tables } => prune::prune(global, tables).await,
         Command::Refresh(args) => refresh::refresh(global, args).await,
         Command::Docs { page } => docs::print(*page),
     }

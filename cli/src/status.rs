@@ -45,6 +45,9 @@ pub async fn status(global: &Global) -> Result<u8, Failure> {
         if let Some(reason) = t.last.as_ref().and_then(|l| l.reason.as_ref()) {
             println!("    last refresh: {reason}");
         }
+        for note in &t.notes {
+            println!("    note: {note}");
+        }
     }
     Ok(0)
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 const TOPIC: &str = "vehicles-events";
 
-struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
     broker: MockBroker,
     fleet: Fleet,
@@ -37,12 +37,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn name(text: &str) -> TableName {
+pub(crate) fn name(text: &str) -> TableName {
     text.parse().unwrap()
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         copy(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sql"), &dir.path().join("sql"));
         let broker = MockBroker::start().unwrap();
@@ -55,24 +55,24 @@ impl World {
         KafkaConfig { properties: BTreeMap::from([("bootstrap.servers".into(), self.broker.bootstrap_servers())]) }
     }
 
-    fn produce(&mut self, events: u64) {
+    pub(crate) fn produce(&mut self, events: u64) {
         let stop = std::sync::atomic::AtomicBool::new(false);
         let report =
             ingot_source::produce(&self.kafka(), TOPIC, events, None, &mut self.fleet, &|_| {}, &stop).unwrap();
         assert_eq!(report.events, events);
     }
 
-    fn sql(&self, file: &str) -> PathBuf {
+    pub(crate) fn sql(&self, file: &str) -> PathBuf {
         self.dir.path().join("sql").join(file)
     }
 
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.sql(file)).unwrap();
         assert!(text.contains(from), "{file} has no {from}");
         std::fs::write(self.sql(file), text.replace(from, to)).unwrap();
     }
 
-    async fn engine(&self) -> Engine {
+    pub(crate) async fn engine(&self) -> Engine {
         let root = self.dir.path().join("sql");
         let sets = vec![
             ("kafka.bootstrap.servers".to_owned(), self.broker.bootstrap_servers()),
@@ -86,7 +86,7 @@ impl World {
     }
 }
 
-async fn once(engine: &Engine) -> (Plan, Report) {
+pub(crate) async fn once(engine: &Engine) -> (Plan, Report) {
     let plan = engine.plan(&|_| true).await.unwrap();
     let report = engine.execute(&plan, &CancellationToken::new(), &|_| {}).await;
     for step in &report.steps {
@@ -95,7 +95,7 @@ async fn once(engine: &Engine) -> (Plan, Report) {
     (plan, report)
 }
 
-async fn all_equal(engine: &Engine) {
+pub(crate) async fn all_equal(engine: &Engine) {
     for table in &engine.project.order {
         let verified = engine.verify(table).await.unwrap();
         assert!(
@@ -106,17 +106,17 @@ async fn all_equal(engine: &Engine) {
     }
 }
 
-async fn query(engine: &Engine, sql: &str) -> Vec<RecordBatch> {
+pub(crate) async fn query(engine: &Engine, sql: &str) -> Vec<RecordBatch> {
     let session = engine.session().unwrap();
     let planned = session.plan(sql, None).await.unwrap();
     session.execute(&planned, None).await.unwrap().try_collect().await.unwrap()
 }
 
-async fn number(engine: &Engine, sql: &str) -> i64 {
+pub(crate) async fn number(engine: &Engine, sql: &str) -> i64 {
     query(engine, sql).await[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
-fn action<'a>(plan: &'a Plan, table: &str) -> &'a Action {
+pub(crate) fn action<'a>(plan: &'a Plan, table: &str) -> &'a Action {
     &plan.steps.iter().find(|s| s.table == name(table)).unwrap().action
 }
 

@@ -27,9 +27,10 @@ use iceberg::spec::{
 use iceberg::{MetadataLocation, TableRequirement};
 use uuid::Uuid;
 
+use crate::began;
 use crate::catalog::Swap;
 use crate::crash;
-use crate::definition::{Definition, NewTable, apply_definition, fresh};
+use crate::definition::{self, Definition, NewTable, apply_definition, fresh};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::manifest::{ManifestSet, Removal, check_version, load_list};
@@ -66,6 +67,10 @@ pub struct Change {
     pub set_properties: BTreeMap<String, String>,
     /// A definition to change to, in the same snapshot.
     pub definition: Option<Definition>,
+    /// Columns to drop that the definition has left out.
+    pub prune: Vec<String>,
+    /// Whether the table begins anew here, at the full vector of positions in `summary`.
+    pub begins: bool,
     /// Snapshots to forget. The head and what refs name are kept, whatever is asked.
     pub expire_snapshots: Vec<i64>,
 }
@@ -355,6 +360,10 @@ impl Attempt {
             (builder, _) = apply_definition(builder, metadata, definition, replaces_rows)?;
             shape = Arc::new(builder.clone().build()?.metadata);
         }
+        if !change.prune.is_empty() {
+            builder = definition::prune(builder, &shape, &change.prune)?;
+            shape = Arc::new(builder.clone().build()?.metadata);
+        }
         let spec = shape.default_partition_spec();
         for file in &change.add {
             if file.partition().fields().len() != spec.fields().len() {
@@ -388,7 +397,8 @@ impl Attempt {
         properties.extend(change.summary.clone());
         properties.insert(summary::COMMIT_ID.into(), change.commit_id.to_string());
         let mut set: HashMap<String, String> = change.set_properties.clone().into_iter().collect();
-        set_positions(base.name(), metadata, &mut properties, &mut set, (snapshot_id, sequence_number))?;
+        let ids = (snapshot_id, sequence_number);
+        set_positions(base.name(), metadata, change.begins, &mut properties, &mut set, ids)?;
         let listed = std::mem::take(&mut manifests.manifests);
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
         let list = write_list(lake, metadata, listed, ids, written).await?;
@@ -519,7 +529,7 @@ async fn write_first(lake: &Lake, new: NewTable, written: &mut Vec<String>) -> R
         properties.extend(first);
         properties.entry(summary::COMMIT_ID.to_string()).or_insert_with(|| Uuid::new_v4().to_string());
         let mut set = HashMap::new();
-        set_positions(&name, &shape, &mut properties, &mut set, (snapshot_id, sequence_number))?;
+        set_positions(&name, &shape, true, &mut properties, &mut set, (snapshot_id, sequence_number))?;
         let snapshot = Snapshot::builder()
             .with_snapshot_id(snapshot_id)
             .with_sequence_number(sequence_number)
@@ -539,10 +549,11 @@ async fn write_first(lake: &Lake, new: NewTable, written: &mut Vec<String>) -> R
     Ok(table)
 }
 
-/// Completes positions in a summary, and their copy in the table's properties.
+/// Completes positions in a summary, and their copy in the table's properties; with them where the table began.
 fn set_positions(
     table: &TableName,
     base: &TableMetadata,
+    begins: bool,
     summary: &mut HashMap<String, String>,
     properties: &mut HashMap<String, String>,
     (snapshot_id, sequence_number): (i64, i64),
@@ -552,7 +563,12 @@ fn set_positions(
     };
     let moved: KafkaPositions = serde_json::from_str(text)
         .map_err(|error| LakeError::Corrupt(format!("{KAFKA_POSITIONS} to commit: {error}")))?;
-    let update = position::update(table, base, moved, snapshot_id, sequence_number)
+    let start = (begins && moved.full).then(|| moved.clone());
+    if begins && start.is_none() {
+        return Err(LakeError::Corrupt(format!("{KAFKA_POSITIONS} to commit: a table begins with a full vector")));
+    }
+    began::update(table, base, start, summary, properties, (snapshot_id, sequence_number))?;
+    let update = position::update(table, base, moved, begins, (snapshot_id, sequence_number))
         .map_err(|error| LakeError::Corrupt(error.to_string()))?;
     summary.insert(KAFKA_POSITIONS.to_string(), update.summary);
     properties.insert(KAFKA_POSITIONS.to_string(), update.property);

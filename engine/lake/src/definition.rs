@@ -11,6 +11,8 @@
 //! * A column keeps its id when its name and type stay, or when Iceberg can promote the type. Any other
 //!   column is a new one, so that old files do not lend it their values. Its name is the one that our own
 //!   last snapshot gave it: what another writer renamed or dropped since comes back with its values.
+//! * A column that a definition leaves out of a table that keeps its rows stays, optional, behind the others, until it
+//!   is pruned; if it returns with a type that fits, it has its values.
 //! * Hidden columns have ids, are in no current schema, and stand after all public columns.
 //!
 //! Not here: making the change (`commit`), partition and sort specs themselves (`partition`).
@@ -27,7 +29,7 @@ use crate::error::{LakeError, Result};
 use crate::partition::{partition_spec, sort_order};
 use crate::schema::{Ids, Role, promotes, same_type, to_arrow, to_iceberg};
 use crate::summary;
-use crate::table::{SnapshotInfo, StateColumn, Table, TableName, ancestry, state_columns};
+use crate::table::{SnapshotInfo, StateColumn, Table, TableName, ancestry, left_out_ids, state_columns};
 
 /// How a column's value becomes a partition value. Iceberg's transforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,6 +191,9 @@ pub(crate) fn apply_definition(
     if unchanged {
         fields.hidden = old_state.iter().map(|column| Arc::clone(&column.field)).collect();
     }
+    let kept = if replaces_rows { Vec::new() } else { left_out(base, &fields.public) };
+    let kept_ids: Vec<i32> = kept.iter().map(|field| field.id).collect();
+    fields.public.extend(kept);
     let public = Schema::builder().with_fields(fields.public.clone()).build()?;
     let reused =
         base.schemas_iter().any(|s| s.as_struct() == public.as_struct() && s.identifier_field_ids().len() == 0);
@@ -218,12 +223,69 @@ pub(crate) fn apply_definition(
     if fields.hidden.is_empty() {
         builder = builder.remove_properties(&[summary::STATE_COLUMNS.to_string()])?;
     }
+    builder = with_left_out(builder, &kept_ids)?;
     builder = builder
         .add_default_partition_spec(spec)?
         .add_sort_order(sort)?
         .set_default_sort_order(i64::from(TableMetadataBuilder::LAST_ADDED))?
         .set_properties(properties.into_iter().collect())?;
     Ok((builder, !unchanged || !reused))
+}
+
+/// The columns of our last snapshot that a definition's columns do not go on, in the order in which they stand. What
+/// others added since is not ours to keep, what they dropped is gone.
+fn left_out(base: &TableMetadata, defined: &[NestedFieldRef]) -> Vec<NestedFieldRef> {
+    let ours = ancestry(base).find(|s| SnapshotInfo::of(s).is_ours()).and_then(|s| s.schema(base).ok());
+    let Some(ours) = ours else { return Vec::new() };
+    let goes_on = |field: &NestedField| defined.iter().any(|f| f.id == field.id || f.name == field.name);
+    let current = base.current_schema().as_struct().fields().iter();
+    let kept = current.filter(|field| ours.as_struct().field_by_id(field.id).is_some() && !goes_on(field));
+    kept.map(|field| Arc::new(NestedField { required: false, ..field.as_ref().clone() })).collect()
+}
+
+fn with_left_out(builder: TableMetadataBuilder, ids: &[i32]) -> Result<TableMetadataBuilder> {
+    let name = summary::LEFT_OUT_COLUMNS.to_string();
+    if ids.is_empty() {
+        return Ok(builder.remove_properties(&[name])?);
+    }
+    let text =
+        serde_json::to_string(ids).map_err(|error| LakeError::Definition(format!("left out columns: {error}")))?;
+    Ok(builder.set_properties(HashMap::from([(name, text)]))?)
+}
+
+/// A partition field over a column that some file may be in.
+pub(crate) fn partitions(metadata: &TableMetadata, column: i32) -> Option<String> {
+    let mut fields = metadata.partition_specs_iter().flat_map(|spec| spec.fields());
+    let found = fields.find(|f| f.source_id == column && f.transform != iceberg::spec::Transform::Void);
+    found.map(|field| field.name.clone())
+}
+
+/// Drops columns that a definition has left out.
+///
+/// # Errors
+/// Columns that it has not left out, or that files may be partitioned by.
+pub(crate) fn prune(
+    builder: TableMetadataBuilder,
+    base: &TableMetadata,
+    columns: &[String],
+) -> Result<TableMetadataBuilder> {
+    let mut left_out = left_out_ids(base)?;
+    let mut fields = base.current_schema().as_struct().fields().to_vec();
+    for column in columns {
+        let place = fields.iter().position(|f| f.name == *column && left_out.contains(&f.id));
+        let place = place.ok_or_else(|| LakeError::Definition(format!("column \"{column}\" is not left out")))?;
+        let id = fields.remove(place).id;
+        if let Some(field) = partitions(base, id) {
+            return Err(LakeError::Definition(format!(
+                "column \"{column}\" is not dropped: older files are partitioned by \"{field}\", and other engines \
+                 could not read the table without it"
+            )));
+        }
+        left_out.remove(&id);
+    }
+    let ids: Vec<i32> = fields.iter().map(|f| f.id).filter(|id| left_out.contains(id)).collect();
+    let builder = builder.add_current_schema(Schema::builder().with_fields(fields).build()?)?;
+    with_left_out(builder, &ids)
 }
 
 /// The columns whose ids a definition keeps, by the names that our last snapshot gave them. A column that another

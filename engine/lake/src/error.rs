@@ -96,6 +96,18 @@ pub enum LakeError {
         /// The snapshot's id.
         snapshot: i64,
     },
+    /// What a snapshot or a property records, and that does not parse.
+    #[error("table \"{table}\", {place}: {property} is not readable: {reason}")]
+    Unreadable {
+        /// The table.
+        table: TableName,
+        /// The snapshot, or the properties.
+        place: String,
+        /// The property's name.
+        property: String,
+        /// The parser's complaint.
+        reason: String,
+    },
     /// Metadata that contradicts itself.
     #[error("table metadata: {0}")]
     Corrupt(String),
@@ -122,6 +134,7 @@ impl LakeError {
             LakeError::DataFusion(_) => "L0115",
             LakeError::SnapshotGone { .. } => "L0116",
             LakeError::Corrupt(_) => "L0117",
+            LakeError::Unreadable { .. } => "L0134",
         }
     }
 
@@ -159,6 +172,9 @@ impl LakeError {
             LakeError::NotNull { .. } => {
                 Some("drop such rows with an expectation, or declare the column without NOT NULL")
             }
+            LakeError::Unreadable { .. } => Some(
+                "something else wrote there: roll the table back, or compute it again with `ingot refresh TABLE --full`",
+            ),
             LakeError::SnapshotGone { .. } => Some("snapshots are expired by age: read a later one"),
             _ => None,
         }

@@ -16,6 +16,7 @@
 
 mod adapt;
 mod avro_names;
+pub mod began;
 pub mod bounds;
 mod catalog;
 pub mod changelog;
@@ -35,6 +36,7 @@ pub mod placed;
 pub mod position;
 pub mod provider;
 mod prune;
+pub mod record;
 pub mod schema;
 mod storage;
 pub mod summary;
@@ -44,6 +46,7 @@ mod totals;
 mod transform;
 pub mod write;
 
+pub use began::{Beginning, beginning};
 pub use changelog::{FileChange, FileRef, changelog, live_files};
 pub use commit::{Change, CommitError, Rebase};
 pub use definition::{

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   head ─▶ parent ─▶ parent ─▶ ...      each with our key adds the partitions that it moved
-//!     until a full vector, or a snapshot without parent, or a parent that has expired
+//!     until a full vector, or the end of what is left of the history
 //!     (only then does the copy in the table's properties count)
 //! ```
 //!
 //! Invariants
 //! * Pure: reads metadata, no clock, no I/O.
 //! * Snapshots without our key are passed over, whatever their operation and whoever made them.
+//! * A snapshot without parent proves nothing: expiry by others makes such ones. What it holds may.
 //! * A position is never guessed. Where the history does not prove one, the answer is an error that
 //!   names the way out.
 //!
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 
 use iceberg::spec::TableMetadata;
 
+use crate::began::starts_over;
 use crate::summary::{
     self, KAFKA_POSITIONS, KafkaPositions, PartitionRange, RecordedPositions, parse_recorded, print_recorded,
 };
@@ -77,7 +79,7 @@ pub enum PositionError {
         why: String,
     },
     /// Positions that cannot be read.
-    #[error("table \"{table}\", {place}: positions are not readable: {reason}")]
+    #[error("table \"{table}\", {place}: {KAFKA_POSITIONS} is not readable: {reason}")]
     Unreadable {
         /// The table.
         table: TableName,
@@ -177,23 +179,23 @@ pub(crate) fn walk(table: &TableName, metadata: &TableMetadata, key: &FlowKey) -
         .current_snapshot()
         .and_then(|head| head.summary().additional_properties.get("total-records"))
         .map_or("an unknown number of", String::as_str);
-    if oldest.parent_snapshot_id().is_none() {
-        if vector.is_none() && !other_flows && head_rows != "0" {
-            return Err(PositionError::NoPosition {
-                table: table.clone(),
-                flow: key.flow.clone(),
-                rows: head_rows.to_string(),
-            });
-        }
-        return Ok(Walk { vector: complete(vector), since_full: None });
+    let met = vector.is_some();
+    let nothing_of_ours = !met && !other_flows;
+    let no_position =
+        || PositionError::NoPosition { table: table.clone(), flow: key.flow.clone(), rows: head_rows.to_string() };
+    if nothing_of_ours && starts_over(oldest) {
+        // Made by another writer, or replaced as a whole: the copy in the properties is of what was there before.
+        return if head_rows == "0" { Ok(Walk { vector: None, since_full: None }) } else { Err(no_position()) };
     }
-    // The chain ends at a parent that has expired: the properties hold the vector of the last commit.
+    // The history ends where others expired it: the properties hold the vector of the last commit.
     let expired =
         |why: &str| PositionError::Expired { table: table.clone(), flow: key.flow.clone(), why: why.to_string() };
     let mut recorded = recorded(table, metadata)?;
+    if recorded.is_empty() && nothing_of_ours && oldest.parent_snapshot_id().is_none() {
+        return if head_rows == "0" { Ok(Walk { vector: None, since_full: None }) } else { Err(no_position()) };
+    }
     // Every commit of a flow writes its copy. Commits of ours that the walk met and the copy does not
     // know would mean a gap between them, and a gap would read rows twice.
-    let met = vector.is_some();
     let proves = |entry: &RecordedPositions| {
         visited.contains(&entry.snapshot_id) || !met && entry.sequence_number <= oldest.sequence_number()
     };
@@ -244,7 +246,7 @@ fn recorded(table: &TableName, metadata: &TableMetadata) -> Result<Vec<RecordedP
         None => Ok(Vec::new()),
         Some(text) => parse_recorded(text).map_err(|error| PositionError::Unreadable {
             table: table.clone(),
-            place: format!("property {KAFKA_POSITIONS}"),
+            place: "its properties".into(),
             reason: error.to_string(),
         }),
     }
@@ -259,7 +261,8 @@ pub(crate) struct PositionUpdate {
     pub(crate) property: String,
 }
 
-/// Completes the positions that a commit of snapshot `snapshot_id` moves, over the base it is made on.
+/// Completes the positions that a commit of snapshot `snapshot_id` moves, over the base it is made on; `begins` if the
+/// table begins anew with it.
 ///
 /// # Errors
 /// A base that does not prove a position, unless `moved` is a full vector itself.
@@ -267,8 +270,8 @@ pub(crate) fn update(
     table: &TableName,
     base: &TableMetadata,
     moved: KafkaPositions,
-    snapshot_id: i64,
-    sequence_number: i64,
+    begins: bool,
+    (snapshot_id, sequence_number): (i64, i64),
 ) -> Result<PositionUpdate, PositionError> {
     let key = FlowKey::of(&moved);
     let (full, write_full) = if moved.full {
@@ -286,7 +289,11 @@ pub(crate) fn update(
         partitions.extend(moved.partitions.clone());
         (KafkaPositions { full: true, partitions, ..moved.clone() }, due)
     };
-    let mut vectors = recorded(table, base)?;
+    let mut vectors = match recorded(table, base) {
+        // Whoever begins anew needs nothing of what was.
+        Err(_) if begins => Vec::new(),
+        vectors => vectors?,
+    };
     vectors.retain(|entry| !key.owns(&entry.positions));
     let entry = RecordedPositions { positions: full.clone(), snapshot_id, sequence_number };
     vectors.push(entry);

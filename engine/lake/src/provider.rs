@@ -64,6 +64,8 @@ pub fn exact_options(options: &mut ConfigOptions) {
 pub struct ScanOptions {
     /// The snapshot; the head when `None`.
     pub snapshot: Option<i64>,
+    /// Without columns that the table's definition has left out: what models read.
+    pub defined: bool,
     /// Hidden state columns after the public ones; NULL in files without them.
     pub with_state: bool,
     /// Columns `_file` (Utf8) and `_pos` (Int64, from 0) after all others.
@@ -102,7 +104,11 @@ impl LakeTableProvider {
     /// # Errors
     /// As [`live_files`]; and `Unsupported` when a column's name is needed twice.
     pub async fn try_new(table: &Table, options: ScanOptions) -> Result<Self, LakeError> {
-        let stored = if options.with_state { table.schema_with_state() } else { table.schema() };
+        let stored = match (options.with_state, options.defined) {
+            (true, _) => table.schema_with_state(),
+            (false, true) => table.defined_schema(),
+            (false, false) => table.schema(),
+        };
         let mut schema = Arc::clone(&stored);
         if options.with_positions {
             let mut fields: Vec<_> = schema.fields().iter().map(Arc::clone).collect();

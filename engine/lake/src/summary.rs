@@ -4,7 +4,7 @@
 //! * Every property name is a constant here; nothing else spells one out.
 //! * The JSON shapes are read by other programs: fields are added, never renamed.
 //!
-//! Not here: finding a position in a table's history (`position`).
+//! Not here: reading them from a snapshot (`record`), finding a position in a table's history (`position`).
 
 use std::collections::BTreeMap;
 
@@ -44,9 +44,14 @@ pub const BASE_SNAPSHOTS: &str = "ingot.base-snapshots";
 pub const EXPECTATIONS: &str = "ingot.expectations";
 /// Kafka positions: a [`KafkaPositions`]; the table property of this name holds full vectors.
 pub const KAFKA_POSITIONS: &str = "ingot.kafka.positions";
+/// Where a streaming table began: in a summary the id of the snapshot that began it; the table property of this name
+/// holds a list of [`crate::began::Beginning`].
+pub const BEGAN_AT: &str = "ingot.began-at";
 
 /// Table property: the hidden columns, a JSON list of Iceberg fields.
 pub const STATE_COLUMNS: &str = "ingot.state-columns";
+/// Table property: the ids of columns that the definition has no more and whose values are kept, a JSON list.
+pub const LEFT_OUT_COLUMNS: &str = "ingot.left-out-columns";
 /// Table property: the columns of the primary key, which nothing enforces.
 pub const PRIMARY_KEY: &str = "ingot.primary-key";
 

@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use iceberg::spec::{NestedFieldRef, SnapshotRef, TableMetadata};
 use uuid::Uuid;
 
-use crate::definition::{Definition, known_columns, resolve, resolve_definition};
+use crate::definition::{Definition, known_columns, partitions, resolve, resolve_definition};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::{schema, summary};
@@ -148,6 +148,8 @@ struct Inner {
     metadata_location: String,
     schema: SchemaRef,
     schema_with_state: SchemaRef,
+    defined: SchemaRef,
+    left_out: Vec<NestedFieldRef>,
     state: Vec<StateColumn>,
 }
 
@@ -163,7 +165,10 @@ impl Table {
         metadata_location: String,
     ) -> Result<Self> {
         let state = state_columns(&metadata)?;
+        let left_out = left_out_ids(&metadata)?;
         let fields = metadata.current_schema().as_struct().fields();
+        let (left_out, defined): (Vec<_>, Vec<_>) = fields.iter().cloned().partition(|f| left_out.contains(&f.id));
+        let defined = schema::arrow_schema(&defined, false)?;
         let public = schema::arrow_schema(fields, false)?;
         let mut all: Vec<Field> = public.fields().iter().map(|f| f.as_ref().clone()).collect();
         all.extend(state.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)));
@@ -174,6 +179,8 @@ impl Table {
             metadata_location,
             schema: Arc::new(public),
             schema_with_state: Arc::new(Schema::new(all)),
+            defined: Arc::new(defined),
+            left_out,
             state,
         })))
     }
@@ -216,6 +223,33 @@ impl Table {
     /// The public columns of the current schema.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.0.schema)
+    }
+
+    /// The public columns without those that its definition has left out: what models read.
+    pub fn defined_schema(&self) -> SchemaRef {
+        Arc::clone(&self.0.defined)
+    }
+
+    /// The columns that its definition has left out, and that are kept until they are pruned.
+    pub fn left_out(&self) -> Vec<String> {
+        self.0.left_out.iter().map(|f| f.name.clone()).collect()
+    }
+
+    /// The columns that would be left out once a definition applies, rows kept.
+    ///
+    /// # Errors
+    /// A definition that Iceberg does not take.
+    pub fn left_out_by(&self, definition: &Definition) -> Result<Vec<String>> {
+        let then = resolve(self, definition, false)?.metadata;
+        let ids = left_out_ids(&then)?;
+        let fields = then.current_schema().as_struct().fields().iter();
+        Ok(fields.filter(|f| ids.contains(&f.id)).map(|f| f.name.clone()).collect())
+    }
+
+    /// A partition of the table that some file may be in and that needs a column, by its name.
+    pub fn partitioned_by(&self, column: &str) -> Option<String> {
+        let id = self.0.metadata.current_schema().as_struct().field_by_name(column)?.id;
+        partitions(&self.0.metadata, id)
     }
 
     /// The public columns, then the hidden ones.
@@ -261,7 +295,9 @@ impl Table {
         // With rows in it: a NOT NULL that only the writer enforces is no difference.
         let then = resolve(self, definition, false)?.metadata;
         let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
+        let left_out = |of: &TableMetadata| of.properties().get(summary::LEFT_OUT_COLUMNS).cloned();
         Ok(set
+            || left_out(&then) != left_out(now)
             || then.current_schema_id() != now.current_schema_id()
             || then.default_partition_spec_id() != now.default_partition_spec_id()
             || then.default_sort_order_id() != now.default_sort_order_id())
@@ -298,6 +334,15 @@ pub(crate) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &Snapsh
         }
         next = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id));
         Some(snapshot)
+    })
+}
+
+/// The ids that the property `ingot.left-out-columns` names.
+pub(crate) fn left_out_ids(metadata: &TableMetadata) -> Result<HashSet<i32>> {
+    let text = metadata.properties().get(summary::LEFT_OUT_COLUMNS);
+    text.map_or(Ok(HashSet::new()), |text| {
+        serde_json::from_str(text)
+            .map_err(|error| LakeError::Corrupt(format!("property {}: {error}", summary::LEFT_OUT_COLUMNS)))
     })
 }
 

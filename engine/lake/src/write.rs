@@ -42,7 +42,7 @@ use crate::parquet_schema::parquet_schema;
 use crate::partition::PartitionSplitter;
 use crate::schema::arrow_schema;
 use crate::storage::Upload;
-use crate::table::{Table, TableName};
+use crate::table::{Table, TableName, left_out_ids};
 
 /// A file is closed once it is this large.
 const FILE_BYTES_MAX: usize = 128 << 20;
@@ -60,6 +60,8 @@ pub struct Writer {
     lake: Lake,
     table: TableName,
     resolved: ResolvedDefinition,
+    /// The public columns of the rows; those left out of the definition are in no file.
+    public: Vec<NestedFieldRef>,
     not_null: Vec<String>,
     splitter: PartitionSplitter,
     /// None until the first batch tells whether it brings the hidden columns.
@@ -116,7 +118,9 @@ impl Writer {
             Some(definition) => resolve_definition(table, definition)?,
             None => ResolvedDefinition::of_table(table),
         };
+        let left_out = left_out_ids(&resolved.metadata)?;
         let fields = resolved.schema().as_struct().fields();
+        let public: Vec<_> = fields.iter().filter(|f| !left_out.contains(&f.id)).cloned().collect();
         // Where old rows may lack a column, Iceberg has it optional although the definition says otherwise.
         let not_null = match definition {
             Some(definition) => definition.columns.iter().filter(|c| !c.nullable).map(|c| c.name.clone()).collect(),
@@ -129,6 +133,7 @@ impl Writer {
             splitter: PartitionSplitter::try_new(resolved.schema(), spec)?,
             sort: sort_keys(resolved.metadata.default_sort_order(), fields),
             resolved,
+            public,
             not_null,
             shape: None,
             open: HashMap::new(),
@@ -136,6 +141,13 @@ impl Writer {
             rows: 0,
             clock: 0,
         })
+    }
+
+    /// Refuses NULL in the columns that a definition says NOT NULL, those that Iceberg has as optional too.
+    #[must_use]
+    pub fn enforcing(mut self, definition: &Definition) -> Writer {
+        self.not_null.extend(definition.columns.iter().filter(|c| !c.nullable).map(|c| c.name.clone()));
+        self
     }
 
     /// Rows taken so far.
@@ -156,7 +168,7 @@ impl Writer {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let public = self.resolved.schema().as_struct().fields().len();
+        let public = self.public.len();
         let has_state = batch.num_columns() > public && !self.resolved.state.is_empty();
         let shape = match self.shape.take() {
             Some(shape) if shape.has_state == has_state => shape,
@@ -189,7 +201,7 @@ impl Writer {
     }
 
     fn shape_of(&self, has_state: bool, first: &RecordBatch) -> Result<Shape> {
-        let mut fields = self.resolved.schema().as_struct().fields().to_vec();
+        let mut fields = self.public.clone();
         let public = fields.len();
         if has_state {
             fields.extend(self.resolved.state.iter().map(|column| Arc::clone(&column.field)));

@@ -9,8 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use ingot_lake::summary::{self, SourceRef};
-use ingot_lake::{SnapshotInfo, Table, TableName};
+use ingot_lake::{LakeError, Table, TableName, record};
 
 use crate::error::{PipelineError, Result};
 
@@ -20,17 +19,24 @@ pub type Bases = BTreeMap<TableName, (uuid::Uuid, i64)>;
 /// What a view stood on when `to` was its head.
 ///
 /// # Errors
-/// R0313 when no snapshot of ours tells: another writer changed its rows since, or its history was cut.
+/// R0313 when no snapshot of ours tells: another writer changed its rows since, or its history was cut; what it records
+/// and does not parse.
 pub fn of_view(name: &TableName, table: &Table, to: i64) -> Result<Bases> {
     let mut at = Some(to);
     while let Some(id) = at {
         let Some(snapshot) = table.snapshot(id) else {
+            if id == to {
+                // Another writer expired or dropped it since it was pinned: planning again is right.
+                return Err(LakeError::SnapshotGone { table: name.clone(), snapshot: id }.into());
+            }
             return Err(unknown(name, format!("snapshot {id}, which would tell, is gone")));
         };
         if snapshot.is_ours()
-            && let Some(json) = snapshot.summary.get(summary::BASE_SNAPSHOTS)
+            && let Some(versions) = record::bases(table, &snapshot)?
         {
-            return parsed(name, &snapshot, json);
+            let bare = || unknown(name, format!("snapshot {id} names a table without its snapshot"));
+            let each = versions.into_iter().map(|(of, (uuid, at))| Ok((of, (uuid, at.ok_or_else(bare)?))));
+            return each.collect();
         }
         if snapshot.operation != "replace" {
             return Err(unknown(name, format!("another writer committed \"{}\" ({id})", snapshot.operation)));
@@ -38,15 +44,6 @@ pub fn of_view(name: &TableName, table: &Table, to: i64) -> Result<Bases> {
         at = snapshot.parent;
     }
     Err(unknown(name, "no snapshot of it tells".to_owned()))
-}
-
-fn parsed(name: &TableName, snapshot: &SnapshotInfo, json: &str) -> Result<Bases> {
-    let bad =
-        || unknown(name, format!("property {} of snapshot {} cannot be read", summary::BASE_SNAPSHOTS, snapshot.id));
-    let refs: Vec<SourceRef> = serde_json::from_str(json).map_err(|_| bad())?;
-    refs.into_iter()
-        .map(|r| Ok((r.table.parse().map_err(|_| bad())?, (r.uuid, r.snapshot_id.ok_or_else(bad)?))))
-        .collect()
 }
 
 fn unknown(name: &TableName, why: String) -> PipelineError {
@@ -85,15 +82,20 @@ pub fn join(base: &mut Bases, more: Bases) -> Result<()> {
 }
 
 /// The newest snapshot at or below `to` that changed rows: positions alone move nothing that a view could see.
-pub fn last_with_rows(table: &Table, to: i64) -> i64 {
+///
+/// # Errors
+/// Counts that do not parse.
+pub fn last_with_rows(table: &Table, to: i64) -> Result<i64> {
     let mut at = to;
     while let Some(snapshot) = table.snapshot(at) {
-        let count = |key: &str| snapshot.summary.get(key).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
-        let files = count("added-data-files") + count("deleted-data-files") + count("added-delete-files");
+        let mut files = 0;
+        for name in ["added-data-files", "deleted-data-files", "added-delete-files"] {
+            files += record::count(table, &snapshot, name)?.unwrap_or(0);
+        }
         match snapshot.parent.filter(|p| table.snapshot(*p).is_some()) {
             Some(parent) if files == 0 || snapshot.operation == "replace" => at = parent,
             _ => break,
         }
     }
-    at
+    Ok(at)
 }

@@ -69,16 +69,16 @@ impl Input {
     /// Lake errors.
     pub async fn whole(&self) -> Result<Arc<dyn TableProvider>> {
         match self.to {
-            None => empty(self.table.schema()),
+            None => empty(self.table.defined_schema()),
             Some(id) => {
-                let options = ScanOptions { snapshot: Some(id), ..ScanOptions::default() };
+                let options = ScanOptions { snapshot: Some(id), defined: true, ..ScanOptions::default() };
                 Ok(Arc::new(LakeTableProvider::try_new(&self.table, options).await?))
             }
         }
     }
 
     async fn files(&self, files: Vec<FileRef>) -> Result<Arc<dyn TableProvider>> {
-        let options = ScanOptions { snapshot: self.to, files: Some(files), ..ScanOptions::default() };
+        let options = ScanOptions { snapshot: self.to, files: Some(files), defined: true, ..ScanOptions::default() };
         Ok(Arc::new(LakeTableProvider::try_new(&self.table, options).await?))
     }
 
@@ -122,7 +122,7 @@ impl Input {
         let rows = |batches: &[RecordBatch]| batches.iter().map(|b| b.num_rows() as u64).sum::<u64>();
         let (rows_inserted, rows_deleted) = (rows(&plus), rows(&minus));
         let provide = |batches: Vec<RecordBatch>, n: u64| -> Result<Option<Arc<dyn TableProvider>>> {
-            if n == 0 { Ok(None) } else { memory(self.table.schema(), batches).map(Some) }
+            if n == 0 { Ok(None) } else { memory(self.table.defined_schema(), batches).map(Some) }
         };
         Ok(Changed::Rows(Change {
             inserted: provide(plus, rows_inserted)?,

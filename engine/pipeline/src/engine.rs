@@ -18,8 +18,7 @@ use chrono::{SubsecRound, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use ingot_lake::crash;
-use ingot_lake::summary::{self, SourceRef};
-use ingot_lake::{Lake, SnapshotInfo, Table, TableName};
+use ingot_lake::{Lake, SnapshotInfo, Table, TableName, record, summary};
 use ingot_source::BatchLimits;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -162,7 +161,14 @@ impl Engine {
     async fn facts(&self, tables: &BTreeMap<TableName, Table>, topics: &BTreeSet<TableName>) -> Facts {
         let mut facts = Facts::default();
         for (name, table) in tables {
-            facts.tables.insert(name.clone(), self.table_facts(name, table));
+            let told = self.table_facts(name, table);
+            let told = told.unwrap_or_else(|e| TableFacts {
+                uuid: table.uuid().to_string(),
+                head: table.head(),
+                unreadable: Some(Reason::from(&e)),
+                ..TableFacts::default()
+            });
+            facts.tables.insert(name.clone(), told);
         }
         for name in topics {
             let Some(model) = self.project.tables.get(name) else { continue };
@@ -183,10 +189,10 @@ impl Engine {
         facts
     }
 
-    fn table_facts(&self, name: &TableName, table: &Table) -> TableFacts {
+    fn table_facts(&self, name: &TableName, table: &Table) -> Result<TableFacts> {
         let history = table.history();
         let ours = |s: &SnapshotInfo| s.is_ours() && s.summary.contains_key(summary::FINGERPRINT);
-        let mut recorded = history.iter().find(|s| ours(s)).map(recorded_in);
+        let mut recorded = history.iter().find(|s| ours(s)).map(|s| recorded_in(table, s)).transpose()?;
         let above: Vec<&SnapshotInfo> = history.iter().take_while(|s| !ours(s)).collect();
         let foreign = above.iter().find(|s| s.operation != "replace").map(|s| s.operation.clone());
         let state_missing = !table.state_columns().is_empty() && !above.is_empty();
@@ -211,9 +217,12 @@ impl Engine {
         // A definition that Iceberg refuses is reported by the step itself.
         let redefines = streaming.and_then(|m| table.redefined_by(&m.definition).ok().flatten());
         let model = self.project.tables.get(name);
-        let columns_differ = model.is_some_and(|m| !same_columns(&table.schema(), &m.schema));
-        TableFacts {
+        let columns_differ = model.is_some_and(|m| !same_columns(&table.defined_schema(), &m.schema));
+        let left_out = streaming.and_then(|m| table.left_out_by(&m.definition).ok()).unwrap_or_default();
+        Ok(TableFacts {
             columns_differ,
+            unreadable: None,
+            left_out,
             redefines,
             uuid: table.uuid().to_string(),
             head: table.head(),
@@ -222,7 +231,7 @@ impl Engine {
             foreign,
             appended_since,
             state_missing,
-        }
+        })
     }
 
     /// What a run would do now with the selected tables.
@@ -424,17 +433,22 @@ impl Engine {
     /// A delta is added to exactly the rows it was planned for: another commit in between would be counted twice, or
     /// forgotten.
     fn still_planned(&self, model: &Model, action: &Action, target: &Table) -> Result<()> {
-        let facts = self.table_facts(&model.name, target);
-        let same = facts.recorded.as_ref().is_some_and(|r| {
-            let stands_on = |read: &Read| r.sources.get(&read.table).and_then(|(_, id)| *id) == read.from;
-            action.reads().iter().all(stands_on)
-        });
+        let stale = |facts: &TableFacts| {
+            facts.recorded.as_ref().is_none_or(|r| {
+                let stands_on = |read: &Read| r.sources.get(&read.table).and_then(|(_, id)| *id) == read.from;
+                !action.reads().iter().all(stands_on)
+            })
+        };
         let moved = match action {
             Action::Refresh { .. } => {
+                let facts = self.table_facts(&model.name, target)?;
                 let redefined = facts.recorded.as_ref().is_none_or(|r| r.fingerprint != model.fingerprint);
-                !same || redefined || facts.foreign.is_some() || facts.columns_differ
+                stale(&facts) || redefined || facts.foreign.is_some() || facts.columns_differ
             }
-            Action::Append { .. } => facts.recorded.is_some() && !same,
+            Action::Append { .. } => {
+                let facts = self.table_facts(&model.name, target)?;
+                facts.recorded.is_some() && stale(&facts)
+            }
             Action::Create { .. } => target.head().is_some(),
             _ => false,
         };
@@ -448,7 +462,7 @@ impl Engine {
     /// An input must have the columns its SQL file says, or its dependents would read another table's rows.
     fn input_ready(&self, name: &TableName, table: &Table) -> Result<()> {
         let Some(model) = self.project.tables.get(name) else { return Ok(()) };
-        if same_columns(&table.schema(), &model.schema) {
+        if same_columns(&table.defined_schema(), &model.schema) {
             return Ok(());
         }
         Err(PipelineError::Stopped {
@@ -464,7 +478,7 @@ impl Engine {
         let Some(to) = to else { return Ok(()) };
         let streaming = self.project.tables.get(name).is_some_and(Model::is_streaming);
         let stands_on = if streaming {
-            Bases::from([(name.clone(), (table.uuid(), bases::last_with_rows(table, to)))])
+            Bases::from([(name.clone(), (table.uuid(), bases::last_with_rows(table, to)?))])
         } else {
             bases::of_view(name, table, to)?
         };
@@ -534,14 +548,10 @@ fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> b
         && pairs.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()))
 }
 
-fn recorded_in(snapshot: &SnapshotInfo) -> Recorded {
-    let sources: Vec<SourceRef> =
-        snapshot.summary.get(summary::SOURCES).and_then(|j| serde_json::from_str(j).ok()).unwrap_or_default();
-    Recorded {
+fn recorded_in(table: &Table, snapshot: &SnapshotInfo) -> Result<Recorded> {
+    let sources = record::sources(table, snapshot)?.unwrap_or_default();
+    Ok(Recorded {
         fingerprint: snapshot.summary.get(summary::FINGERPRINT).cloned().unwrap_or_default(),
-        sources: sources
-            .into_iter()
-            .filter_map(|s| s.table.parse().ok().map(|t| (t, (s.uuid.to_string(), s.snapshot_id))))
-            .collect(),
-    }
+        sources: sources.into_iter().map(|(name, (uuid, id))| (name, (uuid.to_string(), id))).collect(),
+    })
 }

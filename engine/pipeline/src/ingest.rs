@@ -160,7 +160,9 @@ async fn join(model: &Model, source: &SourceModel, table: Option<&Table>) -> Res
     match (asked.await, table) {
         (Err(PipelineError::Source(SourceError::TopicMissing { topic })), Some(table))
             if position::recorded_flows(table)
-                .is_ok_and(|flows| flows.iter().any(|f| f.flow == flow && f.topic == topic)) =>
+                .map_err(|e| standing::positions_error(model, e))?
+                .iter()
+                .any(|f| f.flow == flow && f.topic == topic) =>
         {
             Err(PipelineError::Stopped {
                 code: "S0106",
@@ -518,7 +520,7 @@ impl Ingestor {
             self.commit_errors(errors).await?;
             crash::point("side.committed", &self.model.name);
         }
-        let mut writer = Writer::new(&self.table, None)?;
+        let mut writer = Writer::new(&self.table, None)?.enforcing(&self.model.definition);
         let mut rows_out = 0;
         for batch in &main {
             rows_out += batch.num_rows() as u64;

@@ -23,6 +23,7 @@ mod mend;
 pub mod plan;
 pub mod planner;
 pub mod project;
+pub mod prune;
 pub mod refresh;
 pub mod restart;
 pub mod rewrite;

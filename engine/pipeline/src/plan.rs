@@ -157,6 +157,9 @@ impl Action {
 pub struct Step {
     pub table: TableName,
     pub action: Action,
+    /// What a user should know of the table beside that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Steps in an order in which every table comes after what it reads.
@@ -187,6 +190,13 @@ fn upto(r: &Read) -> String {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show_action(f)?;
+        self.notes.iter().try_for_each(|note| write!(f, "\n    note: {note}"))
+    }
+}
+
+impl Step {
+    fn show_action(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             Action::Nothing => write!(f, "{}  nothing to do", self.table),
             Action::Blocked { reason } => write!(f, "{}  blocked ({reason})", self.table),

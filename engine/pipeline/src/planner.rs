@@ -16,6 +16,7 @@ use ingot_lake::TableName;
 
 use crate::plan::{Action, Incremental, Plan, Read, Reason, Step, Upto};
 use crate::project::{Model, ModelKind, Project, StreamInput};
+use crate::standing;
 
 /// What a table's own last refresh recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub struct TableFacts {
     pub columns_differ: bool,
     /// A column that the model's definition would make anew; stored rows would lose it.
     pub redefines: Option<String>,
+    /// What its last refresh recorded does not parse.
+    pub unreadable: Option<Reason>,
+    /// Columns of a streaming table that its definition leaves out: their values are kept until they are pruned.
+    pub left_out: Vec<String>,
     /// Some live file lacks the hidden state that a merge needs.
     pub state_missing: bool,
 }
@@ -73,14 +78,23 @@ pub fn plan(project: &Project, facts: &Facts, selected: &dyn Fn(&TableName) -> b
         }
         // Error tables are filled by their main table's step.
         if !matches!(model.kind, ModelKind::DecodeErrors { .. }) {
-            steps.push(Step { table: name.clone(), action });
+            steps.push(Step { table: name.clone(), action, notes: notes(model, facts) });
         }
     }
     Plan { version: 1, steps }
 }
 
+/// What a user should know of a table beside what happens to it.
+fn notes(model: &Model, facts: &Facts) -> Vec<String> {
+    let left_out = facts.tables.get(&model.name).map(|t| t.left_out.as_slice()).unwrap_or_default();
+    left_out.iter().map(|column| standing::left_out(&model.name, column)).collect()
+}
+
 /// Decides one table; `working` are the tables that earlier steps change.
 pub fn decide(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
+    if let Some(reason) = facts.tables.get(&model.name).and_then(|t| t.unreadable.clone()) {
+        return Action::Blocked { reason };
+    }
     match &model.kind {
         ModelKind::DecodeErrors { .. } => Action::Nothing,
         ModelKind::Streaming { input: StreamInput::Source(_) } => ingest(model, facts),
@@ -92,7 +106,7 @@ pub fn decide(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Ac
 /// A streaming table whose stored rows would lose a column.
 fn redefined(model: &Model, table: Option<&TableFacts>) -> Option<Action> {
     let column = table?.redefines.as_ref()?;
-    let text = crate::standing::redefined(&model.name, column);
+    let text = standing::redefined(&model.name, column);
     let reason = format!("{text}; {}", text.hint().unwrap_or_default());
     Some(Action::Blocked { reason: Reason::new("R0310", reason) })
 }

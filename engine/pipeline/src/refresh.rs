@@ -26,7 +26,7 @@ use ingot_delta::{Keyed, Merge, Merged, Recomputed, Strategy};
 use ingot_lake::summary::{self, SourceRef};
 use ingot_lake::{
     Change as Commit, Definition, FileRef, KeyRange, Lake, LakeError, LakeTableProvider, NewTable, Operation, Rebase,
-    ScanOptions, Table, TableName, Writer, live_files, prune_files,
+    ScanOptions, Table, TableName, Writer, live_files, prune_files, record,
 };
 use tracing::{info, warn};
 
@@ -155,7 +155,7 @@ impl Job<'_> {
         };
         // All rows are new, so the definition may be, too: another writer may have changed the columns.
         let redefine = Some(&definition);
-        let mut writer = Writer::new(&table, redefine)?;
+        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition);
         let mut rows_out = 0;
         match &self.model.strategy {
             Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
@@ -174,7 +174,7 @@ impl Job<'_> {
             }
         }
         let add = writer.close().await?;
-        let rows_in = self.inputs.values().map(rows_of).sum();
+        let rows_in = self.inputs.values().map(rows_of).sum::<Result<u64>>()?;
         let text = reason.as_ref().map(ToString::to_string);
         let refreshed = self.refreshed(mode, text.as_deref(), rows_in, rows_out, started, &counts);
         let empty = table.head().is_none();
@@ -232,14 +232,14 @@ impl Job<'_> {
                     came += change.rows_inserted;
                     went += change.rows_deleted;
                     files.extend(change.files);
-                    let none = || changes::empty(input.table.schema());
+                    let none = || changes::empty(input.table.defined_schema());
                     inserted.insert(name.clone(), change.inserted.map_or_else(none, Ok)?);
                     deleted.insert(name.clone(), change.deleted.map_or_else(none, Ok)?);
                 }
             }
         }
         // Rows below may have moved without a change for this view: then only what it stands on is recorded.
-        if came + went == 0 && self.recorded_base(table) == self.base {
+        if came + went == 0 && self.recorded_base(table)? == self.base {
             return Ok(Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() }));
         }
         if how == Incremental::KeepFirst && went > 0 {
@@ -274,11 +274,10 @@ impl Job<'_> {
     }
 
     /// The streaming snapshots that the target's last refresh stands on.
-    fn recorded_base(&self, table: &Table) -> Bases {
+    fn recorded_base(&self, table: &Table) -> Result<Bases> {
         let ours = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::SOURCES));
-        let json = ours.and_then(|s| s.summary.get(summary::BASE_SNAPSHOTS).cloned());
-        let recorded: Vec<SourceRef> = json.and_then(|j| serde_json::from_str(&j).ok()).unwrap_or_default();
-        recorded.into_iter().filter_map(|s| Some((s.table.parse().ok()?, (s.uuid, s.snapshot_id?)))).collect()
+        let recorded = ours.map(|s| record::bases(table, &s)).transpose()?.flatten().unwrap_or_default();
+        Ok(recorded.into_iter().filter_map(|(name, (uuid, id))| Some((name, (uuid, id?)))).collect())
     }
 
     fn is_output(&self, relation: &CheckedRelation) -> bool {
@@ -480,7 +479,10 @@ impl Job<'_> {
             };
             rows_in += change.rows_inserted;
             files.extend(change.files);
-            bound.insert(name.clone(), change.inserted.map_or_else(|| changes::empty(input.table.schema()), Ok)?);
+            bound.insert(
+                name.clone(),
+                change.inserted.map_or_else(|| changes::empty(input.table.defined_schema()), Ok)?,
+            );
         }
         let mut counts = Counts::new();
         let relations: Vec<_> = self.model.checked.iter().collect();
@@ -492,7 +494,7 @@ impl Job<'_> {
         if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
             return Err(crate::standing::redefined(&self.model.name, &column));
         }
-        let mut writer = Writer::new(&table, redefine)?;
+        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition);
         let mut rows_out = 0;
         let mut rows = context::stream(self.ctx, self.bind(&self.model.plan, &bound)?).await?;
         while let Some(batch) = rows.try_next().await? {
@@ -569,12 +571,10 @@ async fn write_all(writer: &mut Writer, batches: &[RecordBatch]) -> Result<u64> 
     Ok(rows)
 }
 
-fn rows_of(input: &Input) -> u64 {
-    input
-        .to
-        .and_then(|id| input.table.snapshot(id))
-        .and_then(|s| s.summary.get("total-records").and_then(|v| v.parse().ok()))
-        .unwrap_or(0)
+fn rows_of(input: &Input) -> Result<u64> {
+    let pinned = input.to.and_then(|id| input.table.snapshot(id));
+    let rows = pinned.map(|s| record::count(&input.table, &s, "total-records")).transpose()?;
+    Ok(rows.flatten().unwrap_or(0))
 }
 
 fn all(batch: &RecordBatch) -> BooleanArray {

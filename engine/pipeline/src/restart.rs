@@ -1,4 +1,4 @@
-//! Where a streaming table began, reading its topic again from there, and going on past what it lost.
+//! Reading the topic of a streaming table again from where it began, and going on past what it lost.
 //!
 //! Invariants
 //! * One commit empties the table and puts its position back: a crash leaves the old rows or the new start.
@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use ingot_lake::crash;
-use ingot_lake::summary::{self, KafkaPositions};
-use ingot_lake::{Change, Definition, Lake, Operation, Rebase, SnapshotInfo, Table};
+use ingot_lake::summary::KafkaPositions;
+use ingot_lake::{Change, Definition, Lake, LakeError, Operation, Rebase, Table, beginning};
 use ingot_source::offsets::{Decision, decide_loss, is_recreated};
 use ingot_source::{LossKind, SourceError, Start};
 use tracing::warn;
@@ -21,19 +21,6 @@ use crate::standing;
 
 /// The mode of the snapshot from which a table was read again.
 const AGAIN: &str = "full";
-
-/// The snapshots since a streaming table (last) began, newest first, and the positions it began at; `None` when the
-/// snapshot that says so is gone.
-pub fn since_began(table: &Table) -> Option<(Vec<SnapshotInfo>, KafkaPositions)> {
-    let mut since = table.history();
-    let again = |s: &SnapshotInfo| s.is_ours() && s.summary.get(summary::REFRESH_MODE).is_some_and(|m| m == AGAIN);
-    if let Some(at) = since.iter().position(again) {
-        since.truncate(at + 1);
-    }
-    let first = since.last().filter(|s| again(s) || s.parent.is_none())?;
-    let positions = serde_json::from_str(first.summary.get(summary::KAFKA_POSITIONS)?).ok()?;
-    Some((since, positions))
-}
 
 /// Empties a streaming table and puts its position back to where it began, in one commit; its next step reads on
 /// from there.
@@ -51,7 +38,15 @@ pub async fn read_again(
     let kafka = ingest::connect(source).await?;
     let topic = kafka.describe().await?;
     let low = kafka.start_offsets(&Start::Earliest).await?;
-    let began = since_began(table).map(|(_, positions)| positions);
+    let began = match beginning(table) {
+        Ok(began) => began.map(|began| began.positions),
+        // Reading everything again is the way out of that.
+        Err(error @ LakeError::Unreadable { .. }) => {
+            warn!(table = %model.name, %error, "where the table began is not readable");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let recreated =
         began.as_ref().filter(|b| is_recreated(&b.topic_id, &topic.topic_id) || b.cluster != topic.cluster_id);
     if let (Some(was), false) = (recreated, accept_loss) {
@@ -78,7 +73,7 @@ pub async fn read_again(
         // A log that begins at zero has all there ever was.
         let whole = matches!(source.start, Start::Earliest) && low.values().all(|low| *low == 0);
         if began.is_none() && !whole {
-            short.push("the snapshot that says where it began is gone".into());
+            short.push("nothing that is left says where it began".into());
         }
         let later = low.iter().filter(|(p, low)| start(p, **low) < **low);
         short.extend(later.map(|(p, low)| format!("partition {p} begins at offset {low} now")));
@@ -164,6 +159,7 @@ pub(crate) async fn empty(
         remove_all: !holds_none,
         summary: properties,
         definition,
+        begins: true,
         ..Change::default()
     };
     let guard = |_: &Table| Rebase::Abandon("it is being written to".into());

@@ -438,10 +438,10 @@ fn stored_entry(name: &TableName, table: &Loaded) -> TableEntry {
     if let Loaded::Table(t) = table {
         let properties = t.properties();
         entry.comment = properties.get("comment").cloned();
-        entry.primary_key = properties
-            .get(ingot_lake::summary::PRIMARY_KEY)
-            .and_then(|v| serde_json::from_str(v).ok())
-            .unwrap_or_default();
+        entry.primary_key = ingot_lake::record::primary_key(t).unwrap_or_else(|error| {
+            tracing::warn!(table = %name, %error, "the primary key is not shown");
+            Vec::new()
+        });
     }
     entry
 }

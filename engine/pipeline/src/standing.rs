@@ -108,6 +108,13 @@ pub fn redefined(table: &TableName, column: &str) -> PipelineError {
         .with_hint(format!("add a column of another name, or read everything again: ingot refresh {table} --full"))
 }
 
+/// What becomes of a column that a streaming table's SELECT has no more.
+pub fn left_out(table: &TableName, column: &str) -> String {
+    format!(
+        "column \"{column}\" is not in its SELECT: the stored values stay and new rows have NULL; `ingot prune {table}` drops it"
+    )
+}
+
 /// The definition that the newest of our snapshots with one was made by.
 pub(crate) fn judged_by(table: &Table) -> Option<String> {
     table.history().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ingot_lake::position::{self, FlowKey};
-use ingot_lake::{SnapshotInfo, Table, TableName, summary};
+use ingot_lake::position::{self, FlowKey, PositionError};
+use ingot_lake::{LakeError, SnapshotInfo, Table, TableName, record, summary};
 use ingot_source::KafkaSource;
 use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::project::{Model, ModelKind};
+use crate::standing;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct PartitionStatus {
@@ -43,10 +44,35 @@ pub struct TableStatus {
     pub positions: BTreeMap<i32, PartitionStatus>,
     pub age_s: Option<f64>,
     pub last: Option<LastRefresh>,
+    /// What a user should know beside that: columns that are kept, and what is recorded and does not parse.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
-fn number(snapshot: Option<&SnapshotInfo>, key: &str) -> u64 {
-    snapshot.and_then(|s| s.summary.get(key)).and_then(|v| v.parse().ok()).unwrap_or(0)
+/// Reads what a table records, and notes what does not parse.
+struct Reading<'a> {
+    table: &'a Table,
+    notes: Vec<String>,
+}
+
+impl Reading<'_> {
+    fn note(&mut self, code: &str, error: &dyn std::fmt::Display) {
+        let text = format!("{code}: {error}");
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
+    }
+
+    fn count(&mut self, snapshot: Option<&SnapshotInfo>, name: &str) -> u64 {
+        let counted = snapshot.map(|s| record::count(self.table, s, name)).transpose();
+        counted
+            .unwrap_or_else(|e: LakeError| {
+                self.note(e.code(), &e);
+                None
+            })
+            .flatten()
+            .unwrap_or(0)
+    }
 }
 
 fn kind(model: &Model) -> &'static str {
@@ -69,6 +95,24 @@ fn how(model: &Model) -> String {
     }
 }
 
+/// The status of a table that does not exist.
+fn absent(model: &Model) -> TableStatus {
+    TableStatus {
+        table: model.name.clone(),
+        kind: kind(model),
+        refresh: how(model),
+        exists: false,
+        rows: 0,
+        files: 0,
+        bytes: 0,
+        snapshot: None,
+        positions: BTreeMap::new(),
+        age_s: None,
+        last: None,
+        notes: vec![],
+    }
+}
+
 impl Engine {
     /// The status of the selected tables, in graph order.
     ///
@@ -79,41 +123,52 @@ impl Engine {
         let mut out = vec![];
         for name in self.project.order.iter().filter(|n| selected(n)) {
             let Some(model) = self.project.tables.get(name) else { continue };
-            let table = tables.get(name);
-            let head = table.and_then(|t| t.head().and_then(|id| t.snapshot(id)));
-            let last =
-                table.and_then(|t| t.history().into_iter().find(|s| s.summary.contains_key(summary::REFRESH_MODE)));
-            out.push(TableStatus {
-                table: name.clone(),
-                kind: kind(model),
-                refresh: how(model),
-                exists: table.is_some(),
-                rows: number(head.as_ref(), "total-records"),
-                files: number(head.as_ref(), "total-data-files"),
-                bytes: number(head.as_ref(), "total-files-size"),
-                snapshot: table.and_then(Table::head),
-                positions: match table {
-                    Some(table) => self.positions(model, table).await,
-                    None => BTreeMap::new(),
-                },
-                age_s: head
-                    .as_ref()
-                    .and_then(|s| DateTime::from_timestamp_millis(s.timestamp_ms))
-                    .map(|t| (Utc::now() - t).num_milliseconds() as f64 / 1000.0),
-                last: last.map(|s| LastRefresh {
-                    mode: s.summary.get(summary::REFRESH_MODE).cloned().unwrap_or_default(),
-                    reason: s.summary.get(summary::REFRESH_REASON).cloned(),
-                    rows_in: number(Some(&s), summary::REFRESH_ROWS_IN),
-                    rows_out: number(Some(&s), summary::REFRESH_ROWS_OUT),
-                    seconds: number(Some(&s), summary::REFRESH_MS) as f64 / 1000.0,
-                }),
+            out.push(match tables.get(name) {
+                Some(table) => self.status_of(model, table).await,
+                None => absent(model),
             });
         }
         Ok(out)
     }
 
-    async fn positions(&self, model: &Model, table: &Table) -> BTreeMap<i32, PartitionStatus> {
-        let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else { return BTreeMap::new() };
+    async fn status_of(&self, model: &Model, table: &Table) -> TableStatus {
+        let head = table.head().and_then(|id| table.snapshot(id));
+        let last = table.history().into_iter().find(|s| s.summary.contains_key(summary::REFRESH_MODE));
+        let mut reading = Reading { table, notes: vec![] };
+        if model.is_streaming() {
+            // A definition that Iceberg refuses is reported by the step itself.
+            let left_out = table.left_out_by(&model.definition).unwrap_or_else(|_| table.left_out());
+            reading.notes.extend(left_out.iter().map(|column| standing::left_out(&model.name, column)));
+        }
+        let positions = self.positions(model, table).await.unwrap_or_else(|e| {
+            reading.note(e.code(), &e);
+            BTreeMap::new()
+        });
+        TableStatus {
+            exists: true,
+            rows: reading.count(head.as_ref(), "total-records"),
+            files: reading.count(head.as_ref(), "total-data-files"),
+            bytes: reading.count(head.as_ref(), "total-files-size"),
+            snapshot: table.head(),
+            positions,
+            age_s: head
+                .as_ref()
+                .and_then(|s| DateTime::from_timestamp_millis(s.timestamp_ms))
+                .map(|t| (Utc::now() - t).num_milliseconds() as f64 / 1000.0),
+            last: last.map(|s| LastRefresh {
+                mode: s.summary.get(summary::REFRESH_MODE).cloned().unwrap_or_default(),
+                reason: s.summary.get(summary::REFRESH_REASON).cloned(),
+                rows_in: reading.count(Some(&s), summary::REFRESH_ROWS_IN),
+                rows_out: reading.count(Some(&s), summary::REFRESH_ROWS_OUT),
+                seconds: reading.count(Some(&s), summary::REFRESH_MS) as f64 / 1000.0,
+            }),
+            notes: reading.notes,
+            ..absent(model)
+        }
+    }
+
+    async fn positions(&self, model: &Model, table: &Table) -> Result<BTreeMap<i32, PartitionStatus>, PositionError> {
+        let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else { return Ok(BTreeMap::new()) };
         let asked = async {
             let kafka = KafkaSource::connect(&source.kafka, &source.topic, &|_| {}).await.ok()?;
             let topic = kafka.describe().await.ok()?;
@@ -124,11 +179,11 @@ impl Engine {
         let (at, ends) = match asked {
             Some((topic, ends)) => {
                 let key = FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id, topic_id: topic.topic_id };
-                (position::kafka_position(table, &key).ok().flatten(), ends)
+                (position::kafka_position(table, &key)?, ends)
             }
-            None => (position::recorded_flows(table).ok().and_then(|mut f| f.pop()), BTreeMap::new()),
+            None => (position::recorded_flows(table)?.pop(), BTreeMap::new()),
         };
-        at.map(|positions| {
+        let shown = at.map(|positions| {
             positions
                 .partitions
                 .iter()
@@ -137,7 +192,7 @@ impl Engine {
                     (*p, PartitionStatus { position: r.to, end, lag: end.map(|e| (e - r.to).max(0)) })
                 })
                 .collect()
-        })
-        .unwrap_or_default()
+        });
+        Ok(shown.unwrap_or_default())
     }
 }

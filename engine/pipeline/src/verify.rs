@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
@@ -26,8 +26,8 @@ use futures::TryStreamExt;
 use ingot_delta::MultisetDiff;
 use ingot_dialect::ast::IncludeKind;
 use ingot_lake::position::{self, FlowKey};
-use ingot_lake::summary::{self, KafkaPositions, SourceRef};
-use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, TableName};
+use ingot_lake::summary::{self, KafkaPositions};
+use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, TableName, beginning, record};
 use ingot_source::{BatchLimits, KafkaSource, Position, Start};
 use serde::Serialize;
 
@@ -37,7 +37,6 @@ use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::ingest;
 use crate::project::{Model, ModelKind, SourceModel};
-use crate::restart;
 
 /// What verification found of one table.
 #[derive(Debug, Clone, Serialize)]
@@ -120,7 +119,8 @@ impl Engine {
     }
 
     async fn rows(&self, table: &Table) -> Result<SendableRecordBatchStream> {
-        let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
+        let options = ScanOptions { defined: true, ..ScanOptions::default() };
+        let provider = LakeTableProvider::try_new(table, options).await?;
         Ok(self.ctx.read_table(Arc::new(provider))?.execute_stream().await?)
     }
 
@@ -161,41 +161,39 @@ impl Engine {
                 model.name
             )));
         }
-        let sources: Vec<SourceRef> =
-            ours.summary.get(summary::SOURCES).and_then(|j| serde_json::from_str(j).ok()).unwrap_or_default();
+        let sources = record::sources(table, &ours)?.unwrap_or_default();
         let mut bound: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
         for name in &model.inputs {
-            let Some(recorded) = sources.iter().find(|s| s.table == name.to_string()) else {
+            let Some((uuid, snapshot)) = sources.get(name).copied() else {
                 return Ok(unverifiable(format!("its snapshot does not record which snapshot of \"{name}\" it read")));
             };
             let Some(source) = self.lake.load_table(name).await? else {
                 return Ok(unverifiable(format!("source \"{name}\" does not exist")));
             };
-            if source.uuid() != recorded.uuid {
+            if source.uuid() != uuid {
                 return Ok(unverifiable(format!("source \"{name}\" was recreated")));
             }
-            if let Some(id) = recorded.snapshot_id
+            if let Some(id) = snapshot
                 && source.snapshot(id).is_none()
             {
                 return Ok(unverifiable(format!("snapshot {id} of source \"{name}\" is gone")));
             }
-            if let Some(column) = recorded.snapshot_id.and_then(|id| source.redefined_since(id)) {
+            if let Some(column) = snapshot.and_then(|id| source.redefined_since(id)) {
                 return Ok(unverifiable(format!(
                     "column \"{column}\" of source \"{name}\" was redefined since; run first"
                 )));
             }
-            let input = Input { table: source, from: None, to: recorded.snapshot_id };
+            let input = Input { table: source, from: None, to: snapshot };
             bound.insert(name.clone(), input.whole().await?);
         }
-        let recorded_now = ours.summary.get(summary::NOW).and_then(|t| DateTime::parse_from_rfc3339(t).ok());
-        let now: DateTime<Utc> = recorded_now.map_or_else(Utc::now, |t| t.with_timezone(&Utc));
+        let now = record::now(table, &ours)?.unwrap_or_else(Utc::now);
         let find = |t: &TableReference| {
             let name = TableName { namespace: t.schema()?.to_owned(), name: t.table().to_owned() };
             bound.get(&name).map(|p| provider_as_source(p.clone()))
         };
         let plan = ingot_delta::freeze_now(&ingot_delta::rebind(&model.plan, &find)?, now)?;
         let wanted = context::stream(&self.ctx, plan).await?;
-        let mut diff = MultisetDiff::new(table.schema())?;
+        let mut diff = MultisetDiff::new(table.defined_schema())?;
         add(&mut diff, wanted, 1).await?;
         let rows = add(&mut diff, self.rows(table).await?, -1).await?;
         verdict_of(diff, rows, "against its query over the recorded snapshots")
@@ -237,7 +235,7 @@ impl Engine {
             Ok(from) => from,
             Err(reason) => return Ok(uncompared(total, foreign, reason)),
         };
-        let mut diff = MultisetDiff::new(table.schema())?;
+        let mut diff = MultisetDiff::new(table.defined_schema())?;
         let until = ingest::ends(&positions);
         let mut replayed = Replayed::default();
         let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until.clone()))?;
@@ -352,18 +350,17 @@ impl Engine {
         table: &Table,
         kafka: &KafkaSource,
     ) -> Result<std::result::Result<BTreeMap<i32, Position>, String>> {
-        let Some((since, start)) = restart::since_began(table) else {
-            return Ok(Err("the snapshot with its first positions is gone".into()));
+        let Some(start) = beginning(table)? else {
+            return Ok(Err("nothing that is left says where it began".into()));
         };
-        let mut definitions = since.iter().filter_map(|s| s.summary.get(summary::FINGERPRINT));
-        if definitions.any(|f| *f != model.fingerprint) {
+        if start.fingerprints.iter().any(|f| *f != model.fingerprint) {
             return Ok(Err("several definitions made its rows".into()));
         }
         let low = kafka.start_offsets(&Start::Earliest).await?;
         let mut from = BTreeMap::new();
         for (p, low) in low {
             // A partition that came later is read from its beginning.
-            let began = start.partitions.get(&p).map_or(0, |r| r.from);
+            let began = start.positions.partitions.get(&p).map_or(0, |r| r.to);
             if low > began {
                 return Ok(Err(format!("the log of partition {p} begins at offset {low}, the table at {began}")));
             }

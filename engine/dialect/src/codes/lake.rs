@@ -91,7 +91,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     passing(
         "L0121",
         "another commit came first",
-        "Another writer committed to the table first, which makes this change moot. Certainly nothing of it was stored. The next attempt is planned on the table as it is then; nothing is lost or doubled.",
+        "Another writer committed to the table first, which makes this change moot: nothing of it is in the table. The next attempt is planned on the table as it is then; nothing is lost or doubled.",
     ),
     code(
         "L0122",
@@ -112,6 +112,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "L0133",
         "positions cannot be read",
         "The offsets that a snapshot or a property of the table records are not readable, because something else wrote there. `ingot refresh TABLE --full` reads the topic again.",
+    ),
+    code(
+        "L0134",
+        "what a snapshot records cannot be read",
+        "A property in which a snapshot or a table records what it was computed from, where it began or how many rows it holds does not parse, because something else wrote there. Going on would mean to guess. Roll the table back to an older snapshot, or compute it again with `ingot refresh TABLE --full`.",
     ),
     passing(
         "L0141",

@@ -2,12 +2,15 @@
 //!
 //! Not here: the scan side, whose tests stand in its own modules.
 
+mod began;
 mod commits;
 mod definitions;
 mod faults;
 mod files;
+mod left_out;
 mod names;
 mod positions;
+mod records;
 mod s3;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,262 @@
+//! Where a streaming table began, whatever others did to its history.
+
+use serde_json::Value;
+
+use super::*;
+use crate::began::beginning;
+use crate::summary::{self as names, BEGAN_AT, KAFKA_POSITIONS, KafkaPositions, PartitionRange, to_json};
+use crate::{FlowKey, LakeError, PositionError, kafka_position};
+
+fn key() -> FlowKey {
+    FlowKey { flow: "f".into(), cluster: "c".into(), topic_id: "t1".into() }
+}
+
+fn vector(full: bool, ranges: &[(i32, i64, i64)]) -> String {
+    let range = |from, to| PartitionRange { from, to, ..PartitionRange::default() };
+    let positions = KafkaPositions {
+        v: 1,
+        full,
+        flow: "f".into(),
+        cluster: "c".into(),
+        topic: "topic".into(),
+        topic_id: "t1".into(),
+        partitions: ranges.iter().map(|(partition, from, to)| (*partition, range(*from, *to))).collect(),
+    };
+    to_json(&positions).unwrap()
+}
+
+/// A table that begins at offsets 5 and 0.
+async fn started(lake: &Lake) -> Table {
+    let first = summary(&[(KAFKA_POSITIONS, &vector(true, &[(0, 5, 5), (1, 0, 0)])), (names::FINGERPRINT, "one")]);
+    let new = NewTable { name: TableName::new("bronze", "t"), definition: plain(), first_summary: Some(first) };
+    lake.create_table(new).await.unwrap()
+}
+
+async fn moved(table: &Table, ranges: &[(i32, i64, i64)]) -> Table {
+    let summary = summary(&[(KAFKA_POSITIONS, &vector(false, ranges)), (names::FINGERPRINT, "one")]);
+    let change = Change { summary, ..appending(write(table, &rows(&[1])).await) };
+    table.lake().commit(table, change, &retry).await.unwrap()
+}
+
+/// Emptied to be read again from offsets 7 and 0.
+async fn again(table: &Table) -> Table {
+    let summary = summary(&[(KAFKA_POSITIONS, &vector(true, &[(0, 7, 7), (1, 0, 0)])), (names::FINGERPRINT, "two")]);
+    let change = Change { summary, begins: true, remove_all: true, ..Change::default() };
+    overwrite(table, change).await.unwrap()
+}
+
+/// A commit of another engine: none of our properties.
+async fn foreign(table: &Table, change: Change) -> Table {
+    let table = overwrite(table, change).await.unwrap();
+    edited(&table, |json| {
+        let head = json["current-snapshot-id"].clone();
+        let snapshots = json["snapshots"].as_array_mut().unwrap();
+        let head = snapshots.iter_mut().find(|s| s["snapshot-id"] == head).unwrap();
+        head["summary"].as_object_mut().unwrap().retain(|name, _| !name.contains("ingot") && name != "engine-name");
+    })
+    .await
+}
+
+async fn edited(table: &Table, edit: impl FnOnce(&mut Value)) -> Table {
+    let mut json = serde_json::to_value(table.metadata().as_ref()).unwrap();
+    edit(&mut json);
+    let lake = table.lake();
+    let location = format!("{}/metadata/09999-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
+    lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
+    let now = lake.0.catalog.location(table.name()).await.unwrap().unwrap();
+    lake.0.catalog.swap(table.name(), &now, &location).await.unwrap();
+    lake.load_table(table.name()).await.unwrap().unwrap()
+}
+
+/// As PyIceberg expires: what lost its parent names none. Java and core leave the name of a snapshot that is gone.
+#[derive(Clone, Copy, Debug)]
+enum Expiry {
+    ParentsForgotten,
+    ParentsNamed,
+}
+
+const BOTH: [Expiry; 2] = [Expiry::ParentsForgotten, Expiry::ParentsNamed];
+
+async fn all_but_head_expired(table: &Table, expiry: Expiry) -> Table {
+    edited(table, |json| {
+        let head = json["current-snapshot-id"].clone();
+        for list in ["snapshots", "snapshot-log"] {
+            if let Some(list) = json[list].as_array_mut() {
+                list.retain(|s| s["snapshot-id"] == head);
+            }
+        }
+        if let Expiry::ParentsForgotten = expiry {
+            json["snapshots"][0].as_object_mut().unwrap().remove("parent-snapshot-id");
+        }
+    })
+    .await
+}
+
+async fn rolled_back(table: &Table, to: i64) -> Table {
+    edited(table, |json| {
+        json["current-snapshot-id"] = to.into();
+        json["refs"]["main"]["snapshot-id"] = to.into();
+    })
+    .await
+}
+
+fn starts(table: &Table) -> Option<Vec<i64>> {
+    let began = beginning(table).unwrap()?;
+    Some(began.positions.partitions.values().map(|range| range.to).collect())
+}
+
+fn ends(table: &Table) -> Vec<i64> {
+    kafka_position(table, &key()).unwrap().unwrap().partitions.values().map(|range| range.to).collect()
+}
+
+#[tokio::test]
+async fn expiry_by_others_takes_neither_beginning_nor_position() {
+    for expiry in BOTH {
+        let (_folder, lake) = lake().await;
+        let table = started(&lake).await;
+        let first = table.head();
+        assert_eq!(starts(&table), Some(vec![5, 0]));
+        let table = moved(&table, &[(1, 0, 4)]).await;
+        let table = moved(&table, &[(0, 5, 9)]).await;
+        // The head tells of one partition alone.
+        let table = all_but_head_expired(&table, expiry).await;
+        assert_eq!(table.history().len(), 1);
+        assert_eq!(starts(&table), Some(vec![5, 0]), "{expiry:?}");
+        assert_eq!(beginning(&table).unwrap().unwrap().snapshot_id, first.unwrap());
+        assert_eq!(ends(&table), [9, 4], "{expiry:?}");
+        // And on from there, expired again.
+        let table = moved(&table, &[(0, 9, 10)]).await;
+        let table = all_but_head_expired(&table, expiry).await;
+        assert_eq!((starts(&table), ends(&table)), (Some(vec![5, 0]), vec![10, 4]), "{expiry:?}");
+        // Another engine's delete on top, and nothing else left.
+        let change = Change { remove: vec![entries(&table).await[0].file_path().into()], ..Change::default() };
+        let deleted = all_but_head_expired(&foreign(&table, change).await, expiry).await;
+        assert_eq!((starts(&deleted), ends(&deleted)), (Some(vec![5, 0]), vec![10, 4]), "{expiry:?}");
+        // Or its append.
+        let change = Change { add: write(&table, &rows(&[7])).await, ..Change::default() };
+        let appended = foreign(&deleted, change).await;
+        let appended = all_but_head_expired(&appended, expiry).await;
+        assert_eq!((starts(&appended), ends(&appended)), (Some(vec![5, 0]), vec![10, 4]), "{expiry:?}");
+        let on = moved(&appended, &[(1, 4, 5)]).await;
+        assert_eq!((starts(&on), ends(&on)), (Some(vec![5, 0]), vec![10, 5]), "{expiry:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rollback_finds_its_own_beginning_after_expiry() {
+    for expiry in BOTH {
+        let (_folder, lake) = lake().await;
+        let before = moved(&started(&lake).await, &[(0, 5, 9), (1, 0, 1)]).await;
+        let second = again(&before).await;
+        assert_eq!(starts(&second), Some(vec![7, 0]));
+        let table = moved(&second, &[(0, 7, 8)]).await;
+        assert_eq!(starts(&table), Some(vec![7, 0]));
+        let back = rolled_back(&table, before.head().unwrap()).await;
+        assert_eq!(starts(&back), Some(vec![5, 0]));
+        let back = all_but_head_expired(&back, expiry).await;
+        assert_eq!(starts(&back), Some(vec![5, 0]), "{expiry:?}");
+        // The copy of its position is from after the rollback, and says so.
+        let refused = kafka_position(&back, &key()).unwrap_err();
+        assert!(matches!(refused, PositionError::Expired { .. }), "{expiry:?}: {refused}");
+        // Where only another engine's snapshot is left above it, the two beginnings cannot be told apart.
+        let change = Change { add: write(&back, &rows(&[7])).await, ..Change::default() };
+        let above = all_but_head_expired(&foreign(&back, change).await, expiry).await;
+        assert_eq!(starts(&above), None, "{expiry:?}");
+        // A beginning that nothing can go back to any more is forgotten.
+        let table = all_but_head_expired(&table, expiry).await;
+        let table = moved(&table, &[(1, 0, 2)]).await;
+        let kept: Vec<Value> = serde_json::from_str(&table.properties()[BEGAN_AT]).unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0]["snapshot-id"], second.head().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_others_replaced_has_no_beginning() {
+    let (_folder, lake) = lake().await;
+    let table = moved(&started(&lake).await, &[(0, 5, 9)]).await;
+    // CREATE OR REPLACE TABLE ... AS: a new root beside the old snapshots, properties kept.
+    let added = write(&table, &rows(&[1, 2, 3])).await;
+    let created = foreign(&create(&lake, "other", plain()).await, Change { add: added, ..Change::default() }).await;
+    let root = serde_json::to_value(created.metadata().as_ref()).unwrap()["snapshots"][0].clone();
+    let replaced = edited(&table, |json| {
+        let mut root = root;
+        root["sequence-number"] = 9.into();
+        json["last-sequence-number"] = 9.into();
+        json["current-snapshot-id"] = root["snapshot-id"].clone();
+        json["refs"]["main"]["snapshot-id"] = root["snapshot-id"].clone();
+        json["snapshots"].as_array_mut().unwrap().push(root);
+        json["snapshot-log"] = serde_json::json!([]);
+    })
+    .await;
+    for expiry in BOTH {
+        for table in [replaced.clone(), all_but_head_expired(&replaced, expiry).await] {
+            assert_eq!(starts(&table), None);
+            let refused = kafka_position(&table, &key()).unwrap_err();
+            assert!(matches!(refused, PositionError::NoPosition { .. }), "{refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tables_of_the_version_before_are_taken_over() {
+    let (_folder, lake) = lake().await;
+    let table = moved(&started(&lake).await, &[(0, 5, 9)]).await;
+    let unnamed = |json: &mut Value| {
+        json["properties"].as_object_mut().unwrap().remove(BEGAN_AT);
+        for snapshot in json["snapshots"].as_array_mut().unwrap() {
+            let summary = snapshot["summary"].as_object_mut().unwrap();
+            summary.remove(BEGAN_AT);
+            let first = summary[KAFKA_POSITIONS].as_str().unwrap().contains("\"full\":true");
+            let mode = if first { "create" } else { "append" };
+            summary.insert(names::REFRESH_MODE.into(), mode.into());
+        }
+    };
+    let old = edited(&table, unnamed).await;
+    assert_eq!(starts(&old), Some(vec![5, 0]));
+    let on = moved(&old, &[(0, 9, 10)]).await;
+    for expiry in BOTH {
+        assert_eq!(starts(&all_but_head_expired(&on, expiry).await), Some(vec![5, 0]));
+        // One whose beginning was lost before it could be recorded does not guess.
+        assert_eq!(starts(&all_but_head_expired(&old, expiry).await), None);
+    }
+}
+
+#[tokio::test]
+async fn every_definition_since_the_beginning_is_known() {
+    let (_folder, lake) = lake().await;
+    let table = moved(&started(&lake).await, &[(0, 5, 6)]).await;
+    let summary = summary(&[(KAFKA_POSITIONS, &vector(false, &[(0, 6, 7)])), (names::FINGERPRINT, "other")]);
+    let change = Change { summary, ..appending(Vec::new()) };
+    let table = lake.commit(&table, change, &retry).await.unwrap();
+    let table = moved(&table, &[(0, 7, 8)]).await;
+    for table in [table.clone(), all_but_head_expired(&table, Expiry::ParentsForgotten).await] {
+        let began = beginning(&table).unwrap().unwrap();
+        assert_eq!(began.fingerprints.iter().collect::<Vec<_>>(), ["one", "other"]);
+    }
+    let table = again(&table).await;
+    assert_eq!(beginning(&table).unwrap().unwrap().fingerprints.iter().collect::<Vec<_>>(), ["two"]);
+}
+
+#[tokio::test]
+async fn what_does_not_parse_has_a_name() {
+    let (_folder, lake) = lake().await;
+    let table = moved(&started(&lake).await, &[(0, 5, 6)]).await;
+    let head = table.head().unwrap();
+    let property = edited(&table, |json| json["properties"][BEGAN_AT] = "[{}]".into()).await;
+    let refused = beginning(&property).unwrap_err();
+    assert!(matches!(refused, LakeError::Unreadable { .. }) && refused.code() == "L0134", "{refused}");
+    let text = refused.to_string();
+    assert!(["bronze.t", "properties", BEGAN_AT].iter().all(|part| text.contains(part)), "{text}");
+    let own = edited(&table, |json| {
+        for snapshot in json["snapshots"].as_array_mut().unwrap() {
+            snapshot["summary"][BEGAN_AT] = "then".into();
+        }
+    })
+    .await;
+    let text = beginning(&own).unwrap_err().to_string();
+    assert!([&format!("snapshot {head}"), BEGAN_AT].iter().all(|part| text.contains(*part)), "{text}");
+    // Reading everything again is the way out: it needs nothing of what was recorded.
+    let both = edited(&property, |json| json["properties"][KAFKA_POSITIONS] = "?".into()).await;
+    assert_eq!(starts(&again(&both).await), Some(vec![7, 0]));
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Nothing is lost: where a streaming table began outlives every expiry, a column that its SQL file leaves out keeps its
+# values until it is pruned, and a partition column may have any name; PyIceberg and Spark see the same.
+#
+#   lost.sh [--spark]        with --spark, Spark expires and reads as well
+
+. "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
+WITH_SPARK=
+[ "${1:-}" != --spark ] || WITH_SPARK=1
+start_kafka
+new_project local 2
+rm -r "$PROJECT/bronze" "$PROJECT/silver" "$PROJECT/gold"
+mkdir "$PROJECT/bronze" "$PROJECT/silver" "$PROJECT/gold"
+SOURCE="(id VARCHAR, type VARCHAR, battery DOUBLE, ts TIMESTAMPTZ) INCLUDE PARTITION AS kafka_partition INCLUDE OFFSET AS kafka_offset
+WITH ('connector' = 'kafka', 'topic' = '$TOPIC') FORMAT PLAIN ENCODE JSON;"
+# stream NAME CLAUSES SELECT
+stream() {
+  cat >"$PROJECT/bronze/$1.sql" <<SQL
+CREATE SOURCE s_$1 $SOURCE
+CREATE STREAMING TABLE bronze.$1 $2 ON DECODE ERROR INTO bronze.$1_errors AS SELECT $3 FROM STREAM s_$1;
+SQL
+}
+stream kept "" "id, battery, kafka_partition, kafka_offset"
+stream named 'PARTITIONED BY ("my col", days("ev-time"), "é", "日本語", "9x")' \
+  'id, type AS "my col", ts AS "ev-time", type AS "é", upper(type) AS "日本語", kafka_partition AS "9x"'
+echo 'CREATE MATERIALIZED VIEW silver.kept AS SELECT * FROM bronze.kept;' >"$PROJECT/silver/kept.sql"
+lost() { "$PYTHON" "$CLIENTS/lost.py" "${LAKE[@]}" "$@"; }
+round() {
+  topics send "$TOPIC" 300 --seed "$1"
+  check "run --once" ingot run --once
+}
+# same TEXT: bronze.kept holds each message of the topic once.
+same() {
+  check "verify $1" ingot verify
+  last_says 'bronze.kept  equal: ' "  bronze.kept is equal to the log"
+}
+
+say "PyIceberg expires everything but the head"
+round 1
+round 2
+round 3
+check "expire" lost expire bronze.kept bronze.kept_errors bronze.named
+same "after it"
+last_says 'bronze.named  equal: ' "  so is bronze.named"
+check "refresh --full" ingot refresh bronze.kept --full
+same "after a full refresh"
+check "expire again" lost expire bronze.kept
+round 4
+same "and on"
+
+if [ -n "$WITH_SPARK" ]; then
+  say "Spark expires everything but the head"
+  "$SERVICES/spark.sh" install >/dev/null
+  spark() {
+    printf '%s\n' "$@" | "$SERVICES/spark.sh" run "$CLIENTS/spark_session.py" "${LAKE[@]}" 2>"$WORK/spark.log" >"$WORK/spark.out"
+    cat "$WORK/spark.out"
+    ! grep -q '^error' "$WORK/spark.out"
+  }
+  round 5
+  old="older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1"
+  check "expire and read" spark "CALL ingot.system.expire_snapshots(table => 'bronze.kept', $old)" \
+    "SELECT count(*) AS n FROM ingot.bronze.named WHERE \`my col\` = 'car'" \
+    "SELECT count(*) AS m FROM ingot.bronze.named WHERE \`日本語\` = 'CAR'" \
+    "SELECT partition.\`my col\`, partition.\`ev-time_day\` FROM ingot.bronze.named.partitions LIMIT 1"
+  cars=$(grep -oE '"n": [0-9]+' "$WORK/spark.out" | grep -oE '[0-9]+')
+  upper=$(grep -oE '"m": [0-9]+' "$WORK/spark.out" | grep -oE '[0-9]+')
+  check "a table of Spark's" spark "CREATE TABLE ingot.bronze.other USING iceberg PARTITIONED BY (\`my col\`, \`é\`) AS SELECT * FROM ingot.bronze.named"
+  check "  is read by its partitions" ingot sql --format csv "SELECT count(*) AS n FROM bronze.other WHERE \"my col\" = 'car' AND \"é\" = 'car'"
+  last_says "^$cars\$" "  and has Spark's number of rows"
+  check "Spark finds rows by their partitions" test "${cars:-0}" -gt 0 -a "$cars" = "$upper"
+  same "after it"
+  check "refresh --full" ingot refresh bronze.kept --full
+  same "after a full refresh"
+fi
+
+say "partition columns of any name"
+check "PyIceberg finds rows by their partitions" lost partitions bronze.named
+
+say "a column is left out"
+stream kept "" "id, kafka_partition, kafka_offset"
+check "plan" ingot plan
+last_says 'note: column "battery" is not in its SELECT' "  plan says so"
+before=$(lost columns bronze.kept | grep battery)
+round 6
+check "its values are there" test "$(lost columns bronze.kept | grep battery)" = "$before"
+check "models do not have it" ingot sql "SELECT count(*) AS n FROM silver.kept"
+check_exit 1 "  by no name" ingot sql "SELECT battery FROM silver.kept"
+check "status" ingot status
+last_says 'note: column "battery"' "  status says so"
+check_exit 2 "prune asks first" ingot prune </dev/null
+last_says 'nothing was dropped: confirm with --yes' "  and says how"
+check "nothing was dropped" test "$(lost columns bronze.kept | grep battery)" = "$before"
+check "prune --yes" ingot prune --yes
+last_says 'bronze.kept  column "battery" dropped' "  says what went"
+check "it is gone" test -z "$(lost columns bronze.kept | grep battery || true)"
+check "run --once goes on" ingot run --once
+check "verify" ingot verify
