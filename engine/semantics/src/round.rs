@@ -8,10 +8,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, i256};
 use arrow::error::ArrowError;
+use datafusion::common::types::{NativeType, logical_int64};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    Coercion, ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    TypeSignatureClass, Volatility,
 };
 
 use crate::decimal::{Shape, rescale};
@@ -26,7 +27,20 @@ struct Round {
 /// `round(x [, places])`.
 pub(crate) fn function() -> Arc<ScalarUDF> {
     let inner = datafusion::functions::math::round();
-    Arc::new(ScalarUDF::from(Round { inner, signature: Signature::user_defined(Volatility::Immutable) }))
+    let decimal = Coercion::new_exact(TypeSignatureClass::Decimal);
+    // As a constant is written: a cast would hide it.
+    let places = Coercion::new_implicit(
+        TypeSignatureClass::Native(logical_int64()),
+        vec![TypeSignatureClass::Integer],
+        NativeType::Int64,
+    );
+    let mut all =
+        vec![TypeSignature::Coercible(vec![decimal.clone(), places]), TypeSignature::Coercible(vec![decimal.clone()])];
+    if let TypeSignature::OneOf(others) = &inner.signature().type_signature {
+        let of_decimals = |s: &TypeSignature| matches!(s, TypeSignature::Coercible(c) if c.first() == Some(&decimal));
+        all.extend(others.iter().filter(|s| !of_decimals(s)).cloned());
+    }
+    Arc::new(ScalarUDF::from(Round { inner, signature: Signature::one_of(all, Volatility::Immutable) }))
 }
 
 fn constant(value: &ScalarValue) -> Result<Option<i64>> {
@@ -43,16 +57,6 @@ impl ScalarUDFImpl for Round {
 
     fn signature(&self) -> &Signature {
         &self.signature
-    }
-
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        if let [value @ DataType::Decimal128(..), rest @ ..] = arg_types
-            && rest.len() <= 1
-        {
-            return Ok(std::iter::once(value.clone()).chain(rest.iter().map(|_| DataType::Int64)).collect());
-        }
-        let fields: Vec<FieldRef> = arg_types.iter().map(|t| Arc::new(Field::new("x", t.clone(), true))).collect();
-        Ok(fields_with_udf(&fields, self.inner.as_ref())?.iter().map(|f| f.data_type().clone()).collect())
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
