@@ -19,6 +19,7 @@ mod fallible;
 mod fence;
 mod guard;
 mod lazily;
+mod list_items;
 mod literal;
 mod narrow;
 mod rewrite;

@@ -48,6 +48,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         .with_query_planner(Arc::new(FencePlanner));
     // A later function takes the place of an earlier one of its name.
     if let Some(functions) = builder.scalar_functions() {
+        crate::list_items::wrap(functions);
         functions.push(crate::round::function());
         functions.extend(crate::attempt::functions());
     }

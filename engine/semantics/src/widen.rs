@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
@@ -96,19 +96,6 @@ fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Transformed<Vec<Expr>> {
 
 /// Functions whose arguments have one type.
 const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull", "nvl2", "make_array"];
-/// Functions of a list and of values that its items are compared with, or that are put into it.
-const LIST_AND_ITEMS: &[&str] = &[
-    "array_has",
-    "array_append",
-    "array_prepend",
-    "array_position",
-    "array_positions",
-    "array_remove",
-    "array_remove_all",
-    "array_replace",
-    "array_replace_all",
-];
-
 fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if let Some((Kind::Binary(operation), [l, r])) = checked(&expr) {
         let (tl, tr) = (l.get_type(schema)?, r.get_type(schema)?);
@@ -258,7 +245,7 @@ fn widen_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 fn function(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let name = call.func.name();
-    if name == "abs" && call.args.len() == 1 && checked(&Expr::ScalarFunction(call.clone())).is_none() {
+    if name == "abs" && call.args.len() == 1 {
         return match call.args.pop() {
             Some(x) if x.get_type(schema)?.is_integer() => Ok(Transformed::yes(absolute(x))),
             Some(x) => {
@@ -271,31 +258,17 @@ fn function(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
     if name.starts_with("try_") {
         return spell_out(call, schema);
     }
+    if name == "log" {
+        // Its own decimals are cut to whole numbers.
+        let types = types_of(&call.args, schema)?;
+        let any = types.iter().any(DataType::is_decimal);
+        call.args = call.args.into_iter().zip(&types).map(|(e, t)| to_double(e, t)).collect();
+        return Ok(Transformed::new_transformed(Expr::ScalarFunction(call), any));
+    }
     if ONE_TYPE.contains(&name) {
         let types = types_of(&call.args, schema)?;
         if mixed(&types) {
             call.args = call.args.into_iter().zip(&types).map(|(e, t)| to_double(e, t)).collect();
-            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
-        }
-    } else if LIST_AND_ITEMS.contains(&name) {
-        let types = types_of(&call.args, schema)?;
-        let item = types.iter().find_map(|t| match t {
-            DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => Some(f.data_type().clone()),
-            _ => None,
-        });
-        if let Some(item) = item
-            && mixed(types.iter().chain([&item]))
-        {
-            let doubles = DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
-            call.args = call
-                .args
-                .into_iter()
-                .zip(&types)
-                .map(|(e, t)| match t {
-                    t if t.is_nested() && item.is_decimal() => cast(e, doubles.clone()),
-                    t => to_double(e, t),
-                })
-                .collect();
             return Ok(Transformed::yes(Expr::ScalarFunction(call)));
         }
     }

@@ -11,6 +11,8 @@ use crate::world::*;
 const LINEAR: &[&str] = &[
     "SELECT k, f * 2 AS f2, s FROM t WHERE k IS NOT NULL",
     "SELECT k, f FROM t UNION ALL SELECT k, f FROM t WHERE k > 0 UNION ALL SELECT i AS k, f FROM u",
+    "SELECT k, d / 3 AS q, round(d, 1) AS r, d * 1.5 - i AS p FROM (SELECT * FROM t WHERE k <> 0) x WHERE 10 / k > 4 AND d / k < 1.5",
+    "SELECT q, s FROM (SELECT s, 10 / k AS q FROM t WHERE k <> 0 UNION ALL SELECT s, TRY(10 / k) AS q FROM u) x WHERE q > 4 OR q IS NULL",
     "WITH c AS (SELECT * FROM t WHERE f > 0 OR f IS NULL) SELECT s, upper(s) AS up, f, d, ts FROM c x ORDER BY s",
 ];
 
@@ -37,6 +39,8 @@ const AGGREGATE: &[&str] = &[
        var(i) FILTER (WHERE f < 2) AS g
      FROM (SELECT k, f, i, date_part('epoch', ts) AS ts FROM t) x GROUP BY k",
     "SELECT k FROM t GROUP BY k",
+    "SELECT s, sum(10 / k) FILTER (WHERE k <> 0) AS q, sum(d / 3) AS dd, avg(d * 1.5) AS ad, round(avg(d), 1) AS r, sum(CASE WHEN i > 0 THEN i ELSE 0 END) AS si
+     FROM t WHERE d < 99999.99 OR d IS NULL GROUP BY s",
 ];
 
 fn obeys(queries: &'static [&'static str], expected: fn(&Strategy) -> bool) {

@@ -119,3 +119,27 @@ async fn aggregates_and_having_guard() {
     w.rows("SELECT c, min(b) FROM t GROUP BY c HAVING min(b) <> 0 AND 10 / min(b) > 2", "3|2").await;
     w.rows("SELECT sum(CASE WHEN b <> 0 THEN 10 / b ELSE 0 END) FROM t", "7").await;
 }
+
+#[tokio::test]
+async fn what_can_fail_stands_anywhere() {
+    let w = world().await;
+    w.rows(
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT max(n), sum(n) FROM r",
+        "5|15",
+    )
+    .await;
+    w.rows("SELECT id, row_number() OVER (ORDER BY 10 / b) AS r FROM t WHERE b <> 0 ORDER BY id", "2|1;3|2").await;
+    w.rows("SELECT id FROM t WHERE b <> 0 QUALIFY row_number() OVER (ORDER BY id + 1) = 1", "2").await;
+    w.rows("SELECT DISTINCT 10 / b FROM t WHERE b <> 0 ORDER BY 1", "2;5").await;
+    w.rows("SELECT 10 / b FROM t WHERE b <> 0 EXCEPT SELECT y FROM u", "").await;
+    w.rows(
+        "SELECT v.x FROM (SELECT unnest(make_array(b, 1)) AS x FROM t WHERE b <> 0) v WHERE 10 / v.x > 4 ORDER BY x",
+        "1;1;2",
+    )
+    .await;
+    w.rows("SELECT id FROM t WHERE b <> 0 AND 10 / b > 1 ORDER BY 10 / b LIMIT 1", "2").await;
+    w.rows("SELECT a.id FROM t a WHERE a.b <> 0 AND 10 / a.b = (SELECT max(k) + 1 FROM u WHERE u.y = a.b)", "").await;
+    w.rows("SELECT count(*) FROM t CROSS JOIN u WHERE t.b <> 0 AND 10 / t.b > u.y", "3").await;
+    w.rows("SELECT c, count(*) FILTER (WHERE b <> 0 AND 10 / b > 2) FROM t GROUP BY c ORDER BY c", "1|0;2|0;3|1;4|0")
+        .await;
+}

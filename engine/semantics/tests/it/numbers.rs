@@ -81,9 +81,12 @@ async fn decimals_beside_doubles_are_doubles() {
     w.rows("SELECT d FROM t INTERSECT SELECT x FROM t", "").await;
     w.typed("SELECT x * 2.0, x / 0.5, 0.1 + x FROM t WHERE id = 3", "1.0|1.0|0.6", "Float64|Float64|Float64").await;
     w.rows("SELECT c / 2 FROM (SELECT coalesce(x, 0.5) AS c, id FROM t) q ORDER BY id", "5e-18;5e19;0.25").await;
-    w.rows("SELECT sqrt(0.25), power(2, 0.5) = sqrt(2e0)", "0.5|true").await;
+    w.rows("SELECT array_has(make_array(x), 0.5) FROM t ORDER BY id", "false;false;true").await;
     // A long constant is rounded once.
     w.rows("SELECT 0.1e0 = 0.1, 3.14159265358979323846e0 = 3.14159265358979323846", "true|true").await;
+    w.rows("SELECT sqrt(0.25), power(2, 0.5) = sqrt(2e0), log(2, 0.5), log(10.0, 1000.0) > 2.9", "0.5|true|-1.0|true")
+        .await;
+    w.rows("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM t", "0.5").await;
 }
 
 #[tokio::test]
