@@ -20,7 +20,7 @@ use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::Aggregate as AggregateNode;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use ingot_semantics::Failure;
+use ingot_semantics::{Failure, uncanonical};
 
 use crate::classify::{FullReason, check_expr, reason};
 use crate::consolidate::{converter, has_row_format};
@@ -141,8 +141,10 @@ impl Aggregate {
         let kind_of = |args: &[Expr]| args.first().map(|a| a.get_type(schema)).transpose().map_err(FullReason::plan);
         let argument = kind_of(&params.args)?.unwrap_or(DataType::Null);
         let result = expr.get_type(schema).map_err(FullReason::plan)?;
+        // A float is NULL where its canonical value is, so one count does for both.
+        let values: Vec<Expr> = params.args.iter().map(uncanonical).cloned().collect();
         let counted =
-            |this: &mut Self| this.state(call(&count_udaf(), params.args.clone(), filter.clone()), StateKind::Count);
+            |this: &mut Self| this.state(call(&count_udaf(), values.clone(), filter.clone()), StateKind::Count);
         match (name.as_str(), &argument) {
             ("count", _) => {
                 // count(*) counts what its FILTER lets through.

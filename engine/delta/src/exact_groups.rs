@@ -10,10 +10,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, Decimal128Array, Float64Array,
-    Int64Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Decimal128Array, Float64Array, Int64Array, UInt64Array,
 };
-use arrow::compute::SlicesIterator;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
@@ -354,72 +352,5 @@ impl Accumulator for ExactDistinct {
 
     fn size(&self) -> usize {
         size_of_val(self) + self.seen.capacity() * 9
-    }
-}
-
-/// Smallest or largest value of many groups of floats, in IEEE total order: -NaN, -Inf .. -0.0, 0.0 .. Inf, NaN.
-pub(crate) struct ExtremumGroups<P: ArrowPrimitiveType> {
-    best: Vec<Option<P::Native>>,
-    replaces: fn(P::Native, P::Native) -> bool,
-}
-
-impl<P: ArrowPrimitiveType> ExtremumGroups<P> {
-    /// `replaces(new, current)` tells whether the new value is the better one.
-    pub(crate) fn new(replaces: fn(P::Native, P::Native) -> bool) -> Self {
-        Self { best: Vec::new(), replaces }
-    }
-}
-
-impl<P: ArrowPrimitiveType> GroupsAccumulator for ExtremumGroups<P> {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        groups: &[usize],
-        filter: Option<&BooleanArray>,
-        total: usize,
-    ) -> Result<()> {
-        self.best.resize(total, None);
-        let values = values[0].as_primitive::<P>();
-        let mut put = |row: usize| {
-            if values.is_valid(row) {
-                let (best, new) = (&mut self.best[groups[row]], values.value(row));
-                if best.is_none_or(|current| (self.replaces)(new, current)) {
-                    *best = Some(new);
-                }
-            }
-        };
-        match filter {
-            None => (0..values.len()).for_each(put),
-            Some(f) => {
-                // A NULL condition is no TRUE.
-                let truth = arrow::compute::prep_null_mask_filter(f);
-                SlicesIterator::new(&truth).for_each(|(from, to)| (from..to).for_each(&mut put));
-            }
-        }
-        Ok(())
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.update_batch(values, groups, None, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let Some(filter) = filter else { return Ok(vec![Arc::clone(&values[0])]) };
-        // A row that is left out is as good as a NULL.
-        let out = arrow::compute::not(&arrow::compute::prep_null_mask_filter(filter))?;
-        Ok(vec![arrow::compute::nullif(values[0].as_ref(), &out)?])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let best = emit_to.take_needed(&mut self.best);
-        Ok(Arc::new(best.into_iter().collect::<arrow::array::PrimitiveArray<P>>()))
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn size(&self) -> usize {
-        self.best.capacity() * size_of::<Option<P::Native>>()
     }
 }

@@ -1,18 +1,16 @@
 //! Aggregate functions whose result does not depend on the order of rows.
 //!
-//! `sum` and `avg` are exact for floats (`ingot_semantics` adds integers and decimals), `min` and `max` follow the IEEE
-//! total order for floats (DataFusion 54.1's grouped ones give NaN by order of arrival and `max({-Inf})` as the
-//! least finite double). Everything else delegates to DataFusion's own function. `ingot_sum_state` returns the
+//! `sum` and `avg` are exact for floats (`ingot_semantics` adds integers and decimals), `min` and `max` of floats are
+//! those of `ingot_semantics`. Everything else delegates to DataFusion's own function. `ingot_sum_state` returns the
 //! bytes of a sum that hidden columns hold.
 //!
 //! Not here: replacing the functions in a plan is here (`exact_aggregates`), completing orders is `order`.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, exec_err};
-use datafusion::functions_aggregate::{min_max::Max, min_max::Min};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -22,20 +20,14 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GroupsAccumulator, LogicalPlan, ReversedUDAF,
     Signature, Volatility, WindowFunctionDefinition,
 };
-use ingot_semantics::{avg_udaf, sum_udaf};
+use ingot_semantics::{avg_udaf, float_max, float_min, sum_udaf};
 
 use crate::exact::ExactSum;
-use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, ExtremumGroups, Output, WideSum};
+use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, Output, WideSum};
 use crate::statistics_udaf::{statistic_function, statistics};
 
 static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::sum())));
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::avg())));
-static MIN: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
-    Arc::new(AggregateUDF::from(Extremum { inner: Arc::new(AggregateUDF::from(Min::new())), largest: false }))
-});
-static MAX: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
-    Arc::new(AggregateUDF::from(Extremum { inner: Arc::new(AggregateUDF::from(Max::new())), largest: true }))
-});
 static SUM_STATE: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(SumState::new())));
 
 /// Registers the exact `sum`, `avg`, `min`, `max` and statistics in place of DataFusion's.
@@ -43,8 +35,8 @@ static SUM_STATE: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(Aggreg
 /// # Errors
 /// When the registry takes no functions.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for function in [&*SUM, &*AVG, &*MIN, &*MAX] {
-        registry.register_udaf(Arc::clone(function))?;
+    for function in [Arc::clone(&SUM), Arc::clone(&AVG), float_min(), float_max()] {
+        registry.register_udaf(function)?;
     }
     for function in statistics() {
         registry.register_udaf(Arc::clone(function))?;
@@ -62,8 +54,8 @@ fn exact_function(function: &AggregateUDF, argument: &DataType) -> Option<Arc<Ag
     match function.name() {
         "sum" => argument.is_numeric().then(|| Arc::clone(&SUM)),
         "avg" => (argument.is_numeric()).then(|| Arc::clone(&AVG)),
-        "min" => argument.is_floating().then(|| Arc::clone(&MIN)),
-        "max" => argument.is_floating().then(|| Arc::clone(&MAX)),
+        "min" => argument.is_floating().then(float_min),
+        "max" => argument.is_floating().then(float_max),
         name => statistic_function(name),
     }
 }
@@ -216,70 +208,6 @@ pub(crate) fn exact_state_fields(name: &str) -> Vec<FieldRef> {
         Arc::new(Field::new(format_state_name(name, "total"), DataType::Binary, true)),
         Arc::new(Field::new(format_state_name(name, "count"), DataType::Int64, true)),
     ]
-}
-
-/// `min` and `max`.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Extremum {
-    inner: Arc<AggregateUDF>,
-    largest: bool,
-}
-
-impl AggregateUDFImpl for Extremum {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
-    }
-
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(arg_types)
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.inner().accumulator(args)
-    }
-
-    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.inner().create_sliding_accumulator(args)
-    }
-
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.inner.inner().groups_accumulator_supported(args)
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let type_ = args.return_field.data_type();
-        Ok(match (type_, self.largest) {
-            (DataType::Float64, true) => {
-                Box::new(ExtremumGroups::<Float64Type>::new(|new, old| new.total_cmp(&old).is_gt()))
-            }
-            (DataType::Float64, false) => {
-                Box::new(ExtremumGroups::<Float64Type>::new(|new, old| new.total_cmp(&old).is_lt()))
-            }
-            (DataType::Float32, true) => {
-                Box::new(ExtremumGroups::<Float32Type>::new(|new, old| new.total_cmp(&old).is_gt()))
-            }
-            (DataType::Float32, false) => {
-                Box::new(ExtremumGroups::<Float32Type>::new(|new, old| new.total_cmp(&old).is_lt()))
-            }
-            _ => return self.inner.inner().create_groups_accumulator(args),
-        })
-    }
-
-    fn reverse_expr(&self) -> ReversedUDAF {
-        ReversedUDAF::Identical
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        AggregateOrderSensitivity::Insensitive
-    }
 }
 
 /// `ingot_sum_state(x)`: the exact total's bytes, NULL without values.

@@ -4,7 +4,7 @@
 //! the places of its rows there.
 //!
 //! Invariants
-//! * A key has at most one row of each role.
+//! * A key has at most one row of each role; keys of floats are equal by their canonical value.
 //!
 //! Not here: what becomes of a key (`keyed` and the kinds it merges).
 
@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::DataType;
 use arrow::row::RowConverter;
+use ingot_semantics::canonical_array;
 
 use crate::consolidate::converter;
 use crate::error::{DeltaError, Result};
@@ -87,7 +88,8 @@ impl Keys {
 
     fn bytes(&self, keys: &[ArrayRef], rows: usize) -> Result<Vec<Box<[u8]>>> {
         let Some(converter) = &self.converter else { return Ok(vec![Box::default(); rows]) };
-        Ok(converter.convert_columns(keys)?.iter().map(|r| Box::from(r.data())).collect())
+        let keys = keys.iter().map(canonical_array).collect::<datafusion::common::Result<Vec<_>>>()?;
+        Ok(converter.convert_columns(&keys)?.iter().map(|r| Box::from(r.data())).collect())
     }
 
     fn touch(&mut self, key: Box<[u8]>) -> &mut Touched {

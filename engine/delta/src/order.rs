@@ -18,7 +18,11 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn, Limit, Window};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, WindowFrameUnits, WindowFunctionDefinition};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFrameUnits, WindowFunctionDefinition,
+};
+
+use ingot_semantics::{exactly, holds_floats};
 
 use crate::error::{DeltaError, Result};
 use crate::exact_udaf::exact_aggregates;
@@ -80,7 +84,7 @@ pub(crate) fn has_order(data_type: &DataType) -> bool {
 fn completed(order: &[Sort], schema: &DFSchema) -> Result<Vec<Sort>> {
     let mut all = order.to_vec();
     for (qualifier, field) in schema.iter() {
-        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let column = by_bits(Expr::Column(Column::new(qualifier.cloned(), field.name())), field.data_type());
         if all.iter().any(|s| s.expr == column) {
             continue;
         }
@@ -90,6 +94,11 @@ fn completed(order: &[Sort], schema: &DFSchema) -> Result<Vec<Sort>> {
         all.push(column.sort(true, false));
     }
     Ok(all)
+}
+
+/// Equal floats may differ in their bits, and which of them comes first must not be chance.
+fn by_bits(expr: Expr, data_type: &DataType) -> Expr {
+    if holds_floats(data_type) { exactly(expr) } else { expr }
 }
 
 /// Whether the result of this window call depends on the order of ties.
@@ -173,9 +182,14 @@ fn aggregate_order(call: &AggregateFunction, schema: &DFSchema) -> Result<Option
     }
     let mut order = call.params.order_by.clone();
     let value = call.params.args.first().filter(|a| !matches!(a, Expr::Literal(..)));
-    let by_value = value.is_none_or(|v| order.iter().any(|s| s.expr == *v));
+    let value = match value {
+        // Distinct floats have one form.
+        Some(v) if !call.params.distinct => Some(by_bits(v.clone(), &v.get_type(schema)?)),
+        other => other.cloned(),
+    };
+    let by_value = value.as_ref().is_none_or(|v| order.iter().any(|s| s.expr == *v));
     if order.is_empty() || call.params.distinct {
-        order.extend(value.filter(|_| !by_value).map(|v| v.clone().sort(true, false)));
+        order.extend(value.filter(|_| !by_value).map(|v| v.sort(true, false)));
     }
     // Equal values cannot be told apart in a list, so one ordered by value needs no more.
     let complete = collects && (by_value || call.params.distinct || call.params.order_by.is_empty());

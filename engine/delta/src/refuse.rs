@@ -1,14 +1,12 @@
-//! Constructs that no maintained table may hold, because their result is not a function of their input, or because
-//! DataFusion 54.1 evaluates them wrongly.
+//! Constructs that no maintained table may hold, because their result is not a function of their input.
 //!
-//! Not here: constructs that merely cost a full recompute (`classify`).
+//! Not here: constructs that merely cost a full recompute (`classify`), those that no query may hold
+//! (`ingot_semantics::lower`).
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::logical_plan::Distinct;
 use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameUnits};
-use sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, TableFactor, Visit, Visitor};
-use std::ops::ControlFlow;
 
 use crate::order::has_order;
 
@@ -26,9 +24,6 @@ pub struct Refusal {
 pub const REFUSALS: &[(&str, &str)] = &[
     ("U0501", "a function gives another value each time"),
     ("U0502", "LIMIT without ORDER BY takes rows by chance"),
-    ("U0503", "TABLESAMPLE is ignored by the engine"),
-    ("U0504", "EXCEPT ALL and INTERSECT ALL count copies wrongly"),
-    ("U0505", "correlated NOT IN is evaluated wrongly"),
     ("U0506", "the aggregate depends on the order of rows"),
     ("U0507", "first_value, last_value and nth_value over peers pick by chance"),
     ("U0508", "the type has no order"),
@@ -36,9 +31,8 @@ pub const REFUSALS: &[(&str, &str)] = &[
 
 const APPROXIMATE: &[&str] = &["approx_median", "approx_percentile_cont", "approx_percentile_cont_with_weight"];
 
-/// What of the plan and of its syntax tree (which shows what planning dropped) must not run. Plans before
-/// optimization, the tree if there is one.
-pub fn refuse(plan: &LogicalPlan, query: Option<&Query>) -> Vec<Refusal> {
+/// What of a plan before optimization must not run.
+pub fn refuse(plan: &LogicalPlan) -> Vec<Refusal> {
     let mut found = Vec::new();
     let walked = plan.apply_with_subqueries(|node| {
         refuse_node(node, &mut found);
@@ -51,9 +45,6 @@ pub fn refuse(plan: &LogicalPlan, query: Option<&Query>) -> Vec<Refusal> {
     });
     if let Err(error) = walked {
         push(&mut found, "U0501", error.strip_backtrace(), "simplify the query");
-    }
-    if let Some(query) = query {
-        let _ = query.visit(&mut Tree(&mut found));
     }
     found
 }
@@ -127,14 +118,6 @@ fn refuse_expr(expr: &Expr, node: &LogicalPlan, found: &mut Vec<Refusal>) {
             );
         }
         Expr::WindowFunction(call) => refuse_window(call, node, found),
-        Expr::InSubquery(sub) if sub.negated && !sub.subquery.outer_ref_columns.is_empty() => {
-            push(
-                found,
-                "U0505",
-                "NOT IN over a correlated subquery is evaluated wrongly by the engine",
-                "write NOT EXISTS",
-            );
-        }
         other if other.is_volatile_node() => {
             push(
                 found,
@@ -168,52 +151,5 @@ fn refuse_window(call: &WindowFunction, node: &LogicalPlan, found: &mut Vec<Refu
             format!("{}() over a RANGE or GROUPS frame picks among peers by chance", call.fun.name()),
             "write ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW: its ties are broken by all columns",
         );
-    }
-}
-
-/// Looks for what DataFusion drops or gets wrong before there is a plan.
-struct Tree<'a>(&'a mut Vec<Refusal>);
-
-impl Visitor for Tree<'_> {
-    type Break = ();
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } = factor {
-            push(self.0, "U0503", "TABLESAMPLE is ignored by the engine", "filter by a hash of the key");
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.set_operations(&query.body);
-        ControlFlow::Continue(())
-    }
-}
-
-impl Tree<'_> {
-    fn set_operations(&mut self, body: &SetExpr) {
-        let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return };
-        let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
-        match op {
-            SetOperator::Except | SetOperator::Minus if all => {
-                push(
-                    self.0,
-                    "U0504",
-                    "EXCEPT ALL counts copies wrongly",
-                    "number the copies with row_number() and use EXCEPT",
-                );
-            }
-            SetOperator::Intersect if all => {
-                push(
-                    self.0,
-                    "U0504",
-                    "INTERSECT ALL counts copies wrongly",
-                    "number the copies with row_number() and use INTERSECT",
-                );
-            }
-            _ => {}
-        }
-        self.set_operations(left);
-        self.set_operations(right);
     }
 }

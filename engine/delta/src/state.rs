@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! * Decoding gives the encoded value bit by bit.
-//! * Keys are equal exactly when DataFusion groups them together: NULL with NULL, floats by their bits.
+//! * Keys are equal exactly when GROUP BY puts them together: NULL with NULL, floats by their canonical value.
 //!
 //! Not here: hiding the columns from other engines (`lake::schema`).
 
@@ -12,6 +12,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, UInt64Type};
 use arrow::row::SortField;
+use ingot_semantics::canonical_array;
 use sha2::{Digest, Sha256};
 
 use crate::consolidate::{converter, has_row_format};
@@ -111,7 +112,7 @@ pub(crate) fn key_hashes(keys: &[ArrayRef], rows: usize) -> Result<Vec<[u8; 16]>
     for column in keys {
         let coding = coding(column.data_type())
             .ok_or_else(|| DeltaError::Layout(format!("{} cannot be a key", column.data_type())))?;
-        append_bytes(&mut buffers, &encode(column, &coding)?)?;
+        append_bytes(&mut buffers, &encode(&canonical_array(column)?, &coding)?)?;
     }
     Ok(buffers.iter().map(Sha256::digest).map(|d| std::array::from_fn(|i| d[i])).collect())
 }

@@ -26,9 +26,9 @@ use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
 use datafusion::logical_expr::Expr;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, TryCastExpr};
 use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
 
@@ -347,9 +347,16 @@ fn is_cast(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.is::<CastExpr>() || expr.is::<TryCastExpr>()
 }
 
-/// An expression in which pruning sees no child whose order it would mistake.
+/// An expression in which pruning sees no child whose order it would mistake. The canonical value of a float lies
+/// within the bounds of its column: these hold both zeros, and none where there may be a NaN.
 fn sanitize(expr: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     expr.transform_down(|expr| {
+        if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>()
+            && call.fun().name() == ingot_semantics::CANONICAL
+            && let [column] = call.args()
+        {
+            return Ok(Transformed::yes(Arc::clone(column)));
+        }
         if unordered(&expr, schema).is_some() {
             return Ok(Transformed::new(Opaque::wrap(expr), true, TreeNodeRecursion::Jump));
         }

@@ -11,25 +11,47 @@
 //! Not here: what may not be maintained (`ingot_delta::refuse`), exact sums of floats (`ingot_delta`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod arrays;
 mod attempt;
+mod calendar;
+mod canonical;
 mod checked;
+mod date_bin;
+mod date_part;
+mod date_trunc;
 mod decimal;
+mod extremes;
 mod failure;
 mod fallible;
 mod fence;
+mod frames;
+mod grouping;
 mod guard;
+mod instants;
 mod lazily;
 mod list_items;
+mod lists;
 mod literal;
+mod lowering;
+mod membership;
 mod narrow;
+mod refusal;
 mod rewrite;
 mod round;
+mod set_operations;
 mod settle;
 mod state;
 mod sum;
+mod to_char;
+mod to_timestamp;
+mod using;
 mod widen;
+mod zero;
 
+pub use canonical::{CANONICAL, canonical_array, canonical_scalar, exactly, holds_floats, uncanonical};
+pub use extremes::{float_max, float_min};
 pub use failure::{Failure, FailureKind};
 pub use fence::Fence;
+pub use refusal::Refusal;
 pub use state::{lower, lower_expr, rules, state};
 pub use sum::{avg_udaf, fit, sum_udaf};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -12,18 +13,39 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use sqlparser::ast::{Expr, Statement};
 
+use crate::arrays::Arrays;
 use crate::checked::CheckedOperators;
+use crate::date_bin::DateBin;
+use crate::date_part::{DatePart, Extract};
+use crate::date_trunc::DateTrunc;
 use crate::fence::{FencePlanner, LowerFences, RaiseFences};
+use crate::frames::Frames;
+use crate::grouping::Grouping;
 use crate::guard::Guard;
+use crate::instants::Instants;
+use crate::lists::Lists;
+use crate::membership::Membership;
+use crate::set_operations::SetOperations;
 use crate::settle::Settle;
+use crate::to_char::ToChar;
+use crate::to_timestamp::{ToTimestamp, ToUnixtime};
 use crate::widen::Widen;
+use crate::zero::Zero;
 
 /// The analyzer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules = Analyzer::new().rules;
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(Grouping), Arc::new(Instants)];
+    rules.extend(Analyzer::new().rules);
     let coercion = rules.iter().position(|r| r.name() == "type_coercion").unwrap_or(rules.len());
     rules.insert(coercion, Arc::new(Widen));
     rules.push(Arc::new(Settle));
+    rules.push(Arc::new(SetOperations));
+    rules.push(Arc::new(Lists));
+    rules.push(Arc::new(Arrays));
+    rules.push(Arc::new(Membership));
+    // Sees the comparisons that the rules before it make.
+    rules.push(Arc::new(Zero));
+    rules.push(Arc::new(Frames));
     rules.push(Arc::new(Guard));
     rules
 }
@@ -41,7 +63,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         .with_config(config)
         .with_runtime_env(runtime)
         // Ours come first, so that they are asked first.
-        .with_expr_planners(vec![Arc::new(CheckedOperators)])
+        .with_expr_planners(vec![Arc::new(CheckedOperators), Arc::new(Extract)])
         .with_default_features()
         .with_analyzer_rules(rules())
         .with_physical_optimizer_rules(physical)
@@ -51,6 +73,12 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::list_items::wrap(functions);
         functions.push(crate::round::function());
         functions.extend(crate::attempt::functions());
+        functions.push(Arc::new(ScalarUDF::from(DateTrunc::new())));
+        functions.push(Arc::new(ScalarUDF::from(DateBin::new())));
+        functions.push(Arc::new(ScalarUDF::from(DatePart::new())));
+        functions.push(Arc::new(ScalarUDF::from(ToUnixtime::new())));
+        functions.push(Arc::new(ScalarUDF::from(ToChar::new())));
+        functions.extend(ToTimestamp::all().into_iter().map(|f| Arc::new(ScalarUDF::from(f))));
     }
     if let Some(functions) = builder.aggregate_functions() {
         functions.extend(crate::sum::functions());
@@ -61,8 +89,10 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
 /// Rewrites a statement's syntax tree before it is planned.
 ///
 /// # Errors
-/// Constructs whose meaning cannot be had, as planning errors with their span where it is known.
+/// Constructs whose meaning cannot be had, as a [`Refusal`](crate::Refusal) or a planning error, with their span where
+/// it is known.
 pub fn lower(statement: &mut Statement) -> Result<()> {
+    crate::lowering::lower(statement)?;
     crate::literal::lower_statement(statement)
 }
 
@@ -71,5 +101,6 @@ pub fn lower(statement: &mut Statement) -> Result<()> {
 /// # Errors
 /// As [`lower`].
 pub fn lower_expr(expr: &mut Expr) -> Result<()> {
+    crate::lowering::lower(expr)?;
     crate::literal::lower_expression(expr)
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::{MemTable, provider_as_source};
 use ingot_delta::{MultisetDiff, complete_order, consolidate, exact_aggregates, rebind};
@@ -27,7 +28,42 @@ const QUERIES: &[&str] = &[
      FROM t GROUP BY k",
     "SELECT k, stddev(f) OVER (PARTITION BY k ORDER BY i ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS a FROM t",
     "SELECT sum(f) AS a, avg(f) AS b, min(f) AS c, max(f) AS d FROM t",
+    "SELECT f, count(*) AS c FROM t GROUP BY f",
+    "SELECT DISTINCT f, k FROM t",
+    "SELECT f FROM t WHERE k = 0 UNION SELECT f FROM t",
+    "SELECT f FROM t EXCEPT ALL SELECT f FROM t WHERE k = 1",
+    "SELECT k, array_agg(f ORDER BY f) AS a, array_agg(DISTINCT f) AS b, count(DISTINCT f) AS c, median(f) AS d FROM t GROUP BY k",
+    "SELECT k, f FROM t ORDER BY f LIMIT 3",
+    "SELECT k, f, row_number() OVER (PARTITION BY k ORDER BY f) AS n, rank() OVER (PARTITION BY f ORDER BY i) AS r FROM t",
+    "SELECT DISTINCT ON (f) f, k, s FROM t ORDER BY f",
 ];
+
+/// A maintained view's answer to the text that a client may ask (`engine/semantics` has the same test).
+#[tokio::test]
+async fn a_top_n_keeps_groups_without_a_value() {
+    let ctx = context();
+    let row = |k, i| (Some(k), None, None, None, i, None);
+    let rows = vec![row(0, Some(10)), row(0, Some(11)), row(1, Some(5)), row(2, None), row(3, Some(20)), row(3, None)];
+    for function in ["min", "max"] {
+        for (order, wanted) in [
+            ("", [1, 0, 3, 2]),
+            ("DESC", [2, 3, 0, 1]),
+            ("ASC NULLS FIRST", [2, 1, 0, 3]),
+            ("ASC NULLS LAST", [1, 0, 3, 2]),
+            ("DESC NULLS FIRST", [2, 3, 0, 1]),
+            ("DESC NULLS LAST", [3, 0, 1, 2]),
+        ] {
+            for limit in 1..=4 {
+                let sql = format!("SELECT k, {function}(i) AS m FROM t GROUP BY k ORDER BY m {order} LIMIT {limit}");
+                let completed = complete_order(&plan(&ctx, &sql).await).unwrap();
+                let found = run(&ctx, &completed, &HashMap::from([("t", rows.clone())])).await;
+                let keys: Vec<i64> =
+                    found.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+                assert_eq!(keys, wanted[..limit], "{sql}");
+            }
+        }
+    }
+}
 
 #[test]
 fn the_order_of_rows_does_not_matter() {

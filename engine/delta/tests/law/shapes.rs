@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
-use datafusion::sql::sqlparser::{ast::Statement, dialect::GenericDialect, parser::Parser};
 use ingot_delta::{REASONS, REFUSALS, Strategy, classify, freeze_now, refuse, scans};
 
 use crate::world::*;
@@ -68,17 +67,11 @@ async fn what_has_no_answer_is_refused() {
         ("SELECT k, uuid() AS r FROM t", "U0501"),
         ("SELECT k FROM t LIMIT 3", "U0502"),
         ("SELECT * FROM (SELECT k FROM t LIMIT 3) x ORDER BY k", "U0502"),
-        ("SELECT k FROM t TABLESAMPLE (10 PERCENT)", "U0503"),
-        ("SELECT k FROM t EXCEPT ALL SELECT k FROM u", "U0504"),
-        ("SELECT k FROM t INTERSECT ALL SELECT k FROM u", "U0504"),
-        ("SELECT k FROM t WHERE k NOT IN (SELECT i FROM u WHERE u.s = t.s)", "U0505"),
         ("SELECT k, approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY f) AS p FROM t GROUP BY k", "U0506"),
         ("SELECT k, first_value(s) OVER (PARTITION BY k ORDER BY i) AS v FROM t", "U0507"),
     ];
     for (sql, code) in cases {
-        let statements = Parser::parse_sql(&GenericDialect {}, sql).unwrap();
-        let Statement::Query(query) = &statements[0] else { panic!() };
-        let found = refuse(&plan(&ctx, sql).await, Some(query));
+        let found = refuse(&plan(&ctx, sql).await);
         assert_eq!(found.iter().map(|r| r.code).collect::<Vec<_>>(), [code], "{sql}: {found:?}");
         assert!(REFUSALS.iter().any(|r| r.0 == code));
     }
@@ -87,10 +80,13 @@ async fn what_has_no_answer_is_refused() {
         "SELECT count(*) AS c FROM t",
         "SELECT k, first_value(s) OVER (PARTITION BY k ORDER BY i ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS v FROM t",
         "SELECT k FROM t WHERE k NOT IN (SELECT i FROM u)",
+        "SELECT k FROM t WHERE k NOT IN (SELECT i FROM u WHERE u.s = t.s)",
         "SELECT k FROM t EXCEPT SELECT k FROM u",
+        "SELECT k FROM t EXCEPT ALL SELECT k FROM u",
+        "SELECT k FROM t INTERSECT ALL SELECT k FROM u",
         "SELECT k, now() AS n FROM t",
     ] {
-        assert_eq!(refuse(&plan(&ctx, sql).await, None), [], "{sql}");
+        assert_eq!(refuse(&plan(&ctx, sql).await), [], "{sql}");
     }
 }
 

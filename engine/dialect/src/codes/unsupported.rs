@@ -139,16 +139,6 @@ pub(super) const CODES: &[CodeInfo] = &[
         "The query engine accepts TABLESAMPLE and then ignores it, which would give wrong results. Filter by a hash of the key instead.",
     ),
     code(
-        "U0504",
-        "EXCEPT ALL and INTERSECT ALL are not supported",
-        "The query engine counts copies wrongly in EXCEPT ALL and INTERSECT ALL. Number the copies with row_number(), and use EXCEPT or INTERSECT.",
-    ),
-    code(
-        "U0505",
-        "correlated NOT IN is not supported",
-        "The query engine evaluates NOT IN over a correlated subquery wrongly. Write NOT EXISTS, which is right and treats NULL as most people expect.",
-    ),
-    code(
         "U0506",
         "approximate aggregates are not supported",
         "approx_median and the approximate percentiles depend on the order in which rows come, so a table could never equal its query. median(x) and percentile_cont are exact.",
@@ -162,5 +152,15 @@ pub(super) const CODES: &[CodeInfo] = &[
         "U0508",
         "the type has no order",
         "DISTINCT ON and windows need a total order of their rows, and a column below has a type without one, such as MAP. Leave that column out below.",
+    ),
+    code(
+        "U0509",
+        "the key of the join is not known",
+        "In `a FULL JOIN b USING (k)` and `a RIGHT JOIN b USING (k)` a bare `k` is the key of the side that has the row. Which side has a column must be plain from the text: NATURAL does not say, nor does USING after a join of several tables whose key it does not share, nor a changed `*`. Name the keys, or write `ON a.k = b.k` and `coalesce(a.k, b.k) AS k`.",
+    ),
+    code(
+        "U0510",
+        "the value of this correlated subquery is not supported here",
+        "IN, EXISTS, ANY and ALL over a subquery that refers to the outer query become a join. In WHERE, and in the ON of an inner join, any condition will do; as a value (in the select list, GROUP BY, an aggregate, the ON of an outer join) the subquery may compare the outer query's columns with = alone, and in the ON of an outer join it may look at one side of the join. Join the tables instead, or compute the value in a subquery below.",
     ),
 ];

@@ -2,6 +2,7 @@
 //! files are.
 
 mod evolution;
+mod floats;
 mod pruning;
 mod rows;
 

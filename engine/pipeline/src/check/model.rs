@@ -165,12 +165,10 @@ impl<'a> Resolver<'a> {
     ) -> Option<Body> {
         let query = t.query.as_ref()?;
         let head = first_word(query);
-        let refusals = ingot_delta::refuse(&plan, Some(&query.tree));
+        let refusals = ingot_delta::refuse(&plan);
         for r in &refusals {
             let words: &[&str] = match r.code {
                 "U0502" => &["LIMIT", "FETCH"],
-                "U0503" => &["TABLESAMPLE"],
-                "U0504" => &["EXCEPT", "INTERSECT"],
                 _ => &[],
             };
             let call = m.functions.iter().find(|(name, _)| r.text.starts_with(&format!("{name}(")));

@@ -9,8 +9,10 @@
 use datafusion::common::{Column, DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_semantics::Refusal;
 
 use super::output::text_of;
+use crate::session::find;
 
 /// The text that was planned.
 pub(crate) struct Planned<'a> {
@@ -30,6 +32,10 @@ fn explain(
     planned: &Planned<'_>,
 ) -> Vec<Diagnostic> {
     let whole = head(planned);
+    if let Some(refusal) = find::<Refusal>(error) {
+        let span = if refusal.span == Span::empty() { whole } else { refusal.span };
+        return vec![Diagnostic::error(refusal.code, refusal.text.clone()).at(planned.file, span).help(refusal.help)];
+    }
     let one = match error {
         DataFusionError::Collection(all) => return all.iter().flat_map(|e| explain(e, None, planned)).collect(),
         DataFusionError::Context(_, inner) => return explain(inner, told, planned),

@@ -169,10 +169,13 @@ impl ScalarUDFImpl for FloorMicros {
 }
 
 fn floor(array: &ArrayRef) -> Result<ArrayRef> {
-    let DataType::Timestamp(TimeUnit::Nanosecond, zone) = array.data_type() else {
-        return exec_err!("ingot_floor_micros takes nanoseconds, not {}", array.data_type());
+    let zone = match array.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => zone.clone(),
+        // Planned as nanoseconds, and analyzed to microseconds.
+        DataType::Timestamp(TimeUnit::Microsecond, _) => return Ok(Arc::clone(array)),
+        other => return exec_err!("ingot_floor_micros takes nanoseconds, not {other}"),
     };
     let micros: PrimitiveArray<TimestampMicrosecondType> =
         array.as_primitive::<TimestampNanosecondType>().unary(|n| n.div_euclid(1_000));
-    Ok(Arc::new(micros.with_timezone_opt(zone.clone())))
+    Ok(Arc::new(micros.with_timezone_opt(zone)))
 }

@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_lake::LakeError;
+use ingot_semantics::Refusal;
 
 /// What went wrong, by what somebody can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,6 +176,11 @@ impl QueryError {
     pub fn from_engine(sql: &str, e: &DataFusionError) -> Self {
         if let Some(ours) = find::<QueryError>(e) {
             return ours.clone();
+        }
+        if let Some(refusal) = find::<Refusal>(e) {
+            return Self::new(ErrorKind::Unsupported, format!("{} ({})", refusal.text, refusal.code))
+                .with_hint(refusal.help)
+                .at(sql, refusal.span);
         }
         match find::<LakeError>(e) {
             // It only passes on an error of the engine, which says more by itself.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, Float64Array, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
 };
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlanBuilder, col};
+use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use ingot_lake::TableName;
 use uuid::Uuid;
@@ -360,4 +361,77 @@ fn versions_are_taken_out_of_the_text() {
     ] {
         assert_eq!(parse(wrong).unwrap_err().kind, ErrorKind::Syntax, "{wrong}");
     }
+}
+
+/// A statement over `silver.groups`, as a client's and as a served view.
+async fn both_ways(sql: &str) -> [Vec<String>; 2] {
+    let k = Int64Array::from(vec![1, 1, 2, 3, 4, 4, 5]);
+    let x = Int64Array::from(vec![Some(10), Some(11), Some(5), None, Some(20), None, None]);
+    let groups = table(vec![("k", Arc::new(k) as ArrayRef), ("x", Arc::new(x))]);
+    let context = SessionContext::new_with_config(SessionConfig::new().with_default_catalog_and_schema("c", "silver"));
+    context.register_table("groups", Arc::clone(&groups)).unwrap();
+    let plan = context.state().create_logical_plan(sql).await.unwrap();
+    let view = ViewModel {
+        name: name("gold.top"),
+        schema: Arc::clone(plan.schema().inner()),
+        plan,
+        inputs: vec![name("silver.groups")],
+        file: "sql/gold/top.sql".into(),
+        sql: sql.into(),
+    };
+    let limits = SessionLimits { memory_bytes_max: 64 << 20, parallelism: Some(2) };
+    let s = Session::over([(name("silver.groups"), groups)], vec![view], "ingot", &limits).unwrap();
+    let mut found = [Vec::new(), Vec::new()];
+    for (text, keys) in [sql, "SELECT k FROM gold.top"].into_iter().zip(&mut found) {
+        for batch in run(&s, text).await.unwrap_or_else(|e| panic!("{text}: {e}")) {
+            let column = batch.column_by_name("k").unwrap().as_primitive::<Int64Type>();
+            keys.extend(column.values().iter().map(ToString::to_string));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_top_n_keeps_groups_without_a_value() {
+    for function in ["min", "max"] {
+        for (order, wanted) in [
+            ("", "2 1 4 3 5"),
+            ("DESC", "3 5 4 1 2"),
+            ("ASC NULLS FIRST", "3 5 2 1 4"),
+            ("ASC NULLS LAST", "2 1 4 3 5"),
+            ("DESC NULLS FIRST", "3 5 4 1 2"),
+            ("DESC NULLS LAST", "4 1 2 3 5"),
+        ] {
+            let wanted: Vec<&str> = wanted.split(' ').collect();
+            for limit in 1..=5 {
+                let sql = format!(
+                    "SELECT k, {function}(x) AS m FROM silver.groups GROUP BY k ORDER BY m {order}, k LIMIT {limit}"
+                );
+                let [asked, mut served] = both_ways(&sql).await;
+                assert_eq!(asked, wanted[..limit], "{sql}");
+                let mut kept = wanted[..limit].to_vec();
+                kept.sort_unstable();
+                served.sort_unstable();
+                assert_eq!(served, kept, "{sql}, served");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_query_has_is_refused_with_its_place() {
+    let s = session();
+    for (sql, code, place) in [
+        ("SELECT id FROM silver.events NATURAL FULL JOIN gold.stats", "U0509", 48),
+        ("WITH w AS (SELECT type FROM silver.events NATURAL RIGHT JOIN gold.stats) SELECT 1", "U0509", 62),
+    ] {
+        let error = fails(&s, sql).await;
+        assert_eq!((error.kind, error.span().map(|p| p.start.column)), (ErrorKind::Unsupported, Some(place)), "{sql}");
+        assert!(error.message.contains(code) && error.hint.is_some(), "{error}");
+    }
+    assert_eq!(
+        text(&s, "SELECT type FROM silver.events FULL JOIN (SELECT 'tram' AS type) AS t USING (type) WHERE id IS NULL")
+            .await,
+        ["+------+", "| type |", "+------+", "| tram |", "+------+"].join("\n")
+    );
 }

@@ -4,6 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod engine;
+mod frames;
 mod guards;
+mod membership;
 mod numbers;
+mod set_operations;
+mod time;
+mod top_n;
+mod using;
 mod world;
+mod zero;

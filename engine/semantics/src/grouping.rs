@@ -1,0 +1,79 @@
+//! Keys of grouping sets are columns: what they compute is projected below the aggregate.
+//!
+//!   GROUP BY ROLLUP (f(a), b) ──▶ GROUP BY ROLLUP ("f(a)", b) over a projection with the column "f(a)"
+//!
+//! The keys' names are those that the query refers to, and a rule that rewrites a key within a set could not keep them.
+//!
+//! Not here: keys of a plain GROUP BY, which take an alias.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::{Column, DFSchema, Result, plan_err};
+use datafusion::logical_expr::expr::GroupingSet;
+use datafusion::logical_expr::logical_plan::Aggregate;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Runs before all other rules.
+#[derive(Debug)]
+pub(crate) struct Grouping;
+
+impl AnalyzerRule for Grouping {
+    fn name(&self) -> &str {
+        "ingot_grouping"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| match plan {
+            LogicalPlan::Aggregate(aggregate)
+                if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) =>
+            {
+                keys_below(aggregate).map(Transformed::yes)
+            }
+            other => Ok(Transformed::no(other)),
+        })
+        .data()
+    }
+}
+
+fn keys_below(aggregate: Aggregate) -> Result<LogicalPlan> {
+    let schema = Arc::clone(aggregate.input.schema());
+    let mut computed = Vec::new();
+    let mut all =
+        |exprs: Vec<Expr>| exprs.into_iter().map(|e| key(e, &schema, &mut computed)).collect::<Result<Vec<_>>>();
+    let mut groups = Vec::new();
+    for group in aggregate.group_expr {
+        groups.push(match group {
+            Expr::GroupingSet(GroupingSet::Rollup(exprs)) => Expr::GroupingSet(GroupingSet::Rollup(all(exprs)?)),
+            Expr::GroupingSet(GroupingSet::Cube(exprs)) => Expr::GroupingSet(GroupingSet::Cube(all(exprs)?)),
+            Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
+                Expr::GroupingSet(GroupingSet::GroupingSets(sets.into_iter().map(&mut all).collect::<Result<_>>()?))
+            }
+            other => other,
+        });
+    }
+    let mut input = aggregate.input;
+    if !computed.is_empty() {
+        let columns = schema.iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())));
+        let exprs: Vec<Expr> = columns.chain(computed).collect();
+        input = Arc::new(LogicalPlanBuilder::from(input.as_ref().clone()).project(exprs)?.build()?);
+    }
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new(input, groups, aggregate.aggr_expr)?))
+}
+
+fn key(expr: Expr, schema: &DFSchema, computed: &mut Vec<Expr>) -> Result<Expr> {
+    if matches!(expr, Expr::Column(_)) {
+        return Ok(expr);
+    }
+    let (qualifier, name) = expr.qualified_name();
+    if schema.fields().iter().any(|f| *f.name() == name) {
+        return plan_err!("compute \"{name}\" in a subquery, under another name, and group by that");
+    }
+    let column = expr.alias_qualified(qualifier.clone(), name.clone());
+    if !computed.contains(&column) {
+        computed.push(column);
+    }
+    Ok(Expr::Column(Column::new(qualifier, name)))
+}

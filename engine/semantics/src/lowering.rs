@@ -1,0 +1,51 @@
+//! Goes through a statement's syntax tree, and does or refuses what planning would drop.
+//!
+//! Not here: what each construct becomes (`using`).
+
+use std::ops::ControlFlow;
+
+use datafusion::common::{DataFusionError, Result};
+use sqlparser::ast::{Query, Select, Spanned, TableFactor, VisitMut, VisitorMut};
+use sqlparser::tokenizer::Span;
+
+use crate::refusal::Refusal;
+use crate::using;
+
+/// Rewrites every query of a statement or an expression.
+pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
+    match tree.visit(&mut Lowering) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Lowering;
+
+fn flow(result: Result<()>) -> ControlFlow<DataFusionError> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+impl VisitorMut for Lowering {
+    type Break = DataFusionError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
+        flow(using::in_query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        flow(using::in_select(select, None))
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
+        let span: Span = match factor {
+            TableFactor::Table { name, sample: Some(_), .. } => name.span(),
+            TableFactor::Derived { subquery, sample: Some(_), .. } => subquery.span(),
+            _ => return ControlFlow::Continue(()),
+        };
+        let text = "TABLESAMPLE is not supported".to_owned();
+        ControlFlow::Break(Refusal { code: "U0503", text, help: "filter by a hash of the key", span }.into())
+    }
+}

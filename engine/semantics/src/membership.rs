@@ -1,0 +1,407 @@
+//! IN and NOT IN over a subquery, in three-valued logic wherever they stand.
+//!
+//!   x [NOT] IN S ──▶ CASE WHEN S has x THEN TRUE WHEN x or a row of S is NULL THEN NULL ELSE FALSE END
+//!
+//! DataFusion makes joins of such predicates, whose mark is never NULL; outside of WHERE it refuses them, and EXISTS,
+//! ANY and ALL as well.
+//!
+//! Invariants
+//! * A conjunct of a filter that the engine's own joins answer rightly stays as it is: `x IN S`, and `x NOT IN S`
+//!   over a column and a subquery without correlation.
+//! * Elsewhere a membership stands in a filter or a projection; what other operators need is projected below them.
+//! * A correlation that the optimizer cannot make a join of is refused.
+//! * Nothing is asked of the subquery that its types exclude: without NULLs there is one question.
+//!
+//! Not here: lists of values (`lists`), arrays (`arrays`).
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, Result, ScalarValue, Spans, plan_err};
+use datafusion::functions_aggregate::count::count;
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    lit,
+};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
+use sqlparser::tokenizer::Span;
+
+use crate::refusal::Refusal;
+
+/// Runs on plans whose types are coerced.
+#[derive(Debug)]
+pub(crate) struct Membership;
+
+impl AnalyzerRule for Membership {
+    fn name(&self) -> &str {
+        "ingot_membership"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(rewrite).data()
+    }
+}
+
+fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let asks = match plan {
+        LogicalPlan::Filter(_) => has_membership,
+        _ => has_question,
+    };
+    if !plan.expressions().iter().any(asks) {
+        return Ok(Transformed::no(plan));
+    }
+    match plan {
+        LogicalPlan::Filter(filter) => in_filter(filter).map(Transformed::yes),
+        LogicalPlan::Projection(_) => in_projection(plan).map(Transformed::yes),
+        LogicalPlan::Join(join) => in_join(join).map(Transformed::yes),
+        LogicalPlan::TableScan(_) => Ok(Transformed::no(plan)),
+        other => below(other).map(Transformed::yes),
+    }
+}
+
+fn has_membership(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(matches!(e, Expr::InSubquery(_)))).unwrap_or(true)
+}
+
+/// Whether a subquery is asked for TRUE or FALSE; in a filter the engine answers all but memberships.
+fn has_question(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(is_question(e))).unwrap_or(true)
+}
+
+fn is_question(expr: &Expr) -> bool {
+    matches!(expr, Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_))
+}
+
+/// Whether the engine's semi join, or its anti join that knows of NULLs, answers this conjunct of a filter.
+fn is_answered(conjunct: &Expr) -> bool {
+    match conjunct {
+        Expr::InSubquery(i) if has_subquery(&i.expr) => false,
+        Expr::InSubquery(i) if !i.negated => true,
+        Expr::InSubquery(i) => is_column(&i.expr) && !is_correlated(&i.subquery.subquery) && !i.expr.contains_outer(),
+        other => !has_membership(other),
+    }
+}
+
+/// Whether the expression is NULL only where its column is: the join looks at the column alone.
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => is_column(&cast.expr),
+        _ => false,
+    }
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    let is_subquery = |e: &Expr| {
+        matches!(e, Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_))
+    };
+    expr.exists(|e| Ok(is_subquery(e))).unwrap_or(true)
+}
+
+fn is_correlated(plan: &LogicalPlan) -> bool {
+    !plan.all_out_ref_exprs().is_empty()
+}
+
+fn in_filter(filter: Filter) -> Result<LogicalPlan> {
+    let (input, predicate) = operands_below(Arc::unwrap_or_clone(filter.input), vec![filter.predicate])?;
+    let schema = Arc::clone(input.schema());
+    let mut conjuncts = Vec::new();
+    for conjunct in predicate.into_iter().flat_map(split_conjunction_owned) {
+        let conjunct = match conjunct {
+            Expr::Not(inner) => match *inner {
+                Expr::InSubquery(mut membership) => {
+                    membership.negated = !membership.negated;
+                    Expr::InSubquery(membership)
+                }
+                other => Expr::Not(Box::new(other)),
+            },
+            other => other,
+        };
+        conjuncts.push(match is_answered(&conjunct) {
+            true => conjunct,
+            false => conjunct.transform_up(|e| answer(e, &schema, Place::Filter)).data()?,
+        });
+    }
+    let Some(predicate) = conjunction(conjuncts) else { return plan_err!("a filter without a predicate") };
+    let plan = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?);
+    Ok(plan)
+}
+
+fn in_projection(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let names = NamePreserver::new(&plan);
+    let LogicalPlan::Projection(projection) = plan else { return Ok(plan) };
+    let saved: Vec<_> = projection.expr.iter().map(|e| names.save(e)).collect();
+    let (input, exprs) = operands_below(Arc::unwrap_or_clone(projection.input), projection.expr)?;
+    let schema = Arc::clone(input.schema());
+    let exprs = exprs
+        .into_iter()
+        .zip(saved)
+        .map(|(e, name)| Ok(name.restore(e.transform_up(|e| answer(e, &schema, Place::Projection)).data()?)))
+        .collect::<Result<Vec<_>>>()?;
+    LogicalPlanBuilder::from(input).project(exprs)?.build()
+}
+
+/// The input with columns for the left sides that hold subqueries themselves, which a subquery cannot refer to.
+fn operands_below(input: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>)> {
+    let mut operands = Computed::default();
+    let exprs = exprs
+        .into_iter()
+        .map(|expr| {
+            expr.transform_down(|e| match e {
+                Expr::InSubquery(mut membership) if has_subquery(&membership.expr) => {
+                    *membership.expr = operands.column_for(*membership.expr);
+                    Ok(Transformed::new(Expr::InSubquery(membership), true, TreeNodeRecursion::Jump))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+            .data()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok((operands.over(input)?, exprs))
+}
+
+/// Expressions that a projection computes below a node.
+#[derive(Default)]
+struct Computed {
+    exprs: Vec<Expr>,
+    side: &'static str,
+}
+
+impl Computed {
+    fn column_for(&mut self, expr: Expr) -> Expr {
+        let at = self.exprs.iter().position(|e| *e == expr).unwrap_or_else(|| {
+            self.exprs.push(expr);
+            self.exprs.len() - 1
+        });
+        Expr::Column(Column::new_unqualified(self.name(at)))
+    }
+
+    fn name(&self, at: usize) -> String {
+        format!("__ingot_in{}{at}", self.side)
+    }
+
+    /// The plan's columns and the computed ones, memberships among them answered.
+    fn over(self, input: LogicalPlan) -> Result<LogicalPlan> {
+        if self.exprs.is_empty() {
+            return Ok(input);
+        }
+        let names: Vec<String> = (0..self.exprs.len()).map(|i| self.name(i)).collect();
+        let computed = self.exprs.into_iter().zip(names).map(|(e, name)| e.alias(name));
+        let exprs: Vec<Expr> = columns(input.schema()).into_iter().chain(computed).collect();
+        in_projection(LogicalPlanBuilder::from(input).project(exprs)?.build()?)
+    }
+}
+
+fn columns(schema: &DFSchema) -> Vec<Expr> {
+    schema.iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name()))).collect()
+}
+
+fn membership_column(computed: &mut Computed, expr: Expr) -> Result<Expr> {
+    expr.transform_down(|e| match is_question(&e) {
+        true => Ok(Transformed::new(computed.column_for(e), true, TreeNodeRecursion::Jump)),
+        false => Ok(Transformed::no(e)),
+    })
+    .data()
+}
+
+/// Memberships of an aggregate, a window, a sort and others become columns of their input.
+fn below(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let wanted = columns(plan.schema());
+    let inputs: Vec<LogicalPlan> = plan.inputs().into_iter().cloned().collect();
+    let Ok([input]) = <[LogicalPlan; 1]>::try_from(inputs) else { return Ok(plan) };
+    let names = NamePreserver::new(&plan);
+    let sorted = matches!(plan, LogicalPlan::Sort(_));
+    let mut computed = Computed::default();
+    let exprs = plan
+        .expressions()
+        .into_iter()
+        .map(|e| {
+            let name = names.save(&e);
+            let e = membership_column(&mut computed, e)?;
+            Ok(if sorted { e } else { name.restore(e) })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let rewritten = plan.with_new_exprs(exprs, vec![computed.over(input)?])?;
+    if rewritten.schema().fields().len() == wanted.len() {
+        return Ok(rewritten);
+    }
+    LogicalPlanBuilder::from(rewritten).project(wanted)?.build()
+}
+
+/// An inner join's memberships filter its rows; an outer join's become columns of the side that they look at.
+fn in_join(mut join: Join) -> Result<LogicalPlan> {
+    let wanted = columns(&join.schema);
+    let conjuncts: Vec<Expr> = join.filter.take().map(split_conjunction_owned).unwrap_or_default();
+    if join.join_type == JoinType::Inner && !join.on.iter().any(|(l, r)| has_question(l) || has_question(r)) {
+        let (above, kept): (Vec<_>, Vec<_>) = conjuncts.into_iter().partition(has_question);
+        let joined =
+            rejoin(&join, Arc::clone(&join.left), Arc::clone(&join.right), join.on.clone(), conjunction(kept))?;
+        let Some(above) = conjunction(above) else { return Ok(joined) };
+        return in_filter(Filter::try_new(above, Arc::new(joined))?);
+    }
+    let (mut left, mut right) =
+        (Computed { side: "_left", ..Computed::default() }, Computed { side: "_right", ..Computed::default() });
+    let mut on = Vec::new();
+    for (l, r) in std::mem::take(&mut join.on) {
+        on.push((membership_column(&mut left, l)?, membership_column(&mut right, r)?));
+    }
+    let mut filters = Vec::new();
+    for conjunct in conjuncts {
+        filters.push(
+            conjunct
+                .transform_down(|e| {
+                    let (operand, subquery) = match &e {
+                        Expr::InSubquery(membership) => (Some(membership.expr.as_ref()), &membership.subquery),
+                        Expr::SetComparison(comparison) => (Some(comparison.expr.as_ref()), &comparison.subquery),
+                        Expr::Exists(exists) => (None, &exists.subquery),
+                        _ => return Ok(Transformed::no(e)),
+                    };
+                    let mut seen: Vec<Column> = operand.into_iter().flat_map(Expr::column_refs).cloned().collect();
+                    seen.extend(subquery.outer_ref_columns.iter().filter_map(|e| match e {
+                        Expr::OuterReferenceColumn(_, c) => Some(c.clone()),
+                        _ => None,
+                    }));
+                    let column = if seen.iter().all(|c| join.left.schema().has_column(c)) {
+                        left.column_for(e)
+                    } else if seen.iter().all(|c| join.right.schema().has_column(c)) {
+                        right.column_for(e)
+                    } else {
+                        return Err(Refusal {
+                            code: "U0510",
+                            text: "IN over a subquery in the ON of an outer join looks at both of its sides".to_owned(),
+                            help: "compute it as a column of one side, in a subquery",
+                            span: Span::empty(),
+                        }
+                        .into());
+                    };
+                    Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
+                })
+                .data()?,
+        );
+    }
+    let left = Arc::new(left.over(join.left.as_ref().clone())?);
+    let right = Arc::new(right.over(join.right.as_ref().clone())?);
+    let joined = rejoin(&join, left, right, on, conjunction(filters))?;
+    if joined.schema().fields().len() == wanted.len() {
+        return Ok(joined);
+    }
+    LogicalPlanBuilder::from(joined).project(wanted)?.build()
+}
+
+fn rejoin(
+    join: &Join,
+    left: Arc<LogicalPlan>,
+    right: Arc<LogicalPlan>,
+    on: Vec<(Expr, Expr)>,
+    filter: Option<Expr>,
+) -> Result<LogicalPlan> {
+    Ok(LogicalPlan::Join(Join::try_new(
+        left,
+        right,
+        on,
+        filter,
+        join.join_type,
+        join.join_constraint,
+        join.null_equality,
+        join.null_aware,
+    )?))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Filter,
+    Projection,
+}
+
+/// A membership as a CASE of questions that the engine answers with TRUE or FALSE; as a value also EXISTS, ANY and ALL.
+fn answer(expr: Expr, outer: &DFSchemaRef, place: Place) -> Result<Transformed<Expr>> {
+    let (expr, subquery, op, negated) = match expr {
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => (expr, subquery, Operator::Eq, negated),
+        Expr::Exists(Exists { subquery, negated }) if place == Place::Projection => {
+            let found = has_rows(subquery.subquery.as_ref().clone(), place)?;
+            return Ok(Transformed::yes(if negated { Expr::Not(Box::new(found)) } else { found }));
+        }
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) if place == Place::Projection => {
+            match (quantifier, op.negate()) {
+                (SetQuantifier::Any, _) => (expr, subquery, op, false),
+                // All are if none is not.
+                (SetQuantifier::All, Some(op)) => (expr, subquery, op, true),
+                (SetQuantifier::All, None) => return plan_err!("{op} ALL is no comparison"),
+            }
+        }
+        other => return Ok(Transformed::no(other)),
+    };
+    let rows = subquery.subquery.as_ref().clone();
+    let (qualifier, field) = rows.schema().qualified_field(0);
+    let member = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+    let mut unknown = Vec::new();
+    if expr.nullable(outer.as_ref()).unwrap_or(true) {
+        unknown.push(expr.clone().is_null().and(has_rows(rows.clone(), place)?));
+    }
+    if field.is_nullable() {
+        let nulls = LogicalPlanBuilder::from(rows.clone()).filter(member.clone().is_null())?.build()?;
+        unknown.push(has_rows(nulls, place)?);
+    }
+    // The member first: a join is made of `column = expression`.
+    let op = op.swap().unwrap_or(op);
+    let fits = Expr::BinaryExpr(BinaryExpr::new(Box::new(member), op, Box::new(referred(*expr, outer)?)));
+    let found = has_rows(LogicalPlanBuilder::from(rows).filter(fits)?.build()?, place)?;
+    let boolean = |value: bool| Box::new(lit(value != negated));
+    let mut branches = vec![(Box::new(found), boolean(true))];
+    if let Some(unknown) = unknown.into_iter().reduce(Expr::or) {
+        branches.push((Box::new(unknown), Box::new(lit(ScalarValue::Boolean(None)))));
+    }
+    Ok(Transformed::yes(Expr::Case(Case::new(None, branches, Some(boolean(false))))))
+}
+
+/// The expression as a subquery sees it.
+fn referred(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
+    expr.transform_up(|e| match e {
+        Expr::Column(column) => {
+            let (_, field) = outer.qualified_field_from_column(&column)?;
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(field), column)))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .data()
+}
+
+/// Whether the subquery has a row, never NULL.
+fn has_rows(plan: LogicalPlan, place: Place) -> Result<Expr> {
+    let correlated = is_correlated(&plan);
+    if correlated && place == Place::Filter {
+        decorrelates(&plan, PullUpCorrelatedExpr::new().with_exists_sub_query(true))?;
+        return Ok(Expr::Exists(Exists::new(subquery(plan), false)));
+    }
+    let rows = LogicalPlanBuilder::from(plan);
+    let rows = if correlated { rows } else { rows.limit(0, Some(1))? };
+    let counted = rows.aggregate(Vec::<Expr>::new(), vec![count(lit(1i64))])?.build()?;
+    if correlated {
+        decorrelates(&counted, PullUpCorrelatedExpr::new().with_need_handle_count_bug(true))?;
+    }
+    Ok(Expr::ScalarSubquery(subquery(counted)).gt(lit(0i64)))
+}
+
+/// Refuses what the optimizer cannot make a join of, which would fail when the query runs.
+fn decorrelates(plan: &LogicalPlan, mut pull_up: PullUpCorrelatedExpr) -> Result<()> {
+    plan.clone().rewrite(&mut pull_up)?;
+    if pull_up.can_pull_up {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: "U0510",
+        text: "the value of this correlated subquery is not supported here".to_owned(),
+        help: "as a value it may compare the outer query's columns with = alone; in WHERE it may use any condition",
+        span: Span::empty(),
+    }
+    .into())
+}
+
+fn subquery(plan: LogicalPlan) -> Subquery {
+    Subquery { outer_ref_columns: plan.all_out_ref_exprs(), subquery: Arc::new(plan), spans: Spans::new() }
+}

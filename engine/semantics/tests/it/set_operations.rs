@@ -1,0 +1,85 @@
+//! EXCEPT ALL and INTERSECT ALL count copies; TABLESAMPLE is refused wherever it stands.
+
+use proptest::prelude::*;
+
+use crate::engine::Engine;
+
+fn values(rows: &[(Option<i32>, i32)]) -> String {
+    let number = |v: Option<i32>| v.map_or("CAST(NULL AS INT)".to_owned(), |v| v.to_string());
+    let rows: Vec<String> = rows.iter().map(|(a, b)| format!("({}, {b})", number(*a))).collect();
+    format!("SELECT * FROM (VALUES {}) AS v(a, b)", rows.join(", "))
+}
+
+#[tokio::test]
+async fn copies_are_counted() {
+    let engine = Engine::with(&[
+        "CREATE TABLE l AS SELECT * FROM (VALUES (1), (1), (1), (2), (CAST(NULL AS INT)), (CAST(NULL AS INT))) AS v(a)",
+        "CREATE TABLE r AS SELECT * FROM (VALUES (1), (3), (1), (CAST(NULL AS INT))) AS v(a)",
+    ])
+    .await;
+    let queries = [
+        ("SELECT a FROM l EXCEPT ALL SELECT a FROM r", "1 2 NULL"),
+        ("SELECT a FROM l INTERSECT ALL SELECT a FROM r", "1 1 NULL"),
+        ("SELECT a FROM l EXCEPT SELECT a FROM r", "2"),
+        ("SELECT a FROM l INTERSECT SELECT a FROM r", "1 NULL"),
+        ("SELECT DISTINCT a FROM l EXCEPT ALL SELECT a FROM r", "2"),
+        ("SELECT DISTINCT a FROM l INTERSECT ALL SELECT a FROM r", "1 NULL"),
+        ("WITH w AS (SELECT a FROM l EXCEPT ALL SELECT a FROM r) SELECT count(*) FROM w", "3"),
+        ("SELECT a FROM r WHERE a IN (SELECT a FROM l EXCEPT ALL SELECT a FROM r)", "1 1"),
+        ("(SELECT a FROM l EXCEPT ALL SELECT a FROM r) EXCEPT ALL SELECT 1", "2 NULL"),
+        ("SELECT a FROM l EXCEPT ALL (SELECT a FROM r INTERSECT ALL SELECT a FROM l)", "1 2 NULL"),
+        ("SELECT a AS b FROM l EXCEPT ALL SELECT a + 0 FROM r ORDER BY b", "1 2 NULL"),
+        ("SELECT a FROM l EXCEPT ALL SELECT CAST(a AS BIGINT) FROM r", "1 2 NULL"),
+        ("SELECT x.a FROM l AS x EXCEPT ALL SELECT y.a FROM l AS y WHERE a = 1", "2 NULL NULL"),
+    ];
+    for (sql, wanted) in queries {
+        assert_eq!(engine.sorted(sql).await, wanted, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn samples_are_refused() {
+    let engine = Engine::with(&["CREATE TABLE t AS SELECT 1 AS a"]).await;
+    for sql in [
+        "SELECT * FROM t TABLESAMPLE BERNOULLI (10)",
+        "SELECT * FROM (SELECT * FROM t TABLESAMPLE SYSTEM (10)) AS x",
+        "WITH w AS (SELECT * FROM t TABLESAMPLE BERNOULLI (10)) SELECT 1",
+        "SELECT a IN (SELECT a FROM t TABLESAMPLE BERNOULLI (10)) FROM t",
+        "SELECT 1 UNION ALL SELECT a FROM t TABLESAMPLE BERNOULLI (10)",
+    ] {
+        let error = engine.try_rows(sql).await.unwrap_err();
+        let datafusion::error::DataFusionError::External(error) = error else { panic!("{error}") };
+        assert_eq!(error.downcast::<ingot_semantics::Refusal>().unwrap().code, "U0503", "{sql}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn they_are_multisets(
+        l in proptest::collection::vec((proptest::option::of(0..3_i32), 0..2_i32), 1..12),
+        r in proptest::collection::vec((proptest::option::of(0..3_i32), 0..2_i32), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (left, right) = (format!("CREATE TABLE l AS {}", values(&l)), format!("CREATE TABLE r AS {}", values(&r)));
+            let engine = Engine::with(&[&left, &right]).await;
+            let count = |rows: &[(Option<i32>, i32)], row| rows.iter().filter(|r| **r == row).count();
+            let mut distinct = l.clone();
+            distinct.sort();
+            distinct.dedup();
+            for (word, kept) in [("EXCEPT", true), ("INTERSECT", false)] {
+                let mut wanted: Vec<String> = distinct.iter().flat_map(|row| {
+                    let (n, m) = (count(&l, *row), count(&r, *row));
+                    let copies = if kept { n.saturating_sub(m) } else { n.min(m) };
+                    let text = format!("{}|{}", row.0.map_or("NULL".to_owned(), |a| a.to_string()), row.1);
+                    vec![text; copies]
+                }).collect();
+                wanted.sort();
+                let sql = format!("SELECT a, b FROM l {word} ALL SELECT a, b FROM r");
+                assert_eq!(engine.sorted(&sql).await, wanted.join(" "), "{sql}\n{l:?}\n{r:?}");
+            }
+        });
+    }
+}

@@ -1,0 +1,184 @@
+//! Time over the whole range of microseconds. The right answers are the calendar's, and DuckDB's (2.0) where it goes
+//! as far.
+
+use crate::engine::Engine;
+
+async fn engine() -> Engine {
+    Engine::with(&["CREATE TABLE t AS SELECT arrow_cast(ts, 'Timestamp(Microsecond, None)') AS ts,
+           arrow_cast(ts, 'Timestamp(Microsecond, Some(\"UTC\"))') AS tz, CAST(d AS DATE) AS d, i
+         FROM (VALUES ('0001-01-01T00:00:00', '0001-01-01', 1), ('1600-02-29T12:34:56.789012', '1600-02-29', 2),
+           ('2020-05-17T10:20:30.405060', '2020-05-17', 3), ('9999-12-31T23:59:59.999999', '9999-12-31', 4),
+           (NULL, NULL, 5)) AS v(ts, d, i)"])
+    .await
+}
+
+async fn check(queries: &[(&str, &str)]) {
+    let engine = engine().await;
+    for (sql, wanted) in queries {
+        assert_eq!(engine.sorted(sql).await, *wanted, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn comparisons_with_literals() {
+    check(&[
+        ("SELECT i FROM t WHERE ts < '2000-01-01'", "1 2"),
+        ("SELECT i FROM t WHERE ts < '2000-01-01 00:00:00'", "1 2"),
+        ("SELECT i FROM t WHERE ts >= DATE '9999-12-31'", "4"),
+        ("SELECT i FROM t WHERE ts < DATE '0001-01-02'", "1"),
+        ("SELECT i FROM t WHERE ts < TIMESTAMP '1601-01-01 00:00:00'", "1 2"),
+        ("SELECT i FROM t WHERE tz = '9999-12-31T23:59:59.999999Z'", "4"),
+        ("SELECT i FROM t WHERE '1600-02-29T12:34:56.789012' = ts", "2"),
+        ("SELECT i FROM t WHERE ts BETWEEN '1500-01-01' AND '2262-12-31'", "2 3"),
+        ("SELECT i FROM t WHERE ts NOT BETWEEN DATE '1500-01-01' AND DATE '2262-12-31'", "1 4"),
+        ("SELECT i FROM t WHERE ts IN ('0001-01-01', '2020-05-17T10:20:30.405060')", "1 3"),
+        ("SELECT i FROM t WHERE ts NOT IN (DATE '0001-01-01')", "2 3 4"),
+        ("SELECT i FROM t WHERE ts >= d", "1 2 3 4"),
+        ("SELECT i FROM t WHERE ts = d", "1"),
+        ("SELECT i FROM t WHERE ts IS DISTINCT FROM d", "2 3 4"),
+        ("SELECT i FROM t WHERE ts > now() - INTERVAL '1 day'", "4"),
+        ("SELECT i FROM t WHERE ts > current_date", "4"),
+        ("SELECT i FROM t WHERE CASE ts WHEN '0001-01-01' THEN true END", "1"),
+        ("SELECT i FROM t WHERE ts IN (SELECT d FROM t)", "1"),
+        ("SELECT i FROM t WHERE d IN (SELECT ts FROM t)", "1"),
+        ("SELECT i FROM t WHERE ts > ALL (SELECT d FROM t WHERE i < 3)", "2 3 4"),
+        ("SELECT x.i FROM t AS x JOIN t AS y ON x.ts = y.d", "1"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn values_of_one_type() {
+    check(&[
+        (
+            "SELECT i, coalesce(ts, DATE '0001-01-01') FROM t WHERE i IN (1, 5)",
+            "1|0001-01-01T00:00:00 5|0001-01-01T00:00:00",
+        ),
+        (
+            "SELECT CASE WHEN i = 5 THEN DATE '9999-12-31' ELSE ts END FROM t WHERE i > 3",
+            "9999-12-31T00:00:00 9999-12-31T23:59:59.999999",
+        ),
+        (
+            "SELECT ts FROM t WHERE i = 4 UNION ALL SELECT d FROM t WHERE i = 1",
+            "0001-01-01T00:00:00 9999-12-31T23:59:59.999999",
+        ),
+        ("SELECT d FROM t WHERE i = 4 UNION SELECT ts FROM t WHERE i = 1", "0001-01-01T00:00:00 9999-12-31T00:00:00"),
+        ("SELECT d FROM t INTERSECT SELECT ts FROM t WHERE i < 5", "0001-01-01T00:00:00"),
+        ("SELECT greatest(ts, DATE '9999-12-31') FROM t WHERE i = 1", "9999-12-31T00:00:00"),
+        (
+            "SELECT CAST('9999-12-31' AS TIMESTAMP), CAST('0001-01-01T01:02:03.000004' AS TIMESTAMP)",
+            "9999-12-31T00:00:00|0001-01-01T01:02:03.000004",
+        ),
+        ("SELECT TRY_CAST('nothing' AS TIMESTAMP), TRY_CAST('9999-12-31' AS TIMESTAMP)", "NULL|9999-12-31T00:00:00"),
+        ("SELECT min(ts), max(ts) FROM t", "0001-01-01T00:00:00|9999-12-31T23:59:59.999999"),
+        ("SELECT CAST(ts AS DATE) FROM t WHERE i IN (2, 4)", "1600-02-29 9999-12-31"),
+        ("SELECT CAST(d AS TIMESTAMP) FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00 9999-12-31T00:00:00"),
+        ("SELECT CAST(ts AS VARCHAR) FROM t WHERE i = 4", "9999-12-31T23:59:59.999999"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn arithmetic() {
+    check(&[
+        ("SELECT ts + INTERVAL '1 day' FROM t WHERE i IN (1, 3)", "0001-01-02T00:00:00 2020-05-18T10:20:30.405060"),
+        ("SELECT ts + INTERVAL '1 month' FROM t WHERE i = 2", "1600-03-29T12:34:56.789012"),
+        ("SELECT ts - INTERVAL '9998 years' FROM t WHERE i = 4", "0001-12-31T23:59:59.999999"),
+        ("SELECT extract(epoch FROM ts - TIMESTAMP '1970-01-01 00:00:00') FROM t", "-11670953103.210987 -62135596800.0 1589710830.40506 253402300800.0 NULL"),
+        ("SELECT extract(epoch FROM ts - DATE '1970-01-01') FROM t WHERE i = 3", "1589710830.40506"),
+        ("SELECT extract(day FROM ts - TIMESTAMP '1970-01-01 00:00:00') FROM t", "-135080 -719162 18399 2932896 NULL"),
+        ("SELECT extract(hour FROM ts - TIMESTAMP '1970-01-01 00:00:00') FROM t", "-11 0 10 23 NULL"),
+        ("SELECT extract(minute FROM ts - TIMESTAMP '1970-01-01 00:00:00') FROM t", "-25 0 20 59 NULL"),
+        ("SELECT extract(second FROM ts - TIMESTAMP '1970-01-01 00:00:00') FROM t", "-3 0 30 59 NULL"),
+        ("SELECT date_part('millisecond', ts - TIMESTAMP '1970-01-01 00:00:00') FROM t", "-3210 0 30405 59999 NULL"),
+        ("SELECT extract(microsecond FROM ts - TIMESTAMP '1970-01-01 00:00:00') FROM t", "-3210988 0 30405060 59999999 NULL"),
+        ("SELECT extract(epoch FROM max(ts) - min(ts)) FROM t", "315537897600.0"),
+        ("SELECT extract(microsecond FROM INTERVAL '1 hour 61.5 seconds'), extract(epoch FROM INTERVAL '1 year 1 month 1 day')", "1500000|34236000.0"),
+        ("SELECT extract(hour FROM INTERVAL '100 hours'), extract(month FROM INTERVAL '14 months')", "100|2"),
+        ("SELECT extract(year FROM ts), extract(month FROM ts), extract(day FROM ts), extract(hour FROM ts) FROM t WHERE i = 4", "9999|12|31|23"),
+        ("SELECT extract(epoch FROM ts) FROM t WHERE i IN (1, 3)", "-62135596800.0 1589710830.40506"),
+        ("SELECT extract(dow FROM ts), extract(doy FROM ts), extract(week FROM ts) FROM t WHERE i = 2", "2|60|9"),
+        ("SELECT i FROM t WHERE extract(year FROM ts) = 9999", "4"),
+    ])
+    .await;
+    let engine = engine().await;
+    let error = engine.try_rows("SELECT extract(year FROM ts - TIMESTAMP '1970-01-01') FROM t").await.unwrap_err();
+    assert!(error.to_string().contains("no part 'YEAR'") || error.to_string().contains("no part 'year'"), "{error}");
+}
+
+#[tokio::test]
+async fn truncation() {
+    check(&[
+        ("SELECT date_trunc('year', ts) FROM t", "0001-01-01T00:00:00 1600-01-01T00:00:00 2020-01-01T00:00:00 9999-01-01T00:00:00 NULL"),
+        ("SELECT date_trunc('quarter', ts) FROM t", "0001-01-01T00:00:00 1600-01-01T00:00:00 2020-04-01T00:00:00 9999-10-01T00:00:00 NULL"),
+        ("SELECT date_trunc('month', ts) FROM t", "0001-01-01T00:00:00 1600-02-01T00:00:00 2020-05-01T00:00:00 9999-12-01T00:00:00 NULL"),
+        ("SELECT date_trunc('week', ts) FROM t", "0001-01-01T00:00:00 1600-02-28T00:00:00 2020-05-11T00:00:00 9999-12-27T00:00:00 NULL"),
+        ("SELECT date_trunc('DAY', ts) FROM t", "0001-01-01T00:00:00 1600-02-29T00:00:00 2020-05-17T00:00:00 9999-12-31T00:00:00 NULL"),
+        ("SELECT date_trunc('hour', tz) FROM t WHERE i IN (2, 4)", "1600-02-29T12:00:00Z 9999-12-31T23:00:00Z"),
+        ("SELECT date_trunc('minute', ts) FROM t WHERE i IN (2, 4)", "1600-02-29T12:34:00 9999-12-31T23:59:00"),
+        ("SELECT date_trunc('millisecond', ts) FROM t WHERE i IN (2, 4)", "1600-02-29T12:34:56.789 9999-12-31T23:59:59.999"),
+        ("SELECT date_trunc('month', d), date_trunc('month', '9999-12-31') FROM t WHERE i = 4", "9999-12-01T00:00:00|9999-12-01T00:00:00"),
+        ("SELECT date_trunc('year', TIMESTAMP '1969-12-31 23:59:59')", "1969-01-01T00:00:00"),
+        ("SELECT date_trunc('day', TIMESTAMP '2020-07-01 01:00:00' AT TIME ZONE 'Europe/Berlin')", "2020-07-01T00:00:00+02:00"),
+        ("SELECT date_trunc('hour', arrow_cast(arrow_cast('2020-10-25T01:30:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))'), 'Timestamp(Microsecond, Some(\"Europe/Berlin\"))'))", "2020-10-25T02:00:00+01:00"),
+        ("SELECT date_trunc('month', tz AT TIME ZONE 'Europe/Berlin') FROM t WHERE i = 4", "+10000-01-01T00:00:00+01:00"),
+        ("SELECT date_trunc('second', TIME '10:20:30.5')", "10:20:30"),
+        ("SELECT date_trunc('year', NULL)", "NULL"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn bins() {
+    check(&[
+        (
+            "SELECT date_bin(INTERVAL '15 minutes', ts) FROM t",
+            "0001-01-01T00:00:00 1600-02-29T12:30:00 2020-05-17T10:15:00 9999-12-31T23:45:00 NULL",
+        ),
+        (
+            "SELECT date_bin(INTERVAL '1 day', tz, TIMESTAMP '2020-01-01 06:00:00') FROM t WHERE i IN (2, 4)",
+            "1600-02-29T06:00:00Z 9999-12-31T06:00:00Z",
+        ),
+        (
+            "SELECT date_bin(INTERVAL '1 month', ts) FROM t",
+            "0001-01-01T00:00:00 1600-02-01T00:00:00 2020-05-01T00:00:00 9999-12-01T00:00:00 NULL",
+        ),
+        (
+            "SELECT date_bin(INTERVAL '3 months', ts, TIMESTAMP '2000-01-15 12:00:00') FROM t WHERE i IN (2, 3, 4)",
+            "1600-01-15T12:00:00 2020-04-15T12:00:00 9999-10-15T12:00:00",
+        ),
+        ("SELECT date_bin(INTERVAL '1 year', ts) FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00 9999-01-01T00:00:00"),
+        ("SELECT date_bin(INTERVAL '7 days', DATE '9999-12-31', DATE '0001-01-01')", "9999-12-27T00:00:00"),
+        ("SELECT date_bin(INTERVAL '15 minutes', TIME '10:20:30')", "10:15:00"),
+        ("SELECT date_bin(NULL, ts) FROM t WHERE i = 1", "NULL"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn text_and_numbers_to_timestamps() {
+    check(&[
+        ("SELECT to_timestamp('9999-12-31T23:59:59.999999')", "9999-12-31T23:59:59.999999Z"),
+        ("SELECT to_timestamp('0001-01-01'), to_timestamp('2020-01-01T00:00:00+02:00')", "0001-01-01T00:00:00Z|2019-12-31T22:00:00Z"),
+        ("SELECT to_timestamp(CAST(ts AS VARCHAR)) = tz FROM t", "NULL true true true true"),
+        ("SELECT to_timestamp('31.12.9999 23:59', '%d.%m.%Y', '%d.%m.%Y %H:%M')", "9999-12-31T23:59:00Z"),
+        ("SELECT to_timestamp(253402300799), to_timestamp(-62135596800), to_timestamp(1.5)", "9999-12-31T23:59:59Z|0001-01-01T00:00:00Z|1970-01-01T00:00:01.500Z"),
+        ("SELECT to_timestamp_millis(253402300799999), to_timestamp_micros(253402300799999999), to_timestamp_seconds('9999-12-31')", "9999-12-31T23:59:59.999Z|9999-12-31T23:59:59.999999Z|9999-12-31T00:00:00Z"),
+        ("SELECT arrow_typeof(to_timestamp('2020-01-01'))", "Timestamp(µs, \"UTC\")"),
+        ("SELECT to_timestamp(d), to_timestamp(ts) FROM t WHERE i = 4", "9999-12-31T00:00:00Z|9999-12-31T23:59:59.999999Z"),
+        ("SELECT to_timestamp(NULL)", "NULL"),
+        ("SELECT to_date('9999-12-31'), to_date('0001-01-01')", "9999-12-31|0001-01-01"),
+        ("SELECT to_unixtime('9999-12-31T00:00:00Z'), to_unixtime(ts) FROM t WHERE i = 4", "253402214400|253402300799"),
+        ("SELECT to_char(ts, '%Y-%m-%d %H:%M:%S%.6f') FROM t WHERE i IN (1, 4)", "0001-01-01 00:00:00.000000 9999-12-31 23:59:59.999999"),
+        ("SELECT to_char(tz, '%d.%m.%Y'), to_char(d, '%Y/%m') FROM t WHERE i = 4", "31.12.9999|9999/12"),
+        ("SELECT from_unixtime(253402300799)", "9999-12-31T23:59:59Z"),
+        ("SELECT ts AT TIME ZONE 'UTC' FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00Z 9999-12-31T23:59:59.999999Z"),
+        ("SELECT to_local_time(tz) FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00 9999-12-31T23:59:59.999999"),
+        ("SELECT make_date(9999, 12, 31)", "9999-12-31"),
+    ])
+    .await;
+    let engine = engine().await;
+    for sql in ["SELECT to_timestamp('nothing')", "SELECT to_timestamp(9e15)", "SELECT to_timestamp('x', '%Y')"] {
+        assert!(engine.try_rows(sql).await.is_err(), "{sql}");
+    }
+}
