@@ -7,6 +7,7 @@ use ingot_pipeline::project::{ModelKind, StreamInput};
 
 use crate::args::Global;
 use crate::open::{self, Failure};
+use crate::tell::{note, say};
 use crate::{shipped, show};
 
 pub fn check(global: &Global) -> Result<u8, Failure> {
@@ -17,7 +18,7 @@ pub fn check(global: &Global) -> Result<u8, Failure> {
         Some(project) => {
             if !global.json && !global.quiet {
                 let (tables, views) = (project.tables.len(), project.views.len());
-                eprintln!(
+                note!(
                     "{} file(s), {} source(s), {tables} table(s), {views} view(s): right",
                     project.files.len(),
                     project.sources.len()
@@ -39,7 +40,7 @@ pub fn fmt(global: &Global, check: bool) -> Result<u8, Failure> {
             Ok(text) if text == file.text => {}
             Ok(text) => {
                 different += 1;
-                println!("{}", file.path);
+                say!("{}", file.path)?;
                 if !check {
                     // Paths begin with the root where that is relative.
                     let path = if root.is_relative() { file.path.clone().into() } else { root.join(&file.path) };
@@ -84,9 +85,9 @@ pub fn ls(global: &Global) -> Result<u8, Failure> {
         rows.push(vec![view.name.to_string(), "view".into(), reads.join(", "), view.file.clone()]);
     }
     if global.json {
-        println!("{}", serde_json::json!({ "version": 1, "tables": json }));
+        say!("{}", serde_json::json!({ "version": 1, "tables": json }))?;
     } else {
-        show::table(&["table", "kind", "reads", "file"], &rows);
+        show::table(&["table", "kind", "reads", "file"], &rows)?;
     }
     Ok(0)
 }
@@ -95,14 +96,11 @@ pub fn explain(global: &Global, code: &str) -> Result<u8, Failure> {
     let code = code.to_uppercase();
     match ingot_dialect::codes::explain(&code) {
         Some(info) if global.json => {
-            println!(
-                "{}",
-                serde_json::json!({ "version": 1, "code": info.code, "title": info.title, "text": info.text })
-            );
+            say!("{}", serde_json::json!({ "version": 1, "code": info.code, "title": info.title, "text": info.text }))?;
             Ok(0)
         }
         Some(info) => {
-            println!("{}: {}\n\n{}", info.code, info.title, info.text.trim());
+            say!("{}: {}\n\n{}", info.code, info.title, info.text.trim())?;
             Ok(0)
         }
         None => Err(Failure::Usage(format!(
@@ -119,8 +117,8 @@ pub fn init(dir: &Path) -> Result<u8, Failure> {
         }
     }
     for path in shipped::write(dir)? {
-        println!("{}", path.display());
+        say!("{}", path.display())?;
     }
-    eprintln!("next: ingot --project {} check", dir.display());
+    note!("next: ingot --project {} check", dir.display());
     Ok(0)
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{DemoArgs, Global};
 use crate::open::{self, Failure};
+use crate::tell::{say, say_part};
 use crate::{produce, run, serve, shipped, show, verify};
 
 const TOPIC: &str = "vehicles-events";
@@ -50,37 +51,56 @@ pub async fn demo(global: &Global, args: &DemoArgs) -> Result<u8, Failure> {
     let engine = Arc::new(engine(global, &dir, &broker.bootstrap_servers(), ends).await?);
     let stop = run::stop_on_signals()?;
     let (server, address) = serve::start_at(&engine, stop.clone()).await?;
-    println!("warehouse  {}", dir.display());
-    println!("endpoint   grpc://{address}");
-
-    let shared = Shared::default();
-    let all = engine.project.tables.keys().cloned().collect();
-    let running = tokio::spawn(run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
-    let produced = Arc::new(AtomicU64::new(0));
-    let producing = feed(&broker, args.events, &produced, &shared, &stop);
-    let shown = watch(&engine, args.events, &produced, &shared, &stop).await;
-    producing.await.map_err(|e| Failure::Outside(e.to_string()))??;
-    let outcome = match shown {
-        Ok(()) => check(&engine).await,
-        Err(e) => Err(e),
-    };
-    if outcome.is_ok() && !ends && !stop.is_cancelled() {
-        println!("\nThe tables stay queryable until Ctrl-C. In another terminal:\n");
-        connect(&address.to_string());
-        stop.cancelled().await;
-    } else if outcome.is_ok() {
-        println!(
-            "\nWithout --once and on a terminal the demo goes on serving; `ingot up` serves the tables of your own brokers:\n"
-        );
-        connect("127.0.0.1:32010");
-    }
+    let outcome = shown(&engine, args.events, &broker, (&dir, &address.to_string()), &stop, ends).await;
     stop.cancel();
-    let _ = running.await;
     let _ = server.await;
     if args.dir.is_none() {
         // Made by us, for this run.
         let _ = std::fs::remove_dir_all(&dir);
     }
+    outcome
+}
+
+/// The demo itself; what it started ends with `stop`, whatever came of it.
+async fn shown(
+    engine: &Arc<Engine>,
+    events: u64,
+    broker: &MockBroker,
+    (dir, address): (&Path, &str),
+    stop: &CancellationToken,
+    ends: bool,
+) -> Result<u8, Failure> {
+    say!("warehouse  {}", dir.display())?;
+    say!("endpoint   grpc://{address}")?;
+    let shared = Shared::default();
+    let all = engine.project.tables.keys().cloned().collect();
+    let running = tokio::spawn(run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
+    let produced = Arc::new(AtomicU64::new(0));
+    let producing = feed(broker, events, &produced, &shared, stop);
+    let watched = watch(engine, events, &produced, &shared, stop).await;
+    if watched.is_err() {
+        stop.cancel();
+    }
+    let produced = producing.await.map_err(|e| Failure::Outside(e.to_string()));
+    let outcome = async {
+        watched?;
+        produced??;
+        let code = check(engine).await?;
+        if !ends && !stop.is_cancelled() {
+            say!("\nThe tables stay queryable until Ctrl-C. In another terminal:\n")?;
+            connect(address)?;
+            stop.cancelled().await;
+        } else {
+            say!(
+                "\nWithout --once and on a terminal the demo goes on serving; `ingot up` serves the tables of your own brokers:\n"
+            )?;
+            connect("127.0.0.1:32010")?;
+        }
+        Ok::<u8, Failure>(code)
+    };
+    let outcome = outcome.await;
+    stop.cancel();
+    let _ = running.await;
     outcome
 }
 
@@ -185,19 +205,19 @@ async fn watch(
         }
         if terminal {
             if lines > 0 {
-                print!("\x1b[{lines}A\x1b[J");
+                say_part!("\x1b[{lines}A\x1b[J")?;
             }
             lines = text.lines().count();
-            println!("{}", text.trim_end());
+            say!("{}", text.trim_end())?;
         } else {
-            print!("{}", text.lines().next().map(|l| format!("{l}\n")).unwrap_or_default());
+            say_part!("{}", text.lines().next().map(|l| format!("{l}\n")).unwrap_or_default())?;
         }
         if caught_up {
             if !terminal {
-                println!("{}", text.lines().skip(1).collect::<Vec<_>>().join("\n"));
+                say!("{}", text.lines().skip(1).collect::<Vec<_>>().join("\n"))?;
             }
             let seconds = started.elapsed().as_secs_f64();
-            println!("\n{} events from the log to gold in {}", show::number(events), show::age(seconds));
+            say!("\n{} events from the log to gold in {}", show::number(events), show::age(seconds))?;
             return Ok(());
         }
         if started.elapsed() > PATIENCE {
@@ -238,23 +258,24 @@ async fn stats(engine: &Engine) -> Option<String> {
 }
 
 async fn check(engine: &Engine) -> Result<u8, Failure> {
-    println!("\nverify: every table against its query, and against the log");
+    say!("\nverify: every table against its query, and against the log")?;
     let mut code = 0;
     for name in &engine.project.order {
         let verified = engine.verify(name).await?;
-        verify::print(&verified);
+        verify::print(&verified)?;
         // The embedded broker may have dropped old messages: then counts are all there is.
         code = code.max(verified.exit_code());
     }
     Ok(code)
 }
 
-fn connect(address: &str) {
-    println!("    ingot sql --connect grpc://{address} 'SELECT * FROM gold.stats'");
-    println!();
-    println!("    pip install adbc-driver-manager adbc-driver-flightsql pyarrow");
-    println!(
+fn connect(address: &str) -> Result<(), Failure> {
+    say!("    ingot sql --connect grpc://{address} 'SELECT * FROM gold.stats'")?;
+    say!()?;
+    say!("    pip install adbc-driver-manager adbc-driver-flightsql pyarrow")?;
+    say!(
         "    python3 -c \"import adbc_driver_flightsql.dbapi as f; c = f.connect('grpc://{address}', autocommit=True); \
          k = c.cursor(); k.execute('SELECT * FROM gold.stats'); print(k.fetch_arrow_table())\""
-    );
+    )?;
+    Ok(())
 }

@@ -2,9 +2,10 @@
 
 use crate::args::Page;
 use crate::open::Failure;
+use crate::tell::say_part;
 
 pub fn print(page: Page) -> Result<u8, Failure> {
-    print!("{}", text(page));
+    say_part!("{}", text(page))?;
     Ok(0)
 }
 

@@ -19,6 +19,7 @@ mod shipped;
 mod show;
 mod sql;
 mod status;
+mod tell;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use args::{Cli, Color, Command, LogFormat};
 use clap::Parser as _;
 use open::Failure;
+use tell::note;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("error: the async runtime did not start: {e}");
+            note!("error: the async runtime did not start: {e}");
             return ExitCode::from(3);
         }
     };
@@ -62,7 +64,12 @@ fn start_logs(cli: &Cli, configured: LogFormat) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("INGOT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // It would say so on stderr, and panic when that is closed.
+        .log_internal_errors(false);
     let ansi = open::colored(cli.global.color, std::io::stderr().is_terminal());
     // A second start, in tests, is no error.
     let _ = match cli.global.log_format.unwrap_or(configured) {

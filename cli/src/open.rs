@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ingot_dialect::diagnostic::{Diagnostic, Severity};
@@ -14,6 +14,7 @@ use ingot_pipeline::graph;
 use ingot_pipeline::project::{self, Checked, Project, SqlFile};
 
 use crate::args::{Color, Global, LogFormat};
+use crate::tell::{self, note, say};
 
 /// What ends a command, with its exit code.
 pub enum Failure {
@@ -29,6 +30,8 @@ pub enum Failure {
     Usage(String),
     /// Something outside: a file, a port, a terminal.
     Outside(String),
+    /// The reader of stdout went away: its decision.
+    Closed,
 }
 
 impl From<PipelineError> for Failure {
@@ -45,12 +48,7 @@ impl From<ingot_lake::LakeError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(e: std::io::Error) -> Self {
-        // A closed pipe at the other end is the reader's decision.
-        if e.kind() == std::io::ErrorKind::BrokenPipe {
-            Self::Outside(String::new())
-        } else {
-            Self::Outside(e.to_string())
-        }
+        if e.kind() == std::io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Outside(e.to_string()) }
     }
 }
 
@@ -60,8 +58,8 @@ impl Failure {
             Self::Project { .. } => 1,
             Self::Step(e) => e.exit_code,
             Self::Usage(_) => 2,
-            Self::Outside(text) if text.is_empty() => 0,
             Self::Outside(_) => 3,
+            Self::Closed => tell::CLOSED,
         }
     }
 
@@ -69,17 +67,17 @@ impl Failure {
         match self {
             Self::Project { diagnostics, files, json, color } => print_diagnostics(diagnostics, files, *json, *color),
             Self::Step(e) => print_error(e),
-            Self::Usage(text) => eprintln!("error: {text}"),
-            Self::Outside(text) if text.is_empty() => {}
-            Self::Outside(text) => eprintln!("error: {text}"),
+            Self::Usage(text) => note!("error: {text}"),
+            Self::Outside(text) => note!("error: {text}"),
+            Self::Closed => {}
         }
     }
 }
 
 pub fn print_error(e: &StepError) {
-    eprintln!("error[{}]: {}", e.code, e.message);
+    note!("error[{}]: {}", e.code, e.message);
     if let Some(hint) = &e.hint {
-        eprintln!("   = help: {hint}");
+        note!("   = help: {hint}");
     }
 }
 
@@ -91,18 +89,19 @@ pub fn colored(choice: Color, terminal: bool) -> bool {
 pub fn print_diagnostics(diagnostics: &[Diagnostic], files: &[SqlFile], json: bool, color: bool) {
     if json {
         let all: Vec<_> = diagnostics.iter().map(ingot_dialect::diagnostic::to_json).collect();
-        println!("{}", serde_json::json!({ "version": 1, "diagnostics": all }));
+        // The exit code says the rest.
+        drop(say!("{}", serde_json::json!({ "version": 1, "diagnostics": all })));
         return;
     }
     for d in diagnostics {
         let text = d.file.as_deref().and_then(|f| files.iter().find(|x| x.path == f)).map(|f| f.text.as_str());
-        eprintln!("{}", ingot_dialect::render::render(d, text, color).trim_end());
-        eprintln!();
+        note!("{}", ingot_dialect::render::render(d, text, color).trim_end());
+        note!();
     }
     let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     let warnings = diagnostics.len() - errors;
     if errors > 0 {
-        eprintln!("{errors} error(s), {warnings} warning(s); `ingot explain CODE` says more about a code");
+        note!("{errors} error(s), {warnings} warning(s); `ingot explain CODE` says more about a code");
     }
 }
 
@@ -128,8 +127,11 @@ fn variables() -> BTreeMap<String, String> {
 
 /// The configuration of a project.
 pub fn configuration(global: &Global) -> Result<Config, Failure> {
-    let root = root(global)?;
-    Config::load(&root, global.env.as_deref(), &global.sets, &variables()).map_err(|diagnostics| {
+    configuration_of(global, &root(global)?)
+}
+
+fn configuration_of(global: &Global, root: &Path) -> Result<Config, Failure> {
+    Config::load(root, global.env.as_deref(), &global.sets, &variables()).map_err(|diagnostics| {
         let text = std::fs::read_to_string(root.join(config::FILE)).unwrap_or_default();
         let files = vec![SqlFile { path: config::FILE.to_owned(), text }];
         let color = colored(global.color, std::io::stderr().is_terminal());
@@ -170,10 +172,42 @@ pub fn project(global: &Global) -> Result<(Arc<Config>, Arc<Project>), Failure> 
     }
 }
 
-/// A project joined to its lake.
+/// A project joined to its lake, to work on it; what is missing is made.
 pub async fn engine(global: &Global) -> Result<Engine, Failure> {
     let (config, project) = project(global)?;
     Ok(Engine::open(project, config).await?)
+}
+
+/// A project joined to its lake, to look at it; nothing is made, and it may not be there.
+pub async fn reader(global: &Global) -> Result<Engine, Failure> {
+    let (config, project) = project(global)?;
+    Ok(Engine::open_to_read(project, config).await?)
+}
+
+/// The same, of a lake that is there.
+pub async fn present(global: &Global) -> Result<Engine, Failure> {
+    let engine = reader(global).await?;
+    engine.lake.present()?;
+    Ok(engine)
+}
+
+/// A lake that is there, to be queried: with the project's views if there is a project, and without one otherwise.
+pub async fn queried(global: &Global) -> Result<Engine, Failure> {
+    let (config, project) = match root(global) {
+        // An `ingot.toml`, the environment or --set says where the lake is.
+        Ok(root) if !project::has_files(&root) => bare(global, root)?,
+        Err(_) if global.project.is_none() => bare(global, PathBuf::from("."))?,
+        _ => project(global)?,
+    };
+    let engine = Engine::open_to_read(project, config).await?;
+    engine.lake.present()?;
+    Ok(engine)
+}
+
+fn bare(global: &Global, root: PathBuf) -> Result<(Arc<Config>, Arc<Project>), Failure> {
+    let config = configuration_of(global, &root)?;
+    let project = Project::empty(root, config.namespace_prefix.clone());
+    Ok((Arc::new(config), Arc::new(project)))
 }
 
 /// The tables that --select and --exclude leave.

@@ -2,15 +2,19 @@
 
 use crate::args::Global;
 use crate::open::{self, Failure};
+use crate::tell::{note, say};
 
 pub async fn plan(global: &Global, exit_code: bool) -> Result<u8, Failure> {
-    let engine = open::engine(global).await?;
+    let engine = open::reader(global).await?;
+    if let Err(nothing) = engine.lake.present() {
+        note!("{nothing}; `ingot run` makes it");
+    }
     let selected = open::selection(global, &engine.project)?;
     let plan = engine.plan(&|n| selected.contains(n)).await?;
     if global.json {
-        println!("{}", serde_json::to_string_pretty(&plan).map_err(|e| Failure::Outside(e.to_string()))?);
+        say!("{}", serde_json::to_string_pretty(&plan).map_err(|e| Failure::Outside(e.to_string()))?)?;
     } else {
-        println!("{plan}");
+        say!("{plan}")?;
     }
     Ok(match exit_code {
         true if plan.has_rebuild() => 11,

@@ -9,6 +9,7 @@ use ingot_source::fleet::{Fleet, FleetConfig};
 use crate::args::{FleetArgs, Global, ProduceArgs};
 use crate::open::{self, Failure};
 use crate::progress::Bar;
+use crate::tell::say;
 use crate::{run, show};
 
 pub fn fleet(args: &FleetArgs) -> FleetConfig {
@@ -39,19 +40,19 @@ pub async fn produce(global: &Global, args: &ProduceArgs) -> Result<u8, Failure>
     let report = task.await.map_err(|e| Failure::Outside(e.to_string()))?.map_err(source)?;
     bar.done();
     if global.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({ "version": 1, "topic": args.topic, "events": report.events, "bytes": report.bytes, "seconds": report.seconds })
-        );
+        )?;
     } else {
         let rate = (report.events as f64 / report.seconds.max(1e-9)) as u64;
-        println!(
+        say!(
             "{} events to {} in {}, {} events/s",
             show::number(report.events),
             args.topic,
             show::age(report.seconds),
             show::number(rate)
-        );
+        )?;
     }
     Ok(if report.events < args.events { 143 } else { 0 })
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::show;
+use crate::tell::note;
 
 /// How often plain lines come.
 const LINE: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ impl Bar {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.quiet && last.elapsed() >= LINE {
             *last = Instant::now();
-            eprintln!("{} of {} {}", show::number(n), show::number(self.total), self.unit);
+            note!("{} of {} {}", show::number(n), show::number(self.total), self.unit);
         }
     }
 

@@ -1,7 +1,7 @@
 //! `prune`: drops the columns that streaming tables have left out, after a confirmation.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use ingot_lake::TableName;
 use ingot_pipeline::prune::Prunable;
@@ -9,6 +9,7 @@ use ingot_pipeline::prune::Prunable;
 use crate::args::Global;
 use crate::open::{self, Failure};
 use crate::run;
+use crate::tell::{self, note, say};
 
 pub async fn prune(global: &Global, tables: &[String]) -> Result<u8, Failure> {
     let engine = open::engine(global).await?;
@@ -24,7 +25,7 @@ pub async fn prune(global: &Global, tables: &[String]) -> Result<u8, Failure> {
     let (kept, drop): (Vec<_>, Vec<_>) =
         engine.prunable(&|n| selected.contains(n)).await?.into_iter().partition(|p| p.kept.is_some());
     for p in &kept {
-        eprintln!("{}  column \"{}\" stays: {}", p.table, p.column, p.kept.as_deref().unwrap_or_default());
+        note!("{}  column \"{}\" stays: {}", p.table, p.column, p.kept.as_deref().unwrap_or_default());
     }
     if !drop.is_empty() && !global.yes {
         ask(&drop)?;
@@ -36,13 +37,15 @@ pub async fn prune(global: &Global, tables: &[String]) -> Result<u8, Failure> {
     for (table, columns) in &by_table {
         engine.prune(table, columns).await?;
         if !global.json {
-            columns.iter().for_each(|column| println!("{table}  column \"{column}\" dropped"));
+            for column in columns {
+                say!("{table}  column \"{column}\" dropped")?;
+            }
         }
     }
     if global.json {
-        println!("{}", serde_json::json!({ "version": 1, "dropped": by_table }));
+        say!("{}", serde_json::json!({ "version": 1, "dropped": by_table }))?;
     } else if drop.is_empty() {
-        println!("nothing to drop");
+        say!("nothing to drop")?;
     }
     Ok(0)
 }
@@ -50,14 +53,13 @@ pub async fn prune(global: &Global, tables: &[String]) -> Result<u8, Failure> {
 /// Asks on a terminal; elsewhere the answer must have been given.
 fn ask(drop: &[Prunable]) -> Result<(), Failure> {
     for p in drop {
-        eprintln!("{}  column \"{}\" and its values would be dropped", p.table, p.column);
+        note!("{}  column \"{}\" and its values would be dropped", p.table, p.column);
     }
     let nothing = |text: &str| Failure::Usage(format!("nothing was dropped: {text}"));
     if !std::io::stdin().is_terminal() {
         return Err(nothing("confirm with --yes"));
     }
-    eprint!("Drop {} column(s)? Their values cannot be had back. [y/N] ", drop.len());
-    std::io::stderr().flush()?;
+    tell::aside(format_args!("Drop {} column(s)? Their values cannot be had back. [y/N] ", drop.len()));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {

@@ -3,6 +3,7 @@
 use crate::args::{Global, RefreshArgs};
 use crate::open::{self, Failure};
 use crate::run;
+use crate::tell::note;
 
 pub async fn refresh(global: &Global, args: &RefreshArgs) -> Result<u8, Failure> {
     let engine = open::engine(global).await?;
@@ -15,7 +16,7 @@ pub async fn refresh(global: &Global, args: &RefreshArgs) -> Result<u8, Failure>
     let report = engine.refresh(&name, args.full, args.accept_loss, &stop).await?;
     if !global.json {
         for step in &report.steps {
-            eprintln!("{}", run::line(step));
+            note!("{}", run::line(step));
         }
     }
     run::finish(&report, global, None)?;

@@ -15,6 +15,7 @@ use tracing::info;
 
 use crate::args::{Global, RunArgs};
 use crate::open::{self, Failure};
+use crate::tell::{note, say};
 use crate::{serve, show};
 
 /// A token that SIGINT and SIGTERM cancel; a second signal ends the process at once.
@@ -32,7 +33,7 @@ pub fn stop_on_signals() -> Result<CancellationToken, Failure> {
             if turn > 0 {
                 std::process::exit(143);
             }
-            eprintln!("stopping: work in hand is finished or abandoned (again to stop at once)");
+            note!("stopping: work in hand is finished or abandoned (again to stop at once)");
             stop.cancel();
         }
     });
@@ -59,7 +60,7 @@ impl Limit {
     /// The exit code of a command that was stopped before its end: a retry may help, or a signal came.
     pub fn stopped_code(&self) -> u8 {
         if self.0.load(Ordering::Relaxed) {
-            eprintln!("stopped: --timeout passed before everything was done");
+            note!("stopped: --timeout passed before everything was done");
             return 3;
         }
         143
@@ -75,14 +76,14 @@ pub async fn lease(
     let started = std::time::Instant::now();
     let mut said = false;
     loop {
-        match Lease::acquire(&engine.lake, &engine.config.catalog.name) {
+        match Lease::acquire(&engine.lake, &engine.config.lease_key()) {
             Ok(lease) => {
                 crash::point("start.leased", "");
                 return Ok(Some(lease));
             }
             Err(held) if held.retryable() => {
                 if !said {
-                    eprintln!("waiting for the lease: {held}");
+                    note!("waiting for the lease: {held}");
                     said = true;
                 }
             }
@@ -132,7 +133,7 @@ pub async fn run(global: &Global, args: &RunArgs, and_serve: bool) -> Result<u8,
 /// The exit code without the lease.
 pub fn no_lease(wait: Option<Duration>) -> u8 {
     if wait.is_some() {
-        eprintln!("error[L0141]: the lease was not free before --timeout passed");
+        note!("error[L0141]: the lease was not free before --timeout passed");
         return 5;
     }
     143
@@ -165,7 +166,7 @@ async fn once(
     let quiet = global.quiet || global.json;
     let told = |step: &StepReport| {
         if !quiet {
-            eprintln!("{}", line(step));
+            note!("{}", line(step));
         }
     };
     let report = engine.execute(&plan, stop, &told).await;
@@ -195,7 +196,7 @@ pub fn finish(report: &Report, global: &Global, file: Option<&std::path::Path>) 
         std::fs::write(file, json.to_string())?;
     }
     if global.json {
-        println!("{json}");
+        say!("{json}")?;
     }
     Ok(())
 }
@@ -216,6 +217,12 @@ async fn forever(
     let progress = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let rows: u64 = progress.rows.values().sum();
     info!(rows, refreshes = progress.refreshes, failed = failures.len(), "stopped");
+    for (table, e) in &failures {
+        note!("{table}  failed: error[{}]: {}", e.code, e.message);
+        if let Some(hint) = &e.hint {
+            note!("   = help: {hint}");
+        }
+    }
     if args.timeout.is_some() && failures.is_empty() {
         return Ok(0);
     }

@@ -1,8 +1,10 @@
 //! Plain tables on stdout.
 
+use crate::tell::say_part;
+
 /// Columns padded to their widest cell; the last one is not padded.
-pub fn table(head: &[&str], rows: &[Vec<String>]) {
-    print!("{}", text(head, rows));
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
+    say_part!("{}", text(head, rows))
 }
 
 pub fn text(head: &[&str], rows: &[Vec<String>]) -> String {

@@ -14,6 +14,7 @@ use rustyline::error::ReadlineError;
 
 use crate::args::{Format, Global, SqlArgs};
 use crate::open::{self, Failure};
+use crate::tell::note;
 
 /// Rows that the table format shows before it says that there are more.
 const TABLE_ROWS: usize = 10_000;
@@ -60,7 +61,7 @@ pub fn query_error(e: ingot_pipeline::session::QueryError) -> Failure {
 pub async fn sql(global: &Global, args: &SqlArgs) -> Result<u8, Failure> {
     let mut target = match &args.connect {
         Some(uri) => Target::Remote(Box::new(Client::connect(uri).await.map_err(|e| Failure::Outside(e.to_string()))?)),
-        None => Target::Embedded(open::engine(global).await?.session().map_err(query_error)?),
+        None => Target::Embedded(open::queried(global).await?.session().map_err(query_error)?),
     };
     let statement = match (&args.statement, &args.file) {
         (Some(s), _) => Some(s.clone()),
@@ -97,7 +98,7 @@ async fn prompt(target: &mut Target, format: Format) -> Result<u8, Failure> {
         // The first time there is none.
         let _ = editor.load_history(file);
     }
-    eprintln!("end a statement with ; and leave with \\q or Ctrl-D");
+    note!("end a statement with ; and leave with \\q or Ctrl-D");
     let mut text = String::new();
     loop {
         match editor.readline(if text.is_empty() { "ingot> " } else { "  ...> " }) {
@@ -165,6 +166,7 @@ async fn print(schema: SchemaRef, mut rows: Rows, format: Format) -> Result<(), 
             while let Some(batch) = rows.try_next().await? {
                 writer.write(&batch).map_err(arrow)?;
             }
+            writer.into_inner().flush()?;
         }
         Format::Json => {
             let mut writer = arrow::json::WriterBuilder::new()
@@ -183,7 +185,7 @@ async fn print(schema: SchemaRef, mut rows: Rows, format: Format) -> Result<(), 
             while let Some(batch) = rows.try_next().await? {
                 writer.write(&batch).map_err(arrow)?;
             }
-            writer.finish().map_err(arrow)?;
+            writer.into_inner().map_err(arrow)?.flush()?;
         }
     }
     Ok(())

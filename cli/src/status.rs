@@ -3,13 +3,14 @@
 use crate::args::Global;
 use crate::open::{self, Failure};
 use crate::show;
+use crate::tell::say;
 
 pub async fn status(global: &Global) -> Result<u8, Failure> {
-    let engine = open::engine(global).await?;
+    let engine = open::present(global).await?;
     let selected = open::selection(global, &engine.project)?;
     let all = engine.status(&|n| selected.contains(n)).await?;
     if global.json {
-        println!("{}", serde_json::json!({ "version": 1, "tables": all }));
+        say!("{}", serde_json::json!({ "version": 1, "tables": all }))?;
         return Ok(0);
     }
     let mut rows = vec![];
@@ -26,7 +27,11 @@ pub async fn status(global: &Global) -> Result<u8, Failure> {
         });
         rows.push(vec![
             t.table.to_string(),
-            if t.exists { show::number(t.rows) } else { "not created".into() },
+            match (&t.error, t.exists) {
+                (Some(_), _) => "unreadable".into(),
+                (None, true) => show::number(t.rows),
+                (None, false) => "not created".into(),
+            },
             t.files.to_string(),
             t.snapshot.map_or_else(|| "-".into(), |s| s.to_string()),
             if t.positions.is_empty() { "-".into() } else { lag.map_or_else(|| "?".into(), |l| l.to_string()) },
@@ -34,19 +39,22 @@ pub async fn status(global: &Global) -> Result<u8, Failure> {
             last.unwrap_or_else(|| "-".into()),
         ]);
     }
-    show::table(&["table", "rows", "files", "snapshot", "lag", "age", "last refresh"], &rows);
-    println!();
+    show::table(&["table", "rows", "files", "snapshot", "lag", "age", "last refresh"], &rows)?;
+    say!()?;
     for t in &all {
-        println!("{}  {}; {}", t.table, t.kind, t.refresh);
+        say!("{}  {}; {}", t.table, t.kind, t.refresh)?;
+        if let Some(e) = &t.error {
+            say!("    error[{}]: {}", e.code, e.message)?;
+        }
         for (p, at) in &t.positions {
             let end = at.end.map_or_else(|| "broker away".into(), |e| format!("end {e}"));
-            println!("    partition {p}: position {}, {end}", at.position);
+            say!("    partition {p}: position {}, {end}", at.position)?;
         }
         if let Some(reason) = t.last.as_ref().and_then(|l| l.reason.as_ref()) {
-            println!("    last refresh: {reason}");
+            say!("    last refresh: {reason}")?;
         }
         for note in &t.notes {
-            println!("    note: {note}");
+            say!("    note: {note}")?;
         }
     }
     Ok(0)

@@ -5,9 +5,10 @@ use ingot_pipeline::verify::{Verdict, Verified, is_gone};
 use crate::args::Global;
 use crate::open::{self, Failure};
 use crate::show;
+use crate::tell::say;
 
 pub async fn verify(global: &Global, tables: &[String]) -> Result<u8, Failure> {
-    let engine = open::engine(global).await?;
+    let engine = open::present(global).await?;
     let selected = open::selection(global, &engine.project)?;
     let mut names = vec![];
     for name in tables {
@@ -38,40 +39,41 @@ pub async fn verify(global: &Global, tables: &[String]) -> Result<u8, Failure> {
             },
         };
         if !global.json {
-            print(&verified);
+            print(&verified)?;
         }
         all.push(verified);
     }
     if global.json {
-        println!("{}", serde_json::json!({ "version": 1, "tables": all }));
+        say!("{}", serde_json::json!({ "version": 1, "tables": all }))?;
     }
     // A difference is graver than what cannot be compared.
     let codes: Vec<u8> = all.iter().map(Verified::exit_code).collect();
     Ok(if codes.contains(&1) { 1 } else { codes.into_iter().max().unwrap_or(0) })
 }
 
-pub fn print(v: &Verified) {
+pub fn print(v: &Verified) -> std::io::Result<()> {
     match &v.verdict {
         Verdict::Equal { rows, how } => {
-            println!("{}  equal: {} rows {how}, {}", v.table, show::number(*rows), show::age(v.seconds))
+            say!("{}  equal: {} rows {how}, {}", v.table, show::number(*rows), show::age(v.seconds))?;
         }
         Verdict::Consistent { rows, reason } => {
-            println!(
+            say!(
                 "{}  consistent: {} rows agree with the recorded counts and positions; not compared: {reason}",
                 v.table,
                 show::number(*rows)
-            );
+            )?;
         }
-        Verdict::Failed { code, message, .. } => println!("{}  failed: error[{code}]: {message}", v.table),
-        Verdict::Unverifiable { reason } => println!("{}  unverifiable: {reason}", v.table),
+        Verdict::Failed { code, message, .. } => say!("{}  failed: error[{code}]: {message}", v.table)?,
+        Verdict::Unverifiable { reason } => say!("{}  unverifiable: {reason}", v.table)?,
         Verdict::Different { findings } => {
-            println!("{}  DIFFERENT", v.table);
+            say!("{}  DIFFERENT", v.table)?;
             for f in findings {
-                println!("    {}", f.replace('\n', "\n    "));
+                say!("    {}", f.replace('\n', "\n    "))?;
             }
         }
     }
     for w in &v.warnings {
-        println!("    warning: {w}");
+        say!("    warning: {w}")?;
     }
+    Ok(())
 }

@@ -54,6 +54,8 @@ fn grpc_code(kind: ErrorKind) -> Code {
         ErrorKind::Resources => Code::ResourceExhausted,
         ErrorKind::Unavailable => Code::Unavailable,
         ErrorKind::SnapshotGone => Code::Aborted,
+        ErrorKind::Unreadable => Code::DataLoss,
+        ErrorKind::NotBuilt => Code::FailedPrecondition,
         ErrorKind::Internal => Code::Internal,
     }
 }

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 const TOPIC: &str = "vehicles-events";
 
 pub(crate) struct World {
-    dir: tempfile::TempDir,
-    broker: MockBroker,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) broker: MockBroker,
     fleet: Fleet,
 }
 

@@ -163,6 +163,20 @@ fn c_is_spoken_in_one_file() {
     report(&findings);
 }
 
+/// `println!` panics when the reader of stdout has gone, and `eprintln!` when that of stderr has.
+#[test]
+fn commands_write_through_one_door() {
+    let mut findings = Vec::new();
+    for (path, text) in files(&[".rs"]).iter().filter(|(path, _)| path.starts_with("cli/src/")) {
+        for (number, line) in text.lines().enumerate() {
+            if ["print!(", "println!("].iter().any(|m| line.split("//").next().unwrap_or_default().contains(m)) {
+                findings.push(format!("{path}:{}: write with `say!` or `note!` (cli/src/tell.rs)", number + 1));
+            }
+        }
+    }
+    report(&findings);
+}
+
 /// The crash test kills at every point of this list, so a point that nothing passes would fail there, slowly.
 #[test]
 fn every_crash_point_is_passed_somewhere() {

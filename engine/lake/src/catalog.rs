@@ -9,13 +9,16 @@
 //! * A swap is tried once. It reports a conflict only when the row certainly did not change, and an
 //!   unknown outcome whenever COMMIT did not answer with success.
 //! * One statement reads all tables, so what it gives is one version of the catalog.
+//! * A catalog that is opened to be read makes no file, no folder and no table, and changes none that is there.
 //!
 //! Not here: metadata files (`lake`), what to do about a conflict (`commit`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{Connection, Row};
 
 use crate::crash;
@@ -24,6 +27,9 @@ use crate::table::TableName;
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection that nobody uses is kept, and how long any.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+const LIFETIME_MAX: Duration = Duration::from_secs(1_800);
 
 /// What became of a compare-and-set.
 #[derive(Debug)]
@@ -42,6 +48,10 @@ pub(crate) struct Catalog {
     pub(crate) pool: SqlitePool,
     name: String,
     file: PathBuf,
+    /// Whether rows have a type; a file that an older writer made has none.
+    typed: bool,
+    /// Whether there is anything: a reader finds a missing catalog empty.
+    present: bool,
     #[cfg(test)]
     pub(crate) faults: faults::Faults,
 }
@@ -55,12 +65,43 @@ impl Catalog {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
-            .busy_timeout(BUSY_TIMEOUT)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
+        let mut catalog = Self::connect(file, name, options, 4).await?;
         let failed = |e| LakeError::catalog(format!("opening {}", file.display()), e);
+        catalog.create_tables().await.map_err(failed)?;
+        catalog.typed = true;
+        Ok(catalog)
+    }
+
+    /// Opens the file for reading. One that is missing, or holds no catalog, is an empty catalog that is not present.
+    pub(crate) async fn open_existing(file: &Path, name: &str) -> Result<Catalog> {
+        let failed = |e| LakeError::catalog(format!("opening {}", file.display()), e);
+        if file.is_file() {
+            let mut catalog = Self::connect(file, name, SqliteConnectOptions::new().filename(file), 4).await?;
+            let columns = sqlx::query("PRAGMA table_info(iceberg_tables)").fetch_all(&catalog.pool).await;
+            let columns = columns.map_err(failed)?;
+            if !columns.is_empty() {
+                catalog.typed = columns.iter().any(is_type);
+                return Ok(catalog);
+            }
+        }
+        // One connection: each would have a memory of its own.
+        let mut catalog = Self::connect(file, name, SqliteConnectOptions::new().in_memory(true), 1).await?;
+        catalog.create_tables().await.map_err(failed)?;
+        (catalog.typed, catalog.present) = (true, false);
+        Ok(catalog)
+    }
+
+    async fn connect(file: &Path, name: &str, options: SqliteConnectOptions, connections: u32) -> Result<Catalog> {
+        let failed = |e| LakeError::catalog(format!("opening {}", file.display()), e);
+        let options = options.busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
-            .max_connections(4)
+            .max_connections(connections)
+            // What is in memory goes with its connection.
+            .min_connections(u32::from(connections == 1))
+            .idle_timeout((connections > 1).then_some(IDLE_TIMEOUT))
+            .max_lifetime((connections > 1).then_some(LIFETIME_MAX))
             .acquire_timeout(BUSY_TIMEOUT)
             // SQLite ends a transaction by itself when the disk is full or fails. sqlx does not notice, and would
             // refuse to begin another one for as long as the pool keeps that connection.
@@ -68,15 +109,15 @@ impl Catalog {
             .connect_with(options)
             .await
             .map_err(failed)?;
-        let catalog = Catalog {
+        Ok(Catalog {
             pool,
             name: name.to_string(),
             file: file.to_path_buf(),
+            typed: false,
+            present: true,
             #[cfg(test)]
             faults: faults::Faults::default(),
-        };
-        catalog.create_tables().await.map_err(failed)?;
-        Ok(catalog)
+        })
     }
 
     async fn create_tables(&self) -> sqlx::Result<()> {
@@ -101,9 +142,7 @@ impl Catalog {
         }
         // A file that an older writer made has the V0 schema, without the type of a row.
         let columns = sqlx::query("PRAGMA table_info(iceberg_tables)").fetch_all(&mut *transaction).await?;
-        let has_type =
-            columns.iter().any(|row| row.try_get::<String, _>("name").is_ok_and(|name| name == "iceberg_type"));
-        if !has_type {
+        if !columns.iter().any(is_type) {
             sqlx::query("ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)")
                 .execute(&mut *transaction)
                 .await?;
@@ -116,6 +155,16 @@ impl Catalog {
         &self.file
     }
 
+    /// Whether there is a catalog at all.
+    pub(crate) fn is_present(&self) -> bool {
+        self.present
+    }
+
+    /// What tells tables from views.
+    fn tables_alone(&self) -> &'static str {
+        if self.typed { "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)" } else { "TRUE" }
+    }
+
     /// Every table and its metadata location, in one read.
     pub(crate) async fn tables(&self) -> Result<Vec<(TableName, String)>> {
         let failed = |e| LakeError::catalog("listing tables", e);
@@ -123,12 +172,12 @@ impl Catalog {
         if faults::Faults::one_of(&self.faults.fail_reads) {
             return Err(failed(sqlx::Error::PoolTimedOut));
         }
-        let rows = sqlx::query(
+        let rows = sqlx::query(&format!(
             "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables
-             WHERE catalog_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)
-               AND metadata_location IS NOT NULL
+             WHERE catalog_name = ? AND {} AND metadata_location IS NOT NULL
              ORDER BY table_namespace, table_name",
-        )
+            self.tables_alone()
+        ))
         .bind(&self.name)
         .fetch_all(&self.pool)
         .await
@@ -146,11 +195,11 @@ impl Catalog {
         if faults::Faults::one_of(&self.faults.fail_reads) {
             return Err(failed(sqlx::Error::PoolTimedOut));
         }
-        sqlx::query_scalar::<_, Option<String>>(
+        sqlx::query_scalar::<_, Option<String>>(&format!(
             "SELECT metadata_location FROM iceberg_tables
-             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?
-               AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)",
-        )
+             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND {}",
+            self.tables_alone()
+        ))
         .bind(&self.name)
         .bind(&table.namespace)
         .bind(&table.name)
@@ -277,6 +326,11 @@ impl Catalog {
             Err(error) => Swap::Unknown(failed(error)),
         })
     }
+}
+
+/// Whether a row of `table_info` is the column that tells tables from views.
+fn is_type(column: &SqliteRow) -> bool {
+    column.try_get::<String, _>("name").is_ok_and(|name| name == "iceberg_type")
 }
 
 /// Faults that tests put where a machine can fail.

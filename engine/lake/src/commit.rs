@@ -35,9 +35,12 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::manifest::{ManifestSet, Removal, check_version, load_list};
 use crate::position;
+use crate::properties::deletes_old_metadata;
 use crate::summary::{self, KAFKA_POSITIONS, KafkaPositions};
 use crate::table::{Table, TableName, ancestry};
 use crate::totals::counts;
+
+mod first;
 
 /// How often one commit is rebuilt on a newer base.
 const ATTEMPTS_MAX: usize = 64;
@@ -348,7 +351,8 @@ impl Attempt {
             snapshot_id: parent.as_ref().map(|snapshot| snapshot.snapshot_id()),
         }
         .check(Some(metadata))?;
-        let at = Some(base.metadata_location().to_string());
+        // A draft has no metadata file before this one.
+        let at = Some(base.metadata_location().to_string()).filter(|at| !at.is_empty());
         let mut builder = metadata.as_ref().clone().into_builder(at);
         let mut shape = Arc::clone(metadata);
         if let Some(definition) = &change.definition {
@@ -399,6 +403,7 @@ impl Attempt {
         let mut set: HashMap<String, String> = change.set_properties.clone().into_iter().collect();
         let ids = (snapshot_id, sequence_number);
         set_positions(base.name(), metadata, change.begins, &mut properties, &mut set, ids)?;
+        lake.own(base, &mut set)?;
         let listed = std::mem::take(&mut manifests.manifests);
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
         let list = write_list(lake, metadata, listed, ids, written).await?;
@@ -434,8 +439,12 @@ impl Attempt {
     async fn done(self, lake: &Lake) -> Table {
         lake.cache(&self.location, self.table.metadata());
         let folder = format!("{}/metadata/", self.table.metadata().location());
+        let deletes = deletes_old_metadata(self.table.metadata().properties());
         for location in self.expired.iter().filter(|location| location.starts_with(&folder)) {
             lake.uncache(location);
+            if !deletes {
+                continue;
+            }
             if let Err(error) = lake.0.store.delete(location).await {
                 tracing::warn!(location, %error, "old table metadata not deleted");
             }
@@ -519,7 +528,8 @@ pub(crate) async fn create(lake: &Lake, new: NewTable) -> Result<Table> {
 /// Writes the first version of a table; notes in `written` every file before it writes it.
 async fn write_first(lake: &Lake, new: NewTable, written: &mut Vec<String>) -> Result<Table> {
     let NewTable { name, definition, first_summary } = new;
-    let mut builder: TableMetadataBuilder = fresh(&definition, lake.table_location(&name)?)?;
+    let mut builder: TableMetadataBuilder =
+        fresh(&definition, lake.table_location(&name)?)?.set_properties(lake.owned())?;
     if let Some(first) = first_summary {
         let shape = builder.clone().build()?.metadata;
         let snapshot_id = new_snapshot_id(&shape);

@@ -111,6 +111,38 @@ pub enum LakeError {
     /// Metadata that contradicts itself.
     #[error("table metadata: {0}")]
     Corrupt(String),
+    /// A metadata file that is stored whole and is none.
+    #[error("the file is damaged: {0}")]
+    Damaged(String),
+    /// One table that cannot be read, whatever the others are.
+    #[error("table \"{table}\" cannot be read: {}", place(.location, .source))]
+    UnreadableTable {
+        /// The table.
+        table: TableName,
+        /// Its metadata file.
+        location: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<LakeError>,
+    },
+    /// There is nothing where a lake is looked for.
+    #[error("there is no lake in \"{warehouse}\": it has no catalog \"{catalog}\"")]
+    NoLake {
+        /// The warehouse.
+        warehouse: String,
+        /// The catalog's file.
+        catalog: String,
+    },
+    /// A table that another project writes.
+    #[error("table \"{table}\" belongs to the project \"{owner}\", and this one is \"{project}\"")]
+    OtherOwner {
+        /// The table.
+        table: TableName,
+        /// Whose it is.
+        owner: String,
+        /// Who asked.
+        project: String,
+    },
 }
 
 impl LakeError {
@@ -135,6 +167,10 @@ impl LakeError {
             LakeError::SnapshotGone { .. } => "L0116",
             LakeError::Corrupt(_) => "L0117",
             LakeError::Unreadable { .. } => "L0134",
+            LakeError::Damaged(_) => "L0118",
+            LakeError::UnreadableTable { source, .. } => source.code(),
+            LakeError::NoLake { .. } => "L0119",
+            LakeError::OtherOwner { .. } => "L0120",
         }
     }
 
@@ -142,6 +178,7 @@ impl LakeError {
     pub fn retryable(&self) -> bool {
         match self {
             LakeError::Catalog { .. } | LakeError::Storage { .. } | LakeError::Io { .. } => true,
+            LakeError::UnreadableTable { source, .. } => source.retryable(),
             LakeError::Iceberg(error) => match ours(error) {
                 Some(inner) => inner.retryable(),
                 // A file that does not parse may have been cut off on its way here.
@@ -176,7 +213,39 @@ impl LakeError {
                 "something else wrote there: roll the table back, or compute it again with `ingot refresh TABLE --full`",
             ),
             LakeError::SnapshotGone { .. } => Some("snapshots are expired by age: read a later one"),
+            LakeError::UnreadableTable { source, .. } => match source.as_ref() {
+                LakeError::Unsupported(_) => {
+                    Some("the other tables go on; an engine that knows it can rewrite this one")
+                }
+                LakeError::Config(_) => {
+                    Some("the other tables go on; register the table in a catalog of the store that it lies in")
+                }
+                source => source.hint(),
+            },
+            LakeError::Damaged(_) | LakeError::Corrupt(_) => Some(
+                "the other tables go on; restore the file from a backup, or register an older one of the table's metadata \
+                 folder",
+            ),
+            LakeError::NoLake { .. } => {
+                Some("check warehouse.location and catalog.uri; `ingot run` makes a new one, and reading makes nothing")
+            }
+            LakeError::OtherOwner { .. } => Some(
+                "each table has one project: rename it, set namespace_prefix, or give this project the other one's \
+                 project.name; to take it over, remove the table's property ingot.project",
+            ),
             _ => None,
+        }
+    }
+
+    /// The same error, of one table with its metadata file. The catalog's own errors are no table's.
+    pub(crate) fn of_table(self, table: &TableName, location: &str) -> Self {
+        match self {
+            error @ (LakeError::Catalog { .. } | LakeError::UnreadableTable { .. }) => error,
+            source => LakeError::UnreadableTable {
+                table: table.clone(),
+                location: location.to_string(),
+                source: Box::new(source),
+            },
         }
     }
 
@@ -212,6 +281,13 @@ impl LakeError {
 /// Our own storage's error inside one of Iceberg's library, which asked it for a file.
 fn ours(error: &iceberg::Error) -> Option<&LakeError> {
     std::error::Error::source(error).and_then(|source| source.downcast_ref())
+}
+
+/// An error with the file it is about, which some name already.
+fn place(location: &str, source: &LakeError) -> String {
+    let text = source.to_string();
+    let path = location.strip_prefix("file://").unwrap_or(location);
+    if text.contains(path) { text } else { format!("its metadata \"{location}\": {text}") }
 }
 
 fn told(error: &iceberg::Error) -> String {

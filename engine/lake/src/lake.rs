@@ -1,7 +1,7 @@
 //! The lake itself: one catalog, one object store, and the tables they hold.
 //!
 //! Invariants
-//! * `load_tables` gives versions that were current at the same moment.
+//! * `load_tables` gives versions that were current at the same moment; one table that cannot be read is its own error.
 //! * Metadata files and manifests never change, so their parsed forms are cached by location.
 //!
 //! Not here: changing a table (`commit`), scanning one (`provider`).
@@ -24,6 +24,8 @@ use crate::commit;
 use crate::crash;
 use crate::definition::NewTable;
 use crate::error::{LakeError, Result};
+use crate::metadata_file;
+use crate::owner;
 use crate::storage::Store;
 use crate::table::{Table, TableName};
 
@@ -85,6 +87,8 @@ impl fmt::Debug for S3Config {
 
 pub(crate) struct Inner {
     config: LakeConfig,
+    /// The project whose tables are written, where one is named.
+    pub(crate) owner: Option<String>,
     pub(crate) catalog: Catalog,
     pub(crate) store: Arc<Store>,
     file_io: FileIO,
@@ -125,13 +129,48 @@ impl Lake {
     /// # Errors
     /// Settings that do not fit, a catalog that cannot be opened.
     pub async fn open(mut config: LakeConfig) -> Result<Lake> {
-        while config.warehouse.ends_with('/') && !config.warehouse.ends_with("//") {
-            config.warehouse.pop();
-        }
-        let store = Arc::new(Store::open(&config)?);
+        let store = store_of(&mut config)?;
         let catalog = Catalog::open(&catalog_file(&config)?, &config.catalog_name).await?;
+        Ok(Self::over(config, store, catalog, None))
+    }
+
+    /// Opens a lake for a project: its name goes on every table it writes, and a table that has another's is refused.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_as(mut config: LakeConfig, project: &str) -> Result<Lake> {
+        let store = store_of(&mut config)?;
+        let catalog = Catalog::open(&catalog_file(&config)?, &config.catalog_name).await?;
+        Ok(Self::over(config, store, catalog, Some(project.to_owned())))
+    }
+
+    /// Opens a lake to read it. Nothing is made: where there is no catalog, the lake is empty and not present.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_existing(mut config: LakeConfig) -> Result<Lake> {
+        let store = store_of(&mut config)?;
+        let catalog = Catalog::open_existing(&catalog_file(&config)?, &config.catalog_name).await?;
+        Ok(Self::over(config, store, catalog, None))
+    }
+
+    fn over(config: LakeConfig, store: Arc<Store>, catalog: Catalog, owner: Option<String>) -> Lake {
         let file_io = store.file_io();
-        Ok(Lake(Arc::new(Inner { config, catalog, store, file_io, cache: Mutex::default() })))
+        Lake(Arc::new(Inner { config, owner, catalog, store, file_io, cache: Mutex::default() }))
+    }
+
+    /// An error, where there is no catalog.
+    ///
+    /// # Errors
+    /// `NoLake`.
+    pub fn present(&self) -> Result<()> {
+        match self.0.catalog.is_present() {
+            true => Ok(()),
+            false => Err(LakeError::NoLake {
+                warehouse: self.0.config.warehouse.clone(),
+                catalog: self.catalog_file().display().to_string(),
+            }),
+        }
     }
 
     /// Where the lake is.
@@ -191,7 +230,7 @@ impl Lake {
     /// The current version of a table.
     ///
     /// # Errors
-    /// The catalog's and the store's; metadata that cannot be read.
+    /// The catalog's; `UnreadableTable` with the table's name and what is wrong with its metadata.
     pub async fn load_table(&self, name: &TableName) -> Result<Option<Table>> {
         for attempt in 1.. {
             let Some(location) = self.0.catalog.location(name).await? else {
@@ -199,17 +238,19 @@ impl Lake {
             };
             match self.table_at(name, &location).await {
                 Err(LakeError::NotFound(_)) if attempt < LOAD_ATTEMPTS_MAX => {}
-                other => return other.map(Some),
+                other => return other.map(Some).map_err(|e| e.of_table(name, &location)),
             }
         }
         Ok(None)
     }
 
-    /// The versions of some tables that were current at one moment, in the order asked for.
+    /// The versions of some tables that were current at one moment, in the order asked for. A table that cannot be read
+    /// is an error in its own place and no other's.
     ///
     /// # Errors
-    /// As `load_table`.
-    pub async fn load_tables(&self, names: &[TableName]) -> Result<Vec<Option<Table>>> {
+    /// The catalog's; in a table's place as `load_table`.
+    pub async fn load_tables(&self, names: &[TableName]) -> Result<Vec<Result<Option<Table>>>> {
+        let mut before: HashMap<TableName, String> = HashMap::new();
         for attempt in 1.. {
             let locations: HashMap<TableName, String> = self.0.catalog.tables().await?.into_iter().collect();
             let loads = names.iter().map(|name| async {
@@ -218,10 +259,19 @@ impl Lake {
                     None => Ok(None),
                 }
             });
-            match futures::future::try_join_all(loads).await {
-                Err(LakeError::NotFound(_)) if attempt < LOAD_ATTEMPTS_MAX => {}
-                other => return other,
+            let loaded = futures::future::join_all(loads).await;
+            // A commit deletes old metadata: a file that went while its row moved on is no fault of the table.
+            let gone = |(name, loaded): (&TableName, &Result<Option<Table>>)| {
+                matches!(loaded, Err(LakeError::NotFound(_))) && before.get(name) != locations.get(name)
+            };
+            if attempt < LOAD_ATTEMPTS_MAX && names.iter().zip(&loaded).any(gone) {
+                before = locations;
+                continue;
             }
+            let named = names.iter().zip(loaded).map(|(name, loaded)| {
+                loaded.map_err(|e| e.of_table(name, locations.get(name).map_or("", String::as_str)))
+            });
+            return Ok(named.collect());
         }
         Ok(Vec::new())
     }
@@ -237,25 +287,17 @@ impl Lake {
     /// Removes a table, whatever it now holds, from the catalog and its files from the store.
     ///
     /// # Errors
-    /// `TableMissing`; the catalog's and the store's.
+    /// `TableMissing`; `OtherOwner`; the catalog's and the store's.
     pub async fn drop_table(&self, name: &TableName) -> Result<()> {
+        if let (Some(project), Ok(Some(table))) = (&self.0.owner, self.load_table(name).await) {
+            owner::check(&table, project)?;
+        }
         while let Some(location) = self.0.catalog.location(name).await? {
             if self.drop_version(name, &location).await? {
                 return Ok(());
             }
         }
         Err(LakeError::TableMissing(name.clone()))
-    }
-
-    /// Removes a table that has no commit yet; one that got a commit meanwhile stays. Gives whether it is removed.
-    ///
-    /// # Errors
-    /// The catalog's and the store's.
-    pub async fn drop_headless(&self, name: &TableName) -> Result<bool> {
-        match self.load_table(name).await? {
-            Some(table) if table.head().is_none() => self.drop_version(name, table.metadata_location()).await,
-            _ => Ok(false),
-        }
     }
 
     async fn drop_version(&self, name: &TableName, location: &str) -> Result<bool> {
@@ -296,17 +338,7 @@ impl Lake {
         let metadata = match self.cached(location) {
             Some(metadata) => metadata,
             None => {
-                let read = TableMetadata::read_from(&self.0.file_io, location).await;
-                let metadata = match read {
-                    Ok(metadata) => Arc::new(metadata),
-                    // Told apart from metadata that is there and wrong.
-                    Err(error) => {
-                        return Err(match self.0.store.exists(location).await {
-                            Ok(false) => LakeError::NotFound(location.to_string()),
-                            _ => error.into(),
-                        });
-                    }
-                };
+                let metadata = Arc::new(metadata_file::read(&self.0.store, location).await?);
                 self.cache(location, &metadata);
                 metadata
             }
@@ -395,6 +427,14 @@ impl Lake {
     pub(crate) fn uncache(&self, location: &str) {
         self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).metadata.remove(location);
     }
+}
+
+/// The warehouse's store; its location loses the slash at its end.
+fn store_of(config: &mut LakeConfig) -> Result<Arc<Store>> {
+    while config.warehouse.ends_with('/') && !config.warehouse.ends_with("//") {
+        config.warehouse.pop();
+    }
+    Ok(Arc::new(Store::open(config)?))
 }
 
 /// The file of `catalog.uri`, or the one in a local warehouse.

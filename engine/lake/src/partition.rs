@@ -159,6 +159,11 @@ impl PartitionSplitter {
         Ok(PartitionSplitter { fields })
     }
 
+    /// Whether there is more than one partition.
+    pub(crate) fn is_split(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
     /// The rows of a batch by partition, in the order in which partitions first occur.
     pub(crate) fn split(&self, batch: &RecordBatch) -> Result<Vec<(Struct, RecordBatch)>> {
         if self.fields.is_empty() {

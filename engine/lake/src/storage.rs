@@ -180,6 +180,12 @@ impl Store {
         }
     }
 
+    /// How many bytes a file has, as the store knows it.
+    pub(crate) async fn size(&self, location: &str) -> Result<u64> {
+        let meta = self.object.head(&self.path(location)?).await;
+        Ok(meta.map_err(|e| LakeError::store(location, e))?.size)
+    }
+
     pub(crate) async fn read(&self, location: &str) -> Result<Bytes> {
         let path = self.path(location)?;
         let got = self.object.get(&path).await.map_err(|e| LakeError::store(location, e))?;
@@ -528,10 +534,7 @@ impl Storage for LakeStorage {
     }
 
     async fn metadata(&self, location: &str) -> iceberg::Result<FileMetadata> {
-        let store = self.store()?;
-        let path = store.path(location).map_err(foreign)?;
-        let meta = store.object.head(&path).await;
-        Ok(FileMetadata { size: meta.map_err(|e| foreign(LakeError::store(location, e)))?.size })
+        Ok(FileMetadata { size: self.store()?.size(location).await.map_err(foreign)? })
     }
 
     async fn read(&self, location: &str) -> iceberg::Result<Bytes> {

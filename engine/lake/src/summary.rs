@@ -48,6 +48,8 @@ pub const KAFKA_POSITIONS: &str = "ingot.kafka.positions";
 /// holds a list of [`crate::began::Beginning`].
 pub const BEGAN_AT: &str = "ingot.began-at";
 
+/// Table property: the project that writes the table.
+pub const PROJECT: &str = "ingot.project";
 /// Table property: the hidden columns, a JSON list of Iceberg fields.
 pub const STATE_COLUMNS: &str = "ingot.state-columns";
 /// Table property: the ids of columns that the definition has no more and whose values are kept, a JSON list.

@@ -1,37 +1,33 @@
 //! Rows into data files.
 //!
 //! ```text
-//!   batch ─▶ conform (names, types, NOT NULL) ─▶ split by partition ─▶ one open Parquet file each
-//!                                                    └─ SORTED BY: gathered, sorted, then written
-//!   file ≥ 128 MiB, or too much memory, or close() ─▶ footer ─▶ bounds ─▶ DataFile
+//!   batch ─▶ conform (names, types, NOT NULL) ─▶ no partitions, no order: one open Parquet file
+//!                                             └─▶ clustered: rows wait with their partition, in memory, then on disk
+//!   much of one partition: an open file of its own       close(): the rest, sorted where SORTED BY says
+//!   file ≥ write.target-file-size-bytes, or close() ─▶ footer ─▶ bounds ─▶ DataFile
 //! ```
 //!
 //! Invariants
 //! * A file holds rows of one partition, under `data/<hash>/<uuid>.parquet`; no value becomes a path.
+//! * A partition's rows of one writer are in one file, as far as its size allows, however many partitions there are.
 //! * Every column, hidden ones too, carries its field id; hidden columns stand last.
 //! * Files are durable when `close` returns. Files of a writer that was dropped are in no table.
-//! * What is buffered is bounded, whatever the number of partitions.
+//! * What is buffered is bounded, whatever the number of partitions, and counted in a pool where one was given; what is past
+//!   that waits in a temporary file.
 //!
 //! Not here: making the files part of a table (`commit`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
-use bytes::Bytes;
-use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, NestedFieldRef, NullOrder, SortDirection, SortOrder,
-    Struct, Transform,
-};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::{SortOptions, concat_batches};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use futures::{StreamExt, TryStreamExt};
+use iceberg::spec::{DataFile, NestedFieldRef, NullOrder, SortDirection, SortOrder, Struct, Transform};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::SchemaDescriptor;
-use uuid::Uuid;
 
-use crate::bounds::{count_nans, file_metrics};
 use crate::conform::Conform;
 use crate::crash;
 use crate::definition::{Definition, ResolvedDefinition, resolve_definition};
@@ -40,20 +36,39 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::parquet_schema::parquet_schema;
 use crate::partition::PartitionSplitter;
+use crate::properties::FileSettings;
 use crate::schema::arrow_schema;
-use crate::storage::Upload;
 use crate::table::{Table, TableName, left_out_ids};
 
-/// A file is closed once it is this large.
-const FILE_BYTES_MAX: usize = 128 << 20;
-/// A row group is closed once it is this large.
-const ROW_GROUP_BYTES_MAX: usize = 32 << 20;
-/// All open files together buffer about this much at most.
-const BUFFERED_BYTES_MAX: usize = 256 << 20;
+mod files;
+mod spill;
+
+use files::{Files, Gathered, Streamed};
+use spill::Spill;
+
+/// Rows and bytes that are brought together before they are split by partition: small batches over many partitions
+/// would be split into single rows.
+const SPLIT_ROWS: usize = 65_536;
+const SPLIT_BYTES: usize = 16 << 20;
+/// Rows that wait with their partitions take about this much memory at most; then all of them go to disk.
+const GATHERED_BYTES_MAX: usize = if cfg!(test) { 1 << 20 } else { 128 << 20 };
+/// A partition with so many bytes gets an open file of its own, if there are not too many of those.
+const STREAMED_BYTES_MIN: usize = 8 << 20;
 /// No more files than this are open at a time.
-const OPEN_FILES_MAX: usize = 200;
+const STREAMS_MAX: usize = 16;
+/// All open files together buffer about this much at most.
+const STREAMED_BYTES_MAX: usize = 128 << 20;
 /// Rows gathered for one sorted file.
 const SORTED_BYTES_MAX: usize = 96 << 20;
+/// What an array costs beside its values, about.
+const ARRAY_BYTES: usize = 256;
+/// Partitions whose files are written at a time when the writer closes, if each has at most so many bytes.
+const CLOSES_IN_FLIGHT_MAX: usize = 8;
+const CLOSED_TOGETHER_BYTES_MAX: usize = 4 << 20;
+/// What rows take while they are sorted: themselves, put together, and in their order.
+const SORTING_COPIES: usize = 3;
+/// Less memory than this is not worth a block on disk, a row group or a file of its own.
+const WORTH_WRITING_BYTES: usize = 1 << 20;
 
 /// Writes rows of one table into data files.
 pub struct Writer {
@@ -67,10 +82,17 @@ pub struct Writer {
     /// None until the first batch tells whether it brings the hidden columns.
     shape: Option<Shape>,
     sort: Vec<SortKey>,
+    settings: FileSettings,
+    /// Batches that are not split yet, and their bytes.
+    unsplit: (Vec<RecordBatch>, usize),
     open: HashMap<Struct, OpenFile>,
+    /// Bytes in memory of all that is gathered.
+    gathered: usize,
+    spill: Option<Spill>,
     done: Vec<DataFile>,
     rows: u64,
     clock: u64,
+    memory: Option<MemoryReservation>,
 }
 
 /// What the files of one writer have in common.
@@ -91,21 +113,13 @@ struct SortKey {
 enum Content {
     /// Rows go to the file as they come.
     Streamed(Box<Streamed>),
-    /// Rows wait to be sorted.
-    Gathered(Vec<RecordBatch>, usize),
+    /// Rows wait for the others of their partition.
+    Gathered(Gathered),
 }
 
 struct OpenFile {
     content: Content,
     used: u64,
-}
-
-struct Streamed {
-    writer: ArrowWriter<Vec<u8>>,
-    upload: Upload,
-    path: String,
-    sent: usize,
-    nans: HashMap<i32, u64>,
 }
 
 impl Writer {
@@ -132,14 +146,19 @@ impl Writer {
             table: table.name().clone(),
             splitter: PartitionSplitter::try_new(resolved.schema(), spec)?,
             sort: sort_keys(resolved.metadata.default_sort_order(), fields),
+            settings: FileSettings::of(resolved.metadata.properties()),
             resolved,
             public,
             not_null,
             shape: None,
+            unsplit: (Vec::new(), 0),
             open: HashMap::new(),
+            gathered: 0,
+            spill: None,
             done: Vec::new(),
             rows: 0,
             clock: 0,
+            memory: None,
         })
     }
 
@@ -150,6 +169,13 @@ impl Writer {
         self
     }
 
+    /// Counts what is buffered in a pool. Where its share there is used up, rows go to disk or to their files early.
+    pub fn counted_in(mut self, pool: &Arc<dyn MemoryPool>) -> Writer {
+        let consumer = MemoryConsumer::new(format!("writer of {}", self.table)).with_can_spill(true);
+        self.memory = Some(consumer.register(pool));
+        self
+    }
+
     /// Rows taken so far.
     pub fn rows_written(&self) -> u64 {
         self.rows
@@ -157,7 +183,7 @@ impl Writer {
 
     /// Bytes held in memory, about.
     pub fn bytes_buffered(&self) -> usize {
-        self.open.values().map(OpenFile::buffered).sum()
+        self.unsplit.1 + self.gathered + self.open.values().map(OpenFile::streamed).sum::<usize>()
     }
 
     /// Writes a batch: the public columns by name, then the hidden ones if the rows have them.
@@ -180,24 +206,68 @@ impl Writer {
         let shape = self.shape.insert(shape);
         let batch = shape.conform.apply(batch)?;
         self.rows += batch.num_rows() as u64;
-        for (partition, part) in self.splitter.split(&batch)? {
-            self.append(partition, &part).await?;
+        self.unsplit.1 += bytes_of(&batch);
+        self.unsplit.0.push(batch);
+        let rows: usize = self.unsplit.0.iter().map(RecordBatch::num_rows).sum();
+        if !self.splitter.is_split() || rows >= SPLIT_ROWS || self.unsplit.1 >= SPLIT_BYTES {
+            self.split().await?;
         }
         Ok(())
     }
 
-    /// Closes all files and gives them, in the order in which they were closed.
+    /// Closes all files and gives them.
     ///
     /// # Errors
-    /// The store's. Files closed before stay where they are, in no table.
+    /// The store's. Nothing of what was written stays.
     pub async fn close(mut self) -> Result<Vec<DataFile>> {
-        let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
-        open.sort_by_key(|(_, file)| file.used);
-        for (partition, file) in open {
-            self.finish(partition, file).await?;
+        if let Err(error) = self.finish_all().await {
+            self.abandon().await;
+            return Err(error);
         }
         crash::point("files_written", &self.table);
         Ok(self.done)
+    }
+
+    /// Gives up: deletes the files that are written, which no table holds.
+    pub async fn abandon(mut self) {
+        self.open.clear();
+        self.lake.delete_unused(&self.done).await;
+    }
+
+    async fn finish_all(&mut self) -> Result<()> {
+        self.split().await?;
+        let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
+        open.sort_by_key(|(_, file)| file.used);
+        let mut gathered = Vec::new();
+        for (partition, file) in open {
+            match file.content {
+                Content::Streamed(streamed) => self.finish(partition, *streamed).await?,
+                Content::Gathered(rows) => gathered.push((partition, rows)),
+            }
+        }
+        let largest = gathered.iter().map(|(_, rows)| rows.total).max().unwrap_or(0);
+        let at_a_time = if largest <= CLOSED_TOGETHER_BYTES_MAX { CLOSES_IN_FLIGHT_MAX } else { 1 };
+        let Ok(files) = self.files() else { return Ok(()) };
+        let files: Vec<_> =
+            gathered.into_iter().map(|(partition, rows)| files.write_gathered(partition, rows)).collect();
+        let files: Vec<Vec<DataFile>> = futures::stream::iter(files).buffered(at_a_time).try_collect().await?;
+        self.done.extend(files.into_iter().flatten());
+        Ok(())
+    }
+
+    /// Gives the batches so far to their partitions.
+    async fn split(&mut self) -> Result<()> {
+        let (batches, _) = std::mem::take(&mut self.unsplit);
+        let Some(first) = batches.first() else { return Ok(()) };
+        let rows = match batches.len() {
+            1 => first.clone(),
+            _ => concat_batches(&first.schema(), &batches)?,
+        };
+        drop(batches);
+        for (partition, part) in self.splitter.split(&rows)? {
+            self.append(partition, part).await?;
+        }
+        self.bound().await
     }
 
     fn shape_of(&self, has_state: bool, first: &RecordBatch) -> Result<Shape> {
@@ -210,166 +280,198 @@ impl Writer {
         let arrow = Arc::new(arrow_schema(&fields, true)?);
         let parquet = parquet_schema(&arrow, &fields)?;
         let conform = Conform::new(arrow, fields.clone(), public, not_null);
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
-            .set_created_by(format!("ingot {}", env!("CARGO_PKG_VERSION")));
-        let properties = encode::choose(properties, &conform.apply(first)?).build();
+        let properties = encode::choose(self.settings.parquet()?, &conform.apply(first)?).build();
         Ok(Shape { conform, fields, parquet, properties, has_state })
     }
 
-    async fn append(&mut self, partition: Struct, rows: &RecordBatch) -> Result<()> {
+    async fn append(&mut self, partition: Struct, rows: RecordBatch) -> Result<()> {
         self.clock += 1;
         let mut file = match self.open.remove(&partition) {
             Some(file) => file,
-            None if self.sort.is_empty() => {
-                let streamed = self.create().await?;
+            None if self.sort.is_empty() && !self.splitter.is_split() => {
+                let streamed = self.files()?.create().await?;
                 OpenFile { content: Content::Streamed(Box::new(streamed)), used: self.clock }
             }
-            None => OpenFile { content: Content::Gathered(Vec::new(), 0), used: self.clock },
+            None => OpenFile { content: Content::Gathered(Gathered::default()), used: self.clock },
         };
         file.used = self.clock;
-        let is_full = match &mut file.content {
-            Content::Gathered(batches, size) => {
-                *size += rows.get_array_memory_size();
-                batches.push(rows.clone());
-                *size >= SORTED_BYTES_MAX
+        match &mut file.content {
+            Content::Gathered(gathered) => {
+                let bytes = bytes_of(&rows);
+                gathered.batches.push(rows);
+                gathered.bytes += bytes;
+                gathered.total += bytes;
+                self.gathered += bytes;
+                if !self.sort.is_empty() && gathered.total >= SORTED_BYTES_MAX {
+                    let rows = std::mem::take(gathered);
+                    self.gathered -= rows.bytes;
+                    let files = self.files()?.write_gathered(partition, rows).await?;
+                    self.done.extend(files);
+                    return Ok(());
+                }
+                if self.sort.is_empty() && gathered.total >= STREAMED_BYTES_MIN && self.streams() < STREAMS_MAX {
+                    let rows = std::mem::take(gathered);
+                    self.gathered -= rows.bytes;
+                    let files = self.files()?;
+                    let mut streamed = files.create().await?;
+                    files.pour(&mut streamed, rows).await?;
+                    file.content = Content::Streamed(Box::new(streamed));
+                }
             }
-            Content::Streamed(streamed) => {
-                let fields = self.shape.as_ref().map(|shape| shape.fields.as_slice());
-                streamed.write(rows, fields.unwrap_or_default()).await?;
-                streamed.sent + streamed.writer.in_progress_size() >= FILE_BYTES_MAX
-            }
-        };
-        if is_full {
-            self.finish(partition, file).await?;
-        } else {
-            self.open.insert(partition, file);
+            Content::Streamed(streamed) => streamed.write(&rows, self.files()?.fields()).await?,
         }
-        while self.open.len() > OPEN_FILES_MAX || self.open.len() > 1 && self.bytes_buffered() > BUFFERED_BYTES_MAX {
-            // The least recently used of too many, the largest of too much.
-            let victim = if self.open.len() > OPEN_FILES_MAX {
-                self.open.iter().min_by_key(|(_, file)| file.used)
-            } else {
-                self.open.iter().max_by_key(|(_, file)| file.buffered())
-            };
-            let Some(partition) = victim.map(|(partition, _)| partition.clone()) else {
-                break;
-            };
-            if let Some(file) = self.open.remove(&partition) {
-                self.finish(partition, file).await?;
+        match file.content {
+            Content::Streamed(streamed) if streamed.bytes() >= self.settings.file_bytes_max => {
+                self.finish(partition, *streamed).await?;
+            }
+            content => {
+                self.open.insert(partition, OpenFile { content, ..file });
             }
         }
         Ok(())
     }
 
-    /// Begins a file.
-    async fn create(&mut self) -> Result<Streamed> {
-        let Some(shape) = &self.shape else {
-            return Err(LakeError::Corrupt("a file was begun before the first batch".into()));
+    fn streams(&self) -> usize {
+        self.open.values().filter(|file| matches!(file.content, Content::Streamed(_))).count()
+    }
+
+    /// Keeps what is buffered within its bounds, and within the writer's share of the pool.
+    async fn bound(&mut self) -> Result<()> {
+        if self.gathered > GATHERED_BYTES_MAX {
+            self.spill_gathered().await?;
+        }
+        while self.open.values().map(OpenFile::streamed).sum::<usize>() > STREAMED_BYTES_MAX {
+            if !self.shrink_streams().await? {
+                break;
+            }
+        }
+        let Some(memory) = self.memory.take() else { return Ok(()) };
+        while memory.try_resize(self.held()).is_err() {
+            let smaller = if self.gathered >= WORTH_WRITING_BYTES {
+                self.spill_gathered().await?;
+                true
+            } else {
+                self.shrink_streams().await? || self.write_largest_sorted().await?
+            };
+            if !smaller {
+                // So little is held that closing more would make nothing but small files.
+                memory.resize(self.held());
+                break;
+            }
+        }
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    /// What is in memory, and what it takes to sort the largest of what waits for that.
+    fn held(&self) -> usize {
+        let sorting = if self.sort.is_empty() { 0 } else { self.largest_gathered().map_or(0, |(_, bytes)| bytes) };
+        self.bytes_buffered() + SORTING_COPIES * sorting
+    }
+
+    fn largest_gathered(&self) -> Option<(&Struct, usize)> {
+        let gathered = self.open.iter().filter_map(|(partition, file)| match &file.content {
+            Content::Gathered(rows) => Some((partition, rows.total)),
+            Content::Streamed(_) => None,
+        });
+        gathered.max_by_key(|(_, bytes)| *bytes)
+    }
+
+    /// Moves all gathered rows to disk, a block a partition.
+    async fn spill_gathered(&mut self) -> Result<()> {
+        let mut spill = match self.spill.take() {
+            Some(spill) => spill,
+            None => Spill::create().await?,
         };
-        let id = Uuid::now_v7();
-        // The last byte is random: folders fill evenly, and object stores can split them.
-        let hash = id.as_bytes()[15];
-        let path = format!("{}/data/{hash:02x}/{id}.parquet", self.resolved.metadata.location());
-        let options = ArrowWriterOptions::new()
-            .with_properties(shape.properties.clone())
-            .with_parquet_schema(shape.parquet.clone());
-        let arrow = Arc::clone(&shape.conform.arrow);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), arrow, options)?;
-        let upload = self.lake.0.store.create(&path).await?;
-        Ok(Streamed { writer, upload, path, sent: 0, nans: HashMap::new() })
+        for file in self.open.values_mut() {
+            let Content::Gathered(rows) = &mut file.content else { continue };
+            let batches = std::mem::take(&mut rows.batches);
+            if let Some(first) = batches.first() {
+                rows.spilled.push(spill.write(&concat_batches(&first.schema(), &batches)?).await?);
+                rows.bytes = 0;
+            }
+        }
+        self.gathered = 0;
+        self.spill = Some(spill);
+        Ok(())
+    }
+
+    /// Ends a row group or the file of the partition that holds the most, if that is worth it.
+    async fn shrink_streams(&mut self) -> Result<bool> {
+        let largest = self.open.iter().max_by_key(|(_, file)| file.streamed());
+        let Some((partition, bytes)) = largest.map(|(partition, file)| (partition.clone(), file.streamed())) else {
+            return Ok(false);
+        };
+        if bytes < WORTH_WRITING_BYTES {
+            return Ok(false);
+        }
+        let Some(OpenFile { content: Content::Streamed(mut streamed), used }) = self.open.remove(&partition) else {
+            return Ok(false);
+        };
+        if streamed.writer.in_progress_size() >= WORTH_WRITING_BYTES {
+            streamed.writer.flush()?;
+            streamed.send().await?;
+            self.open.insert(partition, OpenFile { content: Content::Streamed(streamed), used });
+        } else {
+            self.finish(partition, *streamed).await?;
+        }
+        Ok(true)
+    }
+
+    /// Writes what would take the most memory to be sorted, if that is worth a file.
+    async fn write_largest_sorted(&mut self) -> Result<bool> {
+        let Some((partition, bytes)) = self.largest_gathered() else { return Ok(false) };
+        if self.sort.is_empty() || bytes < WORTH_WRITING_BYTES {
+            return Ok(false);
+        }
+        let partition = partition.clone();
+        let Some(OpenFile { content: Content::Gathered(rows), .. }) = self.open.remove(&partition) else {
+            return Ok(false);
+        };
+        self.gathered -= rows.bytes;
+        let files = self.files()?.write_gathered(partition, rows).await?;
+        self.done.extend(files);
+        Ok(true)
     }
 
     /// Ends a file.
-    async fn finish(&mut self, partition: Struct, file: OpenFile) -> Result<()> {
-        let is_sorted = matches!(file.content, Content::Gathered(..));
-        let streamed = match file.content {
-            Content::Streamed(streamed) => *streamed,
-            Content::Gathered(batches, _) => {
-                let mut streamed = self.create().await?;
-                let fields = self.shape.as_ref().map(|shape| shape.fields.as_slice());
-                let sorted = self.sorted(&batches)?;
-                drop(batches);
-                streamed.write(&sorted, fields.unwrap_or_default()).await?;
-                streamed
-            }
-        };
-        let public = self.resolved.schema().as_struct().fields().to_vec();
-        let metadata = &self.resolved.metadata;
-        let order = if is_sorted { metadata.default_sort_order_id() } else { 0 };
-        let spec = metadata.default_partition_spec_id();
-        let file = streamed.finish(partition, spec, i32::try_from(order).unwrap_or(0), &public);
-        self.done.push(file.await?);
+    async fn finish(&mut self, partition: Struct, streamed: Streamed) -> Result<()> {
+        let file = self.files()?.finished(partition, streamed).await?;
+        self.done.push(file);
         Ok(())
     }
 
-    fn sorted(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
-        let Some(first) = batches.first() else {
-            return Err(LakeError::Corrupt("a file without rows".into()));
+    /// Where files are written, apart from those that are open.
+    fn files(&self) -> Result<Files<'_>> {
+        let Some(shape) = &self.shape else {
+            return Err(LakeError::Corrupt("a file was begun before the first batch".into()));
         };
-        let rows = concat_batches(&first.schema(), batches)?;
-        let keys: Vec<SortColumn> = self
-            .sort
-            .iter()
-            .map(|key| SortColumn { values: Arc::clone(rows.column(key.column)), options: Some(key.options) })
-            .collect();
-        Ok(take_record_batch(&rows, &lexsort_to_indices(&keys, None)?)?)
+        Ok(Files {
+            lake: &self.lake,
+            resolved: &self.resolved,
+            shape,
+            sort: &self.sort,
+            file_bytes_max: self.settings.file_bytes_max,
+            spill: self.spill.as_ref(),
+        })
     }
 }
 
 impl OpenFile {
-    fn buffered(&self) -> usize {
+    /// Bytes that an open file holds.
+    fn streamed(&self) -> usize {
         match &self.content {
             Content::Streamed(streamed) => streamed.writer.memory_size() + streamed.upload.buffered(),
-            Content::Gathered(_, size) => *size,
+            Content::Gathered(_) => 0,
         }
     }
 }
 
-impl Streamed {
-    async fn write(&mut self, rows: &RecordBatch, fields: &[NestedFieldRef]) -> Result<()> {
-        for (field, column) in fields.iter().zip(rows.columns()) {
-            count_nans(field, column, &mut self.nans);
-        }
-        self.writer.write(rows)?;
-        self.send().await
-    }
-
-    /// Passes on what the Parquet writer has finished.
-    async fn send(&mut self) -> Result<()> {
-        let bytes = std::mem::take(self.writer.inner_mut());
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.sent += bytes.len();
-        self.upload.write(Bytes::from(bytes)).await
-    }
-
-    async fn finish(mut self, partition: Struct, spec: i32, order: i32, public: &[NestedFieldRef]) -> Result<DataFile> {
-        let footer = self.writer.finish()?;
-        self.send().await?;
-        self.upload.close().await?;
-        let metrics = file_metrics(&footer, public, self.nans);
-        DataFileBuilder::default()
-            .content(DataContentType::Data)
-            .file_path(self.path)
-            .file_format(DataFileFormat::Parquet)
-            .partition(partition)
-            .partition_spec_id(spec)
-            .record_count(metrics.rows)
-            .file_size_in_bytes(self.sent as u64)
-            .column_sizes(metrics.column_sizes)
-            .value_counts(metrics.value_counts)
-            .null_value_counts(metrics.null_value_counts)
-            .nan_value_counts(metrics.nan_value_counts)
-            .lower_bounds(metrics.lower_bounds)
-            .upper_bounds(metrics.upper_bounds)
-            .split_offsets(Some(metrics.split_offsets))
-            .sort_order_id(order)
-            .build()
-            .map_err(|error| LakeError::Corrupt(format!("data file: {error}")))
-    }
+/// The memory of a batch's own rows, whatever it shares with others.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    let own = |column: &ArrayRef| column.to_data().get_slice_memory_size();
+    let bytes = |column: &ArrayRef| own(column).unwrap_or_else(|_| column.get_array_memory_size());
+    batch.columns().iter().map(|column| bytes(column) + ARRAY_BYTES).sum()
 }
 
 /// The sort keys, if all of them are plain columns.

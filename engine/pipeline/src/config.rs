@@ -59,6 +59,12 @@ pub struct CatalogConfig {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectConfig {
+    /// Whose tables the project's are; the catalog's name unless told.
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarehouseConfig {
     /// `file:///absolute` or `s3://bucket/prefix`, without a slash at the end.
     pub location: String,
@@ -131,6 +137,7 @@ impl fmt::Debug for Variables {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub catalog: CatalogConfig,
+    pub project: ProjectConfig,
     pub warehouse: WarehouseConfig,
     pub s3: S3Config,
     pub kafka: KafkaSettings,
@@ -240,6 +247,11 @@ impl Config {
             warehouse: self.warehouse.location.clone(),
             s3: self.s3.clone(),
         }
+    }
+
+    /// Who may work at a time: one process for each project and namespace prefix.
+    pub fn lease_key(&self) -> String {
+        format!("{}/{}", self.project.name, self.namespace_prefix)
     }
 
     /// An environment variable, for `${NAME}` in WITH and ENCODE.
@@ -371,7 +383,7 @@ impl Reader<'_> {
         } else if !section.is_empty() {
             d = d.help(format!("there are: {}", section.join(", ")));
         } else {
-            d = d.help("there are: catalog.*, warehouse.location, s3.*, kafka.*, serve.listen, run.*, log.format, namespace_prefix");
+            d = d.help("there are: catalog.*, project.name, warehouse.location, s3.*, kafka.*, serve.listen, run.*, log.format, namespace_prefix");
         }
         self.errors.push(place(d, &entry.origin, entry.span));
         false
@@ -447,6 +459,10 @@ impl Reader<'_> {
         if name.is_empty() || name.contains(['.', '"', '/']) {
             self.bad("catalog.name", "which cannot stand before a dot in a query");
         }
+        let project = self.text("project.name").unwrap_or_else(|| name.clone());
+        if project.is_empty() || project.contains(char::is_control) {
+            self.bad("project.name", "which names no project");
+        }
         let listen = self.listen();
         let location = self.location(current);
         let run = RunConfig {
@@ -475,6 +491,7 @@ impl Reader<'_> {
         }
         Some(Config {
             catalog: CatalogConfig { name, uri: self.text("catalog.uri") },
+            project: ProjectConfig { name: project },
             warehouse: WarehouseConfig { location: location? },
             s3,
             kafka,

@@ -4,7 +4,7 @@
 //!
 //! Invariants
 //! * The plan that is printed is the value that is executed.
-//! * One table's failure is reported and does not stop the others.
+//! * One table's failure is reported and does not stop the others, also when it cannot even be read.
 //! * Inputs of one step stand on the same snapshot of every streaming table below them, or the step waits.
 //!
 //! Not here: the loop that keeps going (`run_loop`), the oracle (`verify`).
@@ -31,8 +31,8 @@ use crate::context;
 use crate::error::{PipelineError, Result};
 use crate::ingest::{self, Ingestor};
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
-use crate::planner::{self, Facts, Recorded, TableFacts};
-use crate::project::{Model, ModelKind, Project, StreamInput};
+use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
+use crate::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use crate::refresh::{Job, Outcome};
 use crate::restart;
 use crate::session::{QueryError, Session, SessionLimits};
@@ -106,20 +106,43 @@ pub struct Engine {
     pub config: Arc<Config>,
     pub lake: Lake,
     pub(crate) ctx: SessionContext,
+    /// How long one broker may take to answer.
+    pub answer_within: Duration,
     looked: Mutex<Looked>,
 }
 
+/// What is stored of some tables of a project.
+#[derive(Debug, Default)]
+pub struct Stored {
+    pub tables: BTreeMap<TableName, Table>,
+    /// Tables that cannot be read, with what is wrong with each.
+    pub unreadable: BTreeMap<TableName, PipelineError>,
+}
+
 impl Engine {
-    /// Opens the catalog and the warehouse of a checked project.
+    /// Opens the catalog and the warehouse of a checked project to work on it; makes what is missing.
     ///
     /// # Errors
     /// Lake errors.
     pub async fn open(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
-        let lake = Lake::open(config.lake_config()).await?;
+        let lake = Lake::open_as(config.lake_config(), &config.project.name).await?;
+        Self::over(lake, project, config)
+    }
+
+    /// Opens them to read; makes nothing, also where there is nothing (`Lake::present`).
+    ///
+    /// # Errors
+    /// Lake errors.
+    pub async fn open_to_read(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
+        let lake = Lake::open_existing(config.lake_config()).await?;
+        Self::over(lake, project, config)
+    }
+
+    fn over(lake: Lake, project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         crash::point("start.opened", "");
         let runtime = context::runtime(&lake, config.run.memory_bytes_max)?;
         let ctx = context::maintenance(runtime)?;
-        Ok(Self { project, config, lake, ctx, looked: Mutex::new(HashMap::new()) })
+        Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked: Mutex::new(HashMap::new()) })
     }
 
     /// The session that serves queries over this project.
@@ -129,7 +152,8 @@ impl Engine {
     pub fn session(&self) -> Result<Session, QueryError> {
         let views = self.project.views.values().cloned().collect();
         let limits = SessionLimits { memory_bytes_max: self.config.run.memory_bytes_max, ..SessionLimits::default() };
-        Session::new(self.lake.clone(), views, &self.config.catalog.name, &limits)
+        let session = Session::new(self.lake.clone(), views, &self.config.catalog.name, &limits)?;
+        Ok(session.with_declared(self.project.tables.keys().cloned().collect()))
     }
 
     pub fn limits(&self) -> BatchLimits {
@@ -147,20 +171,49 @@ impl Engine {
             .ok_or_else(|| PipelineError::stopped("N0101", format!("the project has no table \"{name}\"")))
     }
 
-    /// Stored tables that exist, read in one catalog transaction.
+    /// The project's stored tables that exist and can be read.
     ///
     /// # Errors
-    /// Lake errors.
+    /// The catalog's.
     pub async fn tables(&self) -> Result<BTreeMap<TableName, Table>> {
-        let names: Vec<TableName> = self.project.tables.keys().cloned().collect();
-        let found = self.lake.load_tables(&names).await?;
-        Ok(names.into_iter().zip(found).filter_map(|(n, t)| t.map(|t| (n, t))).collect())
+        Ok(self.stored(&|_| true).await?.tables)
     }
 
-    /// Facts of stored tables; topics are asked only where `topics` says so.
-    async fn facts(&self, tables: &BTreeMap<TableName, Table>, topics: &BTreeSet<TableName>) -> Facts {
+    /// The selected tables of the project and what they need, read in one catalog transaction.
+    ///
+    /// # Errors
+    /// The catalog's; one table's own are in its place.
+    pub async fn stored(&self, selected: &(dyn Fn(&TableName) -> bool + Sync)) -> Result<Stored> {
+        let mut names: BTreeSet<TableName> = BTreeSet::new();
+        for model in self.project.tables.values().filter(|m| selected(&m.name)) {
+            names.insert(model.name.clone());
+            names.extend(model.inputs.iter().chain(&model.sides).cloned());
+        }
+        let names: Vec<TableName> = names.into_iter().collect();
+        let mut stored = Stored::default();
+        for (name, loaded) in names.iter().zip(self.lake.load_tables(&names).await?) {
+            match loaded {
+                Ok(Some(table)) => {
+                    stored.tables.insert(name.clone(), table);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    stored.unreadable.insert(name.clone(), error.into());
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Refuses to work on a table of another project.
+    fn check_owner(&self, table: &Table) -> Result<()> {
+        Ok(ingot_lake::owner::check(table, &self.config.project.name)?)
+    }
+
+    /// Facts of stored tables; topics are asked only where `topics` says so, all at a time.
+    async fn facts(&self, stored: &Stored, topics: &BTreeSet<TableName>) -> Facts {
         let mut facts = Facts::default();
-        for (name, table) in tables {
+        for (name, table) in &stored.tables {
             let told = self.table_facts(name, table);
             let told = told.unwrap_or_else(|e| TableFacts {
                 uuid: table.uuid().to_string(),
@@ -169,24 +222,36 @@ impl Engine {
                 ..TableFacts::default()
             });
             facts.tables.insert(name.clone(), told);
+            if let Err(e) = self.check_owner(table) {
+                facts.barred.insert(name.clone(), Reason::from(&e));
+            }
         }
-        for name in topics {
-            let Some(model) = self.project.tables.get(name) else { continue };
-            let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else { continue };
-            let asked = tokio::time::timeout(ANSWER, ingest::facts(model, source, tables.get(name))).await;
-            let topic = match asked {
-                Ok(told) => told.map_err(|e| Reason::from(&e)),
-                Err(_) => {
-                    let seconds = ANSWER.as_secs();
-                    Err(Reason::new(
-                        "S0105",
-                        format!("the broker of topic {} did not answer in {seconds} s", source.topic),
-                    ))
-                }
-            };
-            facts.topics.insert(name.clone(), topic);
-        }
+        facts.barred.extend(stored.unreadable.iter().map(|(name, e)| (name.clone(), Reason::from(e))));
+        let asked = topics.iter().filter(|name| !facts.barred.contains_key(*name)).filter_map(|name| {
+            let model = self.project.tables.get(name)?;
+            let source = model.source().and_then(|s| self.project.sources.get(s))?;
+            Some(self.ask(model, source, stored.tables.get(name)))
+        });
+        facts.topics = futures::future::join_all(asked).await.into_iter().collect();
         facts
+    }
+
+    /// A topic as it is now, or why it cannot be had.
+    async fn ask(
+        &self,
+        model: &Model,
+        source: &SourceModel,
+        table: Option<&Table>,
+    ) -> (TableName, Result<TopicFacts, Reason>) {
+        let told = match tokio::time::timeout(self.answer_within, ingest::facts(model, source, table)).await {
+            Ok(told) => told.map_err(|e| Reason::from(&e)),
+            Err(_) => {
+                let seconds = self.answer_within.as_secs();
+                let text = format!("the broker of topic {} did not answer in {seconds} s", source.topic);
+                Err(Reason::new("S0105", text))
+            }
+        };
+        (model.name.clone(), told)
     }
 
     fn table_facts(&self, name: &TableName, table: &Table) -> Result<TableFacts> {
@@ -239,7 +304,7 @@ impl Engine {
     /// # Errors
     /// Lake errors; a topic that cannot be read blocks its table alone.
     pub async fn plan(&self, selected: &(dyn Fn(&TableName) -> bool + Sync)) -> Result<Plan> {
-        let tables = self.tables().await?;
+        let stored = self.stored(selected).await?;
         let streaming: BTreeSet<TableName> = self
             .project
             .tables
@@ -247,7 +312,7 @@ impl Engine {
             .filter(|m| m.source().is_some() && selected(&m.name))
             .map(|m| m.name.clone())
             .collect();
-        let facts = self.facts(&tables, &streaming).await;
+        let facts = self.facts(&stored, &streaming).await;
         crash::point("planned", "");
         Ok(planner::plan(&self.project, &facts, selected))
     }
@@ -257,8 +322,8 @@ impl Engine {
     /// # Errors
     /// Lake errors.
     pub(crate) async fn plan_views(&self, selected: &(dyn Fn(&TableName) -> bool + Sync)) -> Result<Plan> {
-        let tables = self.tables().await?;
-        let facts = self.facts(&tables, &BTreeSet::new()).await;
+        let stored = self.stored(selected).await?;
+        let facts = self.facts(&stored, &BTreeSet::new()).await;
         let views =
             |name: &TableName| selected(name) && self.project.tables.get(name).is_some_and(|m| m.source().is_none());
         crash::point("planned", "");
@@ -337,12 +402,7 @@ impl Engine {
         let model = self.model(&step.table)?;
         match &step.action {
             Action::Nothing => Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
-            Action::Blocked { reason } => Err(PipelineError::Stopped {
-                code: crate::codes::known(&reason.code),
-                message: reason.text.clone(),
-                hint: reason.hint.clone(),
-                retryable: crate::codes::is_passing(&reason.code),
-            }),
+            Action::Blocked { reason } => Err(PipelineError::blocked(reason)),
             Action::Ingest { to, .. } => {
                 let mut ingestor = self.ingestor(model).await?;
                 let done = ingestor.run(Some(to.clone()), self.limits(), shutdown, &|_, _| {}).await?;
@@ -373,6 +433,9 @@ impl Engine {
             .find(|m| m.kind == ModelKind::DecodeErrors { of: model.name.clone() })
             .cloned()
             .map(Arc::new);
+        if let Some(table) = self.lake.load_table(&model.name).await? {
+            self.check_owner(&table)?;
+        }
         let (model, source) = (Arc::new(model.clone()), Arc::new(source.clone()));
         Ingestor::open(self.ctx.clone(), self.lake.clone(), model, source, errors).await
     }
@@ -381,14 +444,15 @@ impl Engine {
         let mut names = model.inputs.clone();
         names.push(model.name.clone());
         let mut tables = self.lake.load_tables(&names).await?;
-        let target = tables.pop().flatten();
+        let target = tables.pop().transpose()?.flatten();
         if let Some(target) = &target {
+            self.check_owner(target)?;
             self.still_planned(model, action, target)?;
         }
         let mut inputs = BTreeMap::new();
         let mut base = Bases::new();
         for (name, table) in names.iter().zip(tables) {
-            let Some(table) = table else {
+            let Some(table) = table? else {
                 let text = format!("\"{}\" reads \"{name}\", which does not exist yet", model.name);
                 return Err(PipelineError::Stopped { code: "R0303", message: text, hint: None, retryable: true });
             };

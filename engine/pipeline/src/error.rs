@@ -46,6 +46,16 @@ impl PipelineError {
         Self::Stopped { code, message: message.into(), hint: None, retryable: false }
     }
 
+    /// What a step that cannot run now fails with.
+    pub fn blocked(reason: &crate::plan::Reason) -> Self {
+        Self::Stopped {
+            code: crate::codes::known(&reason.code),
+            message: reason.text.clone(),
+            hint: reason.hint.clone(),
+            retryable: crate::codes::is_passing(&reason.code),
+        }
+    }
+
     /// A defect of Ingot or of a library below it, caught at a table's edge.
     pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<String>().map(String::as_str);

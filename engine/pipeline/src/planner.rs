@@ -61,6 +61,8 @@ pub struct TopicFacts {
 pub struct Facts {
     pub tables: BTreeMap<TableName, TableFacts>,
     pub topics: BTreeMap<TableName, Result<TopicFacts, Reason>>,
+    /// Tables that cannot be worked with, and why.
+    pub barred: BTreeMap<TableName, Reason>,
 }
 
 /// Plans every selected table, in graph order.
@@ -92,7 +94,7 @@ fn notes(model: &Model, facts: &Facts) -> Vec<String> {
 
 /// Decides one table; `working` are the tables that earlier steps change.
 pub fn decide(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
-    if let Some(reason) = facts.tables.get(&model.name).and_then(|t| t.unreadable.clone()) {
+    if let Some(reason) = barred(model, facts) {
         return Action::Blocked { reason };
     }
     match &model.kind {
@@ -160,6 +162,21 @@ fn reads(model: &Model, facts: &Facts, working: &BTreeSet<TableName>, from_start
         })
         .collect();
     (reads, moved)
+}
+
+/// Why a table cannot be worked on: it cannot be read itself, or what it needs cannot.
+fn barred(model: &Model, facts: &Facts) -> Option<Reason> {
+    let own = facts.barred.get(&model.name).or_else(|| facts.tables.get(&model.name)?.unreadable.as_ref());
+    if let Some(reason) = own {
+        return Some(reason.clone());
+    }
+    // An error table takes part in its main table's commits; a quarantine has steps of its own.
+    let sides: &[TableName] = if model.source().is_some() { &model.sides } else { &[] };
+    let mut needed = model.inputs.iter().map(|name| ("reads", name)).chain(sides.iter().map(|name| ("writes", name)));
+    let (verb, name, why) = needed.find_map(|(verb, name)| Some((verb, name, facts.barred.get(name)?)))?;
+    let mut reason = Reason::new("R0321", format!("it {verb} \"{name}\", and {why}"));
+    reason.hint.clone_from(&why.hint);
+    Some(reason)
 }
 
 /// An input that neither exists nor is made by an earlier step.

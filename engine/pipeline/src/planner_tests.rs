@@ -191,3 +191,19 @@ fn a_plan_survives_its_json() {
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
 }
+
+#[test]
+fn a_table_that_cannot_be_read_bars_itself_and_its_readers_alone() {
+    let p = project("CREATE MATERIALIZED VIEW gold.other AS SELECT v FROM bronze.t;");
+    let mut facts = fresh(&p);
+    facts.tables.remove(&name("silver.t"));
+    let why = Reason { hint: Some("mend it".into()), ..Reason::new("L0118", "table \"silver.t\" cannot be read") };
+    facts.barred.insert(name("silver.t"), why.clone());
+    let plan = all(&p, &facts);
+    assert_eq!(of(&plan, "silver.t"), &Action::Blocked { reason: why });
+    let Action::Blocked { reason } = of(&plan, "gold.t") else { panic!("{plan}") };
+    assert_eq!((reason.code.as_str(), reason.hint.as_deref()), ("R0321", Some("mend it")));
+    assert!(reason.text.contains("\"silver.t\"") && reason.text.contains("L0118"), "{}", reason.text);
+    assert_eq!(of(&plan, "bronze.t"), &Action::Nothing);
+    assert_eq!(of(&plan, "gold.other"), &Action::Nothing);
+}

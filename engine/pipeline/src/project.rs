@@ -23,7 +23,7 @@ use ingot_dialect::diagnostic::{Diagnostic, Severity};
 use ingot_lake::{Definition, TableName};
 use ingot_source::{KafkaConfig, SourceSchema, Start};
 
-pub use crate::check::{check_files, load};
+pub use crate::check::{check_files, has_files, load};
 
 /// One SQL file: its path below the root with forward slashes, and its text.
 #[derive(Debug, Clone)]
@@ -45,6 +45,21 @@ pub struct Project {
     pub order: Vec<TableName>,
     /// Stands before every namespace of `tables` and `views`; not in the SQL.
     pub namespace_prefix: String,
+}
+
+impl Project {
+    /// A project without a file: what a catalog holds can be read without one.
+    pub fn empty(root: PathBuf, namespace_prefix: String) -> Self {
+        Self {
+            root,
+            files: Vec::new(),
+            sources: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            views: BTreeMap::new(),
+            order: Vec::new(),
+            namespace_prefix,
+        }
+    }
 }
 
 /// What a check found: a project unless there is an error, and every diagnostic of every file.

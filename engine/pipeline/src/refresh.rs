@@ -6,6 +6,7 @@
 //! * After the commit the view equals its query over exactly the snapshots that its summary records.
 //! * The commit is abandoned if the view's head moved since it was planned: planning again is right.
 //! * A refresh whose consolidated change is empty commits nothing.
+//! * A table comes into being with its first rows; one that cannot be built leaves nothing behind.
 //!
 //! Not here: which refresh is right (`planner`), the merge rules (`ingot_delta`).
 
@@ -25,10 +26,10 @@ use futures::TryStreamExt;
 use ingot_delta::{Keyed, Merge, Merged, Recomputed, Strategy};
 use ingot_lake::summary::{self, SourceRef};
 use ingot_lake::{
-    Change as Commit, Definition, FileRef, KeyRange, Lake, LakeError, LakeTableProvider, NewTable, Operation, Rebase,
+    Change as Commit, Definition, FileRef, KeyRange, Lake, LakeError, LakeTableProvider, Operation, Rebase,
     ScanOptions, Table, TableName, Writer, live_files, prune_files, record,
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::bases::Bases;
 use crate::changes::{self, Changed, Input};
@@ -92,16 +93,7 @@ impl Job<'_> {
             (Action::Rebuild { reason, .. }, table) => {
                 self.whole(table, "rebuild", Some(reason.clone()), started).await
             }
-            (_, None) => {
-                let result = self.whole(None, "create", None, started).await;
-                // A table without rows of its own must not be served as an empty one.
-                if result.as_ref().is_err_and(|e| !matches!(e, PipelineError::Superseded { .. }))
-                    && let Err(error) = self.lake.drop_headless(&self.model.name).await
-                {
-                    warn!(table = %self.model.name, %error, "empty table not removed");
-                }
-                result
-            }
+            (_, None) => self.whole(None, "create", None, started).await,
             (_, Some(_)) => Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
         }
     }
@@ -145,34 +137,22 @@ impl Job<'_> {
         self.judge(&relations, &bound, 1, &mut counts).await?;
 
         let definition = self.definition();
+        let is_new = target.is_none();
         let table = match target {
             Some(table) => table,
-            None => {
-                let new =
-                    NewTable { name: self.model.name.clone(), definition: definition.clone(), first_summary: None };
-                self.lake.create_table(new).await.map_err(PipelineError::creating)?
-            }
+            // Nobody may read it before its rows are there: it comes with them.
+            None => self.lake.draft(&self.model.name, &definition)?,
         };
         // All rows are new, so the definition may be, too: another writer may have changed the columns.
-        let redefine = Some(&definition);
+        let redefine = (!is_new).then_some(&definition);
         let mut writer = Writer::new(&table, redefine)?.enforcing(&definition);
-        let mut rows_out = 0;
-        match &self.model.strategy {
-            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
-                // Keys come once each, so their batches are built one by one.
-                let mut rows = context::stream(self.ctx, self.bind(&keyed.partials()?, &bound)?).await?;
-                while let Some(batch) = rows.try_next().await? {
-                    rows_out += write_all(&mut writer, &keyed.build(&[batch])?).await?;
-                }
+        let rows_out = match self.fill(&mut writer, &bound).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                writer.abandon().await;
+                return Err(error);
             }
-            Strategy::Linear | Strategy::Full(_) => {
-                let mut rows = context::stream(self.ctx, self.bind(&self.model.plan, &bound)?).await?;
-                while let Some(batch) = rows.try_next().await? {
-                    rows_out += batch.num_rows() as u64;
-                    writer.write(&batch).await?;
-                }
-            }
-        }
+        };
         let add = writer.close().await?;
         let rows_in = self.inputs.values().map(rows_of).sum::<Result<u64>>()?;
         let text = reason.as_ref().map(ToString::to_string);
@@ -187,8 +167,47 @@ impl Job<'_> {
             definition: redefine.cloned(),
             ..Commit::default()
         };
-        let table = self.commit(&table, commit).await?;
+        let table = if is_new { self.create(&table, commit).await? } else { self.commit(&table, commit).await? };
         Ok(Outcome { mode: mode.into(), reason, rows_in, rows_out, committed: table.head(), files: vec![] })
+    }
+
+    /// Writes all rows of the view; gives how many.
+    async fn fill(&self, writer: &mut Writer, bound: &Bound) -> Result<u64> {
+        let mut rows_out = 0;
+        match &self.model.strategy {
+            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
+                // Keys come once each, so their batches are built one by one.
+                let mut rows = context::stream(self.ctx, self.bind(&keyed.partials()?, bound)?).await?;
+                while let Some(batch) = rows.try_next().await? {
+                    rows_out += write_all(writer, &keyed.build(&[batch])?).await?;
+                }
+            }
+            Strategy::Linear | Strategy::Full(_) => {
+                rows_out = self.write_plan(writer, bound).await?;
+            }
+        }
+        Ok(rows_out)
+    }
+
+    /// Writes what the view's own plan gives.
+    async fn write_plan(&self, writer: &mut Writer, bound: &Bound) -> Result<u64> {
+        let mut rows_out = 0;
+        let mut rows = context::stream(self.ctx, self.bind(&self.model.plan, bound)?).await?;
+        while let Some(batch) = rows.try_next().await? {
+            rows_out += batch.num_rows() as u64;
+            writer.write(&batch).await?;
+        }
+        Ok(rows_out)
+    }
+
+    /// The table and its first rows, in one step.
+    async fn create(&self, draft: &Table, commit: Commit) -> Result<Table> {
+        let files = commit.add.clone();
+        let made = self.lake.create_with(draft, commit).await;
+        if matches!(made, Err(LakeError::TableExists(_))) {
+            self.lake.delete_unused(&files).await;
+        }
+        made.map_err(PipelineError::creating)
     }
 
     /// The definition with the state columns that this view's merge needs.
@@ -440,13 +459,10 @@ impl Job<'_> {
     /// R0309 when rows of the input were removed or replaced; as [`Job::run`].
     pub async fn append(&self, target: Option<Table>) -> Result<Outcome> {
         let started = Instant::now();
+        let is_new = target.is_none();
         let table = match target {
             Some(table) => table,
-            None => {
-                let definition = self.definition();
-                let new = NewTable { name: self.model.name.clone(), definition, first_summary: None };
-                self.lake.create_table(new).await.map_err(PipelineError::creating)?
-            }
+            None => self.lake.draft(&self.model.name, &self.definition())?,
         };
         let mut bound = Bound::new();
         let (mut rows_in, mut files) = (0, vec![]);
@@ -490,17 +506,18 @@ impl Job<'_> {
         let last = table.history().into_iter().find(|s| s.is_ours());
         let same = last.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&self.model.fingerprint));
         let definition = self.definition();
-        let redefine = (!same).then_some(&definition);
+        let redefine = (!same && !is_new).then_some(&definition);
         if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
             return Err(crate::standing::redefined(&self.model.name, &column));
         }
         let mut writer = Writer::new(&table, redefine)?.enforcing(&definition);
-        let mut rows_out = 0;
-        let mut rows = context::stream(self.ctx, self.bind(&self.model.plan, &bound)?).await?;
-        while let Some(batch) = rows.try_next().await? {
-            rows_out += batch.num_rows() as u64;
-            writer.write(&batch).await?;
-        }
+        let rows_out = match self.write_plan(&mut writer, &bound).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                writer.abandon().await;
+                return Err(error);
+            }
+        };
         let add = writer.close().await?;
         if add.is_empty() && same {
             return Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() });
@@ -514,7 +531,7 @@ impl Job<'_> {
             definition: redefine.cloned(),
             ..Commit::default()
         };
-        let table = self.commit(&table, commit).await?;
+        let table = if is_new { self.create(&table, commit).await? } else { self.commit(&table, commit).await? };
         Ok(Outcome { mode: "append".into(), reason: None, rows_in, rows_out, committed: table.head(), files })
     }
 

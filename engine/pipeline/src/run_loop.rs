@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use crate::engine::{Engine, Report, StepError, StepReport};
 use crate::error::{PipelineError, Result};
 use crate::ingest::Ingested;
+use crate::plan::Action;
 
 /// How long a stop may take.
 pub const GRACE: Duration = Duration::from_secs(8);
@@ -157,6 +158,9 @@ async fn late(shutdown: &CancellationToken) {
     tokio::time::sleep(GRACE).await;
 }
 
+/// A view that failed: how, how often in a row, and when it is tried again.
+type Failed = BTreeMap<TableName, (StepError, u32, tokio::time::Instant)>;
+
 async fn views(
     engine: Arc<Engine>,
     selected: BTreeSet<TableName>,
@@ -164,46 +168,53 @@ async fn views(
     wake: Arc<Notify>,
     shared: Shared,
 ) {
-    let mut failed: BTreeMap<TableName, (StepError, u32, tokio::time::Instant)> = BTreeMap::new();
+    let mut failed = Failed::new();
+    let mut unplanned = 0;
     let period = Duration::from_millis(engine.config.run.freshness_ms) / PASSES;
     loop {
         let now = tokio::time::Instant::now();
         let due = |name: &TableName| {
             selected.contains(name) && failed.get(name).is_none_or(|(e, _, at)| e.retryable && *at <= now)
         };
+        let mut next = now + period;
         match engine.plan_views(&due).await {
-            Ok(mut plan) if plan.has_work() => {
+            Ok(mut plan) => {
+                unplanned = 0;
+                for step in &plan.steps {
+                    match &step.action {
+                        // An input that is yet to come is no failure of this table.
+                        Action::Blocked { reason } if reason.code != "R0303" => {
+                            let error = PipelineError::blocked(reason);
+                            warn!(table = %step.table, code = error.code(), error = %error, hint = error.hint(), "refresh blocked");
+                            fails(&mut failed, &shared, &step.table, StepError::from(&error), now);
+                        }
+                        Action::Nothing => recovers(&mut failed, &shared, &step.table),
+                        _ => {}
+                    }
+                }
                 plan.steps.retain(|s| s.action.is_work());
                 let report = engine.execute(&plan, &shutdown, &|_| {}).await;
                 for step in report.steps {
                     match step.error {
                         None => {
-                            if failed.remove(&step.table).is_some() {
-                                info!(table = %step.table, "this table is fresh again");
-                            }
-                            note(&shared, |p| {
-                                p.failures.remove(&step.table);
-                                p.refreshes += u64::from(step.snapshot.is_some());
-                            });
+                            recovers(&mut failed, &shared, &step.table);
+                            note(&shared, |p| p.refreshes += u64::from(step.snapshot.is_some()));
                         }
-                        Some(e) => {
-                            let tries = failed.get(&step.table).map_or(0, |(_, n, _)| *n) + 1;
-                            let pause = Duration::from_secs(1 << tries.min(5));
-                            note(&shared, |p| {
-                                p.failures.insert(step.table.clone(), e.clone());
-                            });
-                            failed.insert(step.table, (e, tries, now + pause));
-                        }
+                        Some(e) => fails(&mut failed, &shared, &step.table, e, now),
                     }
                 }
             }
-            Ok(_) => {}
-            Err(e) => warn!(code = e.code(), error = %e, "views could not be planned"),
+            Err(e) => {
+                unplanned += 1;
+                let wait = pause(unplanned);
+                warn!(code = e.code(), error = %e, retry_in_s = wait.as_secs(), "views could not be planned");
+                next = now + wait;
+            }
         }
         if shutdown.is_cancelled() {
             return;
         }
-        let next = (now + period).max(tokio::time::Instant::now() + BREATH);
+        let next = next.max(tokio::time::Instant::now() + BREATH);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = async {
@@ -215,4 +226,29 @@ async fn views(
             } => {}
         }
     }
+}
+
+/// How long to wait after so many failures in a row.
+fn pause(tries: u32) -> Duration {
+    Duration::from_secs(1 << tries.min(5))
+}
+
+fn fails(failed: &mut Failed, shared: &Shared, table: &TableName, e: StepError, now: tokio::time::Instant) {
+    if !e.retryable {
+        error!(%table, code = e.code, error = e.message, hint = e.hint, "this table stops; the others go on");
+    }
+    let tries = failed.get(table).map_or(0, |(_, n, _)| *n) + 1;
+    note(shared, |p| {
+        p.failures.insert(table.clone(), e.clone());
+    });
+    failed.insert(table.clone(), (e, tries, now + pause(tries)));
+}
+
+fn recovers(failed: &mut Failed, shared: &Shared, table: &TableName) {
+    if failed.remove(table).is_some() {
+        info!(%table, "this table is fresh again");
+    }
+    note(shared, |p| {
+        p.failures.remove(table);
+    });
 }

@@ -11,7 +11,7 @@
 //!
 //! Not here: Flight (`ingot-flight`), the maintenance context (`context`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -153,7 +153,18 @@ impl Session {
             .build();
         let threads = QueryThreads::new(cores)?;
         let views = views.into_iter().map(|v| (v.name.clone(), v)).collect();
-        Ok(Self(Arc::new(Inner { served: Served { tables, views, catalog: catalog.to_owned() }, base, threads })))
+        let served = Served { tables, views, declared: BTreeSet::new(), catalog: catalog.to_owned() };
+        Ok(Self(Arc::new(Inner { served, base, threads })))
+    }
+
+    /// Tells the session which tables the project declares, so that one which is not built yet is named so.
+    #[must_use]
+    pub fn with_declared(mut self, tables: BTreeSet<TableName>) -> Self {
+        // Nobody else has it yet.
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.served.declared = tables;
+        }
+        self
     }
 
     /// The name of the catalog that holds every table.
@@ -219,7 +230,7 @@ impl Session {
     }
 
     /// Every table and view, by name. Their schemas, comments and keys only with `with_schema`: that reads each
-    /// table's metadata.
+    /// table's metadata. A table whose metadata cannot be read is there without them.
     ///
     /// # Errors
     /// When the catalog cannot be read.
@@ -229,9 +240,13 @@ impl Session {
         let mut entries = BTreeMap::new();
         if with_schema {
             for (name, table) in stored.iter().zip(served.load(&stored).await?) {
-                // Dropped between the two reads.
-                let Some(table) = table else { continue };
-                entries.insert(name.clone(), stored_entry(name, &table));
+                let entry = match table {
+                    Ok(Some(table)) => stored_entry(name, &table),
+                    // Dropped between the two reads.
+                    Ok(None) => continue,
+                    Err(_) => bare_entry(name.clone(), "TABLE"),
+                };
+                entries.insert(name.clone(), entry);
             }
         } else {
             entries.extend(stored.into_iter().map(|name| (name.clone(), bare_entry(name, "TABLE"))));
@@ -258,8 +273,11 @@ impl Session {
                 ..bare_entry(name.clone(), "VIEW")
             }));
         }
-        let loaded = served.load(std::slice::from_ref(name)).await?;
-        Ok(loaded.into_iter().next().flatten().map(|t| stored_entry(name, &t)))
+        Ok(match served.load(std::slice::from_ref(name)).await?.into_iter().next() {
+            Some(Ok(Some(table))) => Some(stored_entry(name, &table)),
+            Some(Ok(None)) | None => None,
+            Some(Err(_)) => Some(bare_entry(name.clone(), "TABLE")),
+        })
     }
 
     /// Every namespace that holds something, and every one the catalog has.
@@ -268,8 +286,7 @@ impl Session {
     /// When the catalog cannot be read.
     pub async fn namespaces(&self) -> Result<Vec<String>, QueryError> {
         let served = &self.0.served;
-        let mut all: std::collections::BTreeSet<String> =
-            served.all_names().await?.into_iter().map(|n| n.namespace).collect();
+        let mut all: BTreeSet<String> = served.all_names().await?.into_iter().map(|n| n.namespace).collect();
         if let Tables::Lake(lake) = &served.tables {
             all.extend(lake.list_namespaces().await.map_err(|e| QueryError::from_lake(&e))?);
         }
@@ -404,7 +421,7 @@ fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>, Dat
             (name, data_type)
         })
         .collect();
-    let named: std::collections::BTreeSet<&String> = found.keys().filter(|n| number(n).is_none()).collect();
+    let named: BTreeSet<&String> = found.keys().filter(|n| number(n).is_none()).collect();
     out.extend(named.into_iter().map(|n| (n.clone(), type_of(n))));
     Ok(out)
 }

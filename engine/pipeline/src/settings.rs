@@ -79,6 +79,14 @@ pub const SETTINGS: &[Setting] = &[
          warehouse is on S3.",
     ),
     plain(
+        "project.name",
+        Kind::Text,
+        None,
+        "Whose tables the project's are: every table that it writes has this name in its property `ingot.project`, and \
+         another project that declares the same table is refused. One process at a time works on a project with its \
+         `namespace_prefix`. Left out, it is `catalog.name`.",
+    ),
+    plain(
         "warehouse.location",
         Kind::Location,
         Some("./warehouse"),

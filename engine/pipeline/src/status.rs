@@ -8,7 +8,7 @@ use ingot_lake::{LakeError, SnapshotInfo, Table, TableName, record, summary};
 use ingot_source::KafkaSource;
 use serde::Serialize;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, StepError};
 use crate::error::Result;
 use crate::project::{Model, ModelKind};
 use crate::standing;
@@ -37,6 +37,8 @@ pub struct TableStatus {
     /// How the view refreshes, or why it is always recomputed.
     pub refresh: String,
     pub exists: bool,
+    /// Why the table cannot be read; then nothing else of it is known.
+    pub error: Option<StepError>,
     pub rows: u64,
     pub files: u64,
     pub bytes: u64,
@@ -102,6 +104,7 @@ fn absent(model: &Model) -> TableStatus {
         kind: kind(model),
         refresh: how(model),
         exists: false,
+        error: None,
         rows: 0,
         files: 0,
         bytes: 0,
@@ -119,16 +122,19 @@ impl Engine {
     /// # Errors
     /// Lake errors; a broker that is away leaves the lag unknown.
     pub async fn status(&self, selected: &(dyn Fn(&TableName) -> bool + Sync)) -> Result<Vec<TableStatus>> {
-        let tables = self.tables().await?;
-        let mut out = vec![];
-        for name in self.project.order.iter().filter(|n| selected(n)) {
-            let Some(model) = self.project.tables.get(name) else { continue };
-            out.push(match tables.get(name) {
-                Some(table) => self.status_of(model, table).await,
-                None => absent(model),
-            });
-        }
-        Ok(out)
+        let stored = self.stored(selected).await?;
+        // Brokers are asked all at a time.
+        let all = self.project.order.iter().filter(|n| selected(n)).filter_map(|name| {
+            let model = self.project.tables.get(name)?;
+            let (table, error) = (stored.tables.get(name), stored.unreadable.get(name).map(StepError::from));
+            Some(async move {
+                match table {
+                    Some(table) => self.status_of(model, table).await,
+                    None => TableStatus { exists: error.is_some(), error, ..absent(model) },
+                }
+            })
+        });
+        Ok(futures::future::join_all(all).await)
     }
 
     async fn status_of(&self, model: &Model, table: &Table) -> TableStatus {

@@ -69,4 +69,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "nothing selected",
         "--select and --exclude leave no table. A selector is a name, `layer.*`, `tag:x`, or a name with + before it (what it reads) or after it (what reads it).",
     ),
+    code(
+        "C0115",
+        "table property without an effect",
+        "TBLPROPERTIES sets a property of Iceberg's that Ingot does not heed, or one that the others switch off. It is refused, so that nobody relies on it. The hint lists the properties that are heeded; names outside of Iceberg's own prefixes (`write.`, `read.`, `commit.`, `history.`, `gc.` and the like) are free and stored as they are.",
+    ),
 ];

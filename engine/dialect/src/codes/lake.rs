@@ -88,6 +88,21 @@ pub(super) const CODES: &[CodeInfo] = &[
         "metadata contradicts itself",
         "The table's metadata, its properties or its files contradict each other, for example a schema that names a missing column. Restore an older metadata file, or compute the table again with `ingot refresh TABLE --full`.",
     ),
+    code(
+        "L0118",
+        "metadata file is damaged",
+        "A table's metadata file is stored whole and cannot be parsed: it was cut off, or something else wrote there. That table stops, and so do the views that read it; all others go on, and lists show it without columns. Restore the file from a backup, or register an older one of the table's metadata folder with another engine. `run` must be started again afterwards.",
+    ),
+    code(
+        "L0119",
+        "there is no lake",
+        "The warehouse has no catalog, so there is nothing to read: `warehouse.location` or `catalog.uri` is mistyped, or nothing was built yet. Reading makes no folder and no catalog; `ingot run` does.",
+    ),
+    code(
+        "L0120",
+        "table belongs to another project",
+        "The table's property `ingot.project` names another project than `project.name`. Two projects that write one table would undo each other's work, so the second one is refused. Rename the table, set `namespace_prefix`, or give both the same `project.name` if they are one. To take a table over, remove the property with another engine: the next commit sets this project's name.",
+    ),
     passing(
         "L0121",
         "another commit came first",
@@ -193,5 +208,15 @@ pub(super) const CODES: &[CodeInfo] = &[
         "Q0114",
         "address is not loopback",
         "`serve.listen` is an address that other machines can reach, and there is no authentication or TLS yet. Listen on 127.0.0.1, and let a proxy or a tunnel decide who may connect.",
+    ),
+    code(
+        "Q0117",
+        "table cannot be read",
+        "The metadata of a table that the query names is damaged or gone; the message has its file. Other tables are served as ever, and lists show this one without columns. Restore the file from a backup, or register an older one.",
+    ),
+    passing(
+        "Q0118",
+        "table is not built yet",
+        "The project declares the table, and its first rows are not there yet. It is served from the moment it is built, with all of them at once, and never as an empty table before. `ingot run` builds it; `ingot status` says where it stands.",
     ),
 ];

@@ -68,6 +68,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "what an input stands on is not known",
         "A table that reads several others must read them at one moment, so each must tell which snapshots of the streaming tables it was computed from. This one does not tell: another writer changed its rows since its last refresh, or its history was cut. Its own next refresh records it again, and then this table goes on; `ingot refresh TABLE --full` of the input does so at once.",
     ),
+    passing(
+        "R0321",
+        "a table that it needs cannot be worked with",
+        "A table that this one reads or writes beside its own rows cannot be read, or belongs to another project; the message has that table and its own code. This table waits, the others go on. Mend the other table, and this one goes on by itself.",
+    ),
     code(
         "R0500",
         "full recompute: the change cannot be planned",

@@ -28,8 +28,8 @@ async fn a_table_is_created_appended_to_and_read_back() {
     assert_eq!(other.list_tables().await.unwrap(), [table.name().clone()]);
     assert_eq!(other.list_namespaces().await.unwrap(), ["bronze"]);
     let consistent = other.load_tables(&[TableName::new("gold", "none"), table.name().clone()]).await.unwrap();
-    assert!(consistent[0].is_none());
-    assert_eq!(consistent[1].as_ref().unwrap().head(), table.head());
+    assert!(consistent[0].as_ref().unwrap().is_none());
+    assert_eq!(consistent[1].as_ref().unwrap().as_ref().unwrap().head(), table.head());
 }
 
 #[tokio::test]

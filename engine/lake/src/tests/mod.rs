@@ -7,11 +7,14 @@ mod commits;
 mod definitions;
 mod faults;
 mod files;
+mod first;
+mod layout;
 mod left_out;
 mod names;
 mod positions;
 mod records;
 mod s3;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

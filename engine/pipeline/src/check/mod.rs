@@ -69,6 +69,13 @@ pub fn load(root: &Path, cfg: &Config) -> Checked {
     checked
 }
 
+/// Whether there is a SQL file below `root`, whatever it says.
+pub fn has_files(root: &Path) -> bool {
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    read(root, "", 0, &mut files, &mut found);
+    !files.is_empty() || !found.is_empty()
+}
+
 fn read(folder: &Path, shown: &str, depth: usize, files: &mut Vec<SqlFile>, found: &mut Vec<Diagnostic>) {
     let unreadable = |path: &str, e: &dyn std::fmt::Display| {
         let d = Diagnostic::error("C0113", format!("\"{path}\" cannot be read: {e}"));

@@ -6,12 +6,13 @@
 //!
 //! Not here: the query itself (`resolve`), side tables' definitions (`side`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::{Clauses, Ident, Pair, TableDef, Transform};
-use ingot_dialect::diagnostic::Diagnostic;
+use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_lake::properties::{self, Refused};
 use ingot_lake::{Column, Definition, PartitionBy, SortBy, summary};
 
 use super::output::find_column;
@@ -46,7 +47,7 @@ pub(crate) fn definition(
             comment: annotations.get(f.name()).and_then(|(_, c)| c.clone()),
         })
         .collect();
-    let mut properties = properties(file, clauses, found);
+    let mut properties = self::properties(file, clauses, found);
     if !key.is_empty()
         && let Ok(text) = serde_json::to_string(&key)
     {
@@ -199,40 +200,41 @@ fn sort(file: &str, clauses: &Clauses, schema: &Schema, found: &mut Vec<Diagnost
 
 fn properties(file: &str, clauses: &Clauses, found: &mut Vec<Diagnostic>) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
-    for pair in clauses.properties.iter().flatten() {
+    let pairs = || clauses.properties.iter().flatten();
+    let all = pairs().map(|pair| (pair.key.node.clone(), pair.value.node.clone())).collect();
+    for pair in pairs() {
         let key = pair.key.node.as_str();
-        if let Some(d) = refused(file, pair) {
+        if let Some(d) = refused(file, pair, &all) {
             found.push(d);
         } else if out.insert(key.to_owned(), pair.value.node.clone()).is_some() {
             let d = Diagnostic::error("P0108", format!("'{key}' is given twice")).at(file, pair.key.span);
             found.push(d.help("keep one of the two"));
         }
     }
+    out.retain(|key, _| properties::is_stored(key));
     out
 }
 
-fn refused(file: &str, pair: &Pair) -> Option<Diagnostic> {
+fn refused(file: &str, pair: &Pair, all: &HashMap<String, String>) -> Option<Diagnostic> {
     let (key, value) = (pair.key.node.as_str(), pair.value.node.as_str());
-    let says = |text: String, span, help: &str| Some(Diagnostic::error("C0102", text).at(file, span).help(help));
     if key.starts_with("ingot.") || key == "comment" {
-        return says(
-            format!("property '{key}' is set by ingot"),
-            pair.key.span,
-            "leave it out; COMMENT sets the comment",
-        );
+        let d = Diagnostic::error("C0102", format!("property '{key}' is set by ingot")).at(file, pair.key.span);
+        return Some(d.help("leave it out; COMMENT sets the comment"));
     }
-    match key {
-        "format-version" if value != "2" => says(
-            format!("'format-version' cannot be '{value}'"),
-            pair.value.span,
-            "leave it out: tables have format version 2",
-        ),
-        "write.format.default" if value != "parquet" => says(
-            format!("'write.format.default' cannot be '{value}'"),
-            pair.value.span,
-            "leave it out: data files are Parquet",
-        ),
-        _ => None,
+    match properties::check(key, value, all).err()? {
+        Refused::NoEffect => {
+            let d = Diagnostic::error("C0115", format!("property '{key}' has no effect here")).at(file, pair.key.span);
+            let known = properties::KNOWN;
+            let d = match did_you_mean(key, known.iter().copied()) {
+                Some(near) => d.help(format!("did you mean '{near}'?")),
+                None => d,
+            };
+            Some(d.help(format!("leave it out; there are: {}", known.join(", "))))
+        }
+        Refused::Value(instead) => {
+            let d = Diagnostic::error("C0102", format!("'{key}' cannot be '{value}'")).at(file, pair.value.span);
+            Some(d.help(instead))
+        }
     }
 }
 

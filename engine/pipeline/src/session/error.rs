@@ -45,6 +45,10 @@ pub enum ErrorKind {
     Data,
     /// A pinned snapshot has expired, or its table was recreated or changed its columns.
     SnapshotGone,
+    /// A table whose metadata is damaged or gone.
+    Unreadable,
+    /// A table that is declared and has no rows of its own yet.
+    NotBuilt,
 }
 
 impl ErrorKind {
@@ -64,12 +68,14 @@ impl ErrorKind {
             Self::Unsupported => "Q0111",
             Self::Data => "Q0112",
             Self::SnapshotGone => "Q0113",
+            Self::Unreadable => "Q0117",
+            Self::NotBuilt => "Q0118",
         }
     }
 
     /// Whether the same statement may succeed later.
     pub fn retryable(self) -> bool {
-        matches!(self, Self::Resources | Self::Unavailable | Self::SnapshotGone)
+        matches!(self, Self::Resources | Self::Unavailable | Self::SnapshotGone | Self::NotBuilt)
     }
 }
 
@@ -162,6 +168,11 @@ impl QueryError {
         let kind = match e {
             LakeError::SnapshotGone { .. } | LakeError::NotFound(_) => ErrorKind::SnapshotGone,
             LakeError::Unsupported(_) => ErrorKind::Unsupported,
+            LakeError::UnreadableTable { source, .. } => match source.as_ref() {
+                LakeError::Unsupported(_) => ErrorKind::Unsupported,
+                source if source.retryable() => ErrorKind::Unavailable,
+                _ => ErrorKind::Unreadable,
+            },
             e if e.retryable() => ErrorKind::Unavailable,
             _ => ErrorKind::Internal,
         };

@@ -4,13 +4,15 @@
 //! * All stored tables of a statement, those below its views too, come from one catalog read.
 //! * A table that is read has a pin, given or new; the same pins give the same rows.
 //! * Listing `information_schema` opens no data and no manifest.
+//! * A table that cannot be read fails the statements that name it, and is listed without columns by the others.
+//! * A declared table is not served before it is built.
 //!
 //! Not here: which names a text has (`statement`), scanning (`ingot_lake`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
     SchemaProvider, TableProvider,
@@ -39,6 +41,8 @@ pub(super) enum Tables {
 pub(super) struct Served {
     pub tables: Tables,
     pub views: BTreeMap<TableName, ViewModel>,
+    /// Tables of the project, built or not.
+    pub declared: BTreeSet<TableName>,
     pub catalog: String,
 }
 
@@ -60,6 +64,11 @@ impl Loaded {
             Self::Given(p) => p.schema(),
         }
     }
+
+    /// Whether nothing was ever committed to it.
+    fn is_bare(&self) -> bool {
+        matches!(self, Self::Table(t) if t.head().is_none())
+    }
 }
 
 impl Served {
@@ -70,16 +79,31 @@ impl Served {
         }
     }
 
-    /// One catalog read; `None` for names that do not exist.
-    pub(super) async fn load(&self, names: &[TableName]) -> Result<Vec<Option<Loaded>>, QueryError> {
+    /// One catalog read; `None` for names that do not exist, an error in the place of a table that cannot be read.
+    pub(super) async fn load(
+        &self,
+        names: &[TableName],
+    ) -> Result<Vec<Result<Option<Loaded>, QueryError>>, QueryError> {
         match &self.tables {
             Tables::Lake(lake) if !names.is_empty() => {
                 let tables = lake.load_tables(names).await.map_err(|e| QueryError::from_lake(&e))?;
-                Ok(tables.into_iter().map(|t| t.map(Loaded::Table)).collect())
+                let loaded = |t: ingot_lake::Result<Option<Table>>| match t {
+                    Ok(table) => Ok(table.map(Loaded::Table)),
+                    Err(e) => Err(QueryError::from_lake(&e)),
+                };
+                Ok(tables.into_iter().map(loaded).collect())
             }
             Tables::Lake(_) => Ok(Vec::new()),
-            Tables::Given(all) => Ok(names.iter().map(|n| all.get(n).cloned().map(Loaded::Given)).collect()),
+            Tables::Given(all) => Ok(names.iter().map(|n| Ok(all.get(n).cloned().map(Loaded::Given))).collect()),
         }
+    }
+
+    /// A table that the project declares and that has no rows of its own yet, not even none.
+    fn not_built(&self, name: &TableName) -> Option<QueryError> {
+        self.declared.contains(name).then(|| {
+            QueryError::new(ErrorKind::NotBuilt, format!("table \"{name}\" is not built yet"))
+                .with_hint("`ingot run` builds it, with its first rows; `ingot status` says where it stands")
+        })
     }
 
     /// Every name that a query may read.
@@ -117,8 +141,31 @@ impl Served {
             wanted.extend(self.stored().await?);
         }
         let wanted: Vec<TableName> = wanted.into_iter().collect();
-        let loaded: BTreeMap<TableName, Loaded> =
-            wanted.iter().cloned().zip(self.load(&wanted).await?).filter_map(|(n, t)| t.map(|t| (n, t))).collect();
+        let mut loaded: BTreeMap<TableName, Loaded> = BTreeMap::new();
+        let mut unreadable: BTreeMap<TableName, QueryError> = BTreeMap::new();
+        for (name, table) in wanted.iter().zip(self.load(&wanted).await?) {
+            match table {
+                Ok(Some(table)) if table.is_bare() && self.declared.contains(name) => {}
+                Ok(Some(table)) => {
+                    loaded.insert(name.clone(), table);
+                }
+                Ok(None) => {}
+                Err(e) => {
+                    unreadable.insert(name.clone(), e);
+                }
+            }
+        }
+        for (relation, name) in &named {
+            let reads = self.views.get(name).map_or(std::slice::from_ref(name), |view| view.inputs.as_slice());
+            for table in reads.iter().filter(|table| !loaded.contains_key(*table)) {
+                if let Some(mut error) = unreadable.remove(table).or_else(|| self.not_built(table)) {
+                    if table != name {
+                        error.message = format!("view \"{name}\" reads \"{table}\": {}", error.message);
+                    }
+                    return Err(error.at(sql, relation.span));
+                }
+            }
+        }
 
         let mut out = Catalog::new(&self.catalog);
         let mut kept = Pins::default();
@@ -141,6 +188,9 @@ impl Served {
                 Some(p) => out.add(name, &name.name, Arc::clone(p))?,
                 None => out.add(name, &name.name, Arc::new(EmptyTable::new(table.schema())))?,
             }
+        }
+        for name in unreadable.keys() {
+            out.add(name, &name.name, Arc::new(EmptyTable::new(SchemaRef::new(Schema::empty()))))?;
         }
         for (relation, name) in &named {
             if let Some(view) = self.views.get(name) {
