@@ -44,6 +44,10 @@ pub enum ErrorKind {
     Data,
     /// A pinned snapshot has expired, or its table was recreated or changed its columns.
     SnapshotGone,
+    /// Nested too deeply, or more than may be planned.
+    TooLarge,
+    /// Planning was given up.
+    Deadline,
 }
 
 impl ErrorKind {
@@ -63,6 +67,8 @@ impl ErrorKind {
             Self::Unsupported => "Q0111",
             Self::Data => "Q0112",
             Self::SnapshotGone => "Q0113",
+            Self::TooLarge => "Q0115",
+            Self::Deadline => "Q0116",
         }
     }
 
@@ -154,6 +160,21 @@ impl QueryError {
         d.span = self.span();
         d.helps.extend(self.hint.clone());
         d
+    }
+
+    /// What the dialect's front end refuses.
+    pub(super) fn from_front_end(sql: &str, d: &Diagnostic) -> Self {
+        let kind = match d.code {
+            "P0113" | "P0130" => ErrorKind::TooLarge,
+            _ => ErrorKind::Syntax,
+        };
+        let error = Self::new(kind, d.message.clone());
+        let error = match d.helps.first() {
+            Some(help) if kind == ErrorKind::TooLarge => error.with_hint(help.replace("temporary views", "several")),
+            Some(help) => error.with_hint(help.clone()),
+            None => error,
+        };
+        error.at(sql, d.span.unwrap_or(Span::empty()))
     }
 
     /// An error of the catalog or the table format.
@@ -307,7 +328,7 @@ pub(super) fn syntax_error(sql: &str, e: &ParserError) -> QueryError {
     let text = match e {
         ParserError::TokenizerError(m) | ParserError::ParserError(m) => m.as_str(),
         ParserError::RecursionLimitExceeded => {
-            return QueryError::new(ErrorKind::Unsupported, "the statement is nested too deeply");
+            return QueryError::new(ErrorKind::TooLarge, "this nests too deeply to be parsed");
         }
     };
     let (message, place) = match text.rfind(" at Line: ") {
