@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 const TOPIC: &str = "vehicles-events";
 
-struct World {
-    dir: tempfile::TempDir,
+pub struct World {
+    pub dir: tempfile::TempDir,
     broker: MockBroker,
     fleet: Fleet,
 }
@@ -42,7 +42,7 @@ fn name(text: &str) -> TableName {
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         copy(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sql"), &dir.path().join("sql"));
         let broker = MockBroker::start().unwrap();
@@ -55,7 +55,7 @@ impl World {
         KafkaConfig { properties: BTreeMap::from([("bootstrap.servers".into(), self.broker.bootstrap_servers())]) }
     }
 
-    fn produce(&mut self, events: u64) {
+    pub fn produce(&mut self, events: u64) {
         let stop = std::sync::atomic::AtomicBool::new(false);
         let report =
             ingot_source::produce(&self.kafka(), TOPIC, events, None, &mut self.fleet, &|_| {}, &stop).unwrap();
@@ -72,13 +72,16 @@ impl World {
         std::fs::write(self.sql(file), text.replace(from, to)).unwrap();
     }
 
-    async fn engine(&self) -> Engine {
-        let root = self.dir.path().join("sql");
-        let sets = vec![
+    pub fn sets(&self) -> Vec<(String, String)> {
+        vec![
             ("kafka.bootstrap.servers".to_owned(), self.broker.bootstrap_servers()),
             ("warehouse.location".to_owned(), self.dir.path().join("warehouse").display().to_string()),
-        ];
-        let config = Config::load(&root, None, &sets, &BTreeMap::new()).unwrap();
+        ]
+    }
+
+    pub async fn engine(&self) -> Engine {
+        let root = self.dir.path().join("sql");
+        let config = Config::load(&root, None, &self.sets(), &BTreeMap::new()).unwrap();
         let checked = project::load(&root, &config);
         let shown: Vec<String> = checked.diagnostics.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         let project = checked.project.unwrap_or_else(|| panic!("{shown:#?}"));
@@ -95,7 +98,7 @@ async fn once(engine: &Engine) -> (Plan, Report) {
     (plan, report)
 }
 
-async fn all_equal(engine: &Engine) {
+pub async fn all_equal(engine: &Engine) {
     for table in &engine.project.order {
         let verified = engine.verify(table).await.unwrap();
         assert!(
@@ -112,7 +115,7 @@ async fn query(engine: &Engine, sql: &str) -> Vec<RecordBatch> {
     session.execute(&planned, None).await.unwrap().try_collect().await.unwrap()
 }
 
-async fn number(engine: &Engine, sql: &str) -> i64 {
+pub async fn number(engine: &Engine, sql: &str) -> i64 {
     query(engine, sql).await[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 

@@ -5,4 +5,5 @@ mod docs;
 mod flow;
 mod fuzz;
 mod hostile;
+mod panics;
 mod tidy;

@@ -29,7 +29,7 @@ use crate::bases::{self, Bases};
 use crate::changes::Input;
 use crate::config::Config;
 use crate::context;
-use crate::error::{PipelineError, Result};
+use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::{self, Ingestor};
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts};
@@ -66,6 +66,13 @@ pub struct StepError {
     pub hint: Option<String>,
     pub retryable: bool,
     pub exit_code: u8,
+}
+
+impl StepError {
+    /// Whether this was a panic.
+    pub fn is_defect(&self) -> bool {
+        self.code == DEFECT
+    }
 }
 
 impl From<&PipelineError> for StepError {
