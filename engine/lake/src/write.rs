@@ -10,7 +10,7 @@
 //! * A file holds rows of one partition, under `data/<hash>/<uuid>.parquet`; no value becomes a path.
 //! * Every column, hidden ones too, carries its field id; hidden columns stand last.
 //! * Files are durable when `close` returns. Files of a writer that was dropped are in no table.
-//! * What is buffered is bounded, whatever the number of partitions.
+//! * What is buffered is bounded, whatever the number of partitions, and counted in a pool where one was given.
 //!
 //! Not here: making the files part of a table (`commit`).
 
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
 use bytes::Bytes;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, NestedFieldRef, NullOrder, SortDirection, SortOrder,
     Struct, Transform,
@@ -54,6 +55,10 @@ const BUFFERED_BYTES_MAX: usize = 256 << 20;
 const OPEN_FILES_MAX: usize = 200;
 /// Rows gathered for one sorted file.
 const SORTED_BYTES_MAX: usize = 96 << 20;
+/// What gathered rows take while they are sorted: themselves, put together, and in their order.
+const SORTING_COPIES: usize = 3;
+/// A file that buffers less than this is not worth closing for its memory.
+const WORTH_CLOSING_BYTES: usize = 1 << 20;
 
 /// Writes rows of one table into data files.
 pub struct Writer {
@@ -69,6 +74,7 @@ pub struct Writer {
     done: Vec<DataFile>,
     rows: u64,
     clock: u64,
+    memory: Option<MemoryReservation>,
 }
 
 /// What the files of one writer have in common.
@@ -135,7 +141,15 @@ impl Writer {
             done: Vec::new(),
             rows: 0,
             clock: 0,
+            memory: None,
         })
+    }
+
+    /// Counts what is buffered in a pool. Where its share there is used up, row groups and files are closed early.
+    pub fn counted_in(mut self, pool: &Arc<dyn MemoryPool>) -> Writer {
+        let consumer = MemoryConsumer::new(format!("writer of {}", self.table)).with_can_spill(true);
+        self.memory = Some(consumer.register(pool));
+        self
     }
 
     /// Rows taken so far.
@@ -248,6 +262,35 @@ impl Writer {
                 self.finish(partition, file).await?;
             }
         }
+        self.settle().await
+    }
+
+    /// Makes what is buffered fit the writer's share of the pool.
+    async fn settle(&mut self) -> Result<()> {
+        let Some(memory) = self.memory.take() else { return Ok(()) };
+        loop {
+            let held = self.open.values().map(OpenFile::counted).sum();
+            if memory.try_resize(held).is_ok() {
+                break;
+            }
+            let largest = self.open.iter().max_by_key(|(_, file)| file.counted());
+            let Some((partition, bytes)) = largest.map(|(p, file)| (p.clone(), file.counted())) else { break };
+            if bytes < WORTH_CLOSING_BYTES {
+                // So little is held that closing more would make nothing but small files.
+                memory.resize(held);
+                break;
+            }
+            let Some(mut file) = self.open.remove(&partition) else { break };
+            match &mut file.content {
+                Content::Streamed(streamed) if streamed.writer.in_progress_size() >= WORTH_CLOSING_BYTES => {
+                    streamed.writer.flush()?;
+                    streamed.send().await?;
+                    self.open.insert(partition, file);
+                }
+                _ => self.finish(partition, file).await?,
+            }
+        }
+        self.memory = Some(memory);
         Ok(())
     }
 
@@ -311,6 +354,14 @@ impl OpenFile {
         match &self.content {
             Content::Streamed(streamed) => streamed.writer.memory_size() + streamed.upload.buffered(),
             Content::Gathered(_, size) => *size,
+        }
+    }
+
+    /// What it takes at most until it is closed.
+    fn counted(&self) -> usize {
+        match &self.content {
+            Content::Streamed(_) => self.buffered(),
+            Content::Gathered(_, size) => *size * SORTING_COPIES,
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use chrono::{SubsecRound, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
+use ingot_delta::Strategy;
 use ingot_lake::crash;
 use ingot_lake::summary::{self, SourceRef};
 use ingot_lake::{Lake, SnapshotInfo, Table, TableName};
@@ -137,7 +138,7 @@ impl Engine {
     pub fn session(&self) -> Result<Session, QueryError> {
         let views = self.project.views.values().cloned().collect();
         let limits = SessionLimits { memory_bytes_max: self.config.run.memory_bytes_max, ..SessionLimits::default() };
-        Session::new(self.lake.clone(), views, &self.config.catalog.name, &limits)
+        Session::sharing(self.lake.clone(), views, &self.config.catalog.name, &limits, self.ctx.runtime_env())
     }
 
     pub fn limits(&self) -> BatchLimits {
@@ -315,20 +316,37 @@ impl Engine {
     /// A step; when another writer was first, the table is planned again and tried again.
     async fn step_again(&self, step: &Step, shutdown: &CancellationToken) -> Result<Outcome> {
         let mut step = step.clone();
-        for _ in 0..SUPERSEDED_MAX {
+        let (mut tries, mut rows_in, mut rows_out, mut committed) = (0, 0, 0, None);
+        loop {
             let reason = match self.step(&step, shutdown).await {
-                Err(PipelineError::Superseded { reason, .. }) => reason,
-                Err(e) if e.overtaken() && !shutdown.is_cancelled() => e.to_string(),
-                result => return result,
+                Ok(outcome) => {
+                    rows_in += outcome.rows_in;
+                    rows_out += outcome.rows_out;
+                    committed = outcome.committed.or(committed);
+                    if !outcome.more || shutdown.is_cancelled() {
+                        return Ok(Outcome { rows_in, rows_out, committed, ..outcome });
+                    }
+                    "more was appended than fits in memory, and a part of it is in".to_owned()
+                }
+                Err(PipelineError::Superseded { reason, .. }) if tries < SUPERSEDED_MAX => {
+                    tries += 1;
+                    reason
+                }
+                Err(e) if e.overtaken() && !shutdown.is_cancelled() && tries < SUPERSEDED_MAX => {
+                    tries += 1;
+                    e.to_string()
+                }
+                Err(e) => return Err(e),
             };
             info!(table = %step.table, reason, "planned again");
             let again = self.plan(&|n| *n == step.table).await?;
             match again.steps.into_iter().next() {
                 Some(next) => step = next,
-                None => return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
+                None => {
+                    return Ok(Outcome { mode: "nothing".into(), rows_in, rows_out, committed, ..Outcome::default() });
+                }
             }
         }
-        self.step(&step, shutdown).await
     }
 
     async fn step(&self, step: &Step, shutdown: &CancellationToken) -> Result<Outcome> {
@@ -383,6 +401,10 @@ impl Engine {
         if let Some(target) = &target {
             self.still_planned(model, action, target)?;
         }
+        let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
+        let keyed = matches!(model.strategy, Strategy::KeepFirst(_) | Strategy::Aggregate(_));
+        let in_parts = keyed && model.inputs.len() == 1 && matches!(action, Action::Refresh { .. });
+        let mut more = false;
         let mut inputs = BTreeMap::new();
         let mut base = Bases::new();
         for (name, table) in names.iter().zip(tables) {
@@ -400,24 +422,25 @@ impl Engine {
                 _ => table.head(),
             };
             self.input_ready(name, &table)?;
-            self.add_base(&mut base, name, &table, to)?;
-            inputs.insert(name.clone(), Input { table, from: read.and_then(|r| r.from), to });
+            let mut input = Input { table, from: read.and_then(|r| r.from), to };
+            // Rows of a keyed merge are held, so a catch-up goes by parts. Inputs that are joined or united must agree
+            // on what they stand on, and go on at once.
+            if in_parts && let Some(part) = input.part(bytes_max) {
+                more = input.to != Some(part);
+                input.to = Some(part);
+            }
+            self.add_base(&mut base, name, &input.table, input.to)?;
+            inputs.insert(name.clone(), input);
         }
         crash::point("refresh.pinned", &model.name);
-        let job = Job {
-            ctx: &self.ctx,
-            lake: &self.lake,
-            model,
-            inputs,
-            base,
-            now: Utc::now().trunc_subsecs(6),
-            bytes_max: (self.config.run.memory_bytes_max / 8) as u64,
-        };
+        let job =
+            Job { ctx: &self.ctx, lake: &self.lake, model, inputs, base, now: Utc::now().trunc_subsecs(6), bytes_max };
         let head = target.as_ref().and_then(Table::head);
-        let outcome = match action {
+        let mut outcome = match action {
             Action::Append { .. } => job.append(target).await?,
             action => job.run(action, target).await?,
         };
+        outcome.more = more;
         if outcome.committed.is_none() {
             let looked = job.inputs.iter().map(|(n, i)| (n.clone(), i.to)).collect();
             self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(model.name.clone(), (head, looked));
