@@ -466,3 +466,41 @@ async fn a_full_refresh_reads_again_from_where_the_table_began() {
     once(&engine).await;
     all_equal(&engine).await;
 }
+/// A row that leaves a temporal filter leaves the view although no message comes, and `plan` and `verify` say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_leave_a_temporal_filter_without_new_data() {
+    let mut world = World::new();
+    std::fs::write(
+        world.sql("gold/recent.sql"),
+        "CREATE MATERIALIZED VIEW gold.recent AS SELECT id, _kafka_ts AS ts FROM bronze.vehicle_events \
+         WHERE _kafka_ts > now() - INTERVAL '15 seconds';\n",
+    )
+    .unwrap();
+    world.produce(500);
+    let engine = world.engine().await;
+    once(&engine).await;
+    let recent = "SELECT count(*) AS n FROM gold.recent";
+    assert!(number(&engine, recent).await > 0, "the messages are new");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let plan = engine.plan(&|_| true).await.unwrap();
+        if let Some(reason) = action(&plan, "gold.recent").reason() {
+            assert_eq!(reason.code, "R0548", "{reason}");
+        }
+        once(&engine).await;
+        // Equal at the time that is recorded, whether or not rows are about to leave.
+        let verified = engine.verify(&name("gold.recent")).await.unwrap();
+        let Verdict::Equal { how, .. } = verified.verdict else { panic!("{:?}", verified.verdict) };
+        assert!(how.contains("its now()"), "{how}");
+        if number(&engine, recent).await == 0 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "rows of 15 seconds ago are still there");
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    // Nothing leaves any more, so nothing is committed any more.
+    let head = engine.lake.load_table(&name("gold.recent")).await.unwrap().unwrap().head();
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    once(&engine).await;
+    assert_eq!(engine.lake.load_table(&name("gold.recent")).await.unwrap().unwrap().head(), head);
+}

@@ -14,7 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use ingot_delta::Strategy;
@@ -41,6 +41,8 @@ use crate::session::{QueryError, Session, SessionLimits};
 
 /// How often a step is planned again because another writer was first.
 const SUPERSEDED_MAX: usize = 3;
+/// A view that reads a clock is computed at most a tenth of the time.
+const TOLD_PAUSES: u32 = 9;
 /// How long a plan waits for a broker.
 pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 
@@ -116,6 +118,15 @@ pub struct Engine {
     pub lake: Lake,
     pub(crate) ctx: SessionContext,
     looked: Mutex<Looked>,
+    told: Mutex<HashMap<TableName, Told>>,
+}
+
+/// A view that reads a clock, as it was last found to be what is stored.
+#[derive(Debug, Clone)]
+struct Told {
+    head: i64,
+    now: DateTime<Utc>,
+    took: Duration,
 }
 
 impl Engine {
@@ -128,7 +139,7 @@ impl Engine {
         crash::point("start.opened", "");
         let runtime = context::runtime(&lake, config.run.memory_bytes_max)?;
         let ctx = context::maintenance(runtime)?;
-        Ok(Self { project, config, lake, ctx, looked: Mutex::new(HashMap::new()) })
+        Ok(Self { project, config, lake, ctx, looked: Mutex::new(HashMap::new()), told: Mutex::new(HashMap::new()) })
     }
 
     /// The session that serves queries over this project.
@@ -230,7 +241,42 @@ impl Engine {
             foreign,
             appended_since,
             state_missing,
+            aged: model.and_then(|m| self.aged(m, table)),
         }
+    }
+
+    /// Whether a view that reads a clock is due although none of its inputs moved.
+    fn aged(&self, model: &Model, table: &Table) -> Option<String> {
+        if model.is_streaming() {
+            return None;
+        }
+        let clock = ingot_delta::clock(&model.plan)?;
+        let (recorded, _) = recorded_now(table)?;
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&model.name).cloned();
+        let (at, took) = match told.filter(|told| Some(told.head) == table.head()) {
+            Some(told) => (told.now.max(recorded), told.took),
+            None => (recorded, Duration::ZERO),
+        };
+        let now = Utc::now();
+        let freshness = Duration::from_millis(self.config.run.freshness_ms);
+        let pause = freshness.max(took * TOLD_PAUSES);
+        let passed = (now - at).to_std().unwrap_or_default();
+        let moved = clock == ingot_delta::Clock::Always || now.date_naive() != at.date_naive();
+        (moved && passed >= pause).then(|| {
+            format!("it compares with now(), which moved since {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
+        })
+    }
+
+    /// A view that only the clock asks for is computed and compared first: most of the time no row is another one.
+    async fn told_by_the_clock(&self, job: &Job<'_>, target: &Table) -> Result<bool> {
+        let Some(head) = target.head() else { return Ok(false) };
+        let started = Instant::now();
+        let same = job.is_what_is_stored(target).await?;
+        if same {
+            let told = Told { head, now: job.now, took: started.elapsed() };
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(job.model.name.clone(), told);
+        }
+        Ok(same)
     }
 
     /// What a run would do now with the selected tables.
@@ -436,6 +482,12 @@ impl Engine {
         let job =
             Job { ctx: &self.ctx, lake: &self.lake, model, inputs, base, now: Utc::now().trunc_subsecs(6), bytes_max };
         let head = target.as_ref().and_then(Table::head);
+        if let (Action::Recompute { reason, .. }, Some(stored)) = (action, &target)
+            && reason.code == planner::AGED
+            && self.told_by_the_clock(&job, stored).await?
+        {
+            return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() });
+        }
         let mut outcome = match action {
             Action::Append { .. } => job.append(target).await?,
             action => job.run(action, target).await?,
@@ -562,6 +614,13 @@ fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> b
     let pairs = a.fields().iter().zip(b.fields());
     a.fields().len() == b.fields().len()
         && pairs.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()))
+}
+
+/// The time that the last refresh of a view recorded, and its snapshot.
+pub(crate) fn recorded_now(table: &Table) -> Option<(DateTime<Utc>, i64)> {
+    let ours = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::NOW))?;
+    let now = DateTime::parse_from_rfc3339(ours.summary.get(summary::NOW)?).ok()?;
+    Some((now.with_timezone(&Utc), ours.id))
 }
 
 fn recorded_in(snapshot: &SnapshotInfo) -> Recorded {

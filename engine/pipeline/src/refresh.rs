@@ -39,6 +39,7 @@ use crate::history::{self, Refreshed};
 use crate::plan::{Action, Incremental, Reason};
 use crate::project::{CheckedRelation, Model, ViolationAction};
 use crate::rewrite::{self, Insert};
+use crate::spill::BoundedDiff;
 
 /// What a refresh did.
 #[derive(Debug, Clone, Default)]
@@ -191,6 +192,24 @@ impl Job<'_> {
         };
         let table = self.commit(&table, commit).await?;
         Ok(Outcome { mode: mode.into(), reason, rows_in, rows_out, committed: table.head(), ..Outcome::default() })
+    }
+
+    /// Whether the query, over the inputs and at the time of this refresh, gives the rows that are stored.
+    ///
+    /// # Errors
+    /// Lake and execution errors.
+    pub async fn is_what_is_stored(&self, table: &Table) -> Result<bool> {
+        let mut diff = BoundedDiff::new(table.schema(), self.ctx.runtime_env())?;
+        let mut wanted = context::stream(self.ctx, self.bind(&self.model.plan, &self.whole_inputs().await?)?).await?;
+        while let Some(batch) = wanted.try_next().await? {
+            diff.add(&batch, 1)?;
+        }
+        let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
+        let mut stored = self.ctx.read_table(Arc::new(provider))?.execute_stream().await?;
+        while let Some(batch) = stored.try_next().await? {
+            diff.add(&batch, -1)?;
+        }
+        Ok(diff.finish()?.is_equal())
     }
 
     /// The definition with the state columns that this view's merge needs.

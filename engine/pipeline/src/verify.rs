@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
@@ -199,7 +199,13 @@ impl Engine {
         let mut diff = BoundedDiff::new(table.schema(), self.ctx.runtime_env())?;
         add(&mut diff, wanted, 1).await?;
         let rows = add(&mut diff, self.rows(table).await?, -1).await?;
-        verdict_of(diff, rows, "against its query over the recorded snapshots")
+        match recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
+            Some(at) => {
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                verdict_of(diff, rows, &format!("against its query over the recorded snapshots, as of {at}, its now()"))
+            }
+            None => verdict_of(diff, rows, "against its query over the recorded snapshots"),
+        }
     }
 
     async fn verify_stream(&self, model: &Model, table: &Table) -> Result<Verdict> {
