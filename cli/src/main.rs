@@ -27,13 +27,28 @@ use std::process::ExitCode;
 
 use args::{Cli, Color, Command, LogFormat};
 use clap::Parser as _;
+use ingot_pipeline::session::STACK_BYTES;
 use open::Failure;
 use tell::note;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build() {
+    // Deep queries are planned and run on every thread, and on this one; its stack is not ours to choose.
+    let main = std::thread::Builder::new().name("ingot".into()).stack_size(STACK_BYTES).spawn(move || run_command(cli));
+    match main.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(e) => {
+            eprintln!("error: no thread could be started: {e}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn run_command(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()
+    {
         Ok(runtime) => runtime,
         Err(e) => {
             note!("error: the async runtime did not start: {e}");

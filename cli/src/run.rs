@@ -9,7 +9,7 @@ use ingot_lake::lease::Lease;
 use ingot_pipeline::engine::{Engine, Report, StepReport};
 use ingot_pipeline::error::PipelineError;
 use ingot_pipeline::plan::Action;
-use ingot_pipeline::run_loop::{self, Progress};
+use ingot_pipeline::run_loop::{self, Progress, Trouble};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -223,8 +223,15 @@ async fn forever(
             note!("   = help: {hint}");
         }
     }
-    if args.timeout.is_some() && failures.is_empty() {
-        return Ok(0);
+    for (task, trouble) in &progress.troubles {
+        let times = if trouble.times == 1 { "once".to_owned() } else { format!("{} times", trouble.times) };
+        let now = if trouble.down { "and did not work again" } else { "and worked again" };
+        let Trouble { error, .. } = trouble;
+        note!("{task}  failed {times} {now}: error[{}]: {}", error.code, error.message);
     }
-    Ok(failures.values().map(|e| e.exit_code).min().unwrap_or(143))
+    let down = progress.troubles.values().filter(|t| t.down).map(|t| &t.error);
+    match failures.values().chain(down).map(|e| e.exit_code).min() {
+        Some(code) => Ok(code),
+        None => Ok(if args.timeout.is_some() { 0 } else { 143 }),
+    }
 }

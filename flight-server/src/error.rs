@@ -48,7 +48,8 @@ fn grpc_code(kind: ErrorKind) -> Code {
         ErrorKind::Syntax | ErrorKind::Invalid | ErrorKind::Parameter | ErrorKind::Data => Code::InvalidArgument,
         ErrorKind::UnknownName | ErrorKind::UnknownHandle => Code::NotFound,
         // Clients take Unimplemented for "this server lacks the call"; the call is there, the statement is not.
-        ErrorKind::Refused => Code::InvalidArgument,
+        ErrorKind::Refused | ErrorKind::TooLarge => Code::InvalidArgument,
+        ErrorKind::Deadline => Code::DeadlineExceeded,
         ErrorKind::Unsupported => Code::Unimplemented,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Resources => Code::ResourceExhausted,
@@ -60,9 +61,28 @@ fn grpc_code(kind: ErrorKind) -> Code {
     }
 }
 
+/// A status travels in HTTP/2 trailers, which clients bound at 16 KiB: beyond it they drop the whole connection. The
+/// engine's own words may hold a type or an expression of any length.
+const MESSAGE_BYTES_MAX: usize = 6 << 10;
+
+/// The beginning of a text that takes at most so many bytes in a trailer, where all but plain ASCII takes three.
+fn clipped(text: &str, bytes_max: usize) -> String {
+    let mut bytes = 0;
+    for (at, c) in text.char_indices() {
+        bytes += if (c == ' ' || c.is_ascii_graphic()) && c != '%' { 1 } else { 3 * c.len_utf8() };
+        if bytes > bytes_max {
+            return format!("{}...", text.get(..at).unwrap_or(""));
+        }
+    }
+    text.to_owned()
+}
+
 /// The status of a statement's error.
 pub(crate) fn status(error: &QueryError) -> Status {
-    let mut status = Status::new(grpc_code(error.kind), error.to_string());
+    // The cause is cut before the place and the hint are, which stand behind it.
+    let mut short = error.clone();
+    short.message = clipped(&error.message, MESSAGE_BYTES_MAX / 3);
+    let mut status = Status::new(grpc_code(error.kind), clipped(&short.to_string(), MESSAGE_BYTES_MAX));
     let metadata = status.metadata_mut();
     metadata.insert(CODE_HEADER, MetadataValue::from_static(error.code));
     if error.retryable {
@@ -89,4 +109,22 @@ pub(crate) fn encoding(error: ArrowError) -> Status {
 /// What a client sent cannot be read.
 pub(crate) fn malformed(what: &str, error: impl std::fmt::Display) -> Status {
     failed(ErrorKind::Parameter, format!("{what} cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_fits_into_its_trailer() {
+        for text in ["x".repeat(100_000), "é".repeat(100_000), "\n".repeat(100_000)] {
+            let error = QueryError::new(ErrorKind::Invalid, text).with_hint("write less");
+            let status = status(&error);
+            assert!(status.message().ends_with("write less"), "{:.80}", status.message());
+            let encoded: usize =
+                status.message().bytes().map(|b| if b.is_ascii_graphic() || b == b' ' { 1 } else { 3 }).sum();
+            assert!(encoded <= MESSAGE_BYTES_MAX + 3, "{encoded}");
+        }
+        assert_eq!(status(&QueryError::new(ErrorKind::Invalid, "short")).message(), "Q0103: short");
+    }
 }

@@ -37,7 +37,7 @@ use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use ingot_pipeline::session::{ErrorKind, Planned, QueryError, Session};
 use prost::Message;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -71,6 +71,12 @@ fn info(schema: &Schema, ticket: Ticket, descriptor: FlightDescriptor) -> Result
         .with_descriptor(descriptor))
 }
 
+/// Java's driver counts parameters by their schema and binds none without it. No type of Arrow makes it take every
+/// value: text is what it can always be told to send.
+fn needs_schema(metadata: &MetadataMap) -> bool {
+    metadata.get("user-agent").and_then(|v| v.to_str().ok()).is_some_and(|agent| agent.starts_with("grpc-java"))
+}
+
 /// The info of a list whose ticket is the command itself.
 fn list_info<C: ProstMessageExt>(
     command: &C,
@@ -97,7 +103,7 @@ impl Handlers {
     async fn plan(&self, sql: &str, params: Option<&RecordBatch>) -> Result<Planned, Status> {
         let planned = self.session.plan(sql, None).await.map_err(|e| status(&e))?;
         match params {
-            Some(batch) => planned.bind(row(batch)?).map_err(|e| status(&e)),
+            Some(batch) => self.session.bind(&planned, row(batch)?).await.map_err(|e| status(&e)),
             None if planned.parameters.is_empty() => Ok(planned),
             None => Err(status(
                 &QueryError::new(
@@ -128,7 +134,7 @@ impl Handlers {
     async fn planned_again(&self, ticket: &StatementTicket) -> Result<Planned, Status> {
         let planned = self.session.plan(&ticket.sql, Some(&ticket.pins)).await.map_err(|e| status(&e))?;
         let planned = match ticket.params()? {
-            Some(values) => planned.bind(values).map_err(|e| status(&e))?,
+            Some(values) => self.session.bind(&planned, values).await.map_err(|e| status(&e))?,
             None => planned,
         };
         if !ticket.announced(&planned.schema) {
@@ -455,18 +461,22 @@ impl FlightSqlService for Handlers {
     async fn do_action_create_prepared_statement(
         &self,
         query: ActionCreatePreparedStatementRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let planned = self.session.plan(&query.query, None).await.map_err(|e| status(&e))?;
-        let parameters: Vec<Field> = planned
-            .parameters
-            .iter()
-            .map(|(name, t)| Field::new(name, t.clone().unwrap_or(DataType::Utf8), true))
-            .collect();
+        let typed = planned.parameters.iter().all(|(_, t)| t.is_some());
+        let parameter_schema = if typed || needs_schema(request.metadata()) {
+            let field =
+                |(name, t): &(String, Option<DataType>)| Field::new(name, t.clone().unwrap_or(DataType::Utf8), true);
+            ipc_schema(&Schema::new(planned.parameters.iter().map(field).collect::<Vec<_>>()))?
+        } else {
+            // No schema says that any will do; one that is there is taken for what must be sent.
+            Bytes::new()
+        };
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: self.prepared.prepare(&query.query),
             dataset_schema: ipc_schema(&planned.schema)?,
-            parameter_schema: ipc_schema(&Schema::new(parameters))?,
+            parameter_schema,
         })
     }
 

@@ -4,7 +4,7 @@
 //! * A ticket needs nothing of the server that made it: any server over the same catalog gives the same rows.
 //! * The version says how to read it; an unknown one is refused, never guessed at.
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
@@ -126,10 +126,15 @@ pub(crate) fn row(batch: &RecordBatch) -> Result<Vec<ScalarValue>, Status> {
     if batch.num_rows() == 0 {
         return Err(failed(ErrorKind::Parameter, "a row of parameters is missing"));
     }
+    // Unions and run-ends have lengths of their own, which a forged message may get wrong.
+    let value = |c: &ArrayRef| contained(|| ScalarValue::try_from_array(c, 0));
     batch
         .columns()
         .iter()
-        .map(|c| ScalarValue::try_from_array(c, 0).map_err(|e| malformed("a parameter", e.strip_backtrace())))
+        .map(|c| match value(c) {
+            Some(value) => value.map_err(|e| malformed("a parameter", e.strip_backtrace())),
+            None => Err(malformed("a parameter", NOT_ARROW)),
+        })
         .collect()
 }
 

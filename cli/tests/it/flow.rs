@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 const TOPIC: &str = "vehicles-events";
 
-pub(crate) struct World {
-    pub(crate) dir: tempfile::TempDir,
+pub struct World {
+    pub dir: tempfile::TempDir,
     pub(crate) broker: MockBroker,
     fleet: Fleet,
 }
@@ -42,7 +42,7 @@ pub(crate) fn name(text: &str) -> TableName {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         copy(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sql"), &dir.path().join("sql"));
         let broker = MockBroker::start().unwrap();
@@ -55,7 +55,7 @@ impl World {
         KafkaConfig { properties: BTreeMap::from([("bootstrap.servers".into(), self.broker.bootstrap_servers())]) }
     }
 
-    pub(crate) fn produce(&mut self, events: u64) {
+    pub fn produce(&mut self, events: u64) {
         let stop = std::sync::atomic::AtomicBool::new(false);
         let report =
             ingot_source::produce(&self.kafka(), TOPIC, events, None, &mut self.fleet, &|_| {}, &stop).unwrap();
@@ -72,13 +72,16 @@ impl World {
         std::fs::write(self.sql(file), text.replace(from, to)).unwrap();
     }
 
-    pub(crate) async fn engine(&self) -> Engine {
-        let root = self.dir.path().join("sql");
-        let sets = vec![
+    pub fn sets(&self) -> Vec<(String, String)> {
+        vec![
             ("kafka.bootstrap.servers".to_owned(), self.broker.bootstrap_servers()),
             ("warehouse.location".to_owned(), self.dir.path().join("warehouse").display().to_string()),
-        ];
-        let config = Config::load(&root, None, &sets, &BTreeMap::new()).unwrap();
+        ]
+    }
+
+    pub async fn engine(&self) -> Engine {
+        let root = self.dir.path().join("sql");
+        let config = Config::load(&root, None, &self.sets(), &BTreeMap::new()).unwrap();
         let checked = project::load(&root, &config);
         let shown: Vec<String> = checked.diagnostics.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         let project = checked.project.unwrap_or_else(|| panic!("{shown:#?}"));
@@ -95,7 +98,7 @@ pub(crate) async fn once(engine: &Engine) -> (Plan, Report) {
     (plan, report)
 }
 
-pub(crate) async fn all_equal(engine: &Engine) {
+pub async fn all_equal(engine: &Engine) {
     for table in &engine.project.order {
         let verified = engine.verify(table).await.unwrap();
         assert!(
@@ -112,7 +115,7 @@ pub(crate) async fn query(engine: &Engine, sql: &str) -> Vec<RecordBatch> {
     session.execute(&planned, None).await.unwrap().try_collect().await.unwrap()
 }
 
-pub(crate) async fn number(engine: &Engine, sql: &str) -> i64 {
+pub async fn number(engine: &Engine, sql: &str) -> i64 {
     query(engine, sql).await[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
@@ -462,4 +465,42 @@ async fn a_full_refresh_reads_again_from_where_the_table_began() {
     assert_eq!(number(&engine, count).await, before);
     once(&engine).await;
     all_equal(&engine).await;
+}
+/// A row that leaves a temporal filter leaves the view although no message comes, and `plan` and `verify` say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_leave_a_temporal_filter_without_new_data() {
+    let mut world = World::new();
+    std::fs::write(
+        world.sql("gold/recent.sql"),
+        "CREATE MATERIALIZED VIEW gold.recent AS SELECT id, _kafka_ts AS ts FROM bronze.vehicle_events \
+         WHERE _kafka_ts > now() - INTERVAL '15 seconds';\n",
+    )
+    .unwrap();
+    world.produce(500);
+    let engine = world.engine().await;
+    once(&engine).await;
+    let recent = "SELECT count(*) AS n FROM gold.recent";
+    assert!(number(&engine, recent).await > 0, "the messages are new");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let plan = engine.plan(&|_| true).await.unwrap();
+        if let Some(reason) = action(&plan, "gold.recent").reason() {
+            assert_eq!(reason.code, "R0548", "{reason}");
+        }
+        once(&engine).await;
+        // Equal at the time that is recorded, whether or not rows are about to leave.
+        let verified = engine.verify(&name("gold.recent")).await.unwrap();
+        let Verdict::Equal { how, .. } = verified.verdict else { panic!("{:?}", verified.verdict) };
+        assert!(how.contains("its now()"), "{how}");
+        if number(&engine, recent).await == 0 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "rows of 15 seconds ago are still there");
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    // Nothing leaves any more, so nothing is committed any more.
+    let head = engine.lake.load_table(&name("gold.recent")).await.unwrap().unwrap().head();
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    once(&engine).await;
+    assert_eq!(engine.lake.load_table(&name("gold.recent")).await.unwrap().unwrap().head(), head);
 }

@@ -8,4 +8,5 @@ mod flow;
 mod fuzz;
 mod hostile;
 mod lost;
+mod panics;
 mod tidy;

@@ -9,6 +9,7 @@
 //! Not here: reading change rows (`lake::changelog`), maps (no row format; such views are recomputed in full).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
@@ -238,6 +239,14 @@ impl Difference {
     pub fn is_equal(&self) -> bool {
         self.only_plus == 0 && self.only_minus == 0
     }
+
+    /// Adds the difference of other rows.
+    pub fn extend(&mut self, other: Difference) {
+        self.only_plus += other.only_plus;
+        self.only_minus += other.only_minus;
+        let room = EXAMPLES_MAX.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+    }
 }
 
 /// Compares two multisets of rows that arrive batch by batch; holds the rows not yet matched.
@@ -246,14 +255,18 @@ pub struct MultisetDiff {
     types: Vec<DataType>,
     converter: RowConverter,
     weights: HashMap<Box<[u8]>, i64>,
+    bytes: usize,
 }
+
+/// What a row that is held takes beside its bytes, about.
+const ROW_OVERHEAD_BYTES: usize = 64;
 
 impl MultisetDiff {
     /// # Errors
     /// When a column has no row format.
     pub fn new(schema: SchemaRef) -> Result<Self> {
         let types = types(&schema);
-        Ok(Self { converter: converter(&types)?, types, schema, weights: HashMap::new() })
+        Ok(Self { converter: converter(&types)?, types, schema, weights: HashMap::new(), bytes: 0 })
     }
 
     /// Adds a batch to the first (+1) or the second (-1) side.
@@ -263,20 +276,38 @@ impl MultisetDiff {
     pub fn add(&mut self, batch: &RecordBatch, sign: i64) -> Result<()> {
         same_types(&self.types, batch)?;
         for row in byte_rows(&self.converter, batch)? {
-            let weight = self.weights.entry(row);
-            match weight {
-                std::collections::hash_map::Entry::Occupied(mut o) => {
-                    *o.get_mut() += sign;
-                    if *o.get() == 0 {
-                        o.remove();
-                    }
-                }
-                std::collections::hash_map::Entry::Vacant(v) => {
-                    v.insert(sign);
-                }
-            }
+            self.put(row, sign);
         }
         Ok(())
+    }
+
+    /// Adds a row as `take` gave it.
+    pub fn put(&mut self, row: Box<[u8]>, weight: i64) {
+        let size = row.len() + ROW_OVERHEAD_BYTES;
+        match self.weights.entry(row) {
+            Entry::Occupied(mut o) => {
+                *o.get_mut() += weight;
+                if *o.get() == 0 {
+                    o.remove();
+                    self.bytes -= size;
+                }
+            }
+            Entry::Vacant(v) => {
+                v.insert(weight);
+                self.bytes += size;
+            }
+        }
+    }
+
+    /// Bytes held in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes out the rows not yet matched, with their surplus.
+    pub fn take(&mut self) -> impl Iterator<Item = (Box<[u8]>, i64)> + use<> {
+        self.bytes = 0;
+        std::mem::take(&mut self.weights).into_iter()
     }
 
     /// # Errors

@@ -38,7 +38,7 @@ pub use exact_udaf::{exact_aggregates, register};
 pub use keyed::{Keyed, Merge, Merged, Recomputed};
 pub use keys::KeyFilter;
 pub use order::complete_order;
-pub use rebind::{freeze_now, rebind, scans};
+pub use rebind::{Clock, clock, freeze_now, rebind, scans};
 pub use refuse::{REFUSALS, Refusal, refuse};
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,

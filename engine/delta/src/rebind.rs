@@ -14,7 +14,7 @@ use datafusion::common::{ScalarValue, TableReference};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan, TableSource};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, TableScan, TableSource};
 
 use crate::error::{DeltaError, Result};
 
@@ -85,6 +85,55 @@ fn difference(scan: &TableScan, new: &dyn TableSource) -> Option<String> {
 
 /// Functions that give the time of the query.
 pub(crate) const CLOCKS: &[&str] = &["now", "current_date", "current_time"];
+
+/// How the rows of a plan change by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Clock {
+    /// With the date alone, in UTC.
+    Day,
+    /// At any time.
+    Always,
+}
+
+/// The clock that a plan compares something with, if it does: rows then come and go although no data do. A clock that
+/// is only shown (`now() AS computed_at`) says when the rows were computed, and asks for nothing.
+pub fn clock(plan: &LogicalPlan) -> Option<Clock> {
+    let mut found = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                let compares = match e {
+                    Expr::BinaryExpr(b) => is_comparison(b.op),
+                    Expr::Between(_) | Expr::InList(_) => true,
+                    _ => false,
+                };
+                if compares {
+                    e.apply(|e| {
+                        found = found.max(read_clock(e));
+                        Ok(TreeNodeRecursion::Continue)
+                    })?;
+                    return Ok(TreeNodeRecursion::Jump);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    // A plan that cannot be walked is taken for one that changes.
+    if walked.is_ok() { found } else { Some(Clock::Always) }
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator as O;
+    matches!(op, O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq | O::IsDistinctFrom | O::IsNotDistinctFrom)
+}
+
+fn read_clock(e: &Expr) -> Option<Clock> {
+    match e {
+        Expr::ScalarFunction(call) if call.func.name() == "current_date" => Some(Clock::Day),
+        Expr::ScalarFunction(call) if CLOCKS.contains(&call.func.name()) => Some(Clock::Always),
+        _ => None,
+    }
+}
 
 /// The plan with `now()`, `current_timestamp`, `current_date`, `today()` and `current_time` replaced by constants.
 /// Dates and times of day are those of UTC.

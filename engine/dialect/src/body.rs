@@ -4,7 +4,7 @@
 //!
 //! Invariants
 //! * The parser sees code tokens only, so its index counts ours.
-//! * A body that could overflow the stack, of the parser or of whoever walks the tree, is refused before (P0113).
+//! * A body that could overflow the stack, of the parser or of whoever walks the tree, is refused before (`size`).
 //! * Its own panics, should there be any, become a diagnostic (P0128).
 //!
 //! Not here: what a query may contain (`pipeline`, `delta`).
@@ -14,6 +14,7 @@ use crate::cursor::{Cursor, Step, quoted};
 use crate::diagnostic::Diagnostic;
 use crate::lex::{DIALECT, Tok};
 use crate::lift::{self, Lifted};
+use crate::size;
 use sqlparser::ast::{ObjectName as SqlName, Spanned as _, visit_relations};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -21,14 +22,8 @@ use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Nested parentheses, brackets and CASEs of a body.
-const DEPTH_MAX: usize = 96;
-/// Operators that may chain, over all enclosing levels: each makes the tree one deeper.
-const CHAIN_MAX: usize = 1500;
-/// What a set operator counts for among them: its level of the tree takes as much stack as so many others.
-const SET_OPERATOR_WEIGHT: usize = 10;
 /// Recursion that sqlparser may use; its own default of 50 refuses ordinary queries.
-const RECURSION_MAX: usize = 300;
+pub(crate) const RECURSION_MAX: usize = 300;
 
 /// Words that begin a clause of a head, for hints when they stand behind a query.
 const HEAD_WORDS: &[&str] =
@@ -51,12 +46,13 @@ impl<'a> Cursor<'a> {
             let d = self.unexpected("a query");
             return Err(Box::new(Diagnostic { code: "P0110", ..*d }));
         }
-        self.check_depth(&run)?;
         let tokens = self.run_tokens(&run);
+        size::check_tokens(&tokens)?;
         let lifted = lift::lift(&tokens, streams == Streams::TakeOut, self.has_table_stream)?;
         let span = self.span_of(&run);
         let tree = self.parse_query_tree(&lifted, span)?;
         check_relations(&tree, &lifted)?;
+        size::check_tree(tree.as_ref(), span)?;
         self.at = self.end;
         let whole = self.with_leading_comments(&run);
         let text = self.lexed.slice(&whole).to_string();
@@ -83,7 +79,7 @@ impl<'a> Cursor<'a> {
         if run.is_empty() {
             return Err(self.unexpected("an expression"));
         }
-        self.check_depth(&run)?;
+        size::check_tokens(&self.run_tokens(&run))?;
         let tokens: Vec<TokenWithSpan> = self.run_tokens(&run).iter().map(|t| t.with_span()).collect();
         let count = tokens.len();
         let parsed = guarded(|| {
@@ -176,7 +172,7 @@ impl<'a> Cursor<'a> {
     /// The parser's own message; its place stands in the text alone.
     fn parser_error(&self, code: &'static str, error: ParserError, run: &Range<usize>) -> Box<Diagnostic> {
         let message = match error {
-            ParserError::RecursionLimitExceeded => return too_deep(self.span_of(run)),
+            ParserError::RecursionLimitExceeded => return size::too_deep(self.span_of(run)),
             ParserError::ParserError(m) | ParserError::TokenizerError(m) => m,
         };
         let (message, place) = split_place(&message);
@@ -204,7 +200,7 @@ impl<'a> Cursor<'a> {
         Span::new(end, Location::new(end.line, end.column + 1))
     }
 
-    fn run_tokens(&self, run: &Range<usize>) -> Vec<&'a Tok> {
+    pub fn run_tokens(&self, run: &Range<usize>) -> Vec<&'a Tok> {
         run.clone().filter_map(|at| self.code.get(at)).filter_map(|i| self.lexed.tokens.get(*i)).collect()
     }
 
@@ -223,108 +219,13 @@ impl<'a> Cursor<'a> {
         comment.unwrap_or(whole.start)..whole.end
     }
 
-    fn span_of(&self, run: &Range<usize>) -> Span {
+    pub fn span_of(&self, run: &Range<usize>) -> Span {
         let tokens = self.run_tokens(run);
         match (tokens.first(), tokens.last()) {
             (Some(a), Some(b)) => a.span.union(&b.span),
             _ => Span::empty(),
         }
     }
-
-    /// Refuses what would nest or chain too deeply.
-    fn check_depth(&self, run: &Range<usize>) -> Step<()> {
-        let mut chains = vec![0usize];
-        let mut sets = vec![0usize];
-        let mut total = 0;
-        for tok in self.run_tokens(run) {
-            match &tok.token {
-                Token::LParen | Token::LBracket | Token::LBrace => {
-                    chains.push(0);
-                    sets.push(0);
-                }
-                Token::RParen | Token::RBracket | Token::RBrace if chains.len() > 1 => {
-                    total -= chains.pop().unwrap_or(0);
-                    sets.pop();
-                }
-                Token::Comma => {
-                    if let Some(chain) = chains.last_mut() {
-                        total -= std::mem::take(chain);
-                    }
-                    // Queries that are joined by set operators stay joined across the commas of their lists.
-                    if let Some(joined) = sets.last() {
-                        total += joined * SET_OPERATOR_WEIGHT;
-                        if let Some(chain) = chains.last_mut() {
-                            *chain += joined * SET_OPERATOR_WEIGHT;
-                        }
-                    }
-                }
-                t if is_chaining(t) => {
-                    let is_set = is_set_operator(t);
-                    if let Some(joined) = sets.last_mut() {
-                        *joined += usize::from(is_set);
-                    }
-                    let weight = if is_set { SET_OPERATOR_WEIGHT } else { 1 };
-                    total += weight;
-                    if let Some(chain) = chains.last_mut() {
-                        *chain += weight;
-                    }
-                }
-                _ => {}
-            }
-            if chains.len() > DEPTH_MAX || total > CHAIN_MAX {
-                return Err(too_deep(tok.span));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Tokens that may make the tree deeper without a parenthesis: operators, and words that work as such.
-fn is_chaining(token: &Token) -> bool {
-    const WORDS: &[&str] = &[
-        "AND",
-        "OR",
-        "NOT",
-        "IS",
-        "IN",
-        "LIKE",
-        "ILIKE",
-        "SIMILAR",
-        "BETWEEN",
-        "UNION",
-        "INTERSECT",
-        "EXCEPT",
-        "MINUS",
-        "COLLATE",
-        "AT",
-        "CASE",
-        "DIV",
-        "XOR",
-        "ISNULL",
-        "NOTNULL",
-        "PRIOR",
-        "INTERVAL",
-        "JOIN",
-    ];
-    match token {
-        Token::Word(w) => w.quote_style.is_none() && WORDS.iter().any(|k| w.value.eq_ignore_ascii_case(k)),
-        Token::Number(..) | Token::Period | Token::SemiColon | Token::Placeholder(_) => false,
-        t if crate::types::is_string(t) => false,
-        _ => true,
-    }
-}
-
-fn is_set_operator(token: &Token) -> bool {
-    const WORDS: &[&str] = &["UNION", "INTERSECT", "EXCEPT", "MINUS"];
-    matches!(token, Token::Word(w) if w.quote_style.is_none() && WORDS.iter().any(|k| w.value.eq_ignore_ascii_case(k)))
-}
-
-fn too_deep(span: Span) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::error("P0113", "this nests too deeply to be parsed")
-            .span(span)
-            .help("break the query into temporary views, or write long OR chains as IN (...)"),
-    )
 }
 
 fn crashed(span: Span) -> Box<Diagnostic> {

@@ -95,6 +95,15 @@ impl Lexed<'_> {
 
 /// Tokenizes a file; never fails, complaints are in the result.
 pub(crate) fn lex(text: &str) -> Lexed<'_> {
+    tokenize(text, true)
+}
+
+/// As [`lex`], up to the first complaint: in linear time whatever the text.
+pub(crate) fn lex_to_first_error(text: &str) -> Lexed<'_> {
+    tokenize(text, false)
+}
+
+fn tokenize(text: &str, go_on: bool) -> Lexed<'_> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut out = Lexed { text, tokens: Vec::new(), diagnostics: Vec::new(), broken: Vec::new() };
     let masked = Masked::new(text);
@@ -122,7 +131,7 @@ pub(crate) fn lex(text: &str) -> Lexed<'_> {
         end.advance_by(text, failure.opening.len());
         out.diagnostics.push(failure.diagnostic(Span::new(walk.place, end.place)));
         out.broken.push(walk.at);
-        if failure.swallows_rest {
+        if failure.swallows_rest || !go_on {
             break;
         }
         // Go on at the next semicolon.

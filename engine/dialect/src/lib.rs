@@ -2,6 +2,7 @@
 //!
 //!   text ─▶ lex ─▶ parse (source, table, flow, test_case, command; body and lift for queries) ─▶ ast
 //!                                                         ast ─▶ print, format, fingerprint
+//!   a client's statement ─▶ lex ─▶ client (bounds, time travel) ─▶ tokens for the engine's parser
 //!
 //! Invariants
 //! * parse(print(x)) = x, and formatting twice changes nothing more.
@@ -12,6 +13,7 @@
 
 pub mod ast;
 mod body;
+mod client;
 pub mod codes;
 mod command;
 mod cursor;
@@ -31,11 +33,13 @@ pub mod print;
 pub mod render;
 #[cfg(test)]
 mod roundtrip_tests;
+mod size;
 mod source;
 mod table;
 mod test_case;
 mod types;
 
+pub use client::{ClientStatement, PARSER_RECURSION_MAX, client_statement};
 pub use codes::{CODES, CodeInfo, explain};
 pub use diagnostic::{Diagnostic, Severity, Suggestion, did_you_mean, to_json};
 pub use env::expand_env;

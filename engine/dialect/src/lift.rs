@@ -175,8 +175,10 @@ fn ident(tok: &Tok) -> Option<Ident> {
 /// `FOR VERSION|TIMESTAMP AS OF literal` at `at`, with its number of tokens.
 fn as_of_mark(tokens: &[&Tok], at: usize, dropped: Option<usize>) -> Step<Option<(AsOf, usize)>> {
     let is = |n: usize, word: &str| tokens.get(at + n).is_some_and(|t| t.is_word(word));
-    let is_version = is(1, "VERSION");
-    if !(is(0, "FOR") && (is_version || is(1, "TIMESTAMP")) && is(2, "AS") && is(3, "OF")) {
+    // SYSTEM_VERSION and SYSTEM_TIME are Spark's and the standard's words for the same.
+    let is_version = is(1, "VERSION") || is(1, "SYSTEM_VERSION");
+    let is_time = is(1, "TIMESTAMP") || is(1, "SYSTEM_TIME");
+    if !(is(0, "FOR") && (is_version || is_time) && is(2, "AS") && is(3, "OF")) {
         return Ok(None);
     }
     let here = tokens.get(at).map(|t| t.span).unwrap_or(sqlparser::tokenizer::Span::empty());

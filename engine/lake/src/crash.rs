@@ -1,9 +1,9 @@
-//! Named points at which a test ends this process or makes it stand still.
+//! Named points at which a test ends this process, makes it stand still, or has the task there panic.
 //!
 //!   INGOT_CRASH="commit.before_swap:gold.stats=kill@2,side.committed=stop"
 //!
 //! ends it with SIGKILL at the second pass of the first point for that table, and suspends it with SIGSTOP at the first
-//! pass of the other one, whatever the table.
+//! pass of the other one, whatever the table. `=panic` panics there.
 //!
 //! Invariants
 //! * A build without debug assertions holds none of it: `point` is empty there and the variable is not read.
@@ -72,7 +72,8 @@ mod armed {
     pub(super) struct Trap {
         name: String,
         on: Option<String>,
-        signal: Signal,
+        /// `None`: a panic.
+        signal: Option<Signal>,
         /// Passes until it springs.
         left: AtomicUsize,
     }
@@ -89,9 +90,10 @@ mod armed {
         });
         for trap in traps.iter().filter(|trap| trap.name == name) {
             if trap.springs(on) {
-                eprintln!("crash point {name} {on}: {}", trap.signal);
+                let Some(signal) = trap.signal else { panic!("crash point {name} {on}") };
+                eprintln!("crash point {name} {on}: {signal}");
                 // The only failure is a signal that does not exist.
-                let _ = raise(trap.signal);
+                let _ = raise(signal);
             }
         }
     }
@@ -115,9 +117,10 @@ mod armed {
         }
         let (action, pass) = action.split_once('@').unwrap_or((action, "1"));
         let signal = match action {
-            "kill" => Signal::SIGKILL,
-            "stop" => Signal::SIGSTOP,
-            _ => return Err(format!("\"{action}\" is neither kill nor stop")),
+            "kill" => Some(Signal::SIGKILL),
+            "stop" => Some(Signal::SIGSTOP),
+            "panic" => None,
+            _ => return Err(format!("\"{action}\" is neither kill, stop nor panic")),
         };
         let left = pass.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("\"{pass}\" is no number of a pass"))?;
         Ok(Trap { name: name.to_owned(), on, signal, left: AtomicUsize::new(left) })

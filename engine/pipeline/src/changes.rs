@@ -5,18 +5,20 @@
 //! Invariants
 //! * new = old - deleted + inserted, as multisets; when no file went, nothing is read here.
 //! * A file that copy-on-write replaced cancels out row by row: only what really changed comes through.
+//! * Rows that are held are counted in the pool.
 //!
 //! Not here: what a change does to a view (`refresh`).
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, Table, changelog};
+use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, SnapshotInfo, Table, changelog};
 
 use crate::error::Result;
 
@@ -38,6 +40,8 @@ pub struct Change {
     pub rows_deleted: u64,
     /// Files that were read or will be, for the history and the tests.
     pub files: Vec<String>,
+    /// Counts the rows above while they are held.
+    pub memory: Option<MemoryReservation>,
 }
 
 /// What reading the change found.
@@ -51,6 +55,18 @@ pub enum Changed {
     Redefined {
         column: String,
     },
+}
+
+/// What a row that is kept by its key takes beside its columns, about.
+const KEPT_ROW_BYTES: usize = 96;
+
+/// Bytes of a value in memory, about.
+fn width(t: &DataType) -> usize {
+    match t {
+        DataType::Boolean => 1,
+        t if t.is_nested() => 96,
+        t => t.primitive_width().unwrap_or(32),
+    }
 }
 
 /// An empty provider of a schema.
@@ -82,12 +98,54 @@ impl Input {
         Ok(Arc::new(LakeTableProvider::try_new(&self.table, options).await?))
     }
 
-    async fn rows(&self, ctx: &SessionContext, files: Vec<FileRef>) -> Result<Vec<RecordBatch>> {
+    /// `None` where the pool has no room for them.
+    async fn rows(
+        &self,
+        ctx: &SessionContext,
+        files: Vec<FileRef>,
+        memory: &MemoryReservation,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        let mut held = vec![];
         if files.is_empty() {
-            return Ok(vec![]);
+            return Ok(Some(held));
         }
-        let frame = ctx.read_table(self.files(files).await?)?;
-        Ok(frame.execute_stream().await?.try_collect().await?)
+        let mut rows = ctx.read_table(self.files(files).await?)?.execute_stream().await?;
+        while let Some(batch) = rows.try_next().await? {
+            // Once as it is, once as the bytes that are compared.
+            if memory.try_grow(2 * batch.get_array_memory_size()).is_err() {
+                return Ok(None);
+            }
+            held.push(batch);
+        }
+        Ok(Some(held))
+    }
+
+    /// The latest snapshot whose rows since `from` take about `bytes_max` in memory: `to` itself, or an earlier one where
+    /// so much was appended that it is better taken in parts. One snapshot is never divided.
+    pub fn part(&self, bytes_max: u64) -> Option<i64> {
+        let (from, to) = (self.from?, self.to?);
+        let width: usize = self.table.schema().fields().iter().map(|f| width(f.data_type())).sum();
+        let rows_max = bytes_max / (width + KEPT_ROW_BYTES) as u64;
+        let history = self.table.history();
+        let after = |s: &&SnapshotInfo| s.id != from;
+        let since: Vec<_> = history.iter().skip_while(|s| s.id != to).take_while(after).collect();
+        let reaches = history.iter().any(|s| s.id == from);
+        if !reaches || since.iter().any(|s| s.operation != "append" && s.operation != "replace") {
+            return Some(to);
+        }
+        let mut rows = 0;
+        let mut part = None;
+        for snapshot in since.iter().rev() {
+            rows += match snapshot.operation.as_str() {
+                "append" => snapshot.summary.get("added-records").and_then(|n| n.parse::<u64>().ok()).unwrap_or(0),
+                _ => 0,
+            };
+            if rows > rows_max && part.is_some() {
+                return part;
+            }
+            part = Some(snapshot.id);
+        }
+        Some(to)
     }
 
     /// The change from `from` to `to`; `bytes_max` bounds the files that must be held in memory to consolidate.
@@ -95,7 +153,8 @@ impl Input {
     /// # Errors
     /// Lake errors (a snapshot that is gone among them) and execution errors.
     pub async fn change(&self, ctx: &SessionContext, bytes_max: u64) -> Result<Changed> {
-        let none = Change { inserted: None, deleted: None, rows_inserted: 0, rows_deleted: 0, files: vec![] };
+        let none =
+            Change { inserted: None, deleted: None, rows_inserted: 0, rows_deleted: 0, files: vec![], memory: None };
         let Some(to) = self.to else { return Ok(Changed::Rows(none)) };
         if self.from == self.to {
             return Ok(Changed::Rows(none));
@@ -116,8 +175,14 @@ impl Input {
         if bytes > bytes_max {
             return Ok(Changed::TooLarge { bytes });
         }
-        let added = self.rows(ctx, difference.added).await?;
-        let removed = self.rows(ctx, difference.removed).await?;
+        let pool = &ctx.runtime_env().memory_pool;
+        let held = MemoryConsumer::new(format!("change of {}", self.table.name())).register(pool);
+        let Some(added) = self.rows(ctx, difference.added, &held).await? else {
+            return Ok(Changed::TooLarge { bytes });
+        };
+        let Some(removed) = self.rows(ctx, difference.removed, &held).await? else {
+            return Ok(Changed::TooLarge { bytes });
+        };
         let (plus, minus) = ingot_delta::consolidate(&added, &removed)?;
         let rows = |batches: &[RecordBatch]| batches.iter().map(|b| b.num_rows() as u64).sum::<u64>();
         let (rows_inserted, rows_deleted) = (rows(&plus), rows(&minus));
@@ -130,6 +195,7 @@ impl Input {
             rows_inserted,
             rows_deleted,
             files: names,
+            memory: Some(held),
         }))
     }
 }

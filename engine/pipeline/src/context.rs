@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -18,14 +18,25 @@ use ingot_lake::Lake;
 
 use crate::error::Result;
 
-/// A runtime with a bounded memory pool that spills to the system's temporary folder.
+/// A runtime with a bounded memory pool that spills to the system's temporary folder. A process has one: refreshes,
+/// verification, writers and clients' queries share its pool.
 ///
 /// # Errors
 /// When the disk manager cannot be made.
 pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> {
-    let env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes_max))).build_arc()?;
+    let env = bounded(memory_bytes_max)?;
     lake.register(&env);
     Ok(env)
+}
+
+/// A runtime without a lake.
+///
+/// # Errors
+/// When the disk manager cannot be made.
+pub(crate) fn bounded(memory_bytes_max: usize) -> datafusion::error::Result<Arc<RuntimeEnv>> {
+    const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes_max), NAMED_CONSUMERS);
+    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()
 }
 
 /// A context for maintenance and verification on a shared runtime.

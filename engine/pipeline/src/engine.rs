@@ -14,9 +14,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
+use ingot_delta::Strategy;
 use ingot_lake::crash;
 use ingot_lake::{Lake, SnapshotInfo, Table, TableName, record, summary};
 use ingot_source::BatchLimits;
@@ -28,7 +29,7 @@ use crate::bases::{self, Bases};
 use crate::changes::Input;
 use crate::config::Config;
 use crate::context;
-use crate::error::{PipelineError, Result};
+use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::{self, Ingestor};
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
@@ -39,6 +40,8 @@ use crate::session::{QueryError, Session, SessionLimits};
 
 /// How often a step is planned again because another writer was first.
 const SUPERSEDED_MAX: usize = 3;
+/// A view that reads a clock is computed at most a tenth of the time.
+const TOLD_PAUSES: u32 = 9;
 /// How long a plan waits for a broker.
 pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 
@@ -65,6 +68,13 @@ pub struct StepError {
     pub hint: Option<String>,
     pub retryable: bool,
     pub exit_code: u8,
+}
+
+impl StepError {
+    /// Whether this was a panic.
+    pub fn is_defect(&self) -> bool {
+        self.code == DEFECT
+    }
 }
 
 impl From<&PipelineError> for StepError {
@@ -109,6 +119,15 @@ pub struct Engine {
     /// How long one broker may take to answer.
     pub answer_within: Duration,
     looked: Mutex<Looked>,
+    told: Mutex<HashMap<TableName, Told>>,
+}
+
+/// A view that reads a clock, as it was last found to be what is stored.
+#[derive(Debug, Clone)]
+struct Told {
+    head: i64,
+    now: DateTime<Utc>,
+    took: Duration,
 }
 
 /// What is stored of some tables of a project.
@@ -142,7 +161,8 @@ impl Engine {
         crash::point("start.opened", "");
         let runtime = context::runtime(&lake, config.run.memory_bytes_max)?;
         let ctx = context::maintenance(runtime)?;
-        Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked: Mutex::new(HashMap::new()) })
+        let (looked, told) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
+        Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked, told })
     }
 
     /// The session that serves queries over this project.
@@ -152,7 +172,8 @@ impl Engine {
     pub fn session(&self) -> Result<Session, QueryError> {
         let views = self.project.views.values().cloned().collect();
         let limits = SessionLimits { memory_bytes_max: self.config.run.memory_bytes_max, ..SessionLimits::default() };
-        let session = Session::new(self.lake.clone(), views, &self.config.catalog.name, &limits)?;
+        let runtime = self.ctx.runtime_env();
+        let session = Session::sharing(self.lake.clone(), views, &self.config.catalog.name, &limits, runtime)?;
         Ok(session.with_declared(self.project.tables.keys().cloned().collect()))
     }
 
@@ -296,7 +317,42 @@ impl Engine {
             foreign,
             appended_since,
             state_missing,
+            aged: model.and_then(|m| self.aged(m, table)),
         })
+    }
+
+    /// Whether a view that reads a clock is due although none of its inputs moved.
+    fn aged(&self, model: &Model, table: &Table) -> Option<String> {
+        if model.is_streaming() {
+            return None;
+        }
+        let clock = ingot_delta::clock(&model.plan)?;
+        let (recorded, _) = recorded_now(table)?;
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&model.name).cloned();
+        let (at, took) = match told.filter(|told| Some(told.head) == table.head()) {
+            Some(told) => (told.now.max(recorded), told.took),
+            None => (recorded, Duration::ZERO),
+        };
+        let now = Utc::now();
+        let freshness = Duration::from_millis(self.config.run.freshness_ms);
+        let pause = freshness.max(took * TOLD_PAUSES);
+        let passed = (now - at).to_std().unwrap_or_default();
+        let moved = clock == ingot_delta::Clock::Always || now.date_naive() != at.date_naive();
+        (moved && passed >= pause).then(|| {
+            format!("it compares with now(), which moved since {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
+        })
+    }
+
+    /// A view that only the clock asks for is computed and compared first: most of the time no row is another one.
+    async fn told_by_the_clock(&self, job: &Job<'_>, target: &Table) -> Result<bool> {
+        let Some(head) = target.head() else { return Ok(false) };
+        let started = Instant::now();
+        let same = job.is_what_is_stored(target).await?;
+        if same {
+            let told = Told { head, now: job.now, took: started.elapsed() };
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(job.model.name.clone(), told);
+        }
+        Ok(same)
     }
 
     /// What a run would do now with the selected tables.
@@ -382,20 +438,37 @@ impl Engine {
     /// A step; when another writer was first, the table is planned again and tried again.
     async fn step_again(&self, step: &Step, shutdown: &CancellationToken) -> Result<Outcome> {
         let mut step = step.clone();
-        for _ in 0..SUPERSEDED_MAX {
+        let (mut tries, mut rows_in, mut rows_out, mut committed) = (0, 0, 0, None);
+        loop {
             let reason = match self.step(&step, shutdown).await {
-                Err(PipelineError::Superseded { reason, .. }) => reason,
-                Err(e) if e.overtaken() && !shutdown.is_cancelled() => e.to_string(),
-                result => return result,
+                Ok(outcome) => {
+                    rows_in += outcome.rows_in;
+                    rows_out += outcome.rows_out;
+                    committed = outcome.committed.or(committed);
+                    if !outcome.more || shutdown.is_cancelled() {
+                        return Ok(Outcome { rows_in, rows_out, committed, ..outcome });
+                    }
+                    "more was appended than fits in memory, and a part of it is in".to_owned()
+                }
+                Err(PipelineError::Superseded { reason, .. }) if tries < SUPERSEDED_MAX => {
+                    tries += 1;
+                    reason
+                }
+                Err(e) if e.overtaken() && !shutdown.is_cancelled() && tries < SUPERSEDED_MAX => {
+                    tries += 1;
+                    e.to_string()
+                }
+                Err(e) => return Err(e),
             };
             info!(table = %step.table, reason, "planned again");
             let again = self.plan(&|n| *n == step.table).await?;
             match again.steps.into_iter().next() {
                 Some(next) => step = next,
-                None => return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
+                None => {
+                    return Ok(Outcome { mode: "nothing".into(), rows_in, rows_out, committed, ..Outcome::default() });
+                }
             }
         }
-        self.step(&step, shutdown).await
     }
 
     async fn step(&self, step: &Step, shutdown: &CancellationToken) -> Result<Outcome> {
@@ -449,6 +522,10 @@ impl Engine {
             self.check_owner(target)?;
             self.still_planned(model, action, target)?;
         }
+        let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
+        let keyed = matches!(model.strategy, Strategy::KeepFirst(_) | Strategy::Aggregate(_));
+        let in_parts = keyed && model.inputs.len() == 1 && matches!(action, Action::Refresh { .. });
+        let mut more = false;
         let mut inputs = BTreeMap::new();
         let mut base = Bases::new();
         for (name, table) in names.iter().zip(tables) {
@@ -466,24 +543,31 @@ impl Engine {
                 _ => table.head(),
             };
             self.input_ready(name, &table)?;
-            self.add_base(&mut base, name, &table, to)?;
-            inputs.insert(name.clone(), Input { table, from: read.and_then(|r| r.from), to });
+            let mut input = Input { table, from: read.and_then(|r| r.from), to };
+            // Rows of a keyed merge are held, so a catch-up goes by parts. Inputs that are joined or united must agree
+            // on what they stand on, and go on at once.
+            if in_parts && let Some(part) = input.part(bytes_max) {
+                more = input.to != Some(part);
+                input.to = Some(part);
+            }
+            self.add_base(&mut base, name, &input.table, input.to)?;
+            inputs.insert(name.clone(), input);
         }
         crash::point("refresh.pinned", &model.name);
-        let job = Job {
-            ctx: &self.ctx,
-            lake: &self.lake,
-            model,
-            inputs,
-            base,
-            now: Utc::now().trunc_subsecs(6),
-            bytes_max: (self.config.run.memory_bytes_max / 8) as u64,
-        };
+        let job =
+            Job { ctx: &self.ctx, lake: &self.lake, model, inputs, base, now: Utc::now().trunc_subsecs(6), bytes_max };
         let head = target.as_ref().and_then(Table::head);
-        let outcome = match action {
+        if let (Action::Recompute { reason, .. }, Some(stored)) = (action, &target)
+            && reason.code == planner::AGED
+            && self.told_by_the_clock(&job, stored).await?
+        {
+            return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() });
+        }
+        let mut outcome = match action {
             Action::Append { .. } => job.append(target).await?,
             action => job.run(action, target).await?,
         };
+        outcome.more = more;
         if outcome.committed.is_none() {
             let looked = job.inputs.iter().map(|(n, i)| (n.clone(), i.to)).collect();
             self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(model.name.clone(), (head, looked));
@@ -610,6 +694,13 @@ fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> b
     let pairs = a.fields().iter().zip(b.fields());
     a.fields().len() == b.fields().len()
         && pairs.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()))
+}
+
+/// The time that the last refresh of a view recorded, and its snapshot.
+pub(crate) fn recorded_now(table: &Table) -> Option<(DateTime<Utc>, i64)> {
+    let ours = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::NOW))?;
+    let now = DateTime::parse_from_rfc3339(ours.summary.get(summary::NOW)?).ok()?;
+    Some((now.with_timezone(&Utc), ours.id))
 }
 
 fn recorded_in(table: &Table, snapshot: &SnapshotInfo) -> Result<Recorded> {

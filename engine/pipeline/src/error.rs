@@ -39,6 +39,9 @@ pub enum PipelineError {
     Json(#[from] serde_json::Error),
 }
 
+/// The code of a panic, caught at a table's or a task's edge.
+pub const DEFECT: &str = "R0311";
+
 pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
 
 impl PipelineError {
@@ -60,8 +63,13 @@ impl PipelineError {
     pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Self::stopped("R0311", format!("internal error: {text}"))
+        Self::stopped(DEFECT, format!("internal error: {text}"))
             .with_hint("this is a defect; please report it with the statement. The table keeps its state")
+    }
+
+    /// Whether this is a panic rather than something wrong with the project, the data or the outside.
+    pub fn is_defect(&self) -> bool {
+        self.code() == DEFECT
     }
 
     pub fn with_hint(mut self, text: impl Into<String>) -> Self {

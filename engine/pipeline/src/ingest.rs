@@ -520,7 +520,8 @@ impl Ingestor {
             self.commit_errors(errors).await?;
             crash::point("side.committed", &self.model.name);
         }
-        let mut writer = Writer::new(&self.table, None)?.enforcing(&self.model.definition);
+        let pool = &self.ctx.runtime_env().memory_pool;
+        let mut writer = Writer::new(&self.table, None)?.enforcing(&self.model.definition).counted_in(pool);
         let mut rows_out = 0;
         for batch in &main {
             rows_out += batch.num_rows() as u64;
@@ -563,7 +564,7 @@ impl Ingestor {
 
     async fn commit_errors(&mut self, batches: Vec<RecordBatch>) -> Result<()> {
         let Some(side) = self.errors.clone() else { return Ok(()) };
-        let mut writer = Writer::new(&side, None)?;
+        let mut writer = Writer::new(&side, None)?.counted_in(&self.ctx.runtime_env().memory_pool);
         for batch in &batches {
             writer.write(batch).await?;
         }

@@ -53,7 +53,7 @@ pub async fn delete_from(
             }
         }
     }
-    let changed = rewrite::rewrite(ctx, side, &live, &remove, &[], None).await?;
+    let changed = rewrite::rewrite(ctx, side, &live, &remove, rewrite::Insert::Rows(vec![]), None).await?;
     crash::point("mend.files_written", side.name());
     let counts = Counts::new();
     let refreshed = Refreshed {

@@ -18,6 +18,9 @@ use crate::plan::{Action, Incremental, Plan, Read, Reason, Step, Upto};
 use crate::project::{Model, ModelKind, Project, StreamInput};
 use crate::standing;
 
+/// The reason of a recompute that nothing but the clock asks for.
+pub const AGED: &str = "R0548";
+
 /// What a table's own last refresh recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
@@ -47,6 +50,8 @@ pub struct TableFacts {
     pub left_out: Vec<String>,
     /// Some live file lacks the hidden state that a merge needs.
     pub state_missing: bool,
+    /// The view reads a clock that has moved since it was last computed: so it says.
+    pub aged: Option<String>,
 }
 
 /// A streaming table's topic as it is now.
@@ -212,7 +217,10 @@ fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
     }
     let (since, moved) = reads(model, facts, working, false);
     if !moved {
-        return Action::Nothing;
+        return match &table.aged {
+            Some(text) => Action::Recompute { reason: Reason::new(AGED, text.clone()), reads: all },
+            None => Action::Nothing,
+        };
     }
     if let Some(reason) = must_recompute(model, facts, table, recorded, &since) {
         return Action::Recompute { reason, reads: all };

@@ -193,6 +193,19 @@ fn a_plan_survives_its_json() {
 }
 
 #[test]
+fn a_clock_that_moved_is_a_reason_of_its_own() {
+    let view = "CREATE MATERIALIZED VIEW gold.recent AS SELECT id FROM silver.t WHERE v > date_part('epoch', now());";
+    let project = project(view);
+    let mut facts = fresh(&project);
+    assert_eq!(*of(&all(&project, &facts), "gold.recent"), Action::Nothing);
+    facts.tables.get_mut(&name("gold.recent")).unwrap().aged = Some("it compares with now()".into());
+    let plan = all(&project, &facts);
+    let action = of(&plan, "gold.recent");
+    assert_eq!(action.reason().map(|r| r.code.as_str()), Some("R0548"), "{action:?}");
+    assert!(plan.to_string().contains("it compares with now()"), "{plan}");
+}
+
+#[test]
 fn a_table_that_cannot_be_read_bars_itself_and_its_readers_alone() {
     let p = project("CREATE MATERIALIZED VIEW gold.other AS SELECT v FROM bronze.t;");
     let mut facts = fresh(&p);

@@ -39,7 +39,8 @@ use crate::expectations::{self, Counts};
 use crate::history::{self, Refreshed};
 use crate::plan::{Action, Incremental, Reason};
 use crate::project::{CheckedRelation, Model, ViolationAction};
-use crate::rewrite;
+use crate::rewrite::{self, Insert};
+use crate::spill::BoundedDiff;
 
 /// What a refresh did.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +53,8 @@ pub struct Outcome {
     pub committed: Option<i64>,
     /// Source files that were read for a change.
     pub files: Vec<String>,
+    /// Only a part of what changed is in, so that the rest fits in memory after it.
+    pub more: bool,
 }
 
 /// A view to refresh with its inputs pinned.
@@ -145,7 +148,8 @@ impl Job<'_> {
         };
         // All rows are new, so the definition may be, too: another writer may have changed the columns.
         let redefine = (!is_new).then_some(&definition);
-        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition);
+        let pool = &self.ctx.runtime_env().memory_pool;
+        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
         let rows_out = match self.fill(&mut writer, &bound).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -168,7 +172,25 @@ impl Job<'_> {
             ..Commit::default()
         };
         let table = if is_new { self.create(&table, commit).await? } else { self.commit(&table, commit).await? };
-        Ok(Outcome { mode: mode.into(), reason, rows_in, rows_out, committed: table.head(), files: vec![] })
+        Ok(Outcome { mode: mode.into(), reason, rows_in, rows_out, committed: table.head(), ..Outcome::default() })
+    }
+
+    /// Whether the query, over the inputs and at the time of this refresh, gives the rows that are stored.
+    ///
+    /// # Errors
+    /// Lake and execution errors.
+    pub async fn is_what_is_stored(&self, table: &Table) -> Result<bool> {
+        let mut diff = BoundedDiff::new(table.schema(), self.ctx.runtime_env())?;
+        let mut wanted = context::stream(self.ctx, self.bind(&self.model.plan, &self.whole_inputs().await?)?).await?;
+        while let Some(batch) = wanted.try_next().await? {
+            diff.add(&batch, 1)?;
+        }
+        let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
+        let mut stored = self.ctx.read_table(Arc::new(provider))?.execute_stream().await?;
+        while let Some(batch) = stored.try_next().await? {
+            diff.add(&batch, -1)?;
+        }
+        Ok(diff.finish()?.is_equal())
     }
 
     /// Writes all rows of the view; gives how many.
@@ -230,6 +252,7 @@ impl Job<'_> {
         let mut inserted = Bound::new();
         let mut deleted = Bound::new();
         let (mut rows_in, mut came, mut went, mut files) = (0, 0, 0, vec![]);
+        let mut held = vec![];
         for (name, input) in &self.inputs {
             let changed = match input.change(self.ctx, self.bytes_max).await {
                 // Delete files of another engine: reading all of it is right where reading the change is not.
@@ -251,6 +274,7 @@ impl Job<'_> {
                     came += change.rows_inserted;
                     went += change.rows_deleted;
                     files.extend(change.files);
+                    held.extend(change.memory);
                     let none = || changes::empty(input.table.defined_schema());
                     inserted.insert(name.clone(), change.inserted.map_or_else(none, Ok)?);
                     deleted.insert(name.clone(), change.deleted.map_or_else(none, Ok)?);
@@ -277,7 +301,12 @@ impl Job<'_> {
             None => vec![],
         };
         let merge = match &self.model.strategy {
-            Strategy::Linear => self.linear(table, &live, &inserted, &deleted, went > 0).await?,
+            Strategy::Linear if went == 0 => {
+                let rows = context::stream(self.ctx, self.bind(&self.model.plan, &inserted)?).await?;
+                let done = self.apply(table, &live, &[], Insert::Stream(rows), rows_in, &counts, started).await?;
+                return Ok(Ok(Outcome { files, ..done }));
+            }
+            Strategy::Linear => self.linear(table, &live, &inserted, &deleted).await?,
             Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
                 self.keyed(keyed, table, &live, &inserted, &deleted, went > 0).await?
             }
@@ -286,10 +315,9 @@ impl Job<'_> {
         for relation in self.model.checked.iter().filter(|r| how != Incremental::Linear && self.is_output(r)) {
             self.judge_output(relation, &merge.insert, &mut counts).await?;
         }
-        self.apply(table, &live, merge, rows_in, &counts, started).await.map(|mut o| {
-            o.files = files;
-            Ok(o)
-        })
+        let done =
+            self.apply(table, &live, &merge.remove, Insert::Rows(merge.insert), rows_in, &counts, started).await?;
+        Ok(Ok(Outcome { files, ..done }))
     }
 
     /// The streaming snapshots that the target's last refresh stands on.
@@ -354,18 +382,8 @@ impl Job<'_> {
         }
     }
 
-    async fn linear(
-        &self,
-        table: &Table,
-        live: &[FileRef],
-        inserted: &Bound,
-        deleted: &Bound,
-        went: bool,
-    ) -> Result<Merge> {
+    async fn linear(&self, table: &Table, live: &[FileRef], inserted: &Bound, deleted: &Bound) -> Result<Merge> {
         let plus = context::collect(self.ctx, self.bind(&self.model.plan, inserted)?).await?;
-        if !went {
-            return Ok(Merge { insert: plus, ..Merge::default() });
-        }
         let minus = context::collect(self.ctx, self.bind(&self.model.plan, deleted)?).await?;
         let (plus, minus) = ingot_delta::consolidate(&plus, &minus)?;
         let remove = if minus.is_empty() {
@@ -418,11 +436,13 @@ impl Job<'_> {
         Ok(self.ctx.read_table(Arc::new(provider))?.execute_stream().await?)
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn apply(
         &self,
         table: &Table,
         live: &[FileRef],
-        merge: Merge,
+        remove: &[(String, i64)],
+        insert: Insert,
         rows_in: u64,
         counts: &Counts,
         started: Instant,
@@ -430,7 +450,7 @@ impl Job<'_> {
         // A changed layout touches no rows: it applies to the files of the next commit.
         let definition = self.definition();
         let redefine = table.layout_differs(&definition)?.then_some(&definition);
-        let changed = rewrite::rewrite(self.ctx, table, live, &merge.remove, &merge.insert, redefine).await?;
+        let changed = rewrite::rewrite(self.ctx, table, live, remove, insert, redefine).await?;
         let refreshed = self.refreshed("incremental", None, rows_in, changed.rows_out, started, counts);
         let commit = Commit {
             commit_id: uuid::Uuid::now_v7(),
@@ -450,6 +470,7 @@ impl Job<'_> {
             rows_out,
             committed: table.head(),
             files: vec![],
+            more: false,
         })
     }
 
@@ -510,7 +531,8 @@ impl Job<'_> {
         if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
             return Err(crate::standing::redefined(&self.model.name, &column));
         }
-        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition);
+        let pool = &self.ctx.runtime_env().memory_pool;
+        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
         let rows_out = match self.write_plan(&mut writer, &bound).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -532,7 +554,15 @@ impl Job<'_> {
             ..Commit::default()
         };
         let table = if is_new { self.create(&table, commit).await? } else { self.commit(&table, commit).await? };
-        Ok(Outcome { mode: "append".into(), reason: None, rows_in, rows_out, committed: table.head(), files })
+        Ok(Outcome {
+            mode: "append".into(),
+            reason: None,
+            rows_in,
+            rows_out,
+            committed: table.head(),
+            files,
+            more: false,
+        })
     }
 
     async fn commit(&self, table: &Table, commit: Commit) -> Result<Table> {

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, HashSet};
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::Int64Type;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use ingot_lake::{DataFile, Definition, FileRef, LakeTableProvider, Operation, ScanOptions, Table, Writer};
 
 use crate::error::{PipelineError, Result};
@@ -39,7 +40,14 @@ impl Rewritten {
     }
 }
 
-/// Removes rows by place and adds `insert` (public, then state columns); `definition` is what the commit changes the
+/// Rows to add: public, then state columns.
+pub enum Insert {
+    Rows(Vec<RecordBatch>),
+    /// As many as there are; they go to files as they come.
+    Stream(SendableRecordBatchStream),
+}
+
+/// Removes rows by place and adds `insert`; `definition` is what the commit changes the
 /// table to, if it does.
 ///
 /// # Errors
@@ -49,14 +57,14 @@ pub async fn rewrite(
     table: &Table,
     live: &[FileRef],
     remove: &[(String, i64)],
-    insert: &[RecordBatch],
+    insert: Insert,
     definition: Option<&Definition>,
 ) -> Result<Rewritten> {
     let mut places: BTreeMap<&str, HashSet<i64>> = BTreeMap::new();
     for (file, pos) in remove {
         places.entry(file).or_default().insert(*pos);
     }
-    let mut writer = Writer::new(table, definition)?;
+    let mut writer = Writer::new(table, definition)?.counted_in(&ctx.runtime_env().memory_pool);
     let mut out = Rewritten::default();
     for (path, positions) in &places {
         let file = live.iter().find(|f| f.path == *path).ok_or_else(|| {
@@ -89,9 +97,13 @@ pub async fn rewrite(
         }
         out.remove.push((*path).to_owned());
     }
-    for batch in insert {
+    let mut insert = match insert {
+        Insert::Rows(rows) => futures::stream::iter(rows.into_iter().map(Ok)).boxed(),
+        Insert::Stream(rows) => rows.boxed(),
+    };
+    while let Some(batch) = insert.try_next().await? {
         out.rows_out += batch.num_rows() as u64;
-        writer.write(batch).await?;
+        writer.write(&batch).await?;
     }
     out.add = writer.close().await?;
     Ok(out)

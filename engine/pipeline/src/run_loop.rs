@@ -5,6 +5,8 @@
 //! Invariants
 //! * A pass over the views pins every table once, so that the inputs of a join agree on what they stand on.
 //! * A table that fails for a passing reason is tried again with growing pauses; one that fails for good stops alone.
+//! * A task that ends without having been asked to is noticed, named in `Progress`, and started again after a pause
+//!   that grows; so is a view whose refresh panics.
 //! * A stop finishes or abandons the batch in hand within the grace period.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::engine::{Engine, Report, StepError, StepReport};
-use crate::error::{PipelineError, Result};
+use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::Ingested;
 use crate::plan::Action;
 
@@ -47,6 +49,19 @@ pub struct Progress {
     pub delivered: BTreeMap<TableName, u64>,
     pub failures: BTreeMap<TableName, StepError>,
     pub refreshes: u64,
+    /// Tasks that failed or ended by a defect, by what they do.
+    pub troubles: BTreeMap<String, Trouble>,
+}
+
+/// A task that failed as a whole, or ended although nobody stopped it.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// How often since the start.
+    pub times: u64,
+    /// Of the last time.
+    pub error: StepError,
+    /// Whether it has not worked since.
+    pub down: bool,
 }
 
 /// Shared with whoever shows it.
@@ -83,9 +98,15 @@ pub async fn run(
     let wake = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
     for name in selected.iter().filter(|n| engine.project.tables.get(*n).is_some_and(|m| m.source().is_some())) {
-        tasks.spawn(feed(engine.clone(), name.clone(), shutdown.clone(), wake.clone(), shared.clone()));
+        let what = format!("ingestion of {name}");
+        let (engine, name, wake) = (engine.clone(), name.clone(), wake.clone());
+        let (stop, told) = (shutdown.clone(), shared.clone());
+        let task = move |work| feed(engine.clone(), name.clone(), stop.clone(), wake.clone(), told.clone(), work);
+        tasks.spawn(kept(what, shutdown.clone(), shared.clone(), task));
     }
-    tasks.spawn(views(engine, selected, shutdown.clone(), wake, shared.clone()));
+    let (stop, told) = (shutdown.clone(), shared.clone());
+    let task = move |work| views(engine.clone(), selected.clone(), stop.clone(), wake.clone(), told.clone(), work);
+    tasks.spawn(kept("refresh of views".into(), shutdown.clone(), shared.clone(), task));
     shutdown.cancelled().await;
     let finish = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
@@ -96,7 +117,77 @@ pub async fn run(
     Ok(failures)
 }
 
-async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken, wake: Arc<Notify>, shared: Shared) {
+/// How a task ends.
+enum Over {
+    Stopped,
+    /// Its table failed for good, which is in `Progress` already.
+    Failed,
+}
+
+/// Runs a task again whenever it ends by itself, until `shutdown`.
+async fn kept<F>(what: String, shutdown: CancellationToken, shared: Shared, task: impl Fn(Work) -> F)
+where
+    F: Future<Output = Over>,
+{
+    let mut pause = PAUSE_MIN;
+    loop {
+        let began = tokio::time::Instant::now();
+        let work = Work { what: what.clone(), shared: shared.clone() };
+        let result = AssertUnwindSafe(task(work)).catch_unwind().await;
+        if shutdown.is_cancelled() {
+            return;
+        }
+        let error = match result {
+            Ok(Over::Failed) => return,
+            Ok(Over::Stopped) => PipelineError::stopped(DEFECT, "internal error: a task ended without being stopped"),
+            Err(panic) => PipelineError::panicked(panic.as_ref()),
+        };
+        Work { what: what.clone(), shared: shared.clone() }.failed(&error);
+        if began.elapsed() > PAUSE_MAX {
+            pause = PAUSE_MIN;
+        }
+        error!(task = what, code = error.code(), %error, retry_in_s = pause.as_secs(), "a task ended and is started again");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.cancelled() => return,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// What a task tells of itself as a whole.
+struct Work {
+    what: String,
+    shared: Shared,
+}
+
+impl Work {
+    fn failed(&self, error: &PipelineError) {
+        let error = StepError::from(error);
+        note(&self.shared, |p| {
+            let times = p.troubles.get(&self.what).map_or(0, |t| t.times) + 1;
+            p.troubles.insert(self.what.clone(), Trouble { times, error, down: true });
+        });
+    }
+
+    fn well(&self) {
+        note(&self.shared, |p| {
+            if let Some(trouble) = p.troubles.get_mut(&self.what).filter(|t| t.down) {
+                trouble.down = false;
+                info!(task = self.what, "this task works again");
+            }
+        });
+    }
+}
+
+async fn feed(
+    engine: Arc<Engine>,
+    name: TableName,
+    shutdown: CancellationToken,
+    wake: Arc<Notify>,
+    shared: Shared,
+    work: Work,
+) -> Over {
     let mut pause = PAUSE_MIN;
     let mut before = (0, 0);
     loop {
@@ -107,6 +198,7 @@ async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken,
             note(&shared, |p| {
                 p.failures.remove(&name);
             });
+            work.well();
             wake.notify_one();
             let told = |table: &TableName, done: &Ingested| {
                 note(&shared, |p| {
@@ -121,11 +213,11 @@ async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken,
             result = AssertUnwindSafe(attempt).catch_unwind() => {
                 result.unwrap_or_else(|panic| Err(PipelineError::panicked(panic.as_ref())))
             }
-            () = late(&shutdown) => return,
+            () = late(&shutdown) => return Over::Stopped,
         };
         match result {
-            Ok(_) => return,
-            Err(_) if shutdown.is_cancelled() => return,
+            Ok(_) => return Over::Stopped,
+            Err(_) if shutdown.is_cancelled() => return Over::Stopped,
             Err(e) => {
                 let known = StepError::from(&e);
                 note(&shared, |p| {
@@ -133,9 +225,11 @@ async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken,
                     before = (total(&p.rows), total(&p.delivered));
                     p.failures.insert(name.clone(), known);
                 });
-                if !e.retryable() {
+                if e.is_defect() {
+                    work.failed(&e);
+                } else if !e.retryable() {
                     error!(table = %name, code = e.code(), error = %e, hint = e.hint(), "this table stops; the others go on");
-                    return;
+                    return Over::Failed;
                 }
                 // Whatever went on for long is interrupted anew.
                 if began.elapsed() > PAUSE_MAX {
@@ -146,7 +240,7 @@ async fn feed(engine: Arc<Engine>, name: TableName, shutdown: CancellationToken,
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return Over::Stopped,
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -167,19 +261,22 @@ async fn views(
     shutdown: CancellationToken,
     wake: Arc<Notify>,
     shared: Shared,
-) {
+    work: Work,
+) -> Over {
     let mut failed = Failed::new();
     let mut unplanned = 0;
     let period = Duration::from_millis(engine.config.run.freshness_ms) / PASSES;
     loop {
         let now = tokio::time::Instant::now();
         let due = |name: &TableName| {
-            selected.contains(name) && failed.get(name).is_none_or(|(e, _, at)| e.retryable && *at <= now)
+            selected.contains(name)
+                && failed.get(name).is_none_or(|(e, _, at)| (e.retryable || e.is_defect()) && *at <= now)
         };
         let mut next = now + period;
         match engine.plan_views(&due).await {
             Ok(mut plan) => {
                 unplanned = 0;
+                work.well();
                 for step in &plan.steps {
                     match &step.action {
                         // An input that is yet to come is no failure of this table.
@@ -206,17 +303,18 @@ async fn views(
             }
             Err(e) => {
                 unplanned += 1;
+                work.failed(&e);
                 let wait = pause(unplanned);
                 warn!(code = e.code(), error = %e, retry_in_s = wait.as_secs(), "views could not be planned");
                 next = now + wait;
             }
         }
         if shutdown.is_cancelled() {
-            return;
+            return Over::Stopped;
         }
         let next = next.max(tokio::time::Instant::now() + BREATH);
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return Over::Stopped,
             () = async {
                 tokio::time::sleep_until(next).await;
                 tokio::select! {
@@ -234,7 +332,7 @@ fn pause(tries: u32) -> Duration {
 }
 
 fn fails(failed: &mut Failed, shared: &Shared, table: &TableName, e: StepError, now: tokio::time::Instant) {
-    if !e.retryable {
+    if !e.retryable && !e.is_defect() {
         error!(%table, code = e.code, error = e.message, hint = e.hint, "this table stops; the others go on");
     }
     let tries = failed.get(table).map_or(0, |(_, n, _)| *n) + 1;

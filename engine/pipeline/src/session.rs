@@ -6,36 +6,40 @@
 //! Invariants
 //! * A `Planned` reads the snapshots in its `pins`, and nothing else ever.
 //! * Only reads are planned; everything else is refused with Q0104.
+//! * Text is parsed and planned, and parameters are bound, on query threads alone, within bounds of size and time.
 //! * Results stream; memory is bounded by the session's pool, which all its queries share.
 //! * Aggregates are DataFusion's own: exact float sums are for maintained tables.
 //!
 //! Not here: Flight (`ingot-flight`), the maintenance context (`context`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{NullEquality, ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use futures::FutureExt;
+use datafusion::sql::parser::Statement as EngineStatement;
 use ingot_lake::Lake;
 
 mod error;
+#[cfg(test)]
+mod limits_tests;
 mod names;
 mod output;
+mod parameters;
 mod pins;
 mod running;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub(crate) use error::find;
 pub use error::{ErrorKind, QueryError};
@@ -43,8 +47,10 @@ pub use ingot_lake::TableName;
 pub use pins::{Pin, Pins};
 
 use crate::check::DialectTypes;
+use crate::context;
 use crate::project::ViewModel;
 use names::{Loaded, Served, Tables};
+pub use running::STACK_BYTES;
 use running::{QueryThreads, YieldingJoins};
 
 /// Bounds that all queries of a session share.
@@ -54,11 +60,13 @@ pub struct SessionLimits {
     pub memory_bytes_max: usize,
     /// Threads for queries, and tasks of one query. `None`: one for each core.
     pub parallelism: Option<usize>,
+    /// Time for each part of planning: parsing, the logical plan, binding, the physical plan.
+    pub planning_max: Duration,
 }
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { memory_bytes_max: 1 << 30, parallelism: None }
+        Self { memory_bytes_max: 1 << 30, parallelism: None, planning_max: Duration::from_secs(20) }
     }
 }
 
@@ -81,10 +89,18 @@ pub struct Planned {
     /// In order: `$1`, `$2`, ..., then named ones. `None`: any type will do.
     pub parameters: Vec<(String, Option<DataType>)>,
     pub pins: Pins,
-    sql: Arc<str>,
-    /// Optimized unless it has parameters.
-    plan: LogicalPlan,
+    text: Text,
+    /// Optimized unless it has parameters. Shared: plans are large, and a deep one is not copied on any thread.
+    plan: Arc<LogicalPlan>,
     state: Arc<SessionState>,
+}
+
+/// What a plan was made of.
+#[derive(Clone)]
+struct Text {
+    sql: Arc<str>,
+    /// Of a statement with parameters: it is planned again with their values' types.
+    tree: Option<Arc<EngineStatement>>,
 }
 
 /// A table or a view, as clients list it.
@@ -101,7 +117,7 @@ pub struct TableEntry {
 }
 
 impl Session {
-    /// A session over a lake and the project's served views.
+    /// A session over a lake and the project's served views, with a memory pool of its own.
     ///
     /// # Errors
     /// When the runtime cannot be made.
@@ -113,6 +129,20 @@ impl Session {
     ) -> Result<Self, QueryError> {
         let env = runtime(limits)?;
         lake.register(&env);
+        Self::sharing(lake, views, catalog_name, limits, env)
+    }
+
+    /// The same in a runtime that others use too: its pool is the bound, whatever the limits say of memory.
+    ///
+    /// # Errors
+    /// When no threads can be had.
+    pub fn sharing(
+        lake: Lake,
+        views: Vec<ViewModel>,
+        catalog_name: &str,
+        limits: &SessionLimits,
+        env: Arc<RuntimeEnv>,
+    ) -> Result<Self, QueryError> {
         Self::make(Tables::Lake(lake), views, catalog_name, limits, env)
     }
 
@@ -151,7 +181,8 @@ impl Session {
             .with_type_planner(Arc::new(DialectTypes))
             .with_physical_optimizer_rule(Arc::new(YieldingJoins))
             .build();
-        let threads = QueryThreads::new(cores)?;
+        let base = watch::watchful(base);
+        let threads = QueryThreads::new(cores, limits.planning_max)?;
         let views = views.into_iter().map(|v| (v.name.clone(), v)).collect();
         let served = Served { tables, views, declared: BTreeSet::new(), catalog: catalog.to_owned() };
         Ok(Self(Arc::new(Inner { served, base, threads })))
@@ -178,40 +209,22 @@ impl Session {
     /// # Errors
     /// Everything a client can get wrong, with its place; pins that no longer hold; an unreachable catalog.
     pub async fn plan(&self, sql: &str, pins: Option<&Pins>) -> Result<Planned, QueryError> {
-        let work = AssertUnwindSafe(self.plan_statement(sql, pins)).catch_unwind();
-        work.await.unwrap_or_else(|_| {
-            Err(QueryError::new(ErrorKind::Internal, "the engine panicked while planning the statement"))
-        })
+        let (served, threads) = (&self.0.served, &self.0.threads);
+        let sql: Arc<str> = sql.into();
+        let (text, catalog) = (Arc::clone(&sql), served.catalog.clone());
+        let statement = threads.plan(move || async move { statement::parse(&text, &catalog) }).await?;
+        let bound = served.bind(&sql, &statement, pins).await?;
+        let base = self.0.base.clone();
+        threads.plan(move || plan_statement(sql, statement.tree, bound, base)).await
     }
 
-    async fn plan_statement(&self, sql: &str, pins: Option<&Pins>) -> Result<Planned, QueryError> {
-        let served = &self.0.served;
-        let statement = statement::parse(sql, &served.catalog)?;
-        let bound = served.bind(sql, &statement, pins).await?;
-        let mut state = SessionStateBuilder::new_from_existing(self.0.base.clone())
-            .with_session_id(uuid::Uuid::new_v4().to_string())
-            .with_catalog_list(bound.catalogs)
-            .build();
-        state.mark_start_execution();
-        let engine = |e: DataFusionError| QueryError::from_engine(sql, &e);
-        let mut tree = statement.tree;
-        if let Some(tree) = statement::tree_of(&mut tree) {
-            ingot_semantics::lower(tree).map_err(engine)?;
-        }
-        let mut plan = state.statement_to_plan(tree).await.map_err(engine)?;
-        SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false)
-            .verify_plan(&plan)
-            .map_err(|_| QueryError::new(ErrorKind::Refused, "the statement is refused: this endpoint only reads"))?;
-        if matches!(plan, LogicalPlan::DescribeTable(_)) {
-            let frame =
-                SessionContext::new_with_state(state.clone()).execute_logical_plan(plan).await.map_err(engine)?;
-            plan = frame.into_unoptimized_plan();
-        }
-        let parameters = parameters(&plan).map_err(engine)?;
-        Planned::new(sql.into(), plan, parameters, bound.pins, state)
+    /// The statement with its parameters' values, in the order of `Planned::parameters`.
+    ///
+    /// # Errors
+    /// Another number of values, or a value that its parameter's type does not hold.
+    pub async fn bind(&self, planned: &Planned, values: Vec<ScalarValue>) -> Result<Planned, QueryError> {
+        let planned = planned.clone();
+        self.0.threads.plan(move || async move { planned.with(values).await }).await
     }
 
     /// Runs a planned statement. `params` are needed if and only if it has parameters.
@@ -223,10 +236,27 @@ impl Session {
         planned: &Planned,
         params: Option<Vec<ScalarValue>>,
     ) -> Result<SendableRecordBatchStream, QueryError> {
-        match params {
-            Some(values) => planned.bind(values)?.run(&self.0.threads).await,
-            None => planned.run(&self.0.threads).await,
+        let planned = match params {
+            Some(values) => self.bind(planned, values).await?,
+            None => planned.clone(),
+        };
+        if !planned.parameters.is_empty() {
+            return Err(QueryError::new(
+                ErrorKind::Parameter,
+                format!("the statement has {} parameter(s) without values", planned.parameters.len()),
+            )
+            .with_hint("prepare the statement and bind them"));
         }
+        let (sql, schema, state) =
+            (Arc::clone(&planned.text.sql), Arc::clone(&planned.schema), Arc::clone(&planned.state));
+        let (text, context) = (Arc::clone(&sql), state.task_ctx());
+        let rows = self.0.threads.plan(move || async move {
+            let physical = state.query_planner().create_physical_plan(&planned.plan, state.as_ref()).await;
+            // Operators may start tasks at once: they belong to the query's threads too.
+            physical.and_then(|p| running::open(p, context)).map_err(|e| QueryError::from_engine(&text, &e))
+        });
+        let stream = self.0.threads.start(rows.await?).map_err(|e| QueryError::from_engine(&sql, &e))?;
+        Ok(output::client_stream(stream, schema))
     }
 
     /// Every table and view, by name. Their schemas, comments and keys only with `with_schema`: that reads each
@@ -294,15 +324,49 @@ impl Session {
     }
 }
 
+async fn plan_statement(
+    sql: Arc<str>,
+    mut tree: EngineStatement,
+    bound: names::Bound,
+    base: SessionState,
+) -> Result<Planned, QueryError> {
+    let mut state = SessionStateBuilder::new_from_existing(base)
+        .with_session_id(uuid::Uuid::new_v4().to_string())
+        .with_catalog_list(bound.catalogs)
+        .build();
+    state.mark_start_execution();
+    let text = Arc::clone(&sql);
+    let engine = |e: DataFusionError| QueryError::from_engine(&text, &e);
+    if let Some(tree) = statement::tree_of(&mut tree) {
+        ingot_semantics::lower(tree).map_err(engine)?;
+    }
+    let unbound = Arc::new(tree.clone());
+    let mut plan = state.statement_to_plan(tree).await.map_err(engine)?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)
+        .map_err(|_| QueryError::new(ErrorKind::Refused, "the statement is refused: this endpoint only reads"))?;
+    watch::bounded_plan(&plan).map_err(engine)?;
+    if matches!(plan, LogicalPlan::DescribeTable(_)) {
+        let frame = SessionContext::new_with_state(state.clone()).execute_logical_plan(plan).await.map_err(engine)?;
+        plan = frame.into_unoptimized_plan();
+    }
+    let parameters = parameters::parameters(&plan).map_err(engine)?;
+    let unbound = (!parameters.is_empty()).then_some(unbound);
+    Planned::new(Text { sql, tree: unbound }, plan, parameters, bound.pins, state)
+}
+
 impl Planned {
     fn new(
-        sql: Arc<str>,
+        text: Text,
         plan: LogicalPlan,
         parameters: Vec<(String, Option<DataType>)>,
         pins: Pins,
         mut state: SessionState,
     ) -> Result<Self, QueryError> {
-        let engine = |e: DataFusionError| QueryError::from_engine(&sql, &e);
+        let engine = |e: DataFusionError| QueryError::from_engine(&text.sql, &e);
         let (plan, schema) = if parameters.is_empty() {
             // Optimizing now gives type errors their place in time: before a client asks for rows.
             let plan = state.optimize(&plan).map_err(engine)?;
@@ -329,101 +393,32 @@ impl Planned {
         if joins_lose_keys(&plan).map_err(engine)? {
             options.optimizer.enable_join_dynamic_filter_pushdown = false;
         }
-        Ok(Self { schema, parameters, pins, plan, state: Arc::new(state), sql })
+        Ok(Self { schema, parameters, pins, plan: Arc::new(plan), state: Arc::new(state), text })
     }
 
     /// The statement's text.
     pub fn sql(&self) -> &str {
-        &self.sql
+        &self.text.sql
     }
 
-    /// The statement with its parameters' values, in the order of `parameters`.
-    ///
-    /// # Errors
-    /// Another number of values, or a value that its parameter's type does not hold.
-    pub fn bind(&self, values: Vec<ScalarValue>) -> Result<Self, QueryError> {
-        if values.len() != self.parameters.len() {
-            return Err(QueryError::new(
-                ErrorKind::Parameter,
-                format!("the statement has {} parameter(s), and {} value(s) came", self.parameters.len(), values.len()),
-            ));
-        }
-        if values.is_empty() {
-            return Ok(self.clone());
-        }
-        let mut named = Vec::with_capacity(values.len());
-        for ((name, wanted), value) in self.parameters.iter().zip(values) {
-            let value = match wanted {
-                Some(t) if *t != value.data_type() => value.cast_to(t).map_err(|e| {
-                    QueryError::new(
-                        ErrorKind::Parameter,
-                        format!(
-                            "parameter {name} is {t}, and {} does not fit: {}",
-                            value.data_type(),
-                            e.strip_backtrace()
-                        ),
-                    )
-                })?,
-                _ => value,
-            };
-            named.push((name.trim_start_matches('$').to_owned(), value));
-        }
-        let plan = self
-            .plan
-            .clone()
-            .with_param_values(ParamValues::from(named))
-            .map_err(|e| QueryError::from_engine(&self.sql, &e))?;
-        Self::new(Arc::clone(&self.sql), plan, Vec::new(), self.pins.clone(), self.state.as_ref().clone())
-    }
-
-    async fn run(&self, threads: &QueryThreads) -> Result<SendableRecordBatchStream, QueryError> {
-        if !self.parameters.is_empty() {
-            return Err(QueryError::new(
-                ErrorKind::Parameter,
-                format!("the statement has {} parameter(s) without values", self.parameters.len()),
-            )
-            .with_hint("prepare the statement and bind them"));
-        }
-        let engine = |e: DataFusionError| QueryError::from_engine(&self.sql, &e);
-        let planning =
-            AssertUnwindSafe(self.state.query_planner().create_physical_plan(&self.plan, self.state.as_ref()))
-                .catch_unwind();
-        let physical = match planning.await {
-            Ok(plan) => plan.map_err(engine)?,
-            Err(_) => return Err(QueryError::new(ErrorKind::Internal, "the engine panicked while planning the query")),
-        };
-        let stream = threads.start(physical, self.state.task_ctx()).map_err(engine)?;
-        Ok(output::client_stream(stream, Arc::clone(&self.schema)))
+    /// Planned anew with the values' own types.
+    async fn with(&self, values: Vec<ScalarValue>) -> Result<Self, QueryError> {
+        let values = parameters::accepted(&self.parameters, values)?;
+        let Some(tree) = &self.text.tree else { return Ok(self.clone()) };
+        let engine = |e: DataFusionError| QueryError::from_engine(&self.text.sql, &e);
+        let (tree, types) = parameters::typed(EngineStatement::clone(tree), &self.parameters, &values);
+        let state = SessionStateBuilder::new_from_existing(self.state.as_ref().clone())
+            .with_type_planner(Arc::new(types))
+            .build();
+        let plan = state.statement_to_plan(tree).await.map_err(engine)?;
+        let plan = parameters::prepared(plan).with_param_values(ParamValues::from(values)).map_err(engine)?;
+        let text = Text { sql: Arc::clone(&self.text.sql), tree: None };
+        Self::new(text, plan, Vec::new(), self.pins.clone(), state)
     }
 }
 
 fn runtime(limits: &SessionLimits) -> Result<Arc<RuntimeEnv>, QueryError> {
-    const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes_max), NAMED_CONSUMERS);
-    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc().map_err(|e| QueryError::from_engine("", &e))
-}
-
-const PARAMETERS_MAX: usize = 10_000;
-
-/// Numbered parameters without gaps, then named ones by name.
-fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>, DataFusionError> {
-    let found = plan.get_parameter_fields()?;
-    let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
-    let count = found.keys().filter_map(|n| number(n)).max().unwrap_or(0);
-    let type_of = |name: &str| found.get(name).and_then(|f| f.as_ref()).map(|f| f.data_type().clone());
-    if count > PARAMETERS_MAX {
-        return Err(DataFusionError::Plan(format!("parameter ${count}: there may be {PARAMETERS_MAX} at most")));
-    }
-    let mut out: Vec<_> = (1..=count)
-        .map(|n| {
-            let name = format!("${n}");
-            let data_type = type_of(&name);
-            (name, data_type)
-        })
-        .collect();
-    let named: BTreeSet<&String> = found.keys().filter(|n| number(n).is_none()).collect();
-    out.extend(named.into_iter().map(|n| (n.clone(), type_of(n))));
-    Ok(out)
+    context::bounded(limits.memory_bytes_max).map_err(|e| QueryError::from_engine("", &e))
 }
 
 /// Whether a join compares keys that the engine's dynamic join filters lose: NULLs that equal each other, and NaN.

@@ -128,7 +128,7 @@ pub const SETTINGS: &[Setting] = &[
         "run.memory_bytes_max",
         Kind::Number,
         Some("1073741824"),
-        "What queries and refreshes may hold in memory together; past it sorts spill and joins fail with an error.",
+        "What queries, refreshes, verification and writers may hold in memory together. Past it sorts, aggregates and comparisons spill to disk, files are closed early, catch-ups go in parts, and hash joins fail with an error.",
     ),
     plain(
         "run.freshness",

@@ -6,12 +6,12 @@
 //!
 //! Invariants
 //! * "equal" is said only after a comparison of every row; what cannot be compared any more is "unverifiable".
-//! * Nothing here writes.
+//! * Nothing here writes, but for rows to compare that are more than fit in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
@@ -23,7 +23,6 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::TryStreamExt;
-use ingot_delta::MultisetDiff;
 use ingot_dialect::ast::IncludeKind;
 use ingot_lake::position::{self, FlowKey};
 use ingot_lake::summary::{self, KafkaPositions};
@@ -36,7 +35,9 @@ use crate::context;
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::ingest;
+use crate::offsets::Offsets;
 use crate::project::{Model, ModelKind, SourceModel};
+use crate::spill::BoundedDiff;
 
 /// What verification found of one table.
 #[derive(Debug, Clone, Serialize)]
@@ -186,17 +187,24 @@ impl Engine {
             let input = Input { table: source, from: None, to: snapshot };
             bound.insert(name.clone(), input.whole().await?);
         }
-        let now = record::now(table, &ours)?.unwrap_or_else(Utc::now);
+        let recorded_now = record::now(table, &ours)?;
+        let now = recorded_now.unwrap_or_else(Utc::now);
         let find = |t: &TableReference| {
             let name = TableName { namespace: t.schema()?.to_owned(), name: t.table().to_owned() };
             bound.get(&name).map(|p| provider_as_source(p.clone()))
         };
         let plan = ingot_delta::freeze_now(&ingot_delta::rebind(&model.plan, &find)?, now)?;
         let wanted = context::stream(&self.ctx, plan).await?;
-        let mut diff = MultisetDiff::new(table.defined_schema())?;
+        let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
         add(&mut diff, wanted, 1).await?;
         let rows = add(&mut diff, self.rows(table).await?, -1).await?;
-        verdict_of(diff, rows, "against its query over the recorded snapshots")
+        match recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
+            Some(at) => {
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                verdict_of(diff, rows, &format!("against its query over the recorded snapshots, as of {at}, its now()"))
+            }
+            None => verdict_of(diff, rows, "against its query over the recorded snapshots"),
+        }
     }
 
     async fn verify_stream(&self, model: &Model, table: &Table) -> Result<Verdict> {
@@ -235,7 +243,7 @@ impl Engine {
             Ok(from) => from,
             Err(reason) => return Ok(uncompared(total, foreign, reason)),
         };
-        let mut diff = MultisetDiff::new(table.defined_schema())?;
+        let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
         let until = ingest::ends(&positions);
         let mut replayed = Replayed::default();
         let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until.clone()))?;
@@ -313,7 +321,7 @@ impl Engine {
         let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
         let frame = self.ctx.read_table(Arc::new(provider))?.select_columns(&[&partition, &offset])?;
         let mut rows = frame.execute_stream().await?;
-        let mut seen: HashSet<(i32, i64)> = HashSet::new();
+        let mut seen = Offsets::default();
         let (mut doubled, mut beyond) = (0_u64, 0_u64);
         let mut first = None;
         while let Some(batch) = rows.try_next().await? {
@@ -327,7 +335,7 @@ impl Engine {
                     return Ok(());
                 }
                 let place = (p.value(i), o.value(i));
-                if !seen.insert(place) {
+                if !seen.insert(place.0, place.1) {
                     doubled += 1;
                     first.get_or_insert(place);
                 }
@@ -383,8 +391,11 @@ impl Engine {
         };
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
         let until = ingest::ends(&positions);
-        let stored = below(self.rows(table).await?, &until).await?;
-        let total: u64 = stored.iter().map(|b| b.num_rows() as u64).sum();
+        let mut total = 0;
+        let mut stored = self.rows(table).await?;
+        while let Some(batch) = stored.try_next().await? {
+            total += below(&batch, &until)?.num_rows() as u64;
+        }
         if total != counted {
             let text = format!("it holds {total} rows up to the main table's position and {counted} are recorded");
             return Ok(Verdict::Different { findings: vec![text] });
@@ -394,17 +405,18 @@ impl Engine {
             Ok(from) => from,
             Err(reason) => return Ok(uncompared(total, foreign, reason)),
         };
-        let mut diff = MultisetDiff::new(model.schema.clone())?;
+        let mut diff = BoundedDiff::new(model.schema.clone(), self.ctx.runtime_env())?;
         let mut replayed = Replayed::default();
-        let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until))?;
+        let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until.clone()))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
                 replayed.add(partition, part.delivered);
                 diff.add(&part.errors, 1)?;
             }
         }
-        for batch in &stored {
-            diff.add(batch, -1)?;
+        let mut stored = self.rows(table).await?;
+        while let Some(batch) = stored.try_next().await? {
+            diff.add(&below(&batch, &until)?, -1)?;
         }
         match replayed.thinned(&kafka, &positions).await {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
@@ -434,7 +446,7 @@ impl Replayed {
 }
 
 /// The verdict when the log no longer holds all that was read: what it still holds must be in the table.
-fn verdict_of_thinned(diff: MultisetDiff, rows: u64, foreign: Option<i64>, reason: String) -> Result<Verdict> {
+fn verdict_of_thinned(diff: BoundedDiff, rows: u64, foreign: Option<i64>, reason: String) -> Result<Verdict> {
     let found = diff.finish()?;
     if found.only_plus == 0 {
         return Ok(uncompared(rows, foreign, reason));
@@ -454,20 +466,17 @@ fn uncompared(rows: u64, foreign: Option<i64>, reason: String) -> Verdict {
 }
 
 /// Error rows below the main table's position; rows past it belong to a batch that has not been committed yet.
-async fn below(mut rows: SendableRecordBatchStream, until: &BTreeMap<i32, i64>) -> Result<Vec<RecordBatch>> {
-    let mut out = vec![];
-    while let Some(batch) = rows.try_next().await? {
-        let (Some(p), Some(o)) = (batch.column_by_name("partition"), batch.column_by_name("offset")) else { continue };
-        let (p, o) = (p.as_primitive::<Int32Type>(), o.as_primitive::<Int64Type>());
-        let keep =
-            (0..batch.num_rows()).map(|i| Some(until.get(&p.value(i)).is_some_and(|to| o.value(i) < *to))).collect();
-        out.push(datafusion::arrow::compute::filter_record_batch(&batch, &keep).map_err(crate::rewrite::arrow)?);
-    }
-    Ok(out)
+fn below(batch: &RecordBatch, until: &BTreeMap<i32, i64>) -> Result<RecordBatch> {
+    let (Some(p), Some(o)) = (batch.column_by_name("partition"), batch.column_by_name("offset")) else {
+        return Ok(batch.slice(0, 0));
+    };
+    let (p, o) = (p.as_primitive::<Int32Type>(), o.as_primitive::<Int64Type>());
+    let keep = (0..batch.num_rows()).map(|i| Some(until.get(&p.value(i)).is_some_and(|to| o.value(i) < *to))).collect();
+    datafusion::arrow::compute::filter_record_batch(batch, &keep).map_err(crate::rewrite::arrow)
 }
 
 /// Adds all rows; returns how many.
-async fn add(diff: &mut MultisetDiff, mut rows: SendableRecordBatchStream, weight: i64) -> Result<u64> {
+async fn add(diff: &mut BoundedDiff, mut rows: SendableRecordBatchStream, weight: i64) -> Result<u64> {
     let mut count = 0;
     while let Some(batch) = rows.try_next().await? {
         count += batch.num_rows() as u64;
@@ -476,7 +485,7 @@ async fn add(diff: &mut MultisetDiff, mut rows: SendableRecordBatchStream, weigh
     Ok(count)
 }
 
-fn verdict_of(diff: MultisetDiff, rows: u64, how: &str) -> Result<Verdict> {
+fn verdict_of(diff: BoundedDiff, rows: u64, how: &str) -> Result<Verdict> {
     let found = diff.finish()?;
     if found.is_equal() {
         return Ok(Verdict::Equal { rows, how: how.to_owned() });

@@ -27,7 +27,7 @@ pub(crate) async fn lake() -> (TempDir, Lake) {
 }
 
 pub(crate) fn session(lake: &Lake) -> Session {
-    let limits = SessionLimits { memory_bytes_max: 128 << 20, parallelism: Some(2) };
+    let limits = SessionLimits { memory_bytes_max: 128 << 20, parallelism: Some(2), ..SessionLimits::default() };
     Session::new(lake.clone(), Vec::new(), "ingot", &limits).unwrap()
 }
 

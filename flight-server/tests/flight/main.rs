@@ -4,6 +4,7 @@
 mod clients;
 mod fuzz;
 mod lake;
+mod shapes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +60,7 @@ fn in_memory() -> Session {
         ("type", Arc::new(StringArray::from(vec!["car"])) as ArrayRef),
         ("total", Arc::new(Int64Array::from(vec![2]))),
     ]);
-    let limits = SessionLimits { memory_bytes_max: 128 << 20, parallelism: Some(2) };
+    let limits = SessionLimits { memory_bytes_max: 128 << 20, parallelism: Some(2), ..SessionLimits::default() };
     Session::over(
         [(name("silver", "vehicle_events"), events), (name("gold", "stats"), stats)],
         Vec::new(),

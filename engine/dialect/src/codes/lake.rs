@@ -210,6 +210,16 @@ pub(super) const CODES: &[CodeInfo] = &[
         "`serve.listen` is an address that other machines can reach, and there is no authentication or TLS yet. Listen on 127.0.0.1, and let a proxy or a tunnel decide who may connect.",
     ),
     code(
+        "Q0115",
+        "statement is too large",
+        "The statement nests too deeply, chains too many operators, is too long, or reads too many queries and tables (a CTE counts for each time that it is read). Such statements would hold the server's threads for others. Break it into several, write long OR chains as IN lists, and join long lists of values instead of writing them out.",
+    ),
+    code(
+        "Q0116",
+        "planning took too long",
+        "The statement was within the bounds of its size and still could not be planned in time, so planning was given up. Other queries are not affected. Make it simpler: fewer joins, subqueries and repeated expressions.",
+    ),
+    code(
         "Q0117",
         "table cannot be read",
         "The metadata of a table that the query names is damaged or gone; the message has its file. Other tables are served as ever, and lists show this one without columns. Restore the file from a backup, or register an older one.",

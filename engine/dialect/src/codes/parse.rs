@@ -148,4 +148,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "only a query may stand here",
         "One query is expected: SELECT, WITH, VALUES or a parenthesised query. Several statements separated by `;` are not accepted in this place.",
     ),
+    code(
+        "P0130",
+        "the statement is too large",
+        "A statement has more words and signs, or reads more queries and tables, than may be planned in a bounded time; a CTE counts for each time that it is read. Break it into several views, or put long lists of values into a table and join it.",
+    ),
 ];

@@ -228,6 +228,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "full recompute: a source has delete files",
         "Another engine deleted rows of a source by delete files, whose change is not read yet. The view is computed from all rows, which honours them. Copy-on-write deletes are followed incrementally.",
     ),
+    code(
+        "R0548",
+        "full recompute: time has moved",
+        "The view compares with now() or the current date, so its rows change by themselves: a row leaves `ts > now() - INTERVAL '1 day'` when it is a day old, whether or not new ones come. It is computed again when `run.freshness` has passed since it last was, less often where computing takes long, and is committed only if a row is another one.",
+    ),
     code("R0539", "full recompute: asked for", "The refresh was asked for in full, by `ingot refresh TABLE --full`."),
     code(
         "R0540",

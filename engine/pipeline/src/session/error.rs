@@ -45,6 +45,10 @@ pub enum ErrorKind {
     Data,
     /// A pinned snapshot has expired, or its table was recreated or changed its columns.
     SnapshotGone,
+    /// Nested too deeply, or more than may be planned.
+    TooLarge,
+    /// Planning was given up.
+    Deadline,
     /// A table whose metadata is damaged or gone.
     Unreadable,
     /// A table that is declared and has no rows of its own yet.
@@ -68,6 +72,8 @@ impl ErrorKind {
             Self::Unsupported => "Q0111",
             Self::Data => "Q0112",
             Self::SnapshotGone => "Q0113",
+            Self::TooLarge => "Q0115",
+            Self::Deadline => "Q0116",
             Self::Unreadable => "Q0117",
             Self::NotBuilt => "Q0118",
         }
@@ -161,6 +167,21 @@ impl QueryError {
         d.span = self.span();
         d.helps.extend(self.hint.clone());
         d
+    }
+
+    /// What the dialect's front end refuses.
+    pub(super) fn from_front_end(sql: &str, d: &Diagnostic) -> Self {
+        let kind = match d.code {
+            "P0113" | "P0130" => ErrorKind::TooLarge,
+            _ => ErrorKind::Syntax,
+        };
+        let error = Self::new(kind, d.message.clone());
+        let error = match d.helps.first() {
+            Some(help) if kind == ErrorKind::TooLarge => error.with_hint(help.replace("temporary views", "several")),
+            Some(help) => error.with_hint(help.clone()),
+            None => error,
+        };
+        error.at(sql, d.span.unwrap_or(Span::empty()))
     }
 
     /// An error of the catalog or the table format.
@@ -327,7 +348,7 @@ pub(super) fn syntax_error(sql: &str, e: &ParserError) -> QueryError {
     let text = match e {
         ParserError::TokenizerError(m) | ParserError::ParserError(m) => m.as_str(),
         ParserError::RecursionLimitExceeded => {
-            return QueryError::new(ErrorKind::Unsupported, "the statement is nested too deeply");
+            return QueryError::new(ErrorKind::TooLarge, "this nests too deeply to be parsed");
         }
     };
     let (message, place) = match text.rfind(" at Line: ") {

@@ -1,14 +1,19 @@
-//! Where queries run: threads of their own, so that a query that computes for minutes keeps nobody from being
-//! answered, or from cancelling it.
+//! Where queries are planned and run: threads of their own, so that a query that computes for minutes keeps nobody
+//! from being answered, or from cancelling it.
+//!
+//!   plan: one thread a statement, as many as there are places      run: one thread a core, tasks take turns
 //!
 //! Invariants
-//! * The engine's tasks never run on the caller's threads.
+//! * The engine's tasks never run on the caller's threads, and neither does planning.
+//! * All these threads have a stack that fits the deepest plan of a statement within the dialect's bounds.
+//! * Planning ends soon after its caller goes, and at its deadline.
 //! * Dropping a result stops its tasks at their next yield; joins yield between their batches.
 //! * At most two batches wait for a slow reader.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::config::ConfigOptions;
@@ -22,42 +27,94 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{ErrorKind, QueryError};
+use super::watch::{Watch, watched};
 
 const BATCHES_WAITING_MAX: usize = 2;
+/// Statements that are planned at the same time. The system shares the cores out among them, so that a small one does
+/// not wait for large ones.
+const PLANNING_MAX: usize = 64;
+
+/// The stack of threads that plan and run queries; what is not used takes no memory.
+pub const STACK_BYTES: usize = 64 << 20;
 
 /// Threads for queries. They end in the background when the last session goes.
-pub(super) struct QueryThreads(Option<Runtime>);
+pub(super) struct QueryThreads {
+    runtime: Option<Runtime>,
+    places: Arc<Semaphore>,
+    planning_max: Duration,
+}
 
 impl QueryThreads {
-    pub fn new(count: usize) -> Result<Self, QueryError> {
+    pub fn new(count: usize, planning_max: Duration) -> Result<Self, QueryError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(count.max(1))
+            .thread_stack_size(STACK_BYTES)
             .thread_name("ingot-query")
             .enable_all()
             .build()
             .map_err(|e| QueryError::new(ErrorKind::Resources, format!("no threads for queries: {e}")))?;
-        Ok(Self(Some(runtime)))
+        Ok(Self { runtime: Some(runtime), places: Arc::new(Semaphore::new(PLANNING_MAX)), planning_max })
     }
 
-    /// Starts a plan.
+    /// Runs a part of planning on a thread for it. Dropping the future ends the work at its next look at the watch.
     ///
     /// # Errors
-    /// Of starting; those of running come in the stream.
-    pub fn start(&self, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Some(runtime) = &self.0 else {
+    /// Those of `work`; `Deadline`; `Internal` where it panics.
+    pub async fn plan<T, F>(&self, work: impl FnOnce() -> F + Send + 'static) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueryError>>,
+    {
+        let ended = || QueryError::new(ErrorKind::Internal, "the query threads have ended");
+        let runtime = self.runtime.as_ref().ok_or_else(ended)?;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| ended())?;
+        let cancelled = CancellationToken::new();
+        let _guard = cancelled.clone().drop_guard();
+        let watch = Watch { cancelled, until: Instant::now() + self.planning_max };
+        let handle = runtime.handle().clone();
+        let task = runtime.spawn_blocking(move || {
+            let _place = place;
+            let run = || {
+                handle.block_on(async {
+                    let result = tokio::select! {
+                        biased;
+                        () = watch.cancelled.cancelled() => Err(QueryError::new(ErrorKind::Cancelled, "the query was cancelled")),
+                        result = async { work().await } => result,
+                        () = tokio::time::sleep_until(watch.until.into()) => watch.check().and_then(|()| Err(ended())),
+                    };
+                    result
+                })
+            };
+            watched(watch.clone(), || std::panic::catch_unwind(AssertUnwindSafe(run)))
+        });
+        match task.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(QueryError::new(ErrorKind::Internal, "the engine panicked while planning the statement")),
+            Err(_) => Err(ended()),
+        }
+    }
+
+    /// Statements that could begin to be planned now.
+    #[cfg(test)]
+    pub fn free(&self) -> usize {
+        self.places.available_permits()
+    }
+
+    /// Starts a plan that was opened.
+    ///
+    /// # Errors
+    /// When the threads have ended; those of running come in the stream.
+    pub fn start(&self, rows: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+        let Some(runtime) = &self.runtime else {
             return Err(DataFusionError::Internal("the query threads have ended".to_owned()));
         };
-        let schema = plan.schema();
+        let schema = rows.schema();
         let (send, receive) = mpsc::channel(BATCHES_WAITING_MAX);
-        let rows = {
-            // Operators may start tasks at once.
-            let _entered = runtime.enter();
-            execute_stream(plan, context)?
-        };
         let task = runtime.spawn(async move {
             let panics = send.clone();
             if AssertUnwindSafe(pump(rows, send)).catch_unwind().await.is_err() {
@@ -74,9 +131,17 @@ impl QueryThreads {
     }
 }
 
+/// A plan's rows, before any of them is asked for. To be called on a query thread.
+///
+/// # Errors
+/// Of operators that refuse to start.
+pub(super) fn open(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    execute_stream(plan, context)
+}
+
 impl Drop for QueryThreads {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             // Waiting for it would block, which async callers must not.
             runtime.shutdown_background();
         }

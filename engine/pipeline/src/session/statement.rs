@@ -1,10 +1,12 @@
 //! Text of a client to one statement the planner may have: parameters numbered, time travel taken out, SHOW and
 //! DESCRIBE as queries, everything that is not a read refused.
 //!
-//!   text ──▶ tokens ──▶ `?` to `$n`, AS OF out ──▶ syntax tree ──▶ refuse, rewrite SHOW ──▶ Statement
+//!   text ──▶ the dialect's front end (bounds, AS OF out) ──▶ `?` to `$n` ──▶ syntax tree ──▶ refuse, rewrite SHOW
+//!   ──▶ Statement
 //!
 //! Invariants
 //! * Places are those of the client's text: tokens are taken out, never put in.
+//! * Work is linear in the text, and the tree no deeper than the dialect's bounds.
 //! * `relations` has every name that must be looked up, and no name of a CTE or a table function.
 //!
 //! Not here: whether a name exists (`names`), planning (`session`).
@@ -19,21 +21,12 @@ use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, SetExpr, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions,
     Spanned, Statement as Tree, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use ingot_dialect::ast::AsOf;
+pub(super) use ingot_dialect::ast::Version;
+use ingot_dialect::{PARSER_RECURSION_MAX, client_statement};
 
-use super::error::{ErrorKind, QueryError, syntax_error};
-
-/// A point in a table's history that the text asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Version {
-    Id(i64),
-    /// A branch or a tag.
-    Ref(String),
-    /// As written, to be read in UTC.
-    Timestamp(String),
-}
+use super::error::{ErrorKind, QueryError};
 
 /// A name to look up.
 #[derive(Debug, Clone)]
@@ -105,13 +98,11 @@ const WRITES: &[&str] = &[
 /// # Errors
 /// Syntax errors, more or less than one statement, statements that are not reads.
 pub(super) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
-    let mut tokens = Tokenizer::new(&GenericDialect {}, sql)
-        .tokenize_with_location()
-        .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
-    refuse_by_verb(sql, &tokens)?;
-    number_parameters(sql, &mut tokens)?;
-    let travels = take_out_versions(sql, &mut tokens)?;
-    let mut statements = DFParserBuilder::new(ParserInput::Tokens(tokens))
+    let mut text = client_statement(sql).map_err(|d| QueryError::from_front_end(sql, &d))?;
+    refuse_by_verb(sql, &text.tokens)?;
+    number_parameters(sql, &mut text.tokens)?;
+    let mut statements = DFParserBuilder::new(ParserInput::Tokens(std::mem::take(&mut text.tokens)))
+        .with_recursion_limit(PARSER_RECURSION_MAX)
         .build()
         .and_then(|mut p| p.parse_statements())
         .map_err(|e| QueryError::from_engine(sql, &e))?;
@@ -120,17 +111,17 @@ pub(super) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
         return Err(QueryError::new(ErrorKind::Syntax, "more than one statement").with_hint("send one at a time"));
     }
     let (mut tree, described) = rewrite(sql, tree, catalog)?;
-    let mut versions = VersionNames { sql, travels, renamed: BTreeMap::new(), error: None };
+    let mut versions = VersionNames { sql, travels: text.as_of.clone(), renamed: BTreeMap::new(), error: None };
     if let Some(inner) = tree_of(&mut tree) {
+        text.check(&*inner).map_err(|d| QueryError::from_front_end(sql, &d))?;
         let _ = VisitMut::visit(inner, &mut versions);
     }
     if let Some(e) = versions.error {
         return Err(e);
     }
     if let Some(travel) = versions.travels.first() {
-        return Err(
-            QueryError::new(ErrorKind::Syntax, "FOR ... AS OF does not follow a table's name").at(sql, travel.clause)
-        );
+        return Err(QueryError::new(ErrorKind::Syntax, "FOR ... AS OF does not follow a table's name")
+            .at(sql, travel.name.span()));
     }
     let mut relations = relations(sql, &tree, &versions.renamed)?;
     relations.extend(described);
@@ -143,10 +134,6 @@ impl Relation {
     fn is_information_schema(&self) -> bool {
         self.parts.len() > 1 && self.parts.iter().rev().nth(1).is_some_and(|s| s == "information_schema")
     }
-}
-
-fn is_space(token: &Token) -> bool {
-    matches!(token, Token::Whitespace(_))
 }
 
 fn word(token: &Token) -> Option<String> {
@@ -163,7 +150,7 @@ fn refusal(what: &str) -> QueryError {
 
 /// `CREATE STREAMING TABLE` and its like are no SQL to the parser: the verb decides before it.
 fn refuse_by_verb(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
-    let mut words = tokens.iter().filter(|t| !is_space(&t.token));
+    let mut words = tokens.iter();
     let Some(first) = words.next() else {
         return Err(QueryError::new(ErrorKind::Syntax, "there is no statement"));
     };
@@ -211,79 +198,10 @@ fn number_parameters(sql: &str, tokens: &mut [TokenWithSpan]) -> Result<(), Quer
     Ok(())
 }
 
-/// A clause `FOR {VERSION|TIMESTAMP} AS OF x` that was taken out.
-struct Travel {
-    clause: Span,
-    /// The end of the name before it, by which the name is found again in the tree.
-    name_end: Location,
-    version: Version,
-}
-
-/// Takes `FOR {VERSION|TIMESTAMP} AS OF x` out.
-fn take_out_versions(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<Travel>, QueryError> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < tokens.len() {
-        let dense: Vec<usize> =
-            (at..tokens.len()).filter(|i| tokens.get(*i).is_some_and(|t| !is_space(&t.token))).take(6).collect();
-        let words: Vec<Option<String>> = dense.iter().filter_map(|i| tokens.get(*i)).map(|t| word(&t.token)).collect();
-        let unit = match words.as_slice() {
-            [Some(f), Some(unit), Some(a), Some(o), ..] if f == "FOR" && a == "AS" && o == "OF" => unit.clone(),
-            _ => String::new(),
-        };
-        if dense.first().is_none_or(|d| *d != at)
-            || !matches!(unit.as_str(), "VERSION" | "TIMESTAMP" | "SYSTEM_VERSION" | "SYSTEM_TIME")
-        {
-            at += 1;
-            continue;
-        }
-        let (Some(first), Some(before)) =
-            (tokens.get(at), tokens.get(..at).and_then(|t| t.iter().rev().find(|t| !is_space(&t.token))))
-        else {
-            at += 1;
-            continue;
-        };
-        let wrong = |m: &str, span: Span| QueryError::new(ErrorKind::Syntax, m).at(sql, span);
-        let (start, name_end) = (first.span.start, before.span.end);
-        let value = dense.get(4).and_then(|i| tokens.get(*i));
-        let literal = |t: Option<&TokenWithSpan>| match t.map(|t| &t.token) {
-            Some(Token::SingleQuotedString(s)) => Some(s.clone()),
-            _ => None,
-        };
-        let of_time = unit.starts_with("TIMESTAMP") || unit == "SYSTEM_TIME";
-        let (version, last) = match value.map(|t| &t.token) {
-            Some(Token::SingleQuotedString(s)) if of_time => (Version::Timestamp(s.clone()), 4),
-            Some(Token::Word(w)) if of_time && w.value.eq_ignore_ascii_case("timestamp") => {
-                match literal(dense.get(5).and_then(|i| tokens.get(*i))) {
-                    Some(s) => (Version::Timestamp(s), 5),
-                    None => return Err(wrong("expected a literal after TIMESTAMP", first.span)),
-                }
-            }
-            Some(Token::SingleQuotedString(s)) => (Version::Ref(s.clone()), 4),
-            Some(Token::Number(n, _)) if !of_time => match n.parse() {
-                Ok(id) => (Version::Id(id), 4),
-                Err(_) => return Err(wrong("a snapshot id is a whole number", value.map_or(first.span, |t| t.span))),
-            },
-            _ if of_time => {
-                return Err(wrong("FOR TIMESTAMP AS OF takes a literal such as '2026-01-31 12:00:00'", first.span));
-            }
-            _ => return Err(wrong("FOR VERSION AS OF takes a snapshot id, or a branch or tag in quotes", first.span)),
-        };
-        let Some(end_index) = dense.get(last).copied() else {
-            return Err(wrong("FOR ... AS OF is not complete", first.span));
-        };
-        let end = tokens.get(end_index).map_or(start, |t| t.span.end);
-        found.push(Travel { clause: Span { start, end }, name_end, version });
-        let space = TokenWithSpan { token: Token::Whitespace(Whitespace::Space), span: Span { start, end } };
-        tokens.splice(at..=end_index, [space]);
-    }
-    Ok(found)
-}
-
 /// Gives names with a version a name of their own in the tree, so that one table can be read at two versions.
 struct VersionNames<'a> {
     sql: &'a str,
-    travels: Vec<Travel>,
+    travels: Vec<AsOf>,
     renamed: BTreeMap<String, (String, Version)>,
     error: Option<QueryError>,
 }
@@ -312,10 +230,10 @@ impl VisitorMut for VersionNames<'_> {
             return ControlFlow::Break(());
         }
         let end = name.span().end;
-        let Some(i) = self.travels.iter().position(|t| t.name_end == end) else {
+        let Some(i) = self.travels.iter().position(|t| t.name.span().end == end) else {
             return ControlFlow::Continue(());
         };
-        let version = self.travels.remove(i).version;
+        let version = self.travels.remove(i).at;
         let Some(last) = name.0.last_mut().and_then(|p| p.as_ident().cloned()) else {
             return ControlFlow::Continue(());
         };

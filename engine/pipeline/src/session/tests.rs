@@ -73,7 +73,7 @@ fn with_limits(limits: &SessionLimits) -> Session {
 }
 
 fn session() -> Session {
-    with_limits(&SessionLimits { memory_bytes_max: 64 << 20, parallelism: Some(2) })
+    with_limits(&SessionLimits { memory_bytes_max: 64 << 20, parallelism: Some(2), ..SessionLimits::default() })
 }
 
 async fn run(s: &Session, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
@@ -196,9 +196,10 @@ async fn parameters_are_numbered_typed_and_bound() {
     let values = vec![ScalarValue::Int32(Some(15)), ScalarValue::Utf8View(Some("bike".into()))];
     let rows: Vec<RecordBatch> = s.execute(&planned, Some(values)).await.unwrap().try_collect().await.unwrap();
     assert!(pretty_format_batches(&rows).unwrap().to_string().contains("| b  |"));
-    let few = planned.bind(vec![ScalarValue::Int32(Some(1))]).err().unwrap();
+    let few = s.bind(&planned, vec![ScalarValue::Int32(Some(1))]).await.err().unwrap();
     assert_eq!(few.code, "Q0105");
-    let wrong = planned.bind(vec![ScalarValue::Utf8(Some("much".into())), ScalarValue::Utf8(None)]).err().unwrap();
+    let wrong = vec![ScalarValue::Utf8(Some("much".into())), ScalarValue::Utf8(None)];
+    let wrong = s.bind(&planned, wrong).await.err().unwrap();
     assert!(wrong.message.contains("$1"), "{wrong}");
     let unbound = s.execute(&planned, None).await.err().unwrap();
     assert_eq!(unbound.kind, ErrorKind::Parameter);
@@ -206,7 +207,7 @@ async fn parameters_are_numbered_typed_and_bound() {
     let untyped = s.plan("SELECT ? AS a", None).await.unwrap();
     assert_eq!(untyped.parameters, [("$1".to_owned(), None)]);
     assert_eq!(untyped.schema.field(0).data_type(), &DataType::Utf8);
-    let bound = untyped.bind(vec![ScalarValue::Int64(Some(7))]).unwrap();
+    let bound = s.bind(&untyped, vec![ScalarValue::Int64(Some(7))]).await.unwrap();
     assert_eq!(bound.schema.field(0).data_type(), &DataType::Int64);
 
     let reused = s.plan("SELECT $2 AS b, $1 AS a, $2 AS c", None).await.unwrap();
@@ -302,7 +303,8 @@ async fn errors_of_rows_and_memory_end_the_result() {
     assert_eq!(e.code, "Q0112", "{e}");
     let e = fails(&s, "SELECT CAST(id AS INT) AS x FROM silver.events").await;
     assert_eq!(e.code, "Q0112", "{e}");
-    let small = with_limits(&SessionLimits { memory_bytes_max: 1 << 20, parallelism: Some(2) });
+    let small =
+        with_limits(&SessionLimits { memory_bytes_max: 1 << 20, parallelism: Some(2), ..SessionLimits::default() });
     let e =
         fails(&small, "SELECT count(*) AS n FROM range(3000000) a JOIN range(3000000) b ON a.value = b.value").await;
     assert_eq!((e.code, e.retryable), ("Q0108", true), "{e}");

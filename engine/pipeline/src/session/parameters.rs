@@ -1,0 +1,257 @@
+//! Parameters of a statement: their types as far as they are known, and values as they come from clients.
+//!
+//!   statement ──▶ parameters (name, type or any)        value ──▶ accepted (plain, exact) ──▶ planned with its own type
+//!
+//! Invariants
+//! * A value keeps its own type, as a literal would: `k = ?` with 1.5 on an INT column is false, and never k = 1.
+//! * Text for a parameter whose type is known is read as that type, exactly or not at all.
+//! * What cannot be taken without loss is refused with Q0105; nothing becomes NULL that was none.
+//!
+//! Not here: Arrow's wire format (`ingot_flight`).
+
+use std::sync::Arc;
+
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{LogicalPlan, Statement};
+use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, Ident, ObjectName, ObjectNamePart, Statement as Tree};
+
+use super::error::{ErrorKind, QueryError};
+use super::statement;
+use crate::check::DialectTypes;
+
+const PARAMETERS_MAX: usize = 10_000;
+
+/// Numbered parameters without gaps, then named ones by name. `None`: any type will do.
+pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>, DataFusionError> {
+    let found = plan.get_parameter_fields()?;
+    let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+    let count = found.keys().filter_map(|n| number(n)).max().unwrap_or(0);
+    let type_of = |name: &str| found.get(name).and_then(|f| f.as_ref()).map(|f| f.data_type().clone());
+    if count > PARAMETERS_MAX {
+        return Err(DataFusionError::Plan(format!("parameter ${count}: there may be {PARAMETERS_MAX} at most")));
+    }
+    let mut out: Vec<_> = (1..=count)
+        .map(|n| {
+            let name = format!("${n}");
+            let data_type = type_of(&name);
+            (name, data_type)
+        })
+        .collect();
+    let named: std::collections::BTreeSet<&String> = found.keys().filter(|n| number(n).is_none()).collect();
+    out.extend(named.into_iter().map(|n| (n.clone(), type_of(n))));
+    Ok(out)
+}
+
+/// The values for a statement's parameters, each plain and of the type it is planned with.
+///
+/// # Errors
+/// Another number of values, a type that no parameter may have, a value that would be changed.
+pub(super) fn accepted(
+    wanted: &[(String, Option<DataType>)],
+    values: Vec<ScalarValue>,
+) -> Result<Vec<ScalarValue>, QueryError> {
+    if values.len() != wanted.len() {
+        return Err(QueryError::new(
+            ErrorKind::Parameter,
+            format!("the statement has {} parameter(s), and {} value(s) came", wanted.len(), values.len()),
+        ));
+    }
+    let one = |((name, wanted), value): (&(String, Option<DataType>), ScalarValue)| {
+        let value = plain(name, value)?;
+        match wanted {
+            // A NULL has the type that is asked for.
+            Some(t) if value.is_null() => ScalarValue::try_from(t).map_err(|e| refused(name, &e.to_string())),
+            Some(t) if is_text(&value.data_type()) && !is_text(t) => read_as(name, &value, t),
+            _ => Ok(value),
+        }
+    };
+    wanted.iter().zip(values).map(one).collect()
+}
+
+fn refused(name: &str, why: &str) -> QueryError {
+    QueryError::new(ErrorKind::Parameter, format!("parameter {name} {why}"))
+}
+
+fn is_text(t: &DataType) -> bool {
+    matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// A value out of its wrapping and of a type that columns have, unchanged.
+fn plain(name: &str, value: ScalarValue) -> Result<ScalarValue, QueryError> {
+    use ScalarValue as S;
+    let micros = TimeUnit::Microsecond;
+    let to = match &value {
+        // What SQLAlchemy, Superset and flightsql-dbapi send: a union of all that they may have.
+        S::Union(None, ..) => return Ok(S::Null),
+        S::Union(Some(_), ..) | S::Dictionary(..) | S::RunEndEncoded(..) => {
+            let inner = match value {
+                S::Union(Some((_, inner)), ..) | S::Dictionary(_, inner) | S::RunEndEncoded(_, _, inner) => *inner,
+                other => other,
+            };
+            return plain(name, inner);
+        }
+        S::Float16(_) => DataType::Float32,
+        S::LargeUtf8(_) | S::Utf8View(_) => DataType::Utf8,
+        S::LargeBinary(_) | S::BinaryView(_) => DataType::Binary,
+        S::FixedSizeBinary(n, _) if *n != 16 => DataType::Binary,
+        S::Date64(_) => DataType::Date32,
+        S::Time32Second(_) | S::Time32Millisecond(_) | S::Time64Nanosecond(_) => DataType::Time64(micros),
+        S::TimestampSecond(_, zone) | S::TimestampMillisecond(_, zone) | S::TimestampNanosecond(_, zone) => {
+            DataType::Timestamp(micros, zone.clone())
+        }
+        S::Decimal32(_, p, s) | S::Decimal64(_, p, s) => DataType::Decimal128(*p, *s),
+        S::Decimal256(_, p, s) => DataType::Decimal128((*p).min(38), *s),
+        S::Null
+        | S::Boolean(_)
+        | S::Int8(_)
+        | S::Int16(_)
+        | S::Int32(_)
+        | S::Int64(_)
+        | S::UInt8(_)
+        | S::UInt16(_)
+        | S::UInt32(_)
+        | S::UInt64(_)
+        | S::Float32(_)
+        | S::Float64(_)
+        | S::Decimal128(..)
+        | S::Utf8(_)
+        | S::Binary(_)
+        | S::FixedSizeBinary(..)
+        | S::Date32(_)
+        | S::Time64Microsecond(_)
+        | S::TimestampMicrosecond(..)
+        | S::IntervalYearMonth(_)
+        | S::IntervalDayTime(_)
+        | S::IntervalMonthDayNano(_)
+        | S::DurationSecond(_)
+        | S::DurationMillisecond(_)
+        | S::DurationMicrosecond(_)
+        | S::DurationNanosecond(_) => return Ok(value),
+        S::List(_) | S::LargeList(_) | S::FixedSizeList(_) => match value.data_type() {
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
+                if is_plain(item.data_type()) =>
+            {
+                DataType::List(item)
+            }
+            t => return Err(refused(name, &format!("is {t}, and lists are of numbers, text, times or binary"))),
+        },
+        other => {
+            let t = other.data_type();
+            return Err(refused(name, &format!("is {t}, which no parameter may be"))
+                .with_hint("bind numbers, text, booleans, times, binary, lists of these, or unions of them"));
+        }
+    };
+    exactly(name, &value, &to)
+}
+
+/// Types that the items of a list may have.
+fn is_plain(t: &DataType) -> bool {
+    use DataType as T;
+    t.is_numeric()
+        || is_text(t)
+        || matches!(t, T::Boolean | T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_))
+        || matches!(t, T::Date32 | T::Time64(TimeUnit::Microsecond) | T::Timestamp(TimeUnit::Microsecond, _))
+}
+
+fn strictly(value: &ScalarValue, to: &DataType) -> Result<ScalarValue> {
+    let array = value.to_array()?;
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    ScalarValue::try_from_array(&cast_with_options(&array, to, &options)?, 0)
+}
+
+/// A value as another type, if it comes back the same.
+fn exactly(name: &str, value: &ScalarValue, to: &DataType) -> Result<ScalarValue, QueryError> {
+    let from = value.data_type();
+    let lossy = || refused(name, &format!("is {from}, and its value does not fit {to} without loss"));
+    let cast = strictly(value, to).map_err(|_| lossy())?;
+    let back = strictly(&cast, &from).map_err(|_| lossy())?;
+    if back == *value { Ok(cast) } else { Err(lossy()) }
+}
+
+/// Text as the type that is known, if that is what it says.
+fn read_as(name: &str, text: &ScalarValue, to: &DataType) -> Result<ScalarValue, QueryError> {
+    let lossy = || {
+        refused(name, &format!("is {to}, and the text does not fit it without loss"))
+            .with_hint("bind a value of another type, or write CAST(? AS ...) around the parameter")
+    };
+    let read = strictly(text, to).map_err(|_| lossy())?;
+    // The widest type of the same kind says whether something was left out.
+    let widest = match to {
+        DataType::Decimal128(..) | DataType::Decimal256(..) => DataType::Decimal256(76, 38),
+        DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()),
+        DataType::Time64(TimeUnit::Microsecond) => DataType::Time64(TimeUnit::Nanosecond),
+        _ => return Ok(read),
+    };
+    match (strictly(text, &widest), strictly(&read, &widest)) {
+        (Ok(said), Ok(kept)) if said != kept => Err(lossy()),
+        // Nanoseconds reach from 1677 to 2262: outside of it there is nothing to compare with.
+        _ => Ok(read),
+    }
+}
+
+/// The statement as one that is prepared with parameters of these types, so that it is planned with them from the
+/// beginning, and who reads the types' names in it.
+pub(super) fn typed(
+    mut tree: EngineStatement,
+    parameters: &[(String, Option<DataType>)],
+    values: &[ScalarValue],
+) -> (EngineStatement, BoundTypes) {
+    let fields: Vec<FieldRef> = parameters
+        .iter()
+        .zip(values)
+        .map(|((name, _), v)| Arc::new(Field::new(name.trim_start_matches('$'), v.data_type(), true)))
+        .collect();
+    if let Some(inner) = statement::tree_of(&mut tree) {
+        let data_types = (0..fields.len())
+            .map(|i| {
+                SqlType::Custom(
+                    ObjectName(vec![ObjectNamePart::Identifier(Ident::new(format!("{BOUND}{i}")))]),
+                    Vec::new(),
+                )
+            })
+            .collect();
+        let query = std::mem::replace(inner, Tree::Commit { chain: false, end: false, modifier: None });
+        *inner = Tree::Prepare { name: Ident::new("bound"), data_types, statement: Box::new(query) };
+    }
+    (tree, BoundTypes(fields))
+}
+
+const BOUND: &str = "_ingot_bound_";
+
+/// Reads the types of bound values, which SQL has no names for, by their place; all others are the dialect's.
+#[derive(Debug)]
+pub(super) struct BoundTypes(Vec<FieldRef>);
+
+impl TypePlanner for BoundTypes {
+    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
+        if let SqlType::Custom(ObjectName(name), _) = sql_type
+            && let [ObjectNamePart::Identifier(name)] = name.as_slice()
+            && let Some(i) = name.value.strip_prefix(BOUND).and_then(|i| i.parse::<usize>().ok())
+        {
+            return Ok(self.0.get(i).cloned());
+        }
+        DialectTypes.plan_type_field(sql_type)
+    }
+}
+
+/// The plan that `typed` was wrapped around.
+pub(super) fn prepared(plan: LogicalPlan) -> LogicalPlan {
+    match plan {
+        LogicalPlan::Statement(Statement::Prepare(p)) => Arc::unwrap_or_clone(p.input),
+        LogicalPlan::Explain(mut e) => {
+            e.plan = Arc::new(prepared(Arc::unwrap_or_clone(e.plan)));
+            LogicalPlan::Explain(e)
+        }
+        LogicalPlan::Analyze(mut a) => {
+            a.input = Arc::new(prepared(Arc::unwrap_or_clone(a.input)));
+            LogicalPlan::Analyze(a)
+        }
+        plan => plan,
+    }
+}
