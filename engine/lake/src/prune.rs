@@ -29,7 +29,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, TryCastExpr};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
 use iceberg::transform::create_transform_function;
 
@@ -228,7 +228,7 @@ impl TableBounds {
             let judged = session
                 .create_physical_expr(filter.clone(), &df_schema)
                 .and_then(|expr| sanitize(expr, schema))
-                .and_then(|expr| PruningPredicate::try_new(expr, Arc::clone(schema)))
+                .and_then(|expr| PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(expr))
                 .and_then(|predicate| predicate.prune(&statistics));
             match judged {
                 Ok(judged) => keep.iter_mut().zip(judged).for_each(|(k, j)| *k &= j),
