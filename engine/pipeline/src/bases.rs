@@ -99,3 +99,61 @@ pub fn last_with_rows(table: &Table, to: i64) -> Result<i64> {
     }
     Ok(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+    use ingot_lake::{Change, Column, Definition, Lake, LakeConfig, NewTable, Operation, Rebase, S3Config};
+
+    use super::*;
+
+    async fn view(lake: &Lake) -> Table {
+        let column = Column { name: "id".into(), data_type: DataType::Int64, nullable: true, comment: None };
+        let definition = Definition { columns: vec![column], ..Definition::default() };
+        let name = TableName::new("silver", "v");
+        lake.create_table(NewTable { name, definition, first_summary: None }).await.unwrap()
+    }
+
+    async fn committed(lake: &Lake, table: &Table, operation: Operation, base: Option<String>) -> Table {
+        let summary = base.map(|json| (summary::BASE_SNAPSHOTS.to_owned(), json)).into_iter().collect();
+        let change = Change { commit_id: uuid::Uuid::new_v4(), operation, summary, ..Change::default() };
+        lake.commit(table, change, &|_| Rebase::Retry).await.unwrap()
+    }
+
+    fn of(table: &Table) -> Result<Bases> {
+        of_view(table.name(), table, table.head().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_view_stands_on_is_found_below_compactions_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = format!("file://{}", folder.path().display());
+        let config = LakeConfig { catalog_name: "ingot".into(), catalog_uri: None, warehouse, s3: S3Config::default() };
+        let lake = Lake::open(config).await.unwrap();
+        let stream = TableName::new("bronze", "t");
+        let uuid = uuid::Uuid::new_v4();
+        let recorded = SourceRef { table: stream.to_string(), uuid, snapshot_id: Some(7) };
+        let json = serde_json::to_string(&[recorded]).unwrap();
+
+        let refreshed = committed(&lake, &view(&lake).await, Operation::Append, Some(json.clone())).await;
+        let wanted = Bases::from([(stream.clone(), (uuid, 7))]);
+        assert_eq!(of(&refreshed).unwrap(), wanted);
+        let mut compacted = refreshed;
+        for _ in 0..3 {
+            compacted = committed(&lake, &compacted, Operation::Replace, None).await;
+            assert_eq!(of(&compacted).unwrap(), wanted);
+        }
+        // Two inputs of which one was compacted still disagree about the stream.
+        let mut base = Bases::from([(stream, (uuid, 8))]);
+        let refused = join(&mut base, of(&compacted).unwrap()).unwrap_err();
+        assert_eq!(refused.code(), "R0305");
+
+        let changed = committed(&lake, &compacted, Operation::Append, None).await;
+        assert_eq!(of(&changed).unwrap_err().code(), "R0313");
+        let again = committed(&lake, &changed, Operation::Overwrite, Some(json)).await;
+        assert_eq!(of(&again).unwrap(), wanted);
+        let damaged = committed(&lake, &again, Operation::Overwrite, Some("[{]".into())).await;
+        let message = of(&damaged).unwrap_err().to_string();
+        assert!(message.contains("ingot.base-snapshots"), "{message}");
+    }
+}
