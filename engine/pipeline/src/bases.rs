@@ -105,6 +105,8 @@ mod tests {
     use arrow::datatypes::DataType;
     use ingot_lake::{Change, Column, Definition, Lake, LakeConfig, NewTable, Operation, Rebase, S3Config};
 
+    use ingot_lake::summary::{self, SourceRef};
+
     use super::*;
 
     async fn view(lake: &Lake) -> Table {

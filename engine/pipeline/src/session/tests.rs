@@ -381,7 +381,7 @@ async fn both_ways(sql: &str) -> [Vec<String>; 2] {
         file: "sql/gold/top.sql".into(),
         sql: sql.into(),
     };
-    let limits = SessionLimits { memory_bytes_max: 64 << 20, parallelism: Some(2) };
+    let limits = SessionLimits { memory_bytes_max: 64 << 20, parallelism: Some(2), ..SessionLimits::default() };
     let s = Session::over([(name("silver.groups"), groups)], vec![view], "ingot", &limits).unwrap();
     let mut found = [Vec::new(), Vec::new()];
     for (text, keys) in [sql, "SELECT k FROM gold.top"].into_iter().zip(&mut found) {
