@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ingot_dialect::diagnostic::{Diagnostic, Severity};
@@ -149,14 +149,21 @@ pub fn log_format(global: &Global) -> LogFormat {
 
 /// Everything `check` finds.
 pub fn checked(global: &Global) -> Result<(Config, Checked), Failure> {
+    checked_by(global, project::load)
+}
+
+fn checked_by(global: &Global, load: fn(&Path, &Config) -> Checked) -> Result<(Config, Checked), Failure> {
     let config = configuration(global)?;
-    let checked = project::load(&root(global)?, &config);
+    let checked = load(&root(global)?, &config);
     Ok((config, checked))
 }
 
 /// A project without errors; warnings go to stderr unless -q.
 pub fn project(global: &Global) -> Result<(Arc<Config>, Arc<Project>), Failure> {
-    let (config, checked) = checked(global)?;
+    project_of(global, checked(global)?)
+}
+
+fn project_of(global: &Global, (config, checked): (Config, Checked)) -> Result<(Arc<Config>, Arc<Project>), Failure> {
     let color = colored(global.color, std::io::stderr().is_terminal());
     let Checked { project, diagnostics, files } = checked;
     match project {
@@ -173,6 +180,12 @@ pub fn project(global: &Global) -> Result<(Arc<Config>, Arc<Project>), Failure> 
 /// A project joined to its lake.
 pub async fn engine(global: &Global) -> Result<Engine, Failure> {
     let (config, project) = project(global)?;
+    Ok(Engine::open(project, config).await?)
+}
+
+/// As `engine`, for commands that read tables and build none: a start takes no longer than it must.
+pub async fn reader(global: &Global) -> Result<Engine, Failure> {
+    let (config, project) = project_of(global, checked_by(global, project::load_to_read)?)?;
     Ok(Engine::open(project, config).await?)
 }
 

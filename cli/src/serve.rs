@@ -38,7 +38,7 @@ pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(
 }
 
 pub async fn serve(global: &Global) -> Result<u8, Failure> {
-    let engine = Arc::new(open::engine(global).await?);
+    let engine = Arc::new(open::reader(global).await?);
     let stop = run::stop_on_signals()?;
     let server = start(&engine, stop).await?;
     let _ = server.await;

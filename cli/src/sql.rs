@@ -60,7 +60,7 @@ pub fn query_error(e: ingot_pipeline::session::QueryError) -> Failure {
 pub async fn sql(global: &Global, args: &SqlArgs) -> Result<u8, Failure> {
     let mut target = match &args.connect {
         Some(uri) => Target::Remote(Box::new(Client::connect(uri).await.map_err(|e| Failure::Outside(e.to_string()))?)),
-        None => Target::Embedded(open::engine(global).await?.session().map_err(query_error)?),
+        None => Target::Embedded(open::reader(global).await?.session().map_err(query_error)?),
     };
     let statement = match (&args.statement, &args.file) {
         (Some(s), _) => Some(s.clone()),

@@ -7,7 +7,7 @@ use crate::open::{self, Failure};
 use crate::show;
 
 pub async fn verify(global: &Global, tables: &[String]) -> Result<u8, Failure> {
-    let engine = open::engine(global).await?;
+    let engine = open::reader(global).await?;
     let selected = open::selection(global, &engine.project)?;
     let mut names = vec![];
     for name in tables {

@@ -6,7 +6,9 @@
 //!
 //! Not here: which function uses which accumulator (`exact_udaf`, `statistics_udaf`).
 
+use std::collections::HashSet;
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,8 +16,9 @@ use arrow::array::{
     Int64Array, UInt64Array,
 };
 use arrow::compute::SlicesIterator;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, i256};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err};
+use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use ingot_semantics::{Failure, fit};
 
@@ -318,18 +321,25 @@ impl<T: Total> Accumulator for ExactOne<T> {
 
 /// The total of a group's distinct doubles; bits decide what is distinct. State: `[values: List<Float64>]`.
 #[derive(Debug)]
-pub(crate) struct ExactDistinct {
-    seen: std::collections::HashSet<u64>,
+pub(crate) struct ExactDistinct<T> {
+    seen: HashSet<u64>,
     output: Output,
+    total: PhantomData<T>,
 }
 
-impl ExactDistinct {
+impl<T> ExactDistinct<T> {
     pub(crate) fn new(output: Output) -> Self {
-        Self { seen: Default::default(), output }
+        Self { seen: HashSet::new(), output, total: PhantomData }
     }
 }
 
-impl Accumulator for ExactDistinct {
+/// The state of `ExactDistinct`.
+pub(crate) fn distinct_state_fields(name: &str) -> Vec<FieldRef> {
+    let item = Field::new_list_field(DataType::Float64, true);
+    vec![Arc::new(Field::new_list(format_state_name(name, "distinct"), item, false))]
+}
+
+impl<T: Total> Accumulator for ExactDistinct<T> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.seen.extend(values[0].as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits));
         Ok(())
@@ -346,14 +356,24 @@ impl Accumulator for ExactDistinct {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let mut total = ExactSum::default();
-        self.seen.iter().for_each(|b| total.add(f64::from_bits(*b)));
+        let values: Float64Array = self.seen.iter().map(|b| Some(f64::from_bits(*b))).collect();
+        let values: [ArrayRef; 1] = [Arc::new(values)];
+        let (columns, mut total) = (T::columns(&values), T::default());
+        (0..self.seen.len()).for_each(|row| total.put(&columns, row));
         let column = finish(&[(&total, self.seen.len() as i64)], &self.output)?;
         ScalarValue::try_from_array(&column, 0)
     }
 
     fn size(&self) -> usize {
         size_of_val(self) + self.seen.capacity() * 9
+    }
+}
+
+/// A condition with FALSE for NULL; arrow's own function panics where there is none.
+fn truth(condition: &BooleanArray) -> BooleanArray {
+    match condition.null_count() {
+        0 => condition.clone(),
+        _ => arrow::compute::prep_null_mask_filter(condition),
     }
 }
 
@@ -391,9 +411,7 @@ impl<P: ArrowPrimitiveType> GroupsAccumulator for ExtremumGroups<P> {
         match filter {
             None => (0..values.len()).for_each(put),
             Some(f) => {
-                // A NULL condition is no TRUE.
-                let truth = arrow::compute::prep_null_mask_filter(f);
-                SlicesIterator::new(&truth).for_each(|(from, to)| (from..to).for_each(&mut put));
+                SlicesIterator::new(&truth(f)).for_each(|(from, to)| (from..to).for_each(&mut put));
             }
         }
         Ok(())
@@ -406,7 +424,7 @@ impl<P: ArrowPrimitiveType> GroupsAccumulator for ExtremumGroups<P> {
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let Some(filter) = filter else { return Ok(vec![Arc::clone(&values[0])]) };
         // A row that is left out is as good as a NULL.
-        let out = arrow::compute::not(&arrow::compute::prep_null_mask_filter(filter))?;
+        let out = arrow::compute::not(&truth(filter))?;
         Ok(vec![arrow::compute::nullif(values[0].as_ref(), &out)?])
     }
 

@@ -14,6 +14,7 @@
 mod attempt;
 mod checked;
 mod decimal;
+mod distinct;
 mod failure;
 mod fallible;
 mod fence;
