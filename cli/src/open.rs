@@ -151,14 +151,21 @@ pub fn log_format(global: &Global) -> LogFormat {
 
 /// Everything `check` finds.
 pub fn checked(global: &Global) -> Result<(Config, Checked), Failure> {
+    checked_by(global, project::load)
+}
+
+fn checked_by(global: &Global, load: fn(&Path, &Config) -> Checked) -> Result<(Config, Checked), Failure> {
     let config = configuration(global)?;
-    let checked = project::load(&root(global)?, &config);
+    let checked = load(&root(global)?, &config);
     Ok((config, checked))
 }
 
 /// A project without errors; warnings go to stderr unless -q.
 pub fn project(global: &Global) -> Result<(Arc<Config>, Arc<Project>), Failure> {
-    let (config, checked) = checked(global)?;
+    project_of(global, checked(global)?)
+}
+
+fn project_of(global: &Global, (config, checked): (Config, Checked)) -> Result<(Arc<Config>, Arc<Project>), Failure> {
     let color = colored(global.color, std::io::stderr().is_terminal());
     let Checked { project, diagnostics, files } = checked;
     match project {
@@ -178,13 +185,20 @@ pub async fn engine(global: &Global) -> Result<Engine, Failure> {
     Ok(Engine::open(project, config).await?)
 }
 
-/// A project joined to its lake, to look at it; nothing is made, and it may not be there.
+/// A project joined to its lake, to look at it: nothing is made, it may not be there, and a start takes no longer than it
+/// must.
 pub async fn reader(global: &Global) -> Result<Engine, Failure> {
+    let (config, project) = project_of(global, checked_by(global, project::load_to_read)?)?;
+    Ok(Engine::open_to_read(project, config).await?)
+}
+
+/// The same with everything checked that a run checks.
+pub async fn planned(global: &Global) -> Result<Engine, Failure> {
     let (config, project) = project(global)?;
     Ok(Engine::open_to_read(project, config).await?)
 }
 
-/// The same, of a lake that is there.
+/// As `reader`, of a lake that is there.
 pub async fn present(global: &Global) -> Result<Engine, Failure> {
     let engine = reader(global).await?;
     engine.lake.present()?;
@@ -197,7 +211,7 @@ pub async fn queried(global: &Global) -> Result<Engine, Failure> {
         // An `ingot.toml`, the environment or --set says where the lake is.
         Ok(root) if !project::has_files(&root) => bare(global, root)?,
         Err(_) if global.project.is_none() => bare(global, PathBuf::from("."))?,
-        _ => project(global)?,
+        _ => project_of(global, checked_by(global, project::load_to_read)?)?,
     };
     let engine = Engine::open_to_read(project, config).await?;
     engine.lake.present()?;

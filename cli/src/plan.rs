@@ -5,7 +5,7 @@ use crate::open::{self, Failure};
 use crate::tell::{note, say};
 
 pub async fn plan(global: &Global, exit_code: bool) -> Result<u8, Failure> {
-    let engine = open::reader(global).await?;
+    let engine = open::planned(global).await?;
     if let Err(nothing) = engine.lake.present() {
         note!("{nothing}; `ingot run` makes it");
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
-use datafusion::common::DataFusionError;
+use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::Aggregate as AggregateNode;
@@ -31,6 +31,7 @@ use crate::exact_udaf::sum_state;
 use crate::keyed::{Combined, Fate};
 use crate::keys::Touched;
 use crate::moments::Moments;
+use crate::obstacles::in_expr;
 use crate::state::{Coding, coding};
 use crate::statistics_udaf::{moments_state, statistic};
 
@@ -80,29 +81,24 @@ pub(crate) struct Aggregate {
 
 impl Aggregate {
     /// Takes an aggregate node apart.
-    pub(crate) fn new(node: &AggregateNode) -> Result<Self, FullReason> {
-        let schema = node.input.schema();
+    ///
+    /// # Errors
+    /// Everything about it that cannot be merged.
+    pub(crate) fn new(node: &AggregateNode) -> Result<Self, Vec<FullReason>> {
+        let mut found = Vec::new();
         for key in &node.group_expr {
-            if matches!(key, Expr::GroupingSet(_)) {
-                return Err(reason(
-                    "R0512",
-                    "GROUPING SETS, ROLLUP and CUBE are not merged; write one view per grouping",
-                ));
-            }
-            check_expr(key)?;
-            let data_type = key.get_type(schema).map_err(FullReason::plan)?;
-            if data_type.is_nested() || coding(&data_type).is_none() || !has_row_format(&data_type) {
-                return Err(reason("R0518", format!("GROUP BY {key} has the type {data_type}, which cannot be a key")));
-            }
+            found.extend(key_obstacles(key, node.input.schema()));
         }
         let mut aggregate = Aggregate { keys: node.group_expr.clone(), states: vec![], folds: vec![] };
         let rows = call(&count_udaf(), vec![lit(1i64)], None);
         aggregate.state(rows, StateKind::Count);
         for expr in &node.aggr_expr {
-            let fold = aggregate.fold(expr, node)?;
-            aggregate.folds.push(fold);
+            match aggregate.fold(expr, node) {
+                Ok(fold) => aggregate.folds.push(fold),
+                Err(reason) => found.push(reason),
+            }
         }
-        Ok(aggregate)
+        if found.is_empty() { Ok(aggregate) } else { Err(found) }
     }
 
     fn state(&mut self, expr: Expr, kind: StateKind) -> usize {
@@ -351,6 +347,22 @@ impl Aggregate {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(partial.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(record), columns.collect::<Result<_>>()?, &options)?)
     }
+}
+
+/// Why an expression cannot be a group's key.
+fn key_obstacles(key: &Expr, schema: &DFSchema) -> Vec<FullReason> {
+    if matches!(key, Expr::GroupingSet(_)) {
+        return vec![reason("R0512", "GROUPING SETS, ROLLUP and CUBE are not merged; write one view per grouping")];
+    }
+    let mut found = in_expr(key).unwrap_or_else(|e| vec![e]);
+    match key.get_type(schema) {
+        Ok(data_type) if data_type.is_nested() || coding(&data_type).is_none() || !has_row_format(&data_type) => {
+            found.push(reason("R0518", format!("GROUP BY {key} has the type {data_type}, which cannot be a key")));
+        }
+        Ok(_) => {}
+        Err(error) => found.push(FullReason::plan(error)),
+    }
+    found
 }
 
 fn call(function: &Arc<datafusion::logical_expr::AggregateUDF>, args: Vec<Expr>, filter: Option<Box<Expr>>) -> Expr {

@@ -7,25 +7,28 @@
 //!
 //! Invariants
 //! * Pure: equal plans give equal strategies. In doubt: Full.
+//! * A reason names every obstacle of the query, by the construct that the user wrote (`obstacles`).
 //! * A linear plan is linear, not affine: L({}) = {}, so constant branches are none.
 //!
 //! Not here: the merge itself (`keyed`), what must not run at all (`refuse`).
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::logical_plan::{Distinct, Filter, Window};
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::logical_plan::{Filter, Window};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlan, Operator, WindowFunctionDefinition};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, WindowFunctionDefinition};
 use datafusion::optimizer::analyzer::Analyzer;
 use ingot_semantics::Fence;
 
 use crate::above::Above;
 use crate::aggregate::Aggregate;
-use crate::consolidate::has_row_format;
+use crate::consolidate::is_comparable;
 use crate::keep_first::KeepFirst;
 use crate::keyed::{Keyed, Kind};
+use crate::obstacles::{self, obstacle, window_reason};
 use crate::order::complete_order;
-use crate::rebind::CLOCKS;
 
 /// How a view follows its sources.
 #[derive(Debug, Clone)]
@@ -43,20 +46,39 @@ pub enum Strategy {
 /// Why a view is recomputed in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FullReason {
-    /// `R05xx`, see `REASONS`.
+    /// `R05xx`, see `REASONS`; of the first obstacle.
     pub code: &'static str,
     /// In the user's words, with what to do about it where there is something.
     pub text: String,
+    /// What else stands in the way: mending the first alone would not do.
+    pub others: Vec<FullReason>,
 }
 
 impl FullReason {
+    pub fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), others: Vec::new() }
+    }
+
     pub(crate) fn plan(error: impl std::fmt::Display) -> Self {
         reason("R0500", format!("the change of this query cannot be planned: {error}"))
+    }
+
+    /// The first obstacle and all that follow.
+    pub fn obstacles(&self) -> impl Iterator<Item = &FullReason> {
+        std::iter::once(self).chain(&self.others)
+    }
+}
+
+/// All obstacles in one line, the first one's code left to whoever prints it.
+impl std::fmt::Display for FullReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)?;
+        self.others.iter().try_for_each(|o| write!(f, "; and {}: {}", o.code, o.text))
     }
 }
 
 pub(crate) fn reason(code: &'static str, text: impl Into<String>) -> FullReason {
-    FullReason { code, text: text.into() }
+    FullReason::new(code, text)
 }
 
 /// Every code of `FullReason` with its title.
@@ -91,31 +113,52 @@ pub fn classify(plan: &LogicalPlan) -> Strategy {
 }
 
 fn decide(plan: &LogicalPlan) -> Result<Strategy, FullReason> {
+    let completed = complete_order(plan).map_err(FullReason::plan)?;
+    let analyzed = analyzed(completed.clone())?;
+    let strategy = strategy(&analyzed).map_err(|first| obstacles::all(&completed, &analyzed, first))?;
     for field in plan.schema().fields() {
-        if !has_row_format(field.data_type()) {
+        if !is_comparable(field.data_type()) {
             return Err(reason(
                 "R0518",
                 format!("column \"{}\" of type {} cannot be compared row by row", field.name(), field.data_type()),
             ));
         }
     }
+    Ok(strategy)
+}
+
+/// Checks that a query works row by row, as that of a streaming table must: what it gives for some rows does not
+/// depend on others.
+///
+/// # Errors
+/// Every obstacle.
+pub fn row_by_row(plan: &LogicalPlan) -> Result<(), FullReason> {
     let completed = complete_order(plan).map_err(FullReason::plan)?;
-    let analyzed = Analyzer::with_rules(ingot_semantics::rules())
-        .execute_and_check(completed, &ConfigOptions::default(), |_, _| {})
-        .map_err(FullReason::plan)?;
-    let obstacle = match linear(&analyzed) {
+    let analyzed = analyzed(completed.clone())?;
+    linear(&analyzed).map_err(|first| obstacles::row_by_row(&completed, first))
+}
+
+fn analyzed(plan: LogicalPlan) -> Result<LogicalPlan, FullReason> {
+    Analyzer::with_rules(ingot_semantics::rules())
+        .execute_and_check(plan, &ConfigOptions::default(), |_, _| {})
+        .map_err(FullReason::plan)
+}
+
+/// The strategy of an analyzed plan, or the first obstacle.
+fn strategy(analyzed: &LogicalPlan) -> Result<Strategy, FullReason> {
+    let obstacle = match linear(analyzed) {
         Ok(()) => return Ok(Strategy::Linear),
         Err(obstacle) => obstacle,
     };
-    let (above, node) = peel(&analyzed);
+    let (above, node) = peel(analyzed);
     for node in &above {
         check_node(node)?;
     }
     match node {
         LogicalPlan::Aggregate(aggregate) => {
             linear(&aggregate.input)?;
-            let kind = Aggregate::new(aggregate)?;
-            let above = Above::new(&aggregate.schema, &analyzed, &above).map_err(FullReason::plan)?;
+            let kind = Aggregate::new(aggregate).map_err(first)?;
+            let above = Above::new(&aggregate.schema, analyzed, &above).map_err(FullReason::plan)?;
             let keyed =
                 Keyed::new(aggregate.input.as_ref().clone(), Kind::Aggregate(kind), above).map_err(FullReason::plan)?;
             Ok(Strategy::Aggregate(keyed))
@@ -123,14 +166,18 @@ fn decide(plan: &LogicalPlan) -> Result<Strategy, FullReason> {
         fence if Fence::of(fence).is_some() => Err(conditions_above(fence).unwrap_or(obstacle)),
         LogicalPlan::Filter(filter) => match peel(&filter.input) {
             (_, LogicalPlan::Aggregate(_)) => Err(having()),
-            (between, LogicalPlan::Window(window)) => keep_first(&analyzed, &above, filter, &between, window),
+            (between, LogicalPlan::Window(window)) => keep_first(analyzed, &above, filter, &between, window),
             _ => Err(obstacle),
         },
         _ => Err(obstacle),
     }
 }
 
-fn having() -> FullReason {
+fn first(mut all: Vec<FullReason>) -> FullReason {
+    if all.is_empty() { FullReason::plan("no reason") } else { all.remove(0) }
+}
+
+pub(crate) fn having() -> FullReason {
     reason(
         "R0513",
         "HAVING, or a filter above GROUP BY, leaves no trace of the groups it drops; keep the groups here and filter in a view above",
@@ -201,31 +248,63 @@ fn keep_first(
     Ok(Strategy::KeepFirst(keyed))
 }
 
-/// The column that a predicate `column = 1` (or `<= 1`, `< 2`) tests, casts aside.
-fn first_of(predicate: &Expr) -> Option<&datafusion::common::Column> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = predicate else { return None };
-    let (column, op, literal) = match (uncast(left), uncast(right)) {
-        (Expr::Column(c), Expr::Literal(v, _)) => (c, *op, v),
-        (Expr::Literal(v, _), Expr::Column(c)) => (c, op.swap()?, v),
+/// The column that a predicate such as `column = 1`, `<= 1`, `< 2`, `IN (1)` tests; casts that keep numbers apart are
+/// seen through. Anything else, right or not, is a condition of its own.
+fn first_of(predicate: &Expr) -> Option<&Column> {
+    let is = |e: &Expr, wanted: i64| matches!(uncast(e), Expr::Literal(v, _) if whole_number(v) == Some(wanted));
+    let column = |e: &'_ Expr| matches!(uncast(e), Expr::Column(_));
+    let (tested, holds) = match predicate {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if column(left) => {
+            (left, matches!(op, Operator::Eq | Operator::LtEq) && is(right, 1) || *op == Operator::Lt && is(right, 2))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            (right, matches!(op, Operator::Eq | Operator::GtEq) && is(left, 1) || *op == Operator::Gt && is(left, 2))
+        }
+        Expr::InList(InList { expr, list, negated: false }) => (expr, matches!(list.as_slice(), [one] if is(one, 1))),
+        Expr::Between(between) if !between.negated => (&between.expr, is(&between.low, 1) && is(&between.high, 1)),
         _ => return None,
     };
-    let value = literal.cast_to(&arrow::datatypes::DataType::Int64).ok()?;
-    let back = value.cast_to(&literal.data_type()).ok()?;
-    let datafusion::common::ScalarValue::Int64(Some(value)) = value else { return None };
-    let is_first = back == *literal && matches!((op, value), (Operator::Eq | Operator::LtEq, 1) | (Operator::Lt, 2));
-    is_first.then_some(column)
+    match uncast(tested) {
+        Expr::Column(column) if holds => Some(column),
+        _ => None,
+    }
 }
 
+/// The value of a literal that is a whole number.
+fn whole_number(literal: &ScalarValue) -> Option<i64> {
+    if !literal.data_type().is_numeric() {
+        return None;
+    }
+    let value = literal.cast_to(&DataType::Int64).ok()?;
+    let back = value.cast_to(&literal.data_type()).ok()?;
+    match value {
+        ScalarValue::Int64(value) if back == *literal => value,
+        _ => None,
+    }
+}
+
+/// The expression below aliases and casts under which equal and lesser row numbers stay so. As text, 10 comes before 2.
 fn uncast(expr: &Expr) -> &Expr {
     match expr {
-        Expr::Cast(cast) => uncast(&cast.expr),
+        Expr::Cast(cast) if keeps_row_numbers(cast.field.data_type()) => uncast(&cast.expr),
         Expr::Alias(alias) => uncast(&alias.expr),
         other => other,
     }
 }
 
+/// Whether every row number, cast to this type, compares with 1 and 2 as before.
+fn keeps_row_numbers(to: &DataType) -> bool {
+    match to {
+        DataType::UInt64 | DataType::Int64 | DataType::Float64 => true,
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            i16::from(*precision) - i16::from(*scale) >= 20
+        }
+        _ => false,
+    }
+}
+
 /// The window column that a column of the filter's input is, through projections and aliases.
-fn traced(column: &datafusion::common::Column, filter: &Filter, between: &[&LogicalPlan]) -> Option<usize> {
+fn traced(column: &Column, filter: &Filter, between: &[&LogicalPlan]) -> Option<usize> {
     let mut index = filter.input.schema().index_of_column(column).ok()?;
     for node in between {
         if let LogicalPlan::Projection(projection) = node {
@@ -237,7 +316,7 @@ fn traced(column: &datafusion::common::Column, filter: &Filter, between: &[&Logi
 }
 
 /// The nodes from the root that work row by row on one input, without filters, and the first other one.
-fn peel(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
+pub(crate) fn peel(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
     let mut above = Vec::new();
     let mut node = plan;
     loop {
@@ -261,130 +340,42 @@ fn peel(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
 }
 
 fn check_node(node: &LogicalPlan) -> Result<(), FullReason> {
-    // The order of a table's rows is nobody's business, so a sort's expressions do not count.
-    if matches!(node, LogicalPlan::Sort(_) | LogicalPlan::Repartition(_)) {
-        return Ok(());
-    }
     let mut found = Ok(());
-    let walked = node.apply_expressions(|e| {
+    let walked = obstacles::for_each_expr(node, &mut |e| {
         found = check_expr(e);
-        Ok(if found.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        found.is_ok()
     });
-    found.and(walked.map(|_| ()).map_err(FullReason::plan))
+    found.and(walked)
 }
 
 /// An expression is linear if it works on one row and always gives the same.
 pub(crate) fn check_expr(expr: &Expr) -> Result<(), FullReason> {
-    let mut found = None;
-    let walked = expr.apply(|e| {
-        found = match e {
-            Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_) | Expr::OuterReferenceColumn(..) => {
-                Some(reason("R0506", "a subquery in an expression: one changed row of it may change every row; join a view instead, or accept the full recompute"))
-            }
-            Expr::ScalarFunction(call) if CLOCKS.contains(&call.func.name()) => {
-                Some(reason("R0507", format!("{}() changes with every refresh; filter by time in the query that reads the table", call.func.name())))
-            }
-            other if other.is_volatile_node() => Some(reason("R0508", format!("{other} gives another value each time"))),
-            _ => None,
-        };
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    match found {
+    match obstacles::in_expr(expr)?.into_iter().next() {
         Some(reason) => Err(reason),
-        None => walked.map(|_| ()).map_err(FullReason::plan),
+        None => Ok(()),
     }
 }
 
 /// Checks that a plan is linear; else the first obstacle from the root.
 pub(crate) fn linear(plan: &LogicalPlan) -> Result<(), FullReason> {
-    match plan {
-        LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {}
-        LogicalPlan::Projection(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::SubqueryAlias(_)
-        | LogicalPlan::Repartition(_)
-        | LogicalPlan::Union(_)
-        | LogicalPlan::Unnest(_) => {}
-        LogicalPlan::Sort(sort) if sort.fetch.is_none() => {}
-        other if Fence::of(other).is_some() => {}
-        other => return Err(obstacle(other)),
+    if !is_linear_node(plan) {
+        return Err(obstacle(plan));
     }
     check_node(plan)?;
     plan.inputs().into_iter().try_for_each(linear)
 }
 
-fn obstacle(plan: &LogicalPlan) -> FullReason {
+/// Whether the node gives for some rows what it gives for each of them, expressions aside.
+pub(crate) fn is_linear_node(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::Join(join) => {
-            let kind = match join.join_type {
-                JoinType::Inner if join.on.is_empty() && join.filter.is_none() => "CROSS JOIN",
-                JoinType::Inner => "JOIN",
-                JoinType::Left => "LEFT JOIN",
-                JoinType::Right => "RIGHT JOIN",
-                JoinType::Full => "FULL JOIN",
-                _ => "EXCEPT, INTERSECT or another semi or anti join",
-            };
-            reason(
-                "R0501",
-                format!(
-                    "{kind} is recomputed in full: only filters, projections, UNION ALL, GROUP BY and row_number() = 1 are incremental so far"
-                ),
-            )
-        }
-        LogicalPlan::Limit(_) | LogicalPlan::Sort(_) | LogicalPlan::TableScan(_) => reason(
-            "R0502",
-            "LIMIT: one row may push out another; number the rows within groups, or limit in the query that reads the table",
-        ),
-        LogicalPlan::Distinct(Distinct::All(input)) if matches!(input.as_ref(), LogicalPlan::Union(_)) => {
-            reason("R0503", "UNION drops duplicates, so it is recomputed in full; UNION ALL is incremental")
-        }
-        LogicalPlan::Distinct(Distinct::All(_)) => {
-            reason("R0503", "DISTINCT is recomputed in full; GROUP BY of the same columns is incremental")
-        }
-        LogicalPlan::Distinct(Distinct::On(_)) => reason(
-            "R0503",
-            "DISTINCT ON is recomputed in full; QUALIFY row_number() OVER (PARTITION BY ... ORDER BY ...) = 1 is incremental",
-        ),
-        LogicalPlan::Window(window) => window_reason(window),
-        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => reason(
-            "R0509",
-            "constant rows (SELECT without FROM, VALUES) are part of no change; put them into a seed table",
-        ),
-        LogicalPlan::Aggregate(_) => {
-            reason("R0514", "an aggregate below another operator is recomputed in full; make it a view of its own")
-        }
-        LogicalPlan::RecursiveQuery(_) => reason("R0516", "WITH RECURSIVE is recomputed in full"),
-        other => reason(
-            "R0519",
-            format!(
-                "{} is recomputed in full",
-                other.display().to_string().split([':', ' ']).next().unwrap_or("the operator")
-            ),
-        ),
+        LogicalPlan::TableScan(scan) => scan.fetch.is_none(),
+        LogicalPlan::Sort(sort) => sort.fetch.is_none(),
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Repartition(_)
+        | LogicalPlan::Union(_)
+        | LogicalPlan::Unnest(_) => true,
+        other => Fence::of(other).is_some(),
     }
-}
-
-fn window_reason(window: &Window) -> FullReason {
-    let mut names = Vec::new();
-    for expr in &window.window_expr {
-        if let Expr::WindowFunction(call) = expr.clone().unalias_nested().data {
-            if call.params.partition_by.is_empty() {
-                return reason(
-                    "R0505",
-                    format!(
-                        "{}() OVER without PARTITION BY: one row may change all; add PARTITION BY",
-                        call.fun.name()
-                    ),
-                );
-            }
-            names.push(format!("{}()", call.fun.name()));
-        }
-    }
-    reason(
-        "R0504",
-        format!(
-            "the window function {} is recomputed in full; row_number() = 1 alone, over filters and projections, is incremental",
-            names.join(", ")
-        ),
-    )
 }

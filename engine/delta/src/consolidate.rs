@@ -6,20 +6,25 @@
 //! * `consolidate(plus, minus)`: plus' - minus' = plus - minus as multisets, and no row stands on both sides.
 //! * All batches of one call have the same column types; names are not looked at.
 //!
-//! Not here: reading change rows (`lake::changelog`), maps (no row format; such views are recomputed in full).
+//! Maps have no row format: they are compared as the lists of their entries, in the order in which these stand.
+//!
+//! Not here: reading change rows (`lake::changelog`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
-use arrow::row::{RowConverter, SortField};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
+use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::ScalarValue;
 
 use crate::error::{DeltaError, Result};
 
+/// The columns that say where a stored row stands: names that no column of a table can have.
+const FILE_COLUMN: &str = "_ingot_file";
+const POSITION_COLUMN: &str = "_ingot_pos";
 /// Examples that `MultisetDiff` keeps.
 const EXAMPLES_MAX: usize = 10;
 
@@ -33,12 +38,59 @@ pub struct KeyRange {
     pub has_null: bool,
 }
 
-/// A converter for columns of these types.
+/// A converter for columns of these types, made `comparable`.
 pub(crate) fn converter<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<RowConverter> {
-    Ok(RowConverter::new(types.into_iter().map(|t| SortField::new(t.clone())).collect())?)
+    Ok(RowConverter::new(types.into_iter().map(|t| SortField::new(comparable_type(t))).collect())?)
 }
 
-/// Tells whether rows with this column can be compared bit by bit.
+/// The type as which values are compared.
+fn comparable_type(data_type: &DataType) -> DataType {
+    let field = |f: &FieldRef| Arc::new(f.as_ref().clone().with_data_type(comparable_type(f.data_type())));
+    match data_type {
+        DataType::Map(entries, _) => DataType::List(field(entries)),
+        DataType::List(f) => DataType::List(field(f)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+        other => other.clone(),
+    }
+}
+
+/// A column as it is compared: maps become lists of entries.
+pub(crate) fn comparable(column: &ArrayRef) -> Result<ArrayRef> {
+    let to = comparable_type(column.data_type());
+    if *column.data_type() == to {
+        return Ok(Arc::clone(column));
+    }
+    let nulls = column.nulls().cloned();
+    Ok(match (column.data_type(), to) {
+        (DataType::Map(..), DataType::List(field)) => {
+            let map = column.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            Arc::new(ListArray::try_new(field, map.offsets().clone(), comparable(&entries)?, nulls)?)
+        }
+        (DataType::List(_), DataType::List(field)) => {
+            let list = column.as_list::<i32>();
+            Arc::new(ListArray::try_new(field, list.offsets().clone(), comparable(list.values())?, nulls)?)
+        }
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let columns = column.as_struct().columns().iter().map(comparable).collect::<Result<_>>()?;
+            Arc::new(StructArray::try_new_with_length(fields, columns, nulls, column.len())?)
+        }
+        (other, _) => return Err(DeltaError::Layout(format!("{other} cannot be compared"))),
+    })
+}
+
+/// Tells whether rows with this column can be compared bit by bit, maps as lists of their entries.
+pub(crate) fn is_comparable(data_type: &DataType) -> bool {
+    has_row_format(&comparable_type(data_type))
+}
+
+/// The byte rows of columns.
+pub(crate) fn convert(converter: &RowConverter, columns: &[ArrayRef]) -> Result<Rows> {
+    let columns = columns.iter().map(comparable).collect::<Result<Vec<_>>>()?;
+    Ok(converter.convert_columns(&columns)?)
+}
+
+/// Tells whether the type has a row format of its own.
 pub(crate) fn has_row_format(data_type: &DataType) -> bool {
     RowConverter::supports_fields(&[SortField::new(data_type.clone())])
 }
@@ -60,7 +112,7 @@ fn byte_rows(converter: &RowConverter, batch: &RecordBatch) -> Result<Vec<Box<[u
     if batch.num_columns() == 0 {
         return Ok(vec![Box::default(); batch.num_rows()]);
     }
-    let rows = converter.convert_columns(batch.columns())?;
+    let rows = convert(converter, batch.columns())?;
     Ok(rows.iter().map(|r| Box::from(r.data())).collect())
 }
 
@@ -154,7 +206,7 @@ pub(crate) fn range_of(name: &str, pieces: &[&ArrayRef]) -> Result<Option<KeyRan
 }
 
 /// Finds the places of rows to be removed: for n copies of a row exactly n places, lowest file and position first.
-/// `stored` holds the columns of `minus`, then `_file` (Utf8) and `_pos` (Int64); other rows among it are ignored.
+/// `stored` holds the columns of `minus`, then `_ingot_file` (Utf8) and `_ingot_pos` (Int64); other rows among it are ignored.
 ///
 /// # Errors
 /// `Inconsistent` when fewer copies are stored than are to be removed.
@@ -193,7 +245,7 @@ pub fn locate(minus: &[RecordBatch], stored: &[RecordBatch]) -> Result<Vec<(Stri
     Ok(removed)
 }
 
-/// The `_file` and `_pos` columns of stored rows.
+/// The `_ingot_file` and `_ingot_pos` columns of stored rows.
 pub(crate) struct Places {
     files: ArrayRef,
     positions: ArrayRef,
@@ -208,17 +260,19 @@ impl Places {
     }
 }
 
-/// Splits the two last columns `_file` and `_pos` off.
+/// Splits the two last columns `_ingot_file` and `_ingot_pos` off.
 pub(crate) fn split_places(batch: &RecordBatch) -> Result<(RecordBatch, Places)> {
     let n = batch.num_columns();
     let schema = batch.schema();
     let fits = n >= 2
-        && schema.field(n - 2).name() == "_file"
+        && schema.field(n - 2).name() == FILE_COLUMN
         && schema.field(n - 2).data_type() == &DataType::Utf8
-        && schema.field(n - 1).name() == "_pos"
+        && schema.field(n - 1).name() == POSITION_COLUMN
         && schema.field(n - 1).data_type() == &DataType::Int64;
     if !fits {
-        return Err(DeltaError::Layout("stored rows must end with _file (Utf8) and _pos (Int64)".into()));
+        return Err(DeltaError::Layout(format!(
+            "stored rows must end with {FILE_COLUMN} (Utf8) and {POSITION_COLUMN} (Int64)"
+        )));
     }
     let rest = batch.project(&(0..n - 2).collect::<Vec<_>>())?;
     Ok((rest, Places { files: Arc::clone(batch.column(n - 2)), positions: Arc::clone(batch.column(n - 1)) }))
@@ -321,13 +375,17 @@ impl MultisetDiff {
         }
         rows.sort();
         let parser = self.converter.parser();
+        // Examples are shown as they were compared.
+        let shown =
+            self.schema.fields().iter().map(|f| Field::new(f.name(), comparable_type(f.data_type()), f.is_nullable()));
+        let shown: SchemaRef = Arc::new(Schema::new(shown.collect::<Vec<_>>()));
         for (bytes, weight) in rows.into_iter().take(EXAMPLES_MAX) {
             let columns =
                 if self.types.is_empty() { vec![] } else { self.converter.convert_rows([parser.parse(&bytes)])? };
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
             difference
                 .examples
-                .push((RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?, weight));
+                .push((RecordBatch::try_new_with_options(Arc::clone(&shown), columns, &options)?, weight));
         }
         Ok(difference)
     }

@@ -6,14 +6,17 @@
 //!
 //! Not here: which function uses which accumulator (`exact_udaf`, `statistics_udaf`).
 
+use std::collections::HashSet;
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Decimal128Array, Float64Array, Int64Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, i256};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err};
+use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use ingot_semantics::{Failure, fit};
 
@@ -316,18 +319,25 @@ impl<T: Total> Accumulator for ExactOne<T> {
 
 /// The total of a group's distinct doubles; bits decide what is distinct. State: `[values: List<Float64>]`.
 #[derive(Debug)]
-pub(crate) struct ExactDistinct {
-    seen: std::collections::HashSet<u64>,
+pub(crate) struct ExactDistinct<T> {
+    seen: HashSet<u64>,
     output: Output,
+    total: PhantomData<T>,
 }
 
-impl ExactDistinct {
+impl<T> ExactDistinct<T> {
     pub(crate) fn new(output: Output) -> Self {
-        Self { seen: Default::default(), output }
+        Self { seen: HashSet::new(), output, total: PhantomData }
     }
 }
 
-impl Accumulator for ExactDistinct {
+/// The state of `ExactDistinct`.
+pub(crate) fn distinct_state_fields(name: &str) -> Vec<FieldRef> {
+    let item = Field::new_list_field(DataType::Float64, true);
+    vec![Arc::new(Field::new_list(format_state_name(name, "distinct"), item, false))]
+}
+
+impl<T: Total> Accumulator for ExactDistinct<T> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.seen.extend(values[0].as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits));
         Ok(())
@@ -344,8 +354,10 @@ impl Accumulator for ExactDistinct {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let mut total = ExactSum::default();
-        self.seen.iter().for_each(|b| total.add(f64::from_bits(*b)));
+        let values: Float64Array = self.seen.iter().map(|b| Some(f64::from_bits(*b))).collect();
+        let values: [ArrayRef; 1] = [Arc::new(values)];
+        let (columns, mut total) = (T::columns(&values), T::default());
+        (0..self.seen.len()).for_each(|row| total.put(&columns, row));
         let column = finish(&[(&total, self.seen.len() as i64)], &self.output)?;
         ScalarValue::try_from_array(&column, 0)
     }

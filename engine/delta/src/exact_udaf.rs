@@ -23,7 +23,7 @@ use datafusion::logical_expr::{
 use ingot_semantics::{avg_udaf, float_max, float_min, sum_udaf};
 
 use crate::exact::ExactSum;
-use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, Output, WideSum};
+use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, Output, WideSum, distinct_state_fields};
 use crate::statistics_udaf::{statistic_function, statistics};
 
 static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::sum())));
@@ -156,7 +156,7 @@ impl AggregateUDFImpl for ExactTotal {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         match of_floats(args.expr_fields.first()) {
-            true if args.is_distinct => Ok(Box::new(ExactDistinct::new(self.output(&args)))),
+            true if args.is_distinct => Ok(Box::new(ExactDistinct::<ExactSum>::new(self.output(&args)))),
             true => Ok(Box::new(ExactOne::<ExactSum>::new(self.output(&args)))),
             false => self.inner.inner().accumulator(args),
         }
@@ -171,10 +171,7 @@ impl AggregateUDFImpl for ExactTotal {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         match of_floats(args.input_fields.first()) {
-            true if args.is_distinct => {
-                let item = Field::new_list_field(DataType::Float64, true);
-                Ok(vec![Arc::new(Field::new_list(format_state_name(args.name, "distinct"), item, false))])
-            }
+            true if args.is_distinct => Ok(distinct_state_fields(args.name)),
             true => Ok(exact_state_fields(args.name)),
             false => self.inner.inner().state_fields(args),
         }

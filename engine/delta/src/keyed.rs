@@ -27,7 +27,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 
 use crate::above::{Above, Origin};
 use crate::aggregate::Aggregate;
-use crate::consolidate::{KeyRange, Places, converter, gather, range_of, split_places};
+use crate::consolidate::{KeyRange, Places, convert, converter, gather, range_of, split_places};
 use crate::error::{DeltaError, Result};
 use crate::keep_first::KeepFirst;
 use crate::keys::{KeyFilter, Keys, Role, Touched};
@@ -40,6 +40,8 @@ pub struct Merge {
     pub remove: Vec<(String, i64)>,
     /// Public columns, then state columns, in table order.
     pub insert: Vec<RecordBatch>,
+    /// The rows that stand at `remove`, in the columns of `insert`, where a merge by key knows them.
+    pub gone: Vec<RecordBatch>,
     /// Keys that the change touched.
     pub touched: usize,
 }
@@ -325,7 +327,7 @@ impl Keyed {
     /// Merges a change into stored rows.
     ///
     /// `plus` and `minus` are `partials()` over the inserted and the deleted rows; `stored` are the target's rows
-    /// that may hold touched keys: public and state columns by position, then `_file` and `_pos`.
+    /// that may hold touched keys: public and state columns by position, then `_ingot_file` and `_ingot_pos`.
     ///
     /// # Errors
     /// `Inconsistent` when the stored rows contradict the change.
@@ -444,10 +446,9 @@ impl Keyed {
     ) -> Result<Merge> {
         let types: Vec<DataType> = self.0.output.fields().iter().map(|f| f.data_type().clone()).collect();
         let converter = converter(&types)?;
-        let (new_rows, old_rows) =
-            (converter.convert_columns(new.columns())?, converter.convert_columns(stored.columns())?);
+        let (new_rows, old_rows) = (convert(&converter, new.columns())?, convert(&converter, stored.columns())?);
         let mut merge = Merge { touched: touched.len(), ..Merge::default() };
-        let (mut insert, mut next) = (Vec::new(), 0);
+        let (mut insert, mut gone, mut next) = (Vec::new(), Vec::new(), 0);
         for (t, fate) in touched.iter().zip(fates) {
             let old = t.stored.map(|i| i - at);
             let coming = (*fate == Fate::Row).then_some(next);
@@ -458,11 +459,15 @@ impl Keyed {
                 continue;
             }
             merge.remove.extend(old.map(|i| places[i].clone()));
+            gone.extend(old.map(|i| i as u64));
             insert.extend(coming.map(|i| i as u64));
         }
         merge.remove.sort();
         if !insert.is_empty() {
             merge.insert.push(take_record_batch(new, &UInt64Array::from(insert))?);
+        }
+        if !gone.is_empty() {
+            merge.gone.push(take_record_batch(stored, &UInt64Array::from(gone))?);
         }
         Ok(merge)
     }

@@ -24,13 +24,14 @@ mod keep_first;
 mod keyed;
 mod keys;
 mod moments;
+mod obstacles;
 mod order;
 mod rebind;
 mod refuse;
 mod state;
 mod statistics_udaf;
 
-pub use classify::{FullReason, REASONS, Strategy, classify};
+pub use classify::{FullReason, REASONS, Strategy, classify, row_by_row};
 pub use consolidate::{Difference, KeyRange, MultisetDiff, consolidate, difference, locate, value_ranges};
 pub use error::{DeltaError, Result};
 pub use exact::{DamagedSum, ExactSum};

@@ -1,7 +1,7 @@
 //! Variance, standard deviation, covariance, correlation and regression, exact for any order of rows.
 //!
-//! DataFusion's own merge running means, whose last bits depend on how rows are spread over partitions. Only their
-//! DISTINCT forms still delegate to it. `ingot_moments_state` returns the bytes that hidden columns hold.
+//! DataFusion's own merge running means, whose last bits depend on how rows are spread over partitions, and have no
+//! DISTINCT. `ingot_moments_state` returns the bytes that hidden columns hold.
 //!
 //! Not here: the sums (`moments`), putting the functions into plans (`exact_udaf`).
 
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_err, not_impl_err};
 use datafusion::functions_aggregate::{correlation, covariance, regr, stddev, variance};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
 
-use crate::exact_groups::{ExactGroups, ExactOne, Output};
+use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, Output, distinct_state_fields};
 use crate::exact_udaf::exact_state_fields;
 use crate::moments::{Moments, Statistic};
 
@@ -93,14 +93,18 @@ impl AggregateUDFImpl for ExactStatistic {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        if args.is_distinct {
-            return self.inner.inner().accumulator(args);
+        match (args.is_distinct, args.expr_fields) {
+            (false, _) => {}
+            (true, [one]) if *one.data_type() == DataType::Float64 => {
+                return Ok(Box::new(ExactDistinct::<Moments>::new(Output::Statistic(self.statistic))));
+            }
+            (true, _) => return not_impl_err!("{}(DISTINCT ...) of two arguments", self.name()),
         }
         Ok(Box::new(ExactOne::<Moments>::new(Output::Statistic(self.statistic))))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        if args.is_distinct { self.inner.inner().state_fields(args) } else { Ok(exact_state_fields(args.name)) }
+        Ok(if args.is_distinct { distinct_state_fields(args.name) } else { exact_state_fields(args.name) })
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {

@@ -1,9 +1,9 @@
-//! Reads rows with their place: `_file` and `_pos`, position deletes applied.
+//! Reads rows with their place: `_ingot_file` and `_ingot_pos`, position deletes applied.
 //!
 //!   file ──▶ Parquet reader + row number ──▶ minus deleted positions ──▶ columns
 //!
 //! Invariants
-//! * `_pos` counts the rows of the file as written, from 0, deleted ones included.
+//! * `_ingot_pos` counts the rows of the file as written, from 0, deleted ones included.
 //! * Every row that no position delete names comes out once. No filter is pushed
 //!   in here: a copy-on-write that missed rows would lose them.
 //!
@@ -40,9 +40,9 @@ use crate::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
 use crate::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID};
 
 /// The column with a row's file, as the manifest names it.
-pub const FILE_COLUMN: &str = "_file";
+pub const FILE_COLUMN: &str = "_ingot_file";
 /// The column with a row's position in its file.
-pub const POSITION_COLUMN: &str = "_pos";
+pub const POSITION_COLUMN: &str = "_ingot_pos";
 /// What the reader calls positions; no table column can have this name.
 const ROW_NUMBER: &str = "\u{1}position";
 
@@ -85,7 +85,7 @@ pub(crate) struct PlacedExec {
 }
 
 impl PlacedExec {
-    /// A scan with the columns of `projected`; `_file` and `_pos` by these names
+    /// A scan with the columns of `projected`; `_ingot_file` and `_ingot_pos` by these names
     /// when `positions` says so.
     pub(crate) fn new(by_id: ById, projected: SchemaRef, positions: bool, groups: Vec<Vec<PlacedFile>>) -> Self {
         let outputs = projected

@@ -68,7 +68,7 @@ pub struct ScanOptions {
     pub defined: bool,
     /// Hidden state columns after the public ones; NULL in files without them.
     pub with_state: bool,
-    /// Columns `_file` (Utf8) and `_pos` (Int64, from 0) after all others.
+    /// Columns `_ingot_file` (Utf8) and `_ingot_pos` (Int64, from 0) after all others.
     pub with_positions: bool,
     /// Only these files, instead of all of the snapshot's.
     pub files: Option<Vec<FileRef>>,

@@ -236,12 +236,17 @@ impl Engine {
         let mut facts = Facts::default();
         for (name, table) in &stored.tables {
             let told = self.table_facts(name, table);
-            let told = told.unwrap_or_else(|e| TableFacts {
+            let mut told = told.unwrap_or_else(|e| TableFacts {
                 uuid: table.uuid().to_string(),
                 head: table.head(),
                 unreadable: Some(Reason::from(&e)),
                 ..TableFacts::default()
             });
+            let recorded = told.recorded.iter().flat_map(|r| &r.sources);
+            let redefined = recorded.filter_map(|(source, (_, from))| {
+                Some((source.clone(), tables.get(source)?.redefined_since((*from)?)?))
+            });
+            told.redefined_inputs = redefined.collect();
             facts.tables.insert(name.clone(), told);
             if let Err(e) = self.check_owner(table) {
                 facts.barred.insert(name.clone(), Reason::from(&e));
@@ -282,13 +287,6 @@ impl Engine {
         let above: Vec<&SnapshotInfo> = history.iter().take_while(|s| !ours(s)).collect();
         let foreign = above.iter().find(|s| s.operation != "replace").map(|s| s.operation.clone());
         let state_missing = !table.state_columns().is_empty() && !above.is_empty();
-        let mut appended_since = BTreeSet::new();
-        for snapshot in &history {
-            appended_since.insert(snapshot.id);
-            if snapshot.operation != "append" && snapshot.operation != "replace" {
-                break;
-            }
-        }
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(recorded), Some((head, sources))) = (&mut recorded, looked.get(name))
             && *head == table.head()
@@ -315,9 +313,10 @@ impl Engine {
             snapshots: table.metadata().snapshots().map(|s| s.snapshot_id()).collect(),
             recorded,
             foreign,
-            appended_since,
             state_missing,
             aged: model.and_then(|m| self.aged(m, table)),
+            state_columns: table.state_columns().iter().map(|c| (c.name.clone(), c.data_type.clone())).collect(),
+            redefined_inputs: BTreeMap::new(),
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the class of an error comes from its type, never from its text.
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use ingot_delta::DeltaError;
@@ -153,14 +154,11 @@ impl PipelineError {
             Self::UnknownCommit { .. } => {
                 Some("run it again: the next start reads the table and goes on from what is there".into())
             }
-            Self::Engine(e) => match outside(e) {
+            Self::Engine(e) | Self::Delta(DeltaError::DataFusion(e)) => match outside(e) {
                 Some((_, hint)) => hint.map(str::to_owned),
-                None if find::<Failure>(e).is_some() => find::<Failure>(e).map(Failure::hint),
-                None => {
-                    Some("where a value cannot be computed, TRY_CAST and NULLIF give NULL instead of an error".into())
-                }
+                None => Some(find::<Failure>(e).map_or_else(|| remedy(e).to_owned(), Failure::hint)),
             },
-            Self::Delta(DeltaError::DataFusion(e)) => find::<Failure>(e).map(Failure::hint),
+            Self::Delta(DeltaError::Arrow(e)) => Some(arrow_remedy(e).to_owned()),
             _ => None,
         }
     }
@@ -174,6 +172,44 @@ impl PipelineError {
             e if e.retryable() => 3,
             _ => 1,
         }
+    }
+}
+
+/// What to do about an error of a plan that ran, by its cause.
+fn remedy(error: &DataFusionError) -> &'static str {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => {
+            "give it more memory (run.memory_bytes_max in ingot.toml), or let fewer rows meet: filter earlier, or aggregate in a view below"
+        }
+        DataFusionError::IoError(_) => {
+            "rows that do not fit in memory are kept in the system's temporary folder: is there space, and may it be written to?"
+        }
+        DataFusionError::ArrowError(e, _) => arrow_remedy(e),
+        DataFusionError::Execution(_) | DataFusionError::External(_) => {
+            "rows that a function cannot take can be left out: with WHERE in a view below, or with CASE around the call"
+        }
+        _ => DEFECT,
+    }
+}
+
+const DEFECT: &str = "this is a defect of the engine, not of the rows; please report it with the statement";
+
+fn arrow_remedy(error: &ArrowError) -> &'static str {
+    match error {
+        ArrowError::CastError(_) | ArrowError::ParseError(_) => {
+            "TRY_CAST gives NULL where a value does not fit; CAST is an error"
+        }
+        ArrowError::DivideByZero => "divide by NULLIF(x, 0): the result is NULL where x is 0",
+        ArrowError::ArithmeticOverflow(_) | ArrowError::InvalidArgumentError(_) => {
+            "compute in a wider type: CAST(x AS DECIMAL(38, 0)) for whole numbers, more digits for a DECIMAL, or DOUBLE"
+        }
+        ArrowError::DictionaryKeyOverflowError | ArrowError::OffsetOverflowError(_) | ArrowError::MemoryError(_) => {
+            "one value or group is too large to be held: aggregate fewer rows into it"
+        }
+        ArrowError::ComputeError(_) | ArrowError::ExternalError(_) => {
+            "rows that a function cannot take can be left out: with WHERE in a view below, or with CASE around the call"
+        }
+        _ => DEFECT,
     }
 }
 
@@ -192,4 +228,29 @@ fn outside(error: &DataFusionError) -> Option<(&'static str, Option<&'static str
         let hint = "this step changed nothing; if it comes again on the same file, the file is damaged: restore it";
         ("L0113", Some(hint))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(e: DataFusionError) -> String {
+        PipelineError::Engine(e.context("while rows were read")).hint().unwrap()
+    }
+
+    #[test]
+    fn the_hint_fits_the_cause() {
+        let arrow = |e: ArrowError| hint(DataFusionError::from(e));
+        assert!(arrow(ArrowError::CastError("x".into())).contains("TRY_CAST"));
+        assert!(arrow(ArrowError::ParseError("x".into())).contains("TRY_CAST"));
+        assert!(arrow(ArrowError::DivideByZero).contains("NULLIF"));
+        assert!(arrow(ArrowError::ArithmeticOverflow("x".into())).contains("wider"));
+        assert!(hint(DataFusionError::ResourcesExhausted("x".into())).contains("run.memory_bytes_max"));
+        assert!(hint(DataFusionError::IoError(std::io::Error::other("x"))).contains("space"));
+        for defect in [DataFusionError::Internal("x".into()), DataFusionError::NotImplemented("x".into())] {
+            assert!(hint(defect).contains("report"));
+        }
+        let inside = ingot_delta::DeltaError::Arrow(ArrowError::DivideByZero);
+        assert!(PipelineError::Delta(inside).hint().unwrap().contains("NULLIF"));
+    }
 }

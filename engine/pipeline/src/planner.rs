@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use datafusion::arrow::datatypes::DataType;
 use ingot_delta::Strategy;
 use ingot_dialect::ast::Policy;
 use ingot_lake::TableName;
@@ -38,8 +39,6 @@ pub struct TableFacts {
     pub recorded: Option<Recorded>,
     /// A snapshot of another writer, other than compaction, stands above our last one.
     pub foreign: Option<String>,
-    /// Snapshots from which only appends (and compactions) lead to the head.
-    pub appended_since: BTreeSet<i64>,
     /// The stored columns are not those of the SQL file although the fingerprint is.
     pub columns_differ: bool,
     /// A column that the model's definition would make anew; stored rows would lose it.
@@ -52,6 +51,10 @@ pub struct TableFacts {
     pub state_missing: bool,
     /// The view reads a clock that has moved since it was last computed: so it says.
     pub aged: Option<String>,
+    /// The hidden columns that the table has: name and type.
+    pub state_columns: Vec<(String, DataType)>,
+    /// A column of a source that was dropped, made anew or changed its type since the recorded snapshot, by source.
+    pub redefined_inputs: BTreeMap<TableName, String>,
 }
 
 /// A streaming table's topic as it is now.
@@ -215,6 +218,12 @@ fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
         let reason = Reason::new("R0531", "another writer changed the columns of this table");
         return Action::Recompute { reason, reads: all };
     }
+    // A policy that changed, or a later version that maintains what an earlier one recomputed, leaves files without the
+    // state that the merge reads.
+    if is_incremental(model) && !has_state(table, model) {
+        let reason = Reason::new("R0549", "its stored state is not what its way of refreshing needs");
+        return Action::Rebuild { reason, reads: all };
+    }
     let (since, moved) = reads(model, facts, working, false);
     if !moved {
         return match &table.aged {
@@ -227,7 +236,7 @@ fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
     }
     match &model.strategy {
         Strategy::Full(reason) => {
-            Action::Recompute { reason: Reason::new(reason.code, reason.text.clone()), reads: all }
+            Action::Recompute { reason: Reason::new(reason.code, reason.to_string()), reads: all }
         }
         _ if model.policy == Policy::Full => {
             Action::Recompute { reason: Reason::new("R0537", "REFRESH POLICY FULL"), reads: all }
@@ -236,6 +245,16 @@ fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
         Strategy::KeepFirst(_) => Action::Refresh { how: Incremental::KeepFirst, reads: since },
         Strategy::Aggregate(_) => Action::Refresh { how: Incremental::Aggregate, reads: since },
     }
+}
+
+fn is_incremental(model: &Model) -> bool {
+    model.policy != Policy::Full && !matches!(model.strategy, Strategy::Full(_))
+}
+
+/// Whether the table has exactly the hidden columns that the model's strategy keeps.
+fn has_state(table: &TableFacts, model: &Model) -> bool {
+    let (stored, needed) = (&table.state_columns, &model.definition.state_columns);
+    stored.len() == needed.len() && stored.iter().zip(needed).all(|(s, n)| s.0 == n.0 && s.1.equals_datatype(&n.1))
 }
 
 fn must_recompute(
@@ -258,10 +277,9 @@ fn must_recompute(
                         let text = format!("snapshot {from} of source \"{}\" is gone", read.table);
                         return Some(Reason::new("R0534", text));
                     }
-                    let keep_first = matches!(model.strategy, Strategy::KeepFirst(_));
-                    if keep_first && read.to != Upto::Step && !s.appended_since.contains(&from) {
-                        let text = format!("rows of source \"{}\" were removed or replaced", read.table);
-                        return Some(Reason::new("R0535", text));
+                    if let Some(column) = table.redefined_inputs.get(&read.table) {
+                        let text = format!("column \"{column}\" of \"{}\" was redefined", read.table);
+                        return Some(Reason::new("R0545", text));
                     }
                 }
             }

@@ -43,7 +43,7 @@ fn fresh(project: &Project) -> Facts {
                 head: Some(1),
                 snapshots: BTreeSet::from([1]),
                 recorded: Some(Recorded { fingerprint: model.fingerprint.clone(), sources }),
-                appended_since: BTreeSet::from([1]),
+                state_columns: model.definition.state_columns.clone(),
                 ..TableFacts::default()
             },
         );
@@ -125,7 +125,6 @@ fn every_recompute_has_its_reason() {
         let t = table(facts, "bronze.t");
         t.head = Some(2);
         t.snapshots.insert(2);
-        t.appended_since.insert(2);
     };
 
     let mut facts = fresh(&p);
@@ -149,13 +148,48 @@ fn every_recompute_has_its_reason() {
 
     let mut facts = fresh(&p);
     moved(&mut facts);
-    table(&mut facts, "bronze.t").appended_since = BTreeSet::from([2]);
-    assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0535");
+    table(&mut facts, "silver.t").redefined_inputs.insert(name("bronze.t"), "v".into());
+    assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0545");
 
     let mut facts = fresh(&p);
     moved(&mut facts);
     table(&mut facts, "silver.t").state_missing = true;
     assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0536");
+}
+
+/// As when REFRESH POLICY was FULL before, or an earlier version recomputed the view.
+#[test]
+fn state_that_does_not_fit_is_built_anew() {
+    let p = project(
+        "CREATE MATERIALIZED VIEW gold.x REFRESH POLICY FULL AS SELECT id, max(v) AS v FROM silver.t GROUP BY id;",
+    );
+    for lost in ["silver.t", "gold.t"] {
+        let mut facts = fresh(&p);
+        table(&mut facts, lost).state_columns.clear();
+        let plan = all(&p, &facts);
+        assert!(matches!(of(&plan, lost), Action::Rebuild { .. }), "{plan}");
+        assert_eq!(recompute_code(of(&plan, lost)), "R0549");
+    }
+    let mut facts = fresh(&p);
+    table(&mut facts, "gold.t").state_columns[1].1 = datafusion::arrow::datatypes::DataType::Binary;
+    assert_eq!(recompute_code(of(&all(&p, &facts), "gold.t")), "R0549");
+    // What is computed as a whole reads no state.
+    let mut facts = fresh(&p);
+    table(&mut facts, "gold.x").state_columns = table(&mut facts, "gold.t").state_columns.clone();
+    assert!(!all(&p, &facts).has_work());
+}
+
+#[test]
+fn keep_first_over_a_view_that_changes_rows_is_planned_as_it_runs() {
+    let p = project(
+        "CREATE MATERIALIZED VIEW gold.x REFRESH POLICY INCREMENTAL STRICT AS SELECT id, v FROM gold.t \
+         QUALIFY row_number() OVER (PARTITION BY v ORDER BY id) = 1;",
+    );
+    let mut facts = fresh(&p);
+    let t = table(&mut facts, "gold.t");
+    t.head = Some(2);
+    t.snapshots.insert(2);
+    assert!(matches!(of(&all(&p, &facts), "gold.x"), Action::Refresh { how: Incremental::KeepFirst, .. }));
 }
 
 #[test]

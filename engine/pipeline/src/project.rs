@@ -23,7 +23,7 @@ use ingot_dialect::diagnostic::{Diagnostic, Severity};
 use ingot_lake::{Definition, TableName};
 use ingot_source::{KafkaConfig, SourceSchema, Start};
 
-pub use crate::check::{check_files, has_files, load};
+pub use crate::check::{check_files, has_files, load, load_to_read};
 
 /// One SQL file: its path below the root with forward slashes, and its text.
 #[derive(Debug, Clone)]

@@ -285,9 +285,6 @@ impl Job<'_> {
         if came + went == 0 && self.recorded_base(table)? == self.base {
             return Ok(Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() }));
         }
-        if how == Incremental::KeepFirst && went > 0 {
-            return Ok(Err(Reason::new("R0535", "rows of a source were removed or replaced")));
-        }
         let mut counts = Counts::new();
         let below: Vec<&CheckedRelation> =
             self.model.checked.iter().filter(|r| how == Incremental::Linear || !self.is_output(r)).collect();
@@ -310,10 +307,11 @@ impl Job<'_> {
             Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
                 self.keyed(keyed, table, &live, &inserted, &deleted, went > 0).await?
             }
-            Strategy::Full(reason) => return Ok(Err(Reason::new(reason.code, reason.text.clone()))),
+            Strategy::Full(reason) => return Ok(Err(Reason::new(reason.code, reason.to_string()))),
         };
         for relation in self.model.checked.iter().filter(|r| how != Incremental::Linear && self.is_output(r)) {
-            self.judge_output(relation, &merge.insert, &mut counts).await?;
+            self.judge_output(relation, &merge.insert, 1, &mut counts).await?;
+            self.judge_output(relation, &merge.gone, -1, &mut counts).await?;
         }
         let done =
             self.apply(table, &live, &merge.remove, Insert::Rows(merge.insert), rows_in, &counts, started).await?;
@@ -331,8 +329,14 @@ impl Job<'_> {
         relation.name == self.model.name.to_string()
     }
 
-    /// Expectations on the output of a merge: judged on the rows that come.
-    async fn judge_output(&self, relation: &CheckedRelation, rows: &[RecordBatch], counts: &mut Counts) -> Result<()> {
+    /// Expectations on the output of a merge: judged on the rows that come, and taken back for those that go.
+    async fn judge_output(
+        &self,
+        relation: &CheckedRelation,
+        rows: &[RecordBatch],
+        sign: i64,
+        counts: &mut Counts,
+    ) -> Result<()> {
         let filters = |e: &ViolationAction| matches!(e, ViolationAction::DropRow | ViolationAction::Quarantine(_));
         debug_assert!(!relation.expectations.iter().any(|e| filters(&e.violation)));
         let public = self.model.schema.fields().len();
@@ -344,7 +348,7 @@ impl Job<'_> {
         let provider = changes::memory(first.schema(), batches.clone())?;
         let plan = self.ctx.read_table(provider)?.into_unoptimized_plan();
         let prepare = |plan: LogicalPlan| self.prepare(plan);
-        expectations::judge_relation(self.ctx, self.model, relation, plan, &prepare, 1, counts).await
+        expectations::judge_relation(self.ctx, self.model, relation, plan, &prepare, sign, counts).await
     }
 
     async fn keyed(

@@ -17,8 +17,8 @@ use ingot_lake::{DataFile, Definition, FileRef, LakeTableProvider, Operation, Sc
 use crate::error::{PipelineError, Result};
 
 /// Column names that a scan with positions adds.
-pub const FILE: &str = "_file";
-pub const POS: &str = "_pos";
+pub const FILE: &str = "_ingot_file";
+pub const POS: &str = "_ingot_pos";
 
 /// Files for one commit.
 #[derive(Default)]

@@ -93,7 +93,7 @@ fn how(model: &Model) -> String {
         (_, Strategy::Linear) => "incremental: rows in, rows out".into(),
         (_, Strategy::KeepFirst(_)) => "incremental: keep-first merge".into(),
         (_, Strategy::Aggregate(_)) => "incremental: aggregate merge".into(),
-        (_, Strategy::Full(reason)) => format!("full: {}: {}", reason.code, reason.text),
+        (_, Strategy::Full(reason)) => format!("full: {}: {reason}", reason.code),
     }
 }
 

@@ -4,6 +4,8 @@
 //! texts; whoever does so reads each of them as the user would.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "check/built.rs"]
+mod built;
 #[path = "check/config.rs"]
 mod config;
 #[path = "check/models.rs"]

@@ -117,6 +117,14 @@ impl<P: ArrowPrimitiveType> Groups<P> {
     }
 }
 
+/// A condition with FALSE for NULL; arrow's own function panics where there is none.
+fn truth(condition: &BooleanArray) -> BooleanArray {
+    match condition.null_count() {
+        0 => condition.clone(),
+        _ => prep_null_mask_filter(condition),
+    }
+}
+
 impl<P: ArrowPrimitiveType> GroupsAccumulator for Groups<P> {
     fn update_batch(
         &mut self,
@@ -140,9 +148,7 @@ impl<P: ArrowPrimitiveType> GroupsAccumulator for Groups<P> {
         match filter {
             None => (0..values.len()).for_each(put),
             Some(filter) => {
-                // A NULL condition is no TRUE.
-                let truth = prep_null_mask_filter(filter);
-                SlicesIterator::new(&truth).for_each(|(from, to)| (from..to).for_each(&mut put));
+                SlicesIterator::new(&truth(filter)).for_each(|(from, to)| (from..to).for_each(&mut put));
             }
         }
         Ok(())
@@ -156,7 +162,7 @@ impl<P: ArrowPrimitiveType> GroupsAccumulator for Groups<P> {
         let [values] = values else { return internal_err!("min and max take one argument") };
         let Some(filter) = filter else { return Ok(vec![Arc::clone(values)]) };
         // A row that is left out is as good as a NULL.
-        let out = not(&prep_null_mask_filter(filter))?;
+        let out = not(&truth(filter))?;
         Ok(vec![nullif(values.as_ref(), &out)?])
     }
 

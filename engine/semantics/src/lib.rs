@@ -20,6 +20,7 @@ mod date_bin;
 mod date_part;
 mod date_trunc;
 mod decimal;
+mod distinct;
 mod extremes;
 mod failure;
 mod fallible;

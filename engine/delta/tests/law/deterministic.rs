@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::array::{Array as _, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::{MemTable, provider_as_source};
@@ -115,6 +115,57 @@ fn bits_tell_rows_apart() {
     diff.add(&batch(&[row(-0.0), row(2.0)]), -1).unwrap();
     let found = diff.finish().unwrap();
     assert_eq!((found.only_plus, found.only_minus, found.examples.len()), (2, 1, 3));
+}
+
+#[test]
+fn maps_are_compared_by_their_entries() {
+    use datafusion::arrow::array::{Int64Builder, MapBuilder, StringBuilder};
+    let maps = |entries: &[Option<&[(&str, Option<i64>)]>]| {
+        let mut builder = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+        for map in entries {
+            for (key, value) in map.unwrap_or_default() {
+                builder.keys().append_value(key);
+                builder.values().append_option(*value);
+            }
+            builder.append(map.is_some()).unwrap();
+        }
+        RecordBatch::try_from_iter([("m", Arc::new(builder.finish()) as datafusion::arrow::array::ArrayRef)]).unwrap()
+    };
+    let one: &[(&str, Option<i64>)] = &[("a", Some(1)), ("b", None)];
+    let other: &[(&str, Option<i64>)] = &[("a", Some(1)), ("b", Some(0))];
+    let rows = |side: &[RecordBatch]| side.iter().map(|b| b.num_rows()).sum::<usize>();
+    let (plus, minus) =
+        consolidate(&[maps(&[Some(one), None, Some(&[]), Some(one)])], &[maps(&[Some(other), Some(one), None])])
+            .unwrap();
+    assert_eq!((rows(&plus), rows(&minus)), (2, 1));
+    let mut diff = MultisetDiff::new(maps(&[]).schema()).unwrap();
+    diff.add(&maps(&[Some(one), Some(&[])]), 1).unwrap();
+    diff.add(&maps(&[Some(one), None]), -1).unwrap();
+    let found = diff.finish().unwrap();
+    assert_eq!((found.only_plus, found.only_minus, found.examples.len()), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn statistics_of_distinct_values() {
+    let ctx = context();
+    let both = plan(
+        &ctx,
+        "SELECT stddev(DISTINCT f) AS a, var_pop(DISTINCT f) AS b, stddev(g) AS c, var_pop(g) AS d FROM (SELECT f, f AS g FROM t)",
+    )
+    .await;
+    let exact = exact_aggregates(&both).unwrap();
+    let rows = |values: &[f64]| -> HashMap<&str, Vec<Row>> {
+        HashMap::from([("t", values.iter().map(|f| (None, None, Some(*f), None, None, None)).collect())])
+    };
+    // 1, 2, 4: mean 7/3, squared deviations add up to 14/3.
+    let found = run(&ctx, &exact, &rows(&[1.0, 2.0, 2.0, 4.0, 1.0])).await;
+    let at = |column: usize| ScalarValue::try_from_array(found[0].column(column), 0).unwrap();
+    let close =
+        |value: ScalarValue, wanted: f64| matches!(value, ScalarValue::Float64(Some(x)) if (x - wanted).abs() < 1e-14);
+    assert!(close(at(0), (7.0_f64 / 3.0).sqrt()), "{}", at(0));
+    assert!(close(at(1), 14.0 / 9.0), "{}", at(1));
+    let none = run(&ctx, &exact, &rows(&[])).await;
+    assert!(none[0].column(0).is_null(0) && none[0].column(1).is_null(0));
 }
 
 #[tokio::test]

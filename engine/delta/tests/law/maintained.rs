@@ -21,6 +21,7 @@ const KEEP_FIRST: &[&str] = &[
     "SELECT k, f AS best FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY f DESC NULLS LAST, d) AS rn FROM t WHERE s IS NOT NULL) WHERE rn = 1",
     "SELECT upper(s) AS s2, k + 1 AS k1 FROM t QUALIFY row_number() OVER (PARTITION BY f ORDER BY ts DESC) = 1",
     "SELECT k, rn FROM (SELECT k, i, row_number() OVER (ORDER BY i) AS rn FROM t) WHERE 1 >= rn",
+    "SELECT k, i FROM (SELECT *, row_number() OVER (PARTITION BY s ORDER BY i) AS rn FROM t) WHERE CAST(rn AS BIGINT) IN (1)",
     "SELECT CAST(k AS INT) AS k, s AS name, f, d, i, ts FROM (SELECT * FROM t UNION ALL SELECT * FROM u) x
      QUALIFY row_number() OVER (PARTITION BY date_trunc('day', ts), k ORDER BY d, f) = 1",
 ];

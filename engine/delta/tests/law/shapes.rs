@@ -91,6 +91,80 @@ async fn what_has_no_answer_is_refused() {
 }
 
 #[tokio::test]
+async fn every_obstacle_is_named_by_what_the_user_wrote() {
+    let ctx = context();
+    let cases: &[(&str, &[(&str, &str)])] = &[
+        (
+            "SELECT s, median(f) AS m, count(DISTINCT i) AS n FROM t GROUP BY s HAVING count(*) > 1",
+            &[("R0513", "HAVING"), ("R0510", "median"), ("R0511", "count(DISTINCT")],
+        ),
+        (
+            "SELECT a.k FROM t a LEFT JOIN u b ON a.k = b.k WHERE a.i NOT IN (SELECT i FROM u) AND EXISTS (SELECT 1 FROM u) AND a.ts > now()",
+            &[
+                ("R0506", "NOT IN (SELECT ...)"),
+                ("R0506", "EXISTS (SELECT ...)"),
+                ("R0507", "now()"),
+                ("R0501", "LEFT JOIN"),
+            ],
+        ),
+        ("SELECT k FROM t EXCEPT SELECT k FROM u", &[("R0501", "EXCEPT")]),
+        ("SELECT k FROM t INTERSECT SELECT k FROM u", &[("R0501", "INTERSECT")]),
+        ("SELECT a.k FROM t a LEFT SEMI JOIN u b ON a.k = b.k", &[("R0501", "SEMI JOIN")]),
+        ("SELECT k FROM t UNION SELECT k FROM u", &[("R0503", "UNION")]),
+        (
+            "SELECT x.k, row_number() OVER (PARTITION BY x.k ORDER BY x.c) AS n FROM (SELECT k, count(*) AS c FROM t GROUP BY k) x",
+            &[("R0504", "row_number()"), ("R0514", "aggregate below")],
+        ),
+        (
+            "SELECT c, sum(f) AS x, max(f) AS y, array_agg(f) AS z, array_agg(i) AS w FROM (SELECT DISTINCT k AS c, f, i FROM t) GROUP BY c",
+            &[("R0503", "DISTINCT"), ("R0510", "array_agg")],
+        ),
+    ];
+    for (sql, wanted) in cases {
+        let Strategy::Full(reason) = classify(&plan(&ctx, sql).await) else { panic!("{sql} is incremental") };
+        let found: Vec<_> = reason.obstacles().map(|o| (o.code, o.text.as_str())).collect();
+        for (code, word) in *wanted {
+            assert!(found.iter().any(|(c, text)| c == code && text.contains(word)), "{sql}: {word}: {found:?}");
+        }
+        assert_eq!(found.len(), wanted.len(), "{sql}: {found:?}");
+        assert!(found[1..].iter().all(|(code, _)| reason.to_string().contains(code)), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_first_row_of_a_key_is_kept_first() {
+    let ctx = context();
+    let numbered = |condition: &str| {
+        format!(
+            "SELECT k, i FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY i) AS rn FROM t) WHERE {condition}"
+        )
+    };
+    for condition in
+        ["rn = 1", "1 = rn", "rn <= 1", "rn < 2", "2 > rn", "rn IN (1)", "rn BETWEEN 1 AND 1", "CAST(rn AS BIGINT) = 1"]
+    {
+        let found = classify(&plan(&ctx, &numbered(condition)).await);
+        assert!(matches!(found, Strategy::KeepFirst(_)), "{condition}: {found:?}");
+    }
+    // As text 10 comes before 2; 256 as TINYINT is an error, not another row.
+    for condition in [
+        "CAST(rn AS VARCHAR) < '2'",
+        "CAST(rn AS VARCHAR) = '1'",
+        "CAST(rn AS TINYINT) = 1",
+        "CAST(rn AS BOOLEAN)",
+        "rn <> 1",
+        "rn > 1",
+        "1 <= rn",
+        "rn < 3",
+        "rn IN (1, 2)",
+        "rn NOT IN (1)",
+        "rn BETWEEN 1 AND 2",
+    ] {
+        let found = classify(&plan(&ctx, &numbered(condition)).await);
+        assert!(matches!(found, Strategy::Full(_)), "{condition}: {found:?}");
+    }
+}
+
+#[tokio::test]
 async fn tables_are_found_and_time_stands_still() {
     let ctx = context();
     let p = plan(&ctx, "SELECT a.k FROM t a, t b WHERE a.k IN (SELECT k FROM u)").await;

@@ -198,8 +198,8 @@ impl Target {
                 let live = UInt64Array::from_iter_values(live.map(|i| i as u64));
                 let rows = take_record_batch(batch, &live).unwrap();
                 let mut fields = rows.schema().fields().to_vec();
-                fields.push(Arc::new(Field::new("_file", DataType::Utf8, false)));
-                fields.push(Arc::new(Field::new("_pos", DataType::Int64, false)));
+                fields.push(Arc::new(Field::new("_ingot_file", DataType::Utf8, false)));
+                fields.push(Arc::new(Field::new("_ingot_pos", DataType::Int64, false)));
                 let mut columns = rows.columns().to_vec();
                 columns.push(Arc::new(StringArray::from(vec![name.as_str(); live.len()])));
                 columns.push(Arc::new(live.iter().map(|p| p.map(|p| p as i64)).collect::<Int64Array>()));

@@ -31,7 +31,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "N0106",
         "wrong kind of name",
-        "Published tables and views have two parts, `layer.table`; sources and temporary views one; three parts are allowed with the catalog's own name first. Names beginning with `_ingot` and the layer `information_schema` are reserved.",
+        "Published tables and views have two parts, `layer.table`; sources and temporary views one; three parts are allowed with the catalog's own name first. Names beginning with `_ingot`, of columns too, and the layer `information_schema` are reserved.",
     ),
     code(
         "N0107",

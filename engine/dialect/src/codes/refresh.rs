@@ -16,7 +16,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "R0301",
         "execution failed",
-        "The query engine could not evaluate a query over the rows there are: a cast that does not fit, a division by zero, a result that needs more memory than `run.memory_bytes_max`. The message is the engine's own. The table keeps its old state. Use TRY_CAST or NULLIF where rows may be odd.",
+        "The query engine could not evaluate a query over the rows there are: a cast that does not fit, a division by zero, an overflow, a result that needs more memory than `run.memory_bytes_max`. The message is the engine's own, and the hint follows its cause. The table keeps its old state. What fails for any rows is refused by `ingot check`.",
     ),
     code(
         "R0302",
@@ -194,11 +194,6 @@ pub(super) const CODES: &[CodeInfo] = &[
         "The snapshot of a source that this table was computed from is no longer there, so the change since then cannot be told. A view is computed in full, once. A streaming table stops instead, since it only appends: `ingot refresh TABLE --full` reads the source again. Keep snapshots longer, or refresh more often.",
     ),
     code(
-        "R0535",
-        "full recompute: rows of a source were removed or replaced",
-        "Keeping the first row of each key needs a source that is only appended to: a removed winner would have to be replaced by a row that is not stored. This refresh computes the view in full.",
-    ),
-    code(
         "R0536",
         "full recompute: hidden state is missing",
         "Files of the table lack the hidden columns that merging needs, because another engine rewrote them. The view is computed in full, once, which restores them.",
@@ -232,6 +227,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "R0548",
         "full recompute: time has moved",
         "The view compares with now() or the current date, so its rows change by themselves: a row leaves `ts > now() - INTERVAL '1 day'` when it is a day old, whether or not new ones come. It is computed again when `run.freshness` has passed since it last was, less often where computing takes long, and is committed only if a row is another one.",
+    ),
+    code(
+        "R0549",
+        "rebuild: the stored state does not fit",
+        "A view that is merged keeps hidden columns in its data files. Those of this table are not the ones that its way of refreshing reads, because REFRESH POLICY was FULL before, or because this version of Ingot maintains what an earlier one recomputed. The view is built anew, once; its rows stay the same.",
     ),
     code("R0539", "full recompute: asked for", "The refresh was asked for in full, by `ingot refresh TABLE --full`."),
     code(

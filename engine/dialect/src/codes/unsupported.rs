@@ -124,6 +124,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "Rows of a streaming table that break an expectation cannot go to a quarantine table yet. Keep them in the streaming table, and put the expectation with QUARANTINE INTO on a materialized view over it. WARN, DROP ROW and FAIL UPDATE work on both.",
     ),
     code(
+        "U0126",
+        "the query engine cannot run the query",
+        "`ingot check` makes the plan of every query and runs it over a few generated rows: none, plain ones, NULLs, duplicates, the least and greatest values of each type. The query engine could not, or broke down, whatever the values, so that the table could never be built or refreshed. The help names another way to write it. A division by zero, an overflow or a cast that does not fit is not refused: it depends on the rows.",
+    ),
+    code(
         "U0501",
         "the result depends on chance",
         "random(), uuid() and their like give another result at every evaluation, so a table could never equal its query. Derive the value from columns: `sha256(id)`, or an offset.",

@@ -1,6 +1,6 @@
 //! Checks a project: SQL files to models, and everything that is wrong with them in one pass.
 //!
-//!   files ──▶ parse ──▶ names ──▶ graph ──▶ each table after what it reads: plan, type, refuse ──▶ Project
+//!   files ──▶ parse ──▶ names ──▶ graph ──▶ each table after what it reads: plan, type, refuse, try ──▶ Project
 //!
 //! Invariants
 //! * An error in one table hides none in others; a table that reads a broken one is not blamed for it.
@@ -8,6 +8,7 @@
 //!
 //! Not here: the grammar (`ingot_dialect`), incremental rules (`ingot_delta`).
 
+mod apart;
 mod expectation;
 mod judge;
 mod locate;
@@ -17,11 +18,15 @@ mod output;
 mod planning_error;
 mod query;
 mod references;
+mod refused;
+mod rehearsal;
 mod resolve;
+mod sample;
 mod side;
 mod source;
 mod streams;
 mod table;
+mod trial;
 mod types;
 mod unsupported;
 
@@ -35,6 +40,7 @@ use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use crate::config::Config;
 use crate::project::{Checked, Project, SqlFile};
 
+use trial::Trials;
 pub use types::DialectTypes;
 
 /// Folders nest this deep at most; a link that leads back to itself ends here.
@@ -44,6 +50,15 @@ const DEPTH_MAX: usize = 16;
 ///
 /// Paths in diagnostics begin with `root` when it is relative, so that they can be opened from where the command ran.
 pub fn load(root: &Path, cfg: &Config) -> Checked {
+    load_with(root, cfg, Trials::default())
+}
+
+/// As `load`, without running plans over sample rows: for commands that read tables and build none.
+pub fn load_to_read(root: &Path, cfg: &Config) -> Checked {
+    load_with(root, cfg, Trials::none())
+}
+
+fn load_with(root: &Path, cfg: &Config, trials: Trials) -> Checked {
     let mut found = Vec::new();
     let mut files = Vec::new();
     let shown = match root.to_str() {
@@ -60,7 +75,7 @@ pub fn load(root: &Path, cfg: &Config) -> Checked {
                 .help("run the command in the project's folder, or start a project with `ingot init`"),
         );
     }
-    let mut checked = check_files(root, files, cfg);
+    let mut checked = check_with(root, files, cfg, trials);
     if !found.is_empty() {
         checked.project = None;
         found.append(&mut checked.diagnostics);
@@ -112,6 +127,10 @@ fn read(folder: &Path, shown: &str, depth: usize, files: &mut Vec<SqlFile>, foun
 
 /// Checks files that were read already.
 pub fn check_files(root: &Path, files: Vec<SqlFile>, cfg: &Config) -> Checked {
+    check_with(root, files, cfg, Trials::default())
+}
+
+fn check_with(root: &Path, files: Vec<SqlFile>, cfg: &Config, trials: Trials) -> Checked {
     let mut found = Vec::new();
     let mut parsed: Vec<(String, Vec<Statement>)> = Vec::new();
     let mut broken = Vec::new();
@@ -124,7 +143,7 @@ pub fn check_files(root: &Path, files: Vec<SqlFile>, cfg: &Config) -> Checked {
         unsupported::quarantines(&file.path, &result.statements, &mut found);
         parsed.push((file.path.clone(), result.statements));
     }
-    let resolved = resolve::resolve(&parsed, &broken, cfg, &mut found);
+    let resolved = resolve::resolve(&parsed, &broken, cfg, trials, &mut found);
     tidy(&files, &mut found);
     let project = (!found.iter().any(Diagnostic::is_error)).then(|| Project {
         root: root.to_path_buf(),

@@ -21,10 +21,10 @@ use ingot_lake::TableName;
 use super::names::{Declared, Kind};
 use super::planning_error::{Planned, diagnostics};
 use super::references::Mentions;
-use super::resolve::{Brings, Node, Resolver, Side, inputs, state_columns};
+use super::resolve::{Brings, Node, Reading, Resolver, Side, inputs, state_columns};
 use super::streams::{self, Leaf, LeafKind};
 use super::{expectation, locate, output, side, source, table};
-use crate::project::{DecodeErrorPolicy, Model, ModelKind, StreamInput};
+use crate::project::{CheckedRelation, DecodeErrorPolicy, Model, ModelKind, StreamInput};
 
 /// A planned query on its way to a model.
 struct Body {
@@ -32,12 +32,40 @@ struct Body {
     strategy: Strategy,
 }
 
+/// How a table reads its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// A view.
+    Whole,
+    /// A streaming table.
+    Stream,
+    /// A streaming table whose stream is not one.
+    Unknown,
+}
+
+/// An obstacle in the words of a table that only appends.
+fn not_by_row(obstacle: &FullReason) -> String {
+    match obstacle.code {
+        "R0501" => "it joins rows".into(),
+        "R0502" => "it limits rows".into(),
+        "R0503" => "it drops duplicates".into(),
+        "R0504" | "R0505" => "it compares rows with each other".into(),
+        "R0514" => "it aggregates rows".into(),
+        _ => obstacle.text.clone(),
+    }
+}
+
+/// What expectations of the query stand on.
+fn checked(reading: &Reading) -> Vec<CheckedRelation> {
+    reading.brings.checked.iter().map(|(_, r)| r.clone()).collect()
+}
+
 impl<'a> Resolver<'a> {
     pub fn table(&mut self, d: &Declared<'a>, t: &'a TableDef, streaming: bool, m: &Mentions) {
         let Some(query) = &t.query else { return };
         let before = self.errors();
         let path = self.path(d);
-        let reading = self.reading(d, query, m);
+        let mut reading = self.reading(d, query, m);
         let stream = if streaming {
             // What does not exist may be the stream: that was said already.
             let unknown = reading.leaves.is_empty() && !reading.ok;
@@ -62,7 +90,6 @@ impl<'a> Resolver<'a> {
         if names_ok {
             self.nodes.insert(d.name.join("."), Node::Stored(Arc::clone(&schema)));
         }
-        let mut brings = reading.brings;
         let mut kept = plan.clone();
         let name = self.rules.stored(&d.name);
         if !t.columns.expectations.is_empty() {
@@ -76,8 +103,8 @@ impl<'a> Resolver<'a> {
             };
             let Some(outcome) = self.expectations(relation, &t.columns.expectations) else { return };
             kept = outcome.kept.clone();
-            self.keep_sides(d, &outcome, &mut brings);
-            brings.checked.push((d.name.join("."), outcome.relation));
+            self.keep_sides(d, &outcome, &mut reading.brings);
+            reading.brings.checked.push((d.name.join("."), outcome.relation));
         }
         let stored = match output::cast_to_stored(kept, &analyzed, &columns) {
             Ok(plan) => plan,
@@ -88,11 +115,16 @@ impl<'a> Resolver<'a> {
             }
         };
         // What is not a stream already has its own complaint.
-        let by_row = streaming && stream.is_some();
-        let Some(body) = self.strategy(path, t, m, stored, streaming, by_row) else { return };
+        let reads = match (streaming, &stream) {
+            (false, _) => Reads::Whole,
+            (true, Some(_)) => Reads::Stream,
+            (true, None) => Reads::Unknown,
+        };
+        let Some(body) = self.strategy(d, t, m, &reading, stored, reads) else { return };
         if self.errors() > before {
             return;
         }
+        let brings = reading.brings;
         let kind = match stream {
             Some(Leaf { kind: LeafKind::Source, key, .. }) => ModelKind::Streaming { input: StreamInput::Source(key) },
             Some(leaf) => {
@@ -153,16 +185,17 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Completes ties, refuses what has no single result, and chooses how the table is maintained.
+    /// Completes ties, refuses what has no single result or cannot run, and chooses how the table is maintained.
     fn strategy(
         &mut self,
-        path: &str,
+        d: &Declared<'a>,
         t: &TableDef,
         m: &Mentions,
+        reading: &Reading,
         plan: LogicalPlan,
-        streaming: bool,
-        by_row: bool,
+        reads: Reads,
     ) -> Option<Body> {
+        let path = self.path(d);
         let query = t.query.as_ref()?;
         let head = first_word(query);
         let refusals = ingot_delta::refuse(&plan);
@@ -185,41 +218,48 @@ impl<'a> Resolver<'a> {
                 return None;
             }
         };
-        let strategy = ingot_delta::classify(&completed);
-        if by_row && !matches!(strategy, Strategy::Linear) {
-            let why = match &strategy {
-                Strategy::Full(reason) => reason.text.clone(),
-                Strategy::Aggregate(_) => "it aggregates rows".into(),
-                _ => "it compares rows with each other".into(),
-            };
-            self.found.push(
-                Diagnostic::error("N0203", "the query of a streaming table must work row by row")
-                    .at(path, head)
-                    .note(why)
-                    .help("keep the rows as they come, and compute this in a MATERIALIZED VIEW"),
-            );
+        if reads != Reads::Whole {
+            if reads == Reads::Stream
+                && let Err(reason) = ingot_delta::row_by_row(&completed)
+            {
+                let d =
+                    Diagnostic::error("N0203", "the query of a streaming table must work row by row").at(path, head);
+                let d = reason.obstacles().fold(d, |d, o| d.note(not_by_row(o)));
+                self.found.push(d.help("keep the rows as they come, and compute this in a MATERIALIZED VIEW"));
+                return None;
+            }
+            let right = self.tried(path, query, reading, &completed, &checked(reading));
+            return right.then_some(Body { plan: completed, strategy: Strategy::Linear });
+        }
+        if !self.tried(path, query, reading, &completed, &checked(reading)) {
             return None;
         }
-        if streaming {
-            return Some(Body { plan: completed, strategy });
+        if policy(t) == Policy::Full {
+            let reason = FullReason::new("R0520", "REFRESH POLICY FULL");
+            return Some(Body { plan: completed, strategy: Strategy::Full(reason) });
         }
-        match (policy(t), strategy) {
-            (Policy::IncrementalStrict, Strategy::Full(reason)) => {
-                let span = t.clauses.policy.as_ref().map_or(head, |p| p.span);
-                let code = if reason.code == "R0505" { "R0107" } else { "R0101" };
-                self.found.push(
-                    Diagnostic::error(code, format!("not incremental: {}", reason.text))
-                        .at(path, span)
-                        .note(format!("the reason's code is {}", reason.code))
-                        .help("rewrite the query, or write REFRESH POLICY AUTO"),
-                );
-                None
-            }
-            (Policy::Full, _) => {
-                let reason = FullReason { code: "R0520", text: "REFRESH POLICY FULL".into() };
-                Some(Body { plan: completed, strategy: Strategy::Full(reason) })
-            }
-            (_, strategy) => Some(Body { plan: completed, strategy }),
+        let strategy = self.feasible(&completed, ingot_delta::classify(&completed));
+        if let (Policy::IncrementalStrict, Strategy::Full(reason)) = (policy(t), &strategy) {
+            let span = t.clauses.policy.as_ref().map_or(head, |p| p.span);
+            let code = if reason.code == "R0505" { "R0107" } else { "R0101" };
+            let d = Diagnostic::error(code, format!("not incremental: {}", reason.text))
+                .at(path, span)
+                .note(format!("the reason's code is {}", reason.code));
+            let d = reason.others.iter().fold(d, |d, o| d.note(format!("and {}: {}", o.code, o.text)));
+            self.found.push(d.help("rewrite the query, or write REFRESH POLICY AUTO"));
+            return None;
+        }
+        Some(Body { plan: completed, strategy })
+    }
+
+    /// The strategy, if its refreshes run over sample rows; else everything is computed anew.
+    fn feasible(&self, plan: &LogicalPlan, strategy: Strategy) -> Strategy {
+        match self.trials.strategy(plan, &strategy) {
+            None => strategy,
+            Some(trouble) => Strategy::Full(FullReason::new(
+                "R0500",
+                format!("the query runs, but its change does not: {}", trouble.text),
+            )),
         }
     }
 
@@ -308,7 +348,7 @@ impl<'a> Resolver<'a> {
                     continue;
                 }
             };
-            let strategy = ingot_delta::classify(&plan);
+            let strategy = self.feasible(&plan, ingot_delta::classify(&plan));
             let mut own = parts.to_vec();
             own.push(format!("quarantine {to}"));
             let kind = ModelKind::Quarantine { of: name.clone() };

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::{Column, JoinType};
+use datafusion::logical_expr::logical_plan::Distinct;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Query as SqlQuery, Select, SelectItem, SetExpr,
@@ -184,6 +186,14 @@ pub(crate) fn names(file: &str, query: &Query, plan: &LogicalPlan, found: &mut V
     for (i, field) in fields.iter().enumerate() {
         let name = field.name().as_str();
         let span = place_of(query, i, width).unwrap_or(query.span);
+        if name.to_lowercase().starts_with("_ingot") {
+            found.push(
+                Diagnostic::error("N0106", format!("output column \"{name}\" has a reserved name"))
+                    .at(file, span)
+                    .note("names beginning with _ingot are those of hidden columns")
+                    .help("give it another name: ... AS a_name"),
+            );
+        }
         let mut clashes = true;
         match seen.get(&name.to_lowercase()) {
             Some(other) if *other == name => found.push(
@@ -201,7 +211,7 @@ pub(crate) fn names(file: &str, query: &Query, plan: &LogicalPlan, found: &mut V
                 seen.insert(name.to_lowercase(), name);
             }
         }
-        if name.contains(['(', ')', ' ', ',']) && !is_quoted_somewhere(query, name) {
+        if name.contains(['(', ')', ' ', ',']) && !is_given(plan, i) {
             found.push(
                 Diagnostic::error("N0310", format!("output column {} has no name", i + 1))
                     .at(file, span)
@@ -219,8 +229,49 @@ pub(crate) fn names(file: &str, query: &Query, plan: &LogicalPlan, found: &mut V
     }
 }
 
-fn is_quoted_somewhere(query: &Query, name: &str) -> bool {
-    query.tokens.iter().any(|t| matches!(&t.token, Token::Word(w) if w.quote_style.is_some() && w.value == name))
+/// Whether the name of an output column was given: it is an alias or a column of a table, not the text of an
+/// expression that the engine took for want of a name.
+fn is_given(plan: &LogicalPlan, index: usize) -> bool {
+    let of_column =
+        |input: &LogicalPlan, column: &Column| input.schema().index_of_column(column).is_ok_and(|i| is_given(input, i));
+    let of_expr = |expr: Option<&Expr>, input: &LogicalPlan| match expr {
+        Some(Expr::Alias(_)) => true,
+        Some(Expr::Column(column)) => of_column(input, column),
+        _ => false,
+    };
+    match plan {
+        LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Projection(p) => of_expr(p.expr.get(index), &p.input),
+        LogicalPlan::Aggregate(a) => of_expr(a.group_expr.iter().chain(&a.aggr_expr).nth(index), &a.input),
+        LogicalPlan::Window(w) => {
+            let width = w.input.schema().fields().len();
+            if index < width { is_given(&w.input, index) } else { of_expr(w.window_expr.get(index - width), &w.input) }
+        }
+        LogicalPlan::Distinct(Distinct::On(on)) => of_expr(on.select_expr.get(index), &on.input),
+        LogicalPlan::Join(join) => {
+            let width = join.left.schema().fields().len();
+            match join.join_type {
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => is_given(&join.right, index),
+                _ if index < width => is_given(&join.left, index),
+                _ => is_given(&join.right, index - width),
+            }
+        }
+        LogicalPlan::RecursiveQuery(r) => is_given(&r.static_term, index),
+        LogicalPlan::Unnest(u) => {
+            let (qualifier, field) = u.schema.qualified_field(index);
+            of_column(&u.input, &Column::new(qualifier.cloned(), field.name()))
+        }
+        // Rows pass through, or come from the first of several.
+        LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Repartition(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Subquery(_)
+        | LogicalPlan::Distinct(Distinct::All(_))
+        | LogicalPlan::Union(_) => plan.inputs().first().is_some_and(|input| is_given(input, index)),
+        _ => false,
+    }
 }
 
 /// `vehicleId` to `vehicle_id`.

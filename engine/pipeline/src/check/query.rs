@@ -24,6 +24,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Query, Statement};
 
+use super::apart::{self, Casts};
 use super::types::DialectTypes;
 
 /// A table without data: its columns, or the plan that stands for it.
@@ -75,10 +76,25 @@ impl Planner {
     /// # Errors
     /// DataFusion's, with spans where it knows them.
     pub fn plan(&self, relations: &Relations, tree: &Query) -> Result<LogicalPlan> {
-        let scope = Scope { planner: self, relations };
         let mut statement = Statement::Query(Box::new(tree.clone()));
         ingot_semantics::lower(&mut statement)?;
-        SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement)
+        let none = Casts::new();
+        let scope = Scope { planner: self, relations, casts: &none };
+        let planned = SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement.clone());
+        let Err(error) = planned else { return planned };
+        // Two columns may differ in a cast alone.
+        self.plan_apart(relations, statement).ok_or(error)
+    }
+
+    fn plan_apart(&self, relations: &Relations, mut statement: Statement) -> Option<LogicalPlan> {
+        let type_of = |e: &SqlExpr| apart::type_of(&self.expr(e, &DFSchema::empty()).ok()?);
+        let casts = apart::take_out(&mut statement, &type_of);
+        if casts.is_empty() {
+            return None;
+        }
+        let scope = Scope { planner: self, relations, casts: &casts };
+        let plan = SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement).ok()?;
+        apart::put_back(plan).ok()
     }
 
     /// Plans an expression over the columns of a relation.
@@ -86,8 +102,8 @@ impl Planner {
     /// # Errors
     /// As `plan`.
     pub fn expr(&self, tree: &SqlExpr, schema: &DFSchema) -> Result<Expr> {
-        let relations = Relations::new();
-        let scope = Scope { planner: self, relations: &relations };
+        let (relations, casts) = (Relations::new(), Casts::new());
+        let scope = Scope { planner: self, relations: &relations, casts: &casts };
         let mut tree = tree.clone();
         ingot_semantics::lower_expr(&mut tree)?;
         SqlToRel::new_with_options(&scope, self.options()).sql_to_expr(tree, schema, &mut PlannerContext::new())
@@ -138,6 +154,8 @@ pub(crate) fn scan(name: TableReference, schema: SchemaRef) -> Result<LogicalPla
 struct Scope<'a> {
     planner: &'a Planner,
     relations: &'a Relations,
+    /// Functions that stand for casts.
+    casts: &'a Casts,
 }
 
 impl ContextProvider for Scope<'_> {
@@ -162,7 +180,7 @@ impl ContextProvider for Scope<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.planner.state.scalar_functions().get(name).cloned()
+        self.casts.get(name).or_else(|| self.planner.state.scalar_functions().get(name)).cloned()
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

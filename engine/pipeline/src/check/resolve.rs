@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::Query as SqlQuery;
 use ingot_delta::Strategy;
 use ingot_dialect::ast::{Query, Statement, ViewDef};
 use ingot_dialect::diagnostic::Diagnostic;
@@ -26,6 +27,7 @@ use super::query::{Placeholder, Planner, Relations};
 use super::references::{Mentions, Qualify, mentions};
 use super::side::quarantine_schema;
 use super::streams::{self, Leaf, LeafKind};
+use super::trial::Trials;
 use super::types::stored_type;
 use super::{locate, source, unknown_function, unsupported};
 use crate::config::Config;
@@ -90,7 +92,7 @@ impl Brings {
 pub(crate) struct Reading {
     pub leaves: Vec<Leaf>,
     pub brings: Brings,
-    relations: Relations,
+    pub relations: Relations,
     namespaces: BTreeSet<String>,
     /// Nothing it mentions is missing.
     pub ok: bool,
@@ -100,6 +102,7 @@ pub(crate) struct Resolver<'a> {
     pub cfg: &'a Config,
     pub rules: Rules<'a>,
     pub planner: Planner,
+    pub trials: Trials,
     pub files: &'a [(String, Vec<Statement>)],
     pub names: Names<'a>,
     pub nodes: BTreeMap<Key, Node>,
@@ -114,6 +117,7 @@ pub(crate) fn resolve(
     files: &[(String, Vec<Statement>)],
     broken: &[String],
     cfg: &Config,
+    trials: Trials,
     found: &mut Vec<Diagnostic>,
 ) -> Resolved {
     let rules = Rules { catalog: &cfg.catalog.name, prefix: &cfg.namespace_prefix };
@@ -127,6 +131,7 @@ pub(crate) fn resolve(
         cfg,
         rules,
         planner: Planner::new(),
+        trials,
         files,
         names,
         nodes: BTreeMap::new(),
@@ -363,9 +368,7 @@ impl<'a> Resolver<'a> {
             return None;
         }
         let planned = Planned { file: path, span: query.span, tokens: &query.tokens };
-        let mut tree = query.tree.clone();
-        let namespaces = reading.namespaces.clone();
-        Qualify { catalog: self.rules.catalog, prefix: self.rules.prefix, namespaces }.apply(&mut tree);
+        let tree = self.qualified(query, reading);
         let result = self.planner.plan(&reading.relations, &tree).and_then(|plan| {
             let analyzed = self.planner.analyze(&plan)?;
             Ok((plan, analyzed))
@@ -378,7 +381,7 @@ impl<'a> Resolver<'a> {
                     && only.span == Some(head(&planned))
                 {
                     let text = error.strip_backtrace();
-                    let wrong = |tree: &datafusion::sql::sqlparser::ast::Query| {
+                    let wrong = |tree: &SqlQuery| {
                         let planned =
                             self.planner.plan(&reading.relations, tree).and_then(|p| self.planner.analyze(&p));
                         planned.is_err_and(|e| e.strip_backtrace() == text)
@@ -391,6 +394,14 @@ impl<'a> Resolver<'a> {
                 None
             }
         }
+    }
+
+    /// The syntax tree with stored names.
+    pub fn qualified(&self, query: &Query, reading: &Reading) -> Box<SqlQuery> {
+        let mut tree = query.tree.clone();
+        let namespaces = reading.namespaces.clone();
+        Qualify { catalog: self.rules.catalog, prefix: self.rules.prefix, namespaces }.apply(&mut tree);
+        tree
     }
 
     pub fn errors(&self) -> usize {
@@ -512,6 +523,9 @@ impl<'a> Resolver<'a> {
         }
         let Some(columns) = columns else { return };
         let Ok(stored) = output::cast_to_stored(plan.clone(), &analyzed, &columns) else { return };
+        if !self.tried(path, &view.query, &reading, &stored, &[]) {
+            return;
+        }
         let Reading { leaves, mut brings, .. } = reading;
         brings.texts.insert(key.clone(), vec![format!("view {}", d.dotted()), fold_tokens(&view.query.tokens)]);
         let name = self.rules.stored(&d.name);

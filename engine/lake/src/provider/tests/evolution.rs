@@ -55,7 +55,7 @@ async fn added_columns_are_null_in_old_files() {
     }
     let placed = ScanOptions { with_positions: true, ..ScanOptions::default() };
     let ours = context(&table, placed).await;
-    assert_eq!(lines(&ours, "SELECT id, note, _pos FROM t").await, ["1,,0", "2,,1", "3,x,0", "4,,1"]);
+    assert_eq!(lines(&ours, "SELECT id, note, _ingot_pos FROM t").await, ["1,,0", "2,,1", "3,x,0", "4,,1"]);
     assert_eq!(lines(&ours, "SELECT note FROM t WHERE id = 1").await, [""]);
 }
 

@@ -181,14 +181,14 @@ async fn positions_count_the_rows_of_each_file() {
     let table = append(&table, &[rows(0, 20_000), rows(50_000, 3)]).await;
     let options = ScanOptions { with_positions: true, with_state: true, ..ScanOptions::default() };
     let ours = context(&table, options).await;
-    let wrong = "SELECT count(*) FROM t WHERE _pos <> n";
+    let wrong = "SELECT count(*) FROM t WHERE _ingot_pos <> n";
     assert_eq!(lines(&ours, wrong).await, ["0"]);
-    let files = "SELECT count(*), min(_pos), max(_pos), min(id) FROM t GROUP BY _file";
+    let files = "SELECT count(*), min(_ingot_pos), max(_ingot_pos), min(id) FROM t GROUP BY _ingot_file";
     assert_eq!(lines(&ours, files).await, ["20000,0,19999,0", "3,0,2,50000"]);
     // A filter leaves positions as they are.
-    let one = "SELECT _pos, id FROM t WHERE id = 12345";
+    let one = "SELECT _ingot_pos, id FROM t WHERE id = 12345";
     assert_eq!(lines(&ours, one).await, ["12345,12345"]);
-    let names: Vec<String> = lines(&ours, "SELECT DISTINCT _file FROM t").await;
+    let names: Vec<String> = lines(&ours, "SELECT DISTINCT _ingot_file FROM t").await;
     let mut live: Vec<String> =
         live_files(&table, table.head().unwrap()).await.unwrap().iter().map(|f| f.path.clone()).collect();
     live.sort();
@@ -251,7 +251,7 @@ async fn position_deletes_take_rows_away() {
     assert_eq!(lines(&ours, &kept).await, [(low + 1).to_string()]);
     let placed = ScanOptions { with_positions: true, ..options };
     let ours = context(&table, placed).await;
-    let shifted = "SELECT count(*) FROM t WHERE _pos <> (id % 100)";
+    let shifted = "SELECT count(*) FROM t WHERE _ingot_pos <> (id % 100)";
     assert_eq!(lines(&ours, shifted).await, ["0"]);
     assert_eq!(lines(&ours, "SELECT count(*) FROM t").await, ["18"]);
 }

@@ -1,0 +1,101 @@
+-- Computed as a whole.
+
+-- joined: full R0501
+SELECT a.k, a.s, c.name FROM bronze.t AS a JOIN bronze.u AS c ON a.k = c.k;
+
+-- left_joined: full R0501
+SELECT a.k, a.i, c.v FROM bronze.t AS a LEFT JOIN bronze.u AS c ON a.k = c.k AND c.v > 1;
+
+-- full_joined: full R0501
+SELECT a.k, c.k AS k2, c.name FROM bronze.t AS a FULL JOIN bronze.u AS c ON a.k = c.k;
+
+-- cross_joined: full R0501
+SELECT a.o, c.k FROM bronze.t AS a CROSS JOIN bronze.u AS c;
+
+-- self_joined: full R0501
+SELECT a.o, c.o AS o2 FROM bronze.t AS a JOIN bronze.t AS c ON a.k = c.k AND a.o < c.o;
+
+-- joined_and_grouped: full R0501
+SELECT c.name, sum(a.i) AS si FROM bronze.t AS a JOIN bronze.u AS c ON a.k = c.k GROUP BY c.name;
+
+-- distinct_rows: full R0503
+SELECT DISTINCT k, s FROM bronze.t;
+
+-- distinct_on: full R0503
+SELECT DISTINCT ON (k) k, s, o FROM bronze.t ORDER BY k, o;
+
+-- united: full R0503
+SELECT k FROM bronze.t UNION SELECT k FROM bronze.u;
+
+-- excepted: full R0501
+SELECT k FROM bronze.t EXCEPT SELECT k FROM bronze.u;
+
+-- intersected: full R0501
+SELECT k FROM bronze.t INTERSECT SELECT k FROM bronze.u;
+
+-- top_three: full R0502
+SELECT k, s, o FROM bronze.t ORDER BY o DESC LIMIT 3;
+
+-- having: full R0513
+SELECT k, count(*) AS n FROM bronze.t GROUP BY k HAVING count(*) > 2;
+
+-- rollup: full R0512
+SELECT k, s, count(*) AS n FROM bronze.t GROUP BY ROLLUP (k, s);
+
+-- nested_groups: full R0514
+SELECT n, count(*) AS times FROM (SELECT k, count(*) AS n FROM bronze.t GROUP BY k) AS x GROUP BY n;
+
+-- distinct_count_beside_decimal_sum: full R0511
+SELECT k, count(DISTINCT s) AS words, sum(d) AS sd FROM bronze.t GROUP BY k;
+
+-- distinct_count_beside_all_sums: full R0511
+SELECT k, count(DISTINCT s) AS words, sum(d) AS sd, sum(i) AS si, sum(f) AS sf, max(i) AS mi FROM bronze.t GROUP BY k;
+
+-- distinct_statistics: full R0511
+SELECT k, stddev(DISTINCT f) AS a, stddev_pop(DISTINCT i) AS c, var(DISTINCT f) AS v, avg(DISTINCT f) AS x, sum(DISTINCT d) AS y
+FROM bronze.t GROUP BY k;
+
+-- medians: full R0510
+SELECT k, median(f) AS m, array_agg(s) AS words, string_agg(s, ',') AS line, bool_and(b) AS every FROM bronze.t GROUP BY k;
+
+-- windows_several: full R0504
+SELECT k, o, row_number() OVER (PARTITION BY k ORDER BY o) AS n, rank() OVER (PARTITION BY s ORDER BY i) AS r,
+  sum(i) OVER (PARTITION BY k ORDER BY o ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS two,
+  lag(s) OVER (PARTITION BY k ORDER BY o) AS before, count(*) OVER (PARTITION BY s) AS same, avg(f) OVER (PARTITION BY b) AS a
+FROM bronze.t;
+
+-- windows_same_sum_of_two_types: full R0504
+SELECT k, o, sum(i) OVER (PARTITION BY k) AS a, sum(CAST(i AS DOUBLE)) OVER (PARTITION BY k) AS c FROM bronze.t;
+
+-- window_by_uuid: full R0504
+SELECT u, o, row_number() OVER (PARTITION BY k ORDER BY u) AS n, rank() OVER (PARTITION BY u ORDER BY o) AS r,
+  count(*) OVER (PARTITION BY k ORDER BY u) AS c
+FROM bronze.t;
+
+-- window_without_partition: full R0505
+SELECT k, o, row_number() OVER (ORDER BY o) AS n FROM bronze.t;
+
+-- in_subquery: full R0506
+SELECT k, s FROM bronze.t WHERE k IN (SELECT k FROM bronze.u);
+
+-- exists_subquery: full R0506
+SELECT k, s FROM bronze.t AS a WHERE EXISTS (SELECT 1 AS one FROM bronze.u AS c WHERE c.k = a.k);
+
+-- scalar_subquery: full R0506
+SELECT k, i FROM bronze.t WHERE i > (SELECT avg(v) FROM bronze.u);
+
+-- correlated_scalar: full R0506
+SELECT a.o, (SELECT max(c.v) FROM bronze.u AS c WHERE c.k = a.k) AS most FROM bronze.t AS a;
+
+-- recursive: full R0516
+WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 AS x FROM n WHERE x < 5) SELECT x FROM n;
+
+-- constants: full R0509
+SELECT k, s FROM bronze.t UNION ALL SELECT 1 AS k, 'x' AS s;
+
+-- grouped_maps: full R0510
+SELECT k, array_agg(m) AS all_of_them FROM bronze.t GROUP BY k;
+
+-- all_at_once: full R0501 R0506 R0510 R0511
+SELECT c.name, median(a.f) AS m, count(DISTINCT a.s) AS n FROM bronze.t AS a JOIN bronze.u AS c ON a.k = c.k
+WHERE a.i IN (SELECT v FROM bronze.u) GROUP BY c.name;

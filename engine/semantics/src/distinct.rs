@@ -1,0 +1,89 @@
+//! Keeps the optimizer from splitting an aggregate whose parts do not add up again.
+//!
+//! DataFusion turns `agg(DISTINCT x)` beside sums, minima and maxima into a GROUP BY of x below and the aggregates
+//! above. A sum of sums has another type than the sum (a decimal grows twice, so that the plan fails when it runs),
+//! and is rounded or checked for overflow at each x. Minima and maxima alone lose nothing.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
+
+const SPLITS: &str = "single_distinct_aggregation_to_group_by";
+
+/// The optimizer's rules, in their order: all of them, to be used in the place of DataFusion's.
+pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    for rule in &mut rules {
+        if rule.name() == SPLITS {
+            *rule = Arc::new(SplitsExtremaAlone { inner: Arc::clone(rule) });
+        }
+    }
+    rules
+}
+
+#[derive(Debug)]
+struct SplitsExtremaAlone {
+    inner: Arc<dyn OptimizerRule + Send + Sync>,
+}
+
+impl OptimizerRule for SplitsExtremaAlone {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.inner.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match &plan {
+            LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(adds_up) => Ok(Transformed::no(plan)),
+            _ => self.inner.rewrite(plan, config),
+        }
+    }
+}
+
+/// Whether an expression holds an aggregate that is neither DISTINCT nor an extremum.
+fn adds_up(expr: &Expr) -> bool {
+    let mut found = false;
+    let walked = expr.apply(|e| {
+        if let Expr::AggregateFunction(call) = e {
+            found |= !call.params.distinct && !matches!(call.func.name(), "min" | "max");
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found || walked.is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    async fn rows(sql: &str) -> String {
+        let config = SessionConfig::new().with_target_partitions(2);
+        let ctx = SessionContext::new_with_state(crate::state(config, Default::default()).build());
+        let batches = ctx.sql(sql).await.unwrap().collect().await.unwrap();
+        pretty_format_batches(&batches).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_distinct_count_stands_beside_a_sum_of_decimals() {
+        let sql = "SELECT k, count(DISTINCT x) AS c, sum(d) AS s, max(x) AS m FROM (VALUES (1, 1, CAST(1.5 AS DECIMAL(10, 2))),
+                   (1, 1, CAST(2.5 AS DECIMAL(10, 2))), (1, 2, CAST(3 AS DECIMAL(10, 2)))) AS t(k, x, d) GROUP BY k";
+        assert!(rows(sql).await.contains("| 1 | 2 | 7.00 | 2 |"), "{}", rows(sql).await);
+    }
+
+    #[tokio::test]
+    async fn a_plan_of_extrema_is_still_split() {
+        let sql = |more: &str| {
+            format!("EXPLAIN SELECT k, count(DISTINCT x) AS c{more} FROM (VALUES (1, 1), (1, 2)) AS t(k, x) GROUP BY k")
+        };
+        assert!(rows(&sql(", max(x) AS m")).await.contains("alias1"));
+        assert!(!rows(&sql(", sum(x) AS m")).await.contains("alias1"));
+    }
+}
