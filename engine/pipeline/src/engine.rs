@@ -244,7 +244,7 @@ impl Engine {
             });
             let recorded = told.recorded.iter().flat_map(|r| &r.sources);
             let redefined = recorded.filter_map(|(source, (_, from))| {
-                Some((source.clone(), tables.get(source)?.redefined_since((*from)?)?))
+                Some((source.clone(), stored.tables.get(source)?.redefined_since((*from)?)?))
             });
             told.redefined_inputs = redefined.collect();
             facts.tables.insert(name.clone(), told);

@@ -188,11 +188,11 @@ fn remedy(error: &DataFusionError) -> &'static str {
         DataFusionError::Execution(_) | DataFusionError::External(_) => {
             "rows that a function cannot take can be left out: with WHERE in a view below, or with CASE around the call"
         }
-        _ => DEFECT,
+        _ => REPORT_IT,
     }
 }
 
-const DEFECT: &str = "this is a defect of the engine, not of the rows; please report it with the statement";
+const REPORT_IT: &str = "this is a defect of the engine, not of the rows; please report it with the statement";
 
 fn arrow_remedy(error: &ArrowError) -> &'static str {
     match error {
@@ -209,7 +209,7 @@ fn arrow_remedy(error: &ArrowError) -> &'static str {
         ArrowError::ComputeError(_) | ArrowError::ExternalError(_) => {
             "rows that a function cannot take can be left out: with WHERE in a view below, or with CASE around the call"
         }
-        _ => DEFECT,
+        _ => REPORT_IT,
     }
 }
 

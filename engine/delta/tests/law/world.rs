@@ -273,7 +273,7 @@ impl View {
                 let minus = run(ctx, &self.plan, deleted).await;
                 let (plus, minus) = consolidate(&plus, &minus).unwrap();
                 let stored = self.target.stored(&value_ranges(&minus).unwrap());
-                Merge { remove: locate(&minus, &stored).unwrap(), insert: plus, touched: 0 }
+                Merge { remove: locate(&minus, &stored).unwrap(), insert: plus, ..Merge::default() }
             }
             Some(k) => {
                 let partials = k.partials().unwrap();
