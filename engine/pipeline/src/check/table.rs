@@ -225,6 +225,9 @@ fn refused(file: &str, pair: &Pair, all: &HashMap<String, String>) -> Option<Dia
         Refused::NoEffect => {
             let d = Diagnostic::error("C0115", format!("property '{key}' has no effect here")).at(file, pair.key.span);
             let known = properties::KNOWN;
+            if known.contains(&key) {
+                return Some(d.help("leave it out: another property here switches it off"));
+            }
             let d = match did_you_mean(key, known.iter().copied()) {
                 Some(near) => d.help(format!("did you mean '{near}'?")),
                 None => d,
