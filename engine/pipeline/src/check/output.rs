@@ -239,13 +239,18 @@ fn is_given(plan: &LogicalPlan, index: usize) -> bool {
         Some(Expr::Column(column)) => of_column(input, column),
         _ => false,
     };
+    let of_own = |expr: Option<&Expr>, input: &LogicalPlan| match expr {
+        Some(Expr::Column(column)) => of_column(input, column),
+        _ => false,
+    };
     match plan {
         LogicalPlan::TableScan(_) => true,
         LogicalPlan::Projection(p) => of_expr(p.expr.get(index), &p.input),
-        LogicalPlan::Aggregate(a) => of_expr(a.group_expr.iter().chain(&a.aggr_expr).nth(index), &a.input),
+        // The engine itself gives aggregates and windows aliases, such as count(*).
+        LogicalPlan::Aggregate(a) => of_own(a.group_expr.iter().chain(&a.aggr_expr).nth(index), &a.input),
         LogicalPlan::Window(w) => {
             let width = w.input.schema().fields().len();
-            if index < width { is_given(&w.input, index) } else { of_expr(w.window_expr.get(index - width), &w.input) }
+            if index < width { is_given(&w.input, index) } else { of_own(w.window_expr.get(index - width), &w.input) }
         }
         LogicalPlan::Distinct(Distinct::On(on)) => of_expr(on.select_expr.get(index), &on.input),
         LogicalPlan::Join(join) => {

@@ -335,7 +335,7 @@ async fn warnings_are_taken_back_when_their_rows_go() {
         view(
             "firsts",
             "(CONSTRAINT low EXPECT (o < 10))",
-            "SELECT k, o FROM bronze.t QUALIFY row_number() OVER (PARTITION BY k ORDER BY o DESC) = 1",
+            "SELECT k, o FROM (SELECT k, o FROM bronze.t) AS x QUALIFY row_number() OVER (PARTITION BY k ORDER BY o DESC) = 1",
         ),
     ];
     let world = World::new(&views).await;
@@ -383,7 +383,9 @@ fn a_hundred_tables_are_tried() {
     file("t.sql".into(), BRONZE.into());
     for i in 0..100 {
         let query = match i % 3 {
-            0 => "SELECT k, s, f, d FROM bronze.t QUALIFY row_number() OVER (PARTITION BY k, s ORDER BY o) = 1",
+            0 => {
+                "SELECT k, s, f, d FROM (SELECT k, s, f, d, o FROM bronze.t) AS x QUALIFY row_number() OVER (PARTITION BY k, s ORDER BY o) = 1"
+            }
             1 => "SELECT s, count(*) AS n, avg(f) AS a, max(d) AS m FROM bronze.t GROUP BY s",
             _ => "SELECT k, lower(s) AS s, ts FROM bronze.t WHERE i BETWEEN 0 AND 100",
         };

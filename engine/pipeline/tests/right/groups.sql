@@ -31,9 +31,6 @@ FROM bronze.t GROUP BY k;
 -- same_key_twice: aggregate
 SELECT k, k AS again, count(*) AS n FROM bronze.t GROUP BY k, k;
 
--- key_and_its_cast: aggregate
-SELECT k, CAST(k AS DOUBLE) AS kd, count(*) AS n FROM bronze.t GROUP BY k, CAST(k AS DOUBLE);
-
 -- sums_that_differ_in_a_cast: aggregate
 SELECT k, sum(i) AS a, sum(CAST(i AS DOUBLE)) AS c, avg(i) AS x, avg(CAST(i AS DECIMAL(20, 4))) AS y FROM bronze.t GROUP BY k;
 

@@ -6,6 +6,9 @@ SELECT k, f * 2 AS f2, s FROM bronze.t WHERE k IS NOT NULL;
 -- all_columns: linear
 SELECT * FROM bronze.t;
 
+-- plain: linear
+SELECT k, s, f, r, d, i, b, ts, dt, u, tags, o FROM bronze.t;
+
 -- union_all: linear
 SELECT k, i FROM bronze.t UNION ALL SELECT k, v AS i FROM bronze.u UNION ALL SELECT k, i FROM bronze.t WHERE i > 3;
 

@@ -22,7 +22,7 @@ SELECT c.name, sum(a.i) AS si FROM bronze.t AS a JOIN bronze.u AS c ON a.k = c.k
 SELECT DISTINCT k, s FROM bronze.t;
 
 -- distinct_on: full R0503
-SELECT DISTINCT ON (k) k, s, o FROM bronze.t ORDER BY k, o;
+SELECT DISTINCT ON (k) k, s, o FROM silver.plain ORDER BY k, o;
 
 -- united: full R0503
 SELECT k FROM bronze.t UNION SELECT k FROM bronze.u;
@@ -62,18 +62,13 @@ SELECT k, median(f) AS m, array_agg(s) AS words, string_agg(s, ',') AS line, boo
 SELECT k, o, row_number() OVER (PARTITION BY k ORDER BY o) AS n, rank() OVER (PARTITION BY s ORDER BY i) AS r,
   sum(i) OVER (PARTITION BY k ORDER BY o ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS two,
   lag(s) OVER (PARTITION BY k ORDER BY o) AS before, count(*) OVER (PARTITION BY s) AS same, avg(f) OVER (PARTITION BY b) AS a
-FROM bronze.t;
+FROM silver.plain;
 
 -- windows_same_sum_of_two_types: full R0504
-SELECT k, o, sum(i) OVER (PARTITION BY k) AS a, sum(CAST(i AS DOUBLE)) OVER (PARTITION BY k) AS c FROM bronze.t;
-
--- window_by_uuid: full R0504
-SELECT u, o, row_number() OVER (PARTITION BY k ORDER BY u) AS n, rank() OVER (PARTITION BY u ORDER BY o) AS r,
-  count(*) OVER (PARTITION BY k ORDER BY u) AS c
-FROM bronze.t;
+SELECT k, o, sum(i) OVER (PARTITION BY k) AS a, sum(CAST(i AS DOUBLE)) OVER (PARTITION BY k) AS c FROM silver.plain;
 
 -- window_without_partition: full R0505
-SELECT k, o, row_number() OVER (ORDER BY o) AS n FROM bronze.t;
+SELECT k, o, row_number() OVER (ORDER BY o) AS n FROM silver.plain;
 
 -- in_subquery: full R0506
 SELECT k, s FROM bronze.t WHERE k IN (SELECT k FROM bronze.u);
