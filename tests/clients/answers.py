@@ -10,11 +10,11 @@ import pyarrow as pa
 
 
 def canonical(v, zeros=False):
-    """A value that compares across engines; with `zeros` -0.0 is not 0.0."""
-    if v is None or isinstance(v, (bool, str)):
+    """A value that compares across engines; with `zeros` -0.0 is not 0.0. Python's exact numbers are equal by value."""
+    if isinstance(v, bool):
+        return ("o", v)
+    if v is None or isinstance(v, (str, int, Decimal, Fraction)):
         return v
-    if isinstance(v, (int, Decimal, Fraction)):
-        return ("n", Fraction(v))
     if isinstance(v, float):
         return ("f", "nan" if v != v else "-0.0" if zeros and v == 0 and str(v) == "-0.0" else v + 0.0)
     if isinstance(v, bytes):
@@ -30,30 +30,28 @@ def canonical(v, zeros=False):
     raise TypeError(type(v))
 
 
-def columns_of(table, zeros=False):
-    """Columns as Python values; times as whole numbers of their unit, so that every year has a value."""
-    out = []
-    for column in table.columns:
-        t = column.type
-        if pa.types.is_timestamp(t):
-            zone = "z" if t.tz else "t"
-            out.append([None if x is None else (zone, x) for x in column.cast(pa.timestamp("us", tz=t.tz)).cast(pa.int64()).to_pylist()])
-        elif pa.types.is_date(t):
-            out.append([None if x is None else ("d", x) for x in column.cast(pa.date32()).cast(pa.int32()).to_pylist()])
-        elif pa.types.is_fixed_size_binary(t) and t.byte_width == 16:       # a UUID, which DuckDB gives as text
-            out.append([None if x is None else str(uuid.UUID(bytes=x)) for x in column.to_pylist()])
-        else:
-            out.append([canonical(x, zeros) for x in column.to_pylist()])
-    return out
+def column_of(column, zeros=False):
+    """A column as Python values; times as whole numbers of their unit, so that every year has a value."""
+    t = column.type
+    if pa.types.is_timestamp(t):
+        zone = "z" if t.tz else "t"
+        return [None if x is None else (zone, x) for x in column.cast(pa.timestamp("us", tz=t.tz)).cast(pa.int64()).to_pylist()]
+    if pa.types.is_date(t):
+        return [None if x is None else ("d", x) for x in column.cast(pa.date32()).cast(pa.int32()).to_pylist()]
+    if pa.types.is_fixed_size_binary(t) and t.byte_width == 16:       # a UUID, which DuckDB gives as text
+        return [None if x is None else str(uuid.UUID(bytes=x)) for x in column.to_pylist()]
+    values = column.to_pylist()
+    same = pa.types.is_integer(t) or pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_decimal(t)
+    return values if same else [canonical(x, zeros) for x in values]
 
 
 def bag(table, zeros=False):
     """The rows of an Arrow table as a multiset."""
-    return Counter(zip(*columns_of(table, zeros)))
+    return Counter(zip(*(column_of(c, zeros) for c in table.columns)))
 
 
 def plain(v):
-    return str(v[1]) if isinstance(v, tuple) and len(v) == 2 and v[0] in ("n", "f", "b", "d", "t", "z") else v
+    return v[1] if isinstance(v, tuple) and len(v) == 2 and v[0] in ("o", "f", "b", "d", "t", "z") else v
 
 
 def shown(rows, most=6):
