@@ -89,7 +89,13 @@ impl Aggregate {
         for key in &node.group_expr {
             found.extend(key_obstacles(key, node.input.schema()));
         }
-        let mut aggregate = Aggregate { keys: node.group_expr.clone(), states: vec![], folds: vec![] };
+        let mut aggregate = Aggregate { keys: vec![], states: vec![], folds: vec![] };
+        // The node's columns hold a key that is written twice once.
+        for key in &node.group_expr {
+            if !aggregate.keys.contains(key) {
+                aggregate.keys.push(key.clone());
+            }
+        }
         let rows = call(&count_udaf(), vec![lit(1i64)], None);
         aggregate.state(rows, StateKind::Count);
         for expr in &node.aggr_expr {

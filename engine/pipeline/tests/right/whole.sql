@@ -45,10 +45,10 @@ SELECT k, s, count(*) AS n FROM bronze.t GROUP BY ROLLUP (k, s);
 -- nested_groups: full R0514
 SELECT n, count(*) AS times FROM (SELECT k, count(*) AS n FROM bronze.t GROUP BY k) AS x GROUP BY n;
 
--- distinct_count_beside_decimal_sum: full R0511
+-- distinct_count_beside_decimal_sum: full R0510 R0511
 SELECT k, count(DISTINCT s) AS words, sum(d) AS sd FROM bronze.t GROUP BY k;
 
--- distinct_count_beside_all_sums: full R0511
+-- distinct_count_beside_all_sums: full R0510 R0511
 SELECT k, count(DISTINCT s) AS words, sum(d) AS sd, sum(i) AS si, sum(f) AS sf, max(i) AS mi FROM bronze.t GROUP BY k;
 
 -- distinct_statistics: full R0511
@@ -82,14 +82,11 @@ SELECT k, i FROM bronze.t WHERE i > (SELECT avg(v) FROM bronze.u);
 -- correlated_scalar: full R0506
 SELECT a.o, (SELECT max(c.v) FROM bronze.u AS c WHERE c.k = a.k) AS most FROM bronze.t AS a;
 
--- recursive: full R0516
+-- recursive: full R0509 R0516
 WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 AS x FROM n WHERE x < 5) SELECT x FROM n;
 
 -- constants: full R0509
 SELECT k, s FROM bronze.t UNION ALL SELECT 1 AS k, 'x' AS s;
-
--- grouped_maps: full R0510
-SELECT k, array_agg(m) AS all_of_them FROM bronze.t GROUP BY k;
 
 -- all_at_once: full R0501 R0506 R0510 R0511
 SELECT c.name, median(a.f) AS m, count(DISTINCT a.s) AS n FROM bronze.t AS a JOIN bronze.u AS c ON a.k = c.k
