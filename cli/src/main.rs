@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Ok(Ok(code)) => code,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(e) => {
-            eprintln!("error: no thread could be started: {e}");
+            note!("error: no thread could be started: {e}");
             ExitCode::from(3)
         }
     }

@@ -129,7 +129,8 @@ fn maps_are_compared_by_their_entries() {
             }
             builder.append(map.is_some()).unwrap();
         }
-        RecordBatch::try_from_iter([("m", Arc::new(builder.finish()) as datafusion::arrow::array::ArrayRef)]).unwrap()
+        let column: datafusion::arrow::array::ArrayRef = Arc::new(builder.finish());
+        RecordBatch::try_from_iter_with_nullable([("m", column, true)]).unwrap()
     };
     let one: &[(&str, Option<i64>)] = &[("a", Some(1)), ("b", None)];
     let other: &[(&str, Option<i64>)] = &[("a", Some(1)), ("b", Some(0))];
