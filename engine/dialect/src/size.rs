@@ -25,7 +25,7 @@ const CHAIN_MAX: usize = 1500;
 /// What a set operator counts for among them: its level of the tree takes as much stack as so many others.
 const SET_OPERATOR_WEIGHT: usize = 10;
 /// What arithmetic counts for: planning a chain takes time by the square of its length, most of it for these.
-const ARITHMETIC_WEIGHT: usize = 3;
+const ARITHMETIC_WEIGHT: usize = 10;
 /// Names joined by dots.
 const DOTS_MAX: usize = 32;
 /// A client's text; a project's files are not bounded.

@@ -30,7 +30,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// Puts these functions in the place of those of their name.
-pub(crate) fn wrap(functions: &mut Vec<Arc<ScalarUDF>>) {
+pub(crate) fn wrap(functions: &mut [Arc<ScalarUDF>]) {
     for function in functions.iter_mut().filter(|f| NAMES.contains(&f.name())) {
         let inner = Arc::clone(function);
         let signature = Signature::user_defined(Volatility::Immutable);

@@ -141,8 +141,9 @@ impl<'a> Scope<'a> {
         if self.is_odd(&expr) { canonical(expr) } else { expr }
     }
 
-    fn boxed(&self, expr: Box<Expr>) -> Box<Expr> {
-        Box::new(self.canonical(*expr))
+    fn boxed(&self, mut expr: Box<Expr>) -> Box<Expr> {
+        *expr = self.canonical(std::mem::take(expr.as_mut()));
+        expr
     }
 
     fn all(&self, exprs: Vec<Expr>) -> Vec<Expr> {
