@@ -120,7 +120,8 @@ fn bits_tell_rows_apart() {
 #[test]
 fn maps_are_compared_by_their_entries() {
     use datafusion::arrow::array::{Int64Builder, MapBuilder, StringBuilder};
-    let maps = |entries: &[Option<&[(&str, Option<i64>)]>]| {
+    type Entries = [(&'static str, Option<i64>)];
+    let maps = |entries: &[Option<&Entries>]| {
         let mut builder = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
         for map in entries {
             for (key, value) in map.unwrap_or_default() {

@@ -155,7 +155,8 @@ async fn a_refresh_fails_exactly_when_the_recompute_does() {
     };
     // Stored, inserted, deleted; whether the sum of what is left fits 64 bits.
     const MAX: i64 = i64::MAX;
-    let histories: [(&[i64], &[i64], &[i64], bool); 6] = [
+    type History<'a> = (&'a [i64], &'a [i64], &'a [i64], bool);
+    let histories: [History; 6] = [
         (&[MAX], &[1], &[], false),
         (&[MAX], &[1, -1], &[], true),
         (&[MAX, -5], &[5, 1], &[], false),

@@ -38,7 +38,7 @@ pub(super) fn take_out(statement: &mut Statement, type_of: &dyn Fn(&SqlExpr) -> 
             if at == texts.len() {
                 let mut null = e.clone();
                 if let SqlExpr::Cast { expr, .. } = &mut null {
-                    *expr = Box::new(SqlExpr::value(Value::Null));
+                    **expr = SqlExpr::value(Value::Null);
                 }
                 let Some(to) = type_of(&null) else { return std::ops::ControlFlow::<()>::Continue(()) };
                 let signature = Signature::any(1, Volatility::Immutable);

@@ -61,13 +61,16 @@ enum Cell {
     High,
 }
 
+/// The kind of cell that a row has in a column.
+type Make = fn(usize) -> Cell;
+
 /// The rows of an occasion in one of the two partitions, as kinds of cells.
-fn cells(occasion: Occasion, partition: usize) -> Vec<fn(usize) -> Cell> {
-    let plain: [&[fn(usize) -> Cell]; PARTITIONS] = [
+fn cells(occasion: Occasion, partition: usize) -> Vec<Make> {
+    let plain: [&[Make]; PARTITIONS] = [
         &[|c| Cell::Small(1 + (c % 2) as u8), |_| Cell::Small(2), |_| Cell::Small(2)],
         &[|_| Cell::Small(2), |_| Cell::Small(3)],
     ];
-    let mixed: [&[fn(usize) -> Cell]; PARTITIONS] = [
+    let mixed: [&[Make]; PARTITIONS] = [
         &[
             |c| if c % 2 == 0 { Cell::Null } else { Cell::Small(1) },
             |c| if c % 2 == 1 { Cell::Null } else { Cell::Small(2) },
