@@ -30,6 +30,7 @@ async fn what_left_the_frame_leaves_no_trace() {
         (format!("array_agg(n) {frame}"), "[5] [5, NULL] [NULL, 3] [3, 3] [3, 1] [1, NULL] [NULL, 7]"),
         (format!("approx_distinct(n) {frame}"), "1 1 1 1 2 1 1"),
         (format!("median(n) {frame}"), "5.0 5.0 3.0 3.0 2.0 1.0 7.0"),
+        (format!("stddev(CAST(n AS DOUBLE)) {frame}"), "NULL NULL NULL 0.0 1.4142135623730951 NULL NULL"),
         (
             "sum(x) OVER (ORDER BY i ROWS BETWEEN 2 FOLLOWING AND 3 FOLLOWING)".to_owned(),
             "inf NaN -inf 2.5 2.5 NULL NULL",

@@ -63,6 +63,7 @@ async fn values_of_one_type() {
             "0001-01-01T00:00:00 9999-12-31T23:59:59.999999",
         ),
         ("SELECT d FROM t WHERE i = 4 UNION SELECT ts FROM t WHERE i = 1", "0001-01-01T00:00:00 9999-12-31T00:00:00"),
+        ("SELECT ts FROM t WHERE i < 5 INTERSECT SELECT d FROM t", "0001-01-01T00:00:00"),
         ("SELECT greatest(ts, DATE '9999-12-31') FROM t WHERE i = 1", "9999-12-31T00:00:00"),
         (
             "SELECT CAST('9999-12-31' AS TIMESTAMP), CAST('0001-01-01T01:02:03.000004' AS TIMESTAMP)",
@@ -170,6 +171,7 @@ async fn text_and_numbers_to_timestamps() {
         ("SELECT to_unixtime('9999-12-31T00:00:00Z'), to_unixtime(ts) FROM t WHERE i = 4", "253402214400|253402300799"),
         ("SELECT to_char(ts, '%Y-%m-%d %H:%M:%S%.6f') FROM t WHERE i IN (1, 4)", "0001-01-01 00:00:00.000000 9999-12-31 23:59:59.999999"),
         ("SELECT to_char(tz, '%d.%m.%Y'), to_char(d, '%Y/%m') FROM t WHERE i = 4", "31.12.9999|9999/12"),
+        ("SELECT from_unixtime(253402300799)", "9999-12-31T23:59:59"),
         ("SELECT ts AT TIME ZONE 'UTC' FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00Z 9999-12-31T23:59:59.999999Z"),
         ("SELECT to_local_time(tz) FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00 9999-12-31T23:59:59.999999"),
         ("SELECT make_date(9999, 12, 31)", "9999-12-31"),
