@@ -147,7 +147,7 @@ fn every_error_has_its_code_and_place() {
         ("CREATE VIEW v AS SELECT a, FROM".into(), vec![("P0111", "1:32 ")]),
         ("CREATE VIEW v (CONSTRAINT c EXPECT (a >)) AS SELECT 1".into(), vec![("P0112", "1:40 )")]),
         (format!("CREATE VIEW v AS SELECT {}1{}", "(".repeat(200), ")".repeat(200)), vec![("P0113", "1:120 (")]),
-        (format!("CREATE VIEW v AS SELECT 1{}", " + 1".repeat(4000)), vec![("P0113", "1:2027 +")]),
+        (format!("CREATE VIEW v AS SELECT 1{}", " + 1".repeat(4000)), vec![("P0113", "1:627 +")]),
         ("CREATE VIEW v (a INT AS SELECT 1".into(), vec![("P0114", "1:15 (")]),
         ("CREATE VIEW v AS SELECT 1)".into(), vec![("P0114", "1:26 )")]),
         ("CREATE VIEW v AS SELECT * FROM STREAM (SELECT 1)".into(), vec![("P0115", "1:40 SELECT")]),

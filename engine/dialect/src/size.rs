@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(code(&format!("SELECT * FROM a.t WHERE k IN ({list})")), None);
         assert_eq!(code(&format!("SELECT {list}")), None);
         assert_eq!(code(&format!("SELECT 1{}", " AND a.b = 1".repeat(500))), None);
-        assert_eq!(code(&format!("SELECT 1{}", " + 1".repeat(400))), None);
+        assert_eq!(code(&format!("SELECT 1{}", " + 1".repeat(140))), None);
         assert_eq!(code(&format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100))), None);
         assert_eq!(code(&format!("SELECT{}1", " ".repeat(100_000))), None);
         assert_eq!(code(&format!("SELECT 1 FROM a.t{}", ", a.t".repeat(100))), None);
