@@ -83,7 +83,7 @@ def total(client):
     try:
         return flight.rows(client, SQL)[0]["total"] or 0
     except pyarrow.ArrowException as error:
-        if "does not exist" in str(error):
+        if "does not exist" in str(error) or "is not built yet" in str(error):
             return 0
         raise
 

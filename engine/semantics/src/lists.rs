@@ -3,7 +3,10 @@
 //!   x IN (1, NULL)       ──▶ CASE WHEN x IN (1) THEN TRUE ELSE NULL END
 //!   x IN (1, f(2), y)    ──▶ x IN (1, y) OR x = f(2), since f(2) may fold to NULL
 //!
-//! DataFusion intersects the lists of `x IN (1, 4) AND x IN (3, NULL)` to none and says FALSE.
+//!   x NOT IN (1) OR x NOT IN (2)  ──▶ each as a CASE that is NULL where x is
+//!
+//! DataFusion intersects the lists of `x IN (1, 4) AND x IN (3, NULL)` to none and says FALSE, and those of
+//! `x NOT IN (1) OR x NOT IN (2)` and says TRUE, also where x is NULL.
 //!
 //! Invariants
 //! * What is left in a list is a literal that is not NULL, or depends on the row.
@@ -12,13 +15,15 @@
 //! Not here: subqueries (`membership`).
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Case, Expr, Filter, LogicalPlan, lit};
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, Filter, LogicalPlan, Operator, lit};
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::lazily::lazily;
 
 /// Runs on plans whose types are coerced.
 #[derive(Debug)]
@@ -31,7 +36,8 @@ impl AnalyzerRule for Lists {
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
-            if !plan.expressions().iter().any(|e| e.exists(|e| Ok(is_split(e))).unwrap_or(true)) {
+            let ours = |e: &Expr| is_split(e) || is_merged(e);
+            if !plan.expressions().iter().any(|e| e.exists(|e| Ok(ours(e))).unwrap_or(true)) {
                 return Ok(Transformed::no(plan));
             }
             let plan = match plan {
@@ -42,7 +48,7 @@ impl AnalyzerRule for Lists {
             let sorted = matches!(plan, LogicalPlan::Sort(_));
             plan.map_expressions(|e| {
                 let name = names.save(&e);
-                let e = e.transform_up(split)?;
+                let e = e.transform_up(split)?.transform_data(|e| e.transform_up(keep_apart))?;
                 Ok(if sorted { e } else { e.update_data(|e| name.restore(e)) })
             })
         })
@@ -75,6 +81,66 @@ fn member(expr: &Expr) -> Member {
 
 fn is_split(expr: &Expr) -> bool {
     matches!(expr, Expr::InList(list) if !list.expr.is_volatile() && list.list.iter().any(|m| member(m) != Member::Value))
+}
+
+/// Lists, and comparisons with a value that the engine takes for lists, under AND or OR: of which expression, and whether
+/// its being found makes the term true.
+fn terms(expr: &Expr, op: Operator, positive: bool, found: &mut Vec<(Expr, bool)>) {
+    match expr {
+        Expr::BinaryExpr(b) if b.op == op => {
+            terms(&b.left, op, positive, found);
+            terms(&b.right, op, positive, found);
+        }
+        Expr::Not(inner) => {
+            terms(inner, if op == Operator::And { Operator::Or } else { Operator::And }, !positive, found);
+        }
+        Expr::InList(list) if !list.expr.is_volatile() => {
+            found.push((list.expr.as_ref().clone(), positive != list.negated));
+        }
+        Expr::BinaryExpr(b) if matches!(b.op, Operator::Eq | Operator::NotEq) => {
+            let other = if matches!(b.left.as_ref(), Expr::Literal(..)) { &b.right } else { &b.left };
+            found.push((other.as_ref().clone(), positive == (b.op == Operator::Eq)));
+        }
+        _ => {}
+    }
+}
+
+/// The expressions whose lists the engine would intersect: of IN under AND, and of NOT IN under OR.
+fn merged(expr: &Expr) -> Vec<Expr> {
+    let Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) = expr else { return Vec::new() };
+    let mut found = Vec::new();
+    terms(expr, *op, true, &mut found);
+    let intersects = |(e, positive): &(Expr, bool)| {
+        *positive == (*op == Operator::And) && found.iter().filter(|(other, _)| other == e).count() > 1
+    };
+    found.iter().filter(|f| intersects(f)).map(|(e, _)| e.clone()).collect()
+}
+
+fn is_merged(expr: &Expr) -> bool {
+    !merged(expr).is_empty()
+}
+
+/// Makes lists of one expression under AND or OR what the engine does not merge.
+fn keep_apart(expr: Expr) -> Result<Transformed<Expr>> {
+    let merged = merged(&expr);
+    if merged.is_empty() {
+        return Ok(Transformed::no(expr));
+    }
+    expr.transform_down(|e| match e {
+        Expr::InList(list) if merged.contains(&list.expr) => {
+            let InList { expr, list, negated } = list;
+            let is_null = Expr::IsNull(expr.clone());
+            let found = Expr::InList(InList { expr, list, negated: false });
+            let unknown = lit(ScalarValue::Boolean(None));
+            let branches = vec![(Box::new(found), Box::new(lit(!negated))), (Box::new(is_null), Box::new(unknown))];
+            let case = lazily(Case::new(None, branches, Some(Box::new(lit(negated)))));
+            Ok(Transformed::new(case, true, TreeNodeRecursion::Jump))
+        }
+        e @ (Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) | Expr::Not(_)) => {
+            Ok(Transformed::no(e))
+        }
+        other => Ok(Transformed::new(other, false, TreeNodeRecursion::Jump)),
+    })
 }
 
 /// A condition is true for the same rows without the NULLs of its lists, and never where NOT IN has one.

@@ -235,7 +235,8 @@ fn is_given(plan: &LogicalPlan, index: usize) -> bool {
     let of_column =
         |input: &LogicalPlan, column: &Column| input.schema().index_of_column(column).is_ok_and(|i| is_given(input, i));
     let of_expr = |expr: Option<&Expr>, input: &LogicalPlan| match expr {
-        Some(Expr::Alias(_)) => true,
+        // The engine names count(*) by itself.
+        Some(Expr::Alias(alias)) => !alias.name.starts_with("count(*)"),
         Some(Expr::Column(column)) => of_column(input, column),
         _ => false,
     };
