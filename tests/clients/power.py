@@ -176,7 +176,7 @@ class Power:
         """Without some of the syncs there must be something to object to."""
         self.fresh()
         self.project.traffic.send(40)
-        _, _, trace = self.traced(f"commit.after_swap:{SILVER}=kill")
+        _, _, trace = self.traced(f"create.after_swap:{SILVER}=kill")
         self.disk.follow(trace, ignored)
         before = self.project.state.pointers()
         self.disk.lose("bytes")
@@ -191,9 +191,14 @@ class Power:
         if self.args.share:
             points = sorted(self.random.sample(points, self.args.share), key=points.index)
         self.project.traffic.send(40)
+        exist = False
         for turn, (point, creates) in enumerate(points):
             if creates:
                 self.fresh()
+            elif not exist:
+                # A table's first rows come with the table itself: the points of a commit are passed by later ones.
+                self.whole()
+            exist = True
             self.loss(point, ("names", "bytes")[(turn + self.args.seed) % 2])
             if creates or turn % 4 == 3:
                 self.whole()
