@@ -9,7 +9,7 @@
 //! * Filters are pushed down as inexact: the plan above applies them again unless
 //!   the Parquet scan itself takes them over.
 //! * Exact statistics are true statements about the rows that come out.
-//! * Filters that DataFusion 54.1 makes while a query runs are taken as they come;
+//! * Filters that DataFusion makes while a query runs are taken as they come;
 //!   `exact_options` keeps it from making those that lose rows.
 //!
 //! Not here: which files a snapshot has (`changelog`), columns by id (`adapt`).
@@ -47,7 +47,7 @@ use crate::table::Table;
 /// Collects the paths of the files that scans open, for tests and EXPLAIN.
 pub type ScanLog = Arc<Mutex<Vec<String>>>;
 
-/// Switches off what makes DataFusion 54.1 lose rows over any Parquet scan.
+/// Switches off what makes DataFusion lose rows over any Parquet scan.
 ///
 /// * Filters from aggregates: `SELECT min(a), min(b)` leaves a column out of the
 ///   filter while all its values so far are NULL, and skips rows that only that

@@ -14,6 +14,8 @@
 //!
 //! Not here: subqueries (`membership`).
 
+use std::collections::HashMap;
+
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
@@ -83,9 +85,28 @@ fn is_split(expr: &Expr) -> bool {
     matches!(expr, Expr::InList(list) if !list.expr.is_volatile() && list.list.iter().any(|m| member(m) != Member::Value))
 }
 
+/// What one expression is compared with under AND or OR.
+#[derive(Default)]
+struct Terms {
+    count: usize,
+    /// Some is a list.
+    lists: bool,
+    /// Some is true where its value is found, some where it is not.
+    positive: bool,
+    negative: bool,
+}
+
+impl Terms {
+    fn add(&mut self, positive: bool) {
+        self.count += 1;
+        self.positive |= positive;
+        self.negative |= !positive;
+    }
+}
+
 /// Lists, and comparisons with a value that the engine takes for lists, under AND or OR: of which expression, and whether
 /// its being found makes the term true.
-fn terms(expr: &Expr, op: Operator, positive: bool, found: &mut Vec<(Expr, bool)>) {
+fn terms<'a>(expr: &'a Expr, op: Operator, positive: bool, found: &mut HashMap<&'a Expr, Terms>) {
     match expr {
         Expr::BinaryExpr(b) if b.op == op => {
             terms(&b.left, op, positive, found);
@@ -95,11 +116,13 @@ fn terms(expr: &Expr, op: Operator, positive: bool, found: &mut Vec<(Expr, bool)
             terms(inner, if op == Operator::And { Operator::Or } else { Operator::And }, !positive, found);
         }
         Expr::InList(list) if !list.expr.is_volatile() => {
-            found.push((list.expr.as_ref().clone(), positive != list.negated));
+            let of = found.entry(&list.expr).or_default();
+            of.lists = true;
+            of.add(positive != list.negated);
         }
         Expr::BinaryExpr(b) if matches!(b.op, Operator::Eq | Operator::NotEq) => {
             let other = if matches!(b.left.as_ref(), Expr::Literal(..)) { &b.right } else { &b.left };
-            found.push((other.as_ref().clone(), positive == (b.op == Operator::Eq)));
+            found.entry(other).or_default().add(positive == (b.op == Operator::Eq));
         }
         _ => {}
     }
@@ -108,12 +131,10 @@ fn terms(expr: &Expr, op: Operator, positive: bool, found: &mut Vec<(Expr, bool)
 /// The expressions whose lists the engine would intersect: of IN under AND, and of NOT IN under OR.
 fn merged(expr: &Expr) -> Vec<Expr> {
     let Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) = expr else { return Vec::new() };
-    let mut found = Vec::new();
+    let mut found = HashMap::new();
     terms(expr, *op, true, &mut found);
-    let intersects = |(e, positive): &(Expr, bool)| {
-        *positive == (*op == Operator::And) && found.iter().filter(|(other, _)| other == e).count() > 1
-    };
-    found.iter().filter(|f| intersects(f)).map(|(e, _)| e.clone()).collect()
+    let intersects = |t: &Terms| t.count > 1 && t.lists && if *op == Operator::And { t.positive } else { t.negative };
+    found.into_iter().filter(|(_, t)| intersects(t)).map(|(e, _)| e.clone()).collect()
 }
 
 fn is_merged(expr: &Expr) -> bool {
