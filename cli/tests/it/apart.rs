@@ -16,7 +16,7 @@ use ingot_pipeline::run_loop::{self, Shared};
 use ingot_pipeline::session::TableEntry;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{World, action, all_equal, name, number, once, query};
+use crate::world::{World, action, all_equal, name, number, once, query};
 
 fn file_of(table: &Table) -> PathBuf {
     PathBuf::from(table.metadata_location().strip_prefix("file://").unwrap())

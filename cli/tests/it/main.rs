@@ -4,9 +4,10 @@
 mod apart;
 mod command;
 mod docs;
-mod flow;
 mod fuzz;
 mod hostile;
-mod lost;
 mod panics;
 mod tidy;
+#[path = "../../../engine/pipeline/tests/it/world.rs"]
+#[allow(dead_code, reason = "shared with the tests of ingot-pipeline, which use all of it")]
+mod world;

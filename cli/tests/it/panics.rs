@@ -5,7 +5,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::flow::{World, all_equal, number};
+use crate::world::{World, all_equal, number};
 
 fn run(world: &World, crash: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingot"));

@@ -1,127 +1,18 @@
 //! The whole path in one process: the embedded broker, the shipped project, a fresh warehouse, the oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
-use futures::TryStreamExt;
 use ingot_lake::TableName;
-use ingot_pipeline::config::Config;
-use ingot_pipeline::engine::{Engine, Report};
+use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Incremental, Plan};
-use ingot_pipeline::project;
 use ingot_pipeline::verify::Verdict;
-use ingot_source::{Fleet, FleetConfig, KafkaConfig, MockBroker};
+use ingot_source::{Fleet, FleetConfig};
 use tokio_util::sync::CancellationToken;
 
-const TOPIC: &str = "vehicles-events";
-
-pub struct World {
-    pub dir: tempfile::TempDir,
-    pub(crate) broker: MockBroker,
-    fleet: Fleet,
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-pub(crate) fn name(text: &str) -> TableName {
-    text.parse().unwrap()
-}
-
-impl World {
-    pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        copy(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sql"), &dir.path().join("sql"));
-        let broker = MockBroker::start().unwrap();
-        broker.create_topic(TOPIC, 3).unwrap();
-        let fleet = Fleet::new(FleetConfig { seed: 7, malformed: 0.01, duplicates: 0.05, late: 0.02 });
-        Self { dir, broker, fleet }
-    }
-
-    fn kafka(&self) -> KafkaConfig {
-        KafkaConfig { properties: BTreeMap::from([("bootstrap.servers".into(), self.broker.bootstrap_servers())]) }
-    }
-
-    pub fn produce(&mut self, events: u64) {
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let report =
-            ingot_source::produce(&self.kafka(), TOPIC, events, None, &mut self.fleet, &|_| {}, &stop).unwrap();
-        assert_eq!(report.events, events);
-    }
-
-    pub(crate) fn sql(&self, file: &str) -> PathBuf {
-        self.dir.path().join("sql").join(file)
-    }
-
-    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
-        let text = std::fs::read_to_string(self.sql(file)).unwrap();
-        assert!(text.contains(from), "{file} has no {from}");
-        std::fs::write(self.sql(file), text.replace(from, to)).unwrap();
-    }
-
-    pub fn sets(&self) -> Vec<(String, String)> {
-        vec![
-            ("kafka.bootstrap.servers".to_owned(), self.broker.bootstrap_servers()),
-            ("warehouse.location".to_owned(), self.dir.path().join("warehouse").display().to_string()),
-        ]
-    }
-
-    pub async fn engine(&self) -> Engine {
-        let root = self.dir.path().join("sql");
-        let config = Config::load(&root, None, &self.sets(), &BTreeMap::new()).unwrap();
-        let checked = project::load(&root, &config);
-        let shown: Vec<String> = checked.diagnostics.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
-        let project = checked.project.unwrap_or_else(|| panic!("{shown:#?}"));
-        Engine::open(Arc::new(project), Arc::new(config)).await.unwrap()
-    }
-}
-
-pub(crate) async fn once(engine: &Engine) -> (Plan, Report) {
-    let plan = engine.plan(&|_| true).await.unwrap();
-    let report = engine.execute(&plan, &CancellationToken::new(), &|_| {}).await;
-    for step in &report.steps {
-        assert!(step.error.is_none(), "{}: {:?}", step.table, step.error);
-    }
-    (plan, report)
-}
-
-pub async fn all_equal(engine: &Engine) {
-    for table in &engine.project.order {
-        let verified = engine.verify(table).await.unwrap();
-        assert!(
-            matches!(verified.verdict, Verdict::Equal { .. } | Verdict::Consistent { .. }),
-            "{table}: {:?}",
-            verified.verdict
-        );
-    }
-}
-
-pub(crate) async fn query(engine: &Engine, sql: &str) -> Vec<RecordBatch> {
-    let session = engine.session().unwrap();
-    let planned = session.plan(sql, None).await.unwrap();
-    session.execute(&planned, None).await.unwrap().try_collect().await.unwrap()
-}
-
-pub async fn number(engine: &Engine, sql: &str) -> i64 {
-    query(engine, sql).await[0].column(0).as_primitive::<Int64Type>().value(0)
-}
-
-pub(crate) fn action<'a>(plan: &'a Plan, table: &str) -> &'a Action {
-    &plan.steps.iter().find(|s| s.table == name(table)).unwrap().action
-}
+use crate::world::{World, action, all_equal, name, number, once, query};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_log_to_gold_and_on() {
@@ -466,6 +357,7 @@ async fn a_full_refresh_reads_again_from_where_the_table_began() {
     once(&engine).await;
     all_equal(&engine).await;
 }
+
 /// A row that leaves a temporal filter leaves the view although no message comes, and `plan` and `verify` say so.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_leave_a_temporal_filter_without_new_data() {

@@ -7,7 +7,7 @@ use ingot_pipeline::verify::Verdict;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{World, action, all_equal, name, number, once, query};
+use crate::world::{World, action, all_equal, name, number, once, query};
 
 const SOURCE: &str = "CREATE SOURCE events (id VARCHAR, type VARCHAR, battery DOUBLE, ts TIMESTAMPTZ)\n\
      INCLUDE PARTITION AS _partition INCLUDE OFFSET AS _offset\n\

@@ -1,16 +1,11 @@
-//! The one integration-test binary of this crate that needs no services: what `check` says of projects.
+//! What `check` says of projects.
 //!
 //! `wrong/` holds projects that must fail, each with the exact text they must fail with. `BLESS=1` rewrites those
 //! texts; whoever does so reads each of them as the user would.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "check/built.rs"]
 mod built;
-#[path = "check/config.rs"]
 mod config;
-#[path = "check/models.rs"]
 mod models;
-#[path = "check/wrong.rs"]
 mod wrong;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,7 @@
+//! All integration tests of this crate in one binary; none needs a service.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod check;
+mod flow;
+mod lost;
+mod world;
