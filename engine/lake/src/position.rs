@@ -8,6 +8,7 @@
 //!
 //! Invariants
 //! * Pure: reads metadata, no clock, no I/O.
+//! * A snapshot in which every partition moved is full, so that it proves its position without its parents.
 //! * Snapshots without our key are passed over, whatever their operation and whoever made them.
 //! * A snapshot without parent proves nothing: expiry by others makes such ones. What it holds may.
 //! * A position is never guessed. Where the history does not prove one, the answer is an error that
@@ -287,7 +288,9 @@ pub(crate) fn update(
             .map(|(partition, range)| (partition, PartitionRange { from: range.to, ..range }))
             .collect();
         partitions.extend(moved.partitions.clone());
-        (KafkaPositions { full: true, partitions, ..moved.clone() }, due)
+        // Where all of them moved, the word costs nothing, and the snapshot proves its position by itself.
+        let whole = partitions.len() == moved.partitions.len();
+        (KafkaPositions { full: true, partitions, ..moved.clone() }, due || whole)
     };
     let mut vectors = match recorded(table, base) {
         // Whoever begins anew needs nothing of what was.

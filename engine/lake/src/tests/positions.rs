@@ -112,6 +112,33 @@ async fn every_hundredth_summary_is_full() {
     assert_eq!(ends(&table), [5, 101, 7]);
 }
 
+/// A rollback that an expiry follows leaves a snapshot alone, older than the copy in the properties.
+#[tokio::test]
+async fn a_snapshot_in_which_all_partitions_moved_proves_its_position_alone() {
+    let (_folder, lake) = lake().await;
+    let table = started(&lake).await;
+    let table = moved(&table, &[(1, 0, 1)]).await;
+    let table = moved(&table, &[(0, 5, 6), (1, 1, 4), (2, 7, 9)]).await;
+    let kept = table.head().unwrap();
+    let table = moved(&table, &[(0, 6, 8), (1, 4, 5), (2, 9, 10)]).await;
+    let table = moved(&table, &[(0, 8, 9)]).await;
+    let alone = |id: i64| {
+        edited(&table, move |json| {
+            json["current-snapshot-id"] = id.into();
+            json["refs"]["main"]["snapshot-id"] = id.into();
+            json["snapshots"].as_array_mut().unwrap().retain(|s| s["snapshot-id"] == id);
+            json["snapshots"][0].as_object_mut().unwrap().remove("parent-snapshot-id");
+            json["snapshot-log"] = serde_json::json!([]);
+        })
+    };
+    assert_eq!(ends(&alone(kept).await), [6, 4, 9]);
+    assert_eq!(ends(&alone(table.head().unwrap()).await), [9, 5, 10], "the copy is of this one");
+    // One that tells of some partitions only proves nothing of the others.
+    let some = table.history().iter().find(|s| s.summary[KAFKA_POSITIONS].contains("\"1\":{\"from\":0")).unwrap().id;
+    let error = kafka_position(&alone(some).await, &key()).unwrap_err();
+    assert!(matches!(error, PositionError::Expired { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn expired_snapshots_are_replaced_by_the_property() {
     let (_folder, lake) = lake().await;
