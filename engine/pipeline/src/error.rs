@@ -22,7 +22,7 @@ pub enum PipelineError {
     Lake(#[from] LakeError),
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error("{0}")]
+    #[error("{}", shown(.0))]
     Engine(#[from] DataFusionError),
     #[error(transparent)]
     Delta(#[from] ingot_delta::DeltaError),
@@ -38,6 +38,11 @@ pub enum PipelineError {
     Interrupted,
     #[error("a summary could not be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+/// Without the word of the library that carried it.
+fn shown(error: &DataFusionError) -> String {
+    find::<Failure>(error).map_or_else(|| error.to_string(), Failure::to_string)
 }
 
 /// The code of a panic, caught at a table's or a task's edge.

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::Int64Type;
@@ -24,6 +25,7 @@ use ingot_lake::crash;
 use ingot_lake::position;
 use ingot_lake::summary::{self, KafkaPositions, PartitionRange};
 use ingot_lake::{Change, Lake, LakeError, Operation, Rebase, Table, TableName, Writer};
+use ingot_source::SELECT_FAILS;
 use ingot_source::offsets::{self, Decision, Watermarks, decide_loss};
 use ingot_source::{
     BatchLimits, KafkaSource, Loss, LossKind, PartitionBatch, Position, SourceBatch, SourceError, TopicInfo,
@@ -32,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::changes;
-use crate::context;
 use crate::error::{PipelineError, Result};
 use crate::expectations::{self, Counts};
+use crate::failing;
 use crate::history::{self, Refreshed};
 use crate::planner::TopicFacts;
 use crate::project::{DecodeErrorPolicy, Model, SourceModel};
@@ -82,6 +84,9 @@ pub struct Ingestor {
     /// Where the error table stands.
     errors_at: BTreeMap<i32, i64>,
 }
+
+/// What lets a table go on past messages that it cannot store.
+const NO_PLACE: &str = "to keep such messages in a table and go on: ON DECODE ERROR INTO <namespace>.<table>";
 
 /// What a plan says of a streaming table: from where to where its topic would be read.
 ///
@@ -302,7 +307,7 @@ impl Ingestor {
         let mut superseded = 0;
         'reopen: loop {
             let at = self.positions();
-            let schema = self.source.schema.clone();
+            let schema = failing::schema_to_read(&self.model, &self.source);
             let mut closed = false;
             let mut stream = self.kafka.read(at, schema, limits, until.clone())?;
             loop {
@@ -428,16 +433,35 @@ impl Ingestor {
         counts: &mut Counts,
         done: &mut Ingested,
     ) -> Result<()> {
-        let refused = part.errors.num_rows() as u64;
-        if refused > 0 && self.model.on_decode_error == DecodeErrorPolicy::Fail {
-            return Err(self.decode_error(partition, &part.errors));
+        let mut refusals = vec![part.errors];
+        let undecoded = refusals.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+        if undecoded > 0 && self.model.on_decode_error == DecodeErrorPolicy::Fail {
+            return Err(self.refused(partition, &refusals[0], "S0107", NO_PLACE.to_owned()));
         }
-        let decoded = part.rows.num_rows() as u64;
+        let mut decoded = part.rows.num_rows() as u64;
         let mut kept = 0;
         let mut dropped = 0;
         if decoded > 0 {
             let mut own = Counts::new();
-            let out = self.query(part.rows, &mut own).await?;
+            let now = chrono::Utc::now();
+            let out = match self.query(part.rows.clone(), now, &mut own).await {
+                Err(error) if failing::of_a_row(&error) => {
+                    let Some(messages) = &part.kept else { return Err(error) };
+                    let apart = failing::apart(&self.ctx, &self.model, &self.source, &part.rows, messages, now).await?;
+                    if apart.errors.num_rows() == 0 {
+                        return Err(error);
+                    }
+                    if !matches!(self.model.on_decode_error, DecodeErrorPolicy::Into(_)) {
+                        let hint = error.hint().map_or(NO_PLACE.to_owned(), |hint| format!("{hint}; {NO_PLACE}"));
+                        return Err(self.refused(partition, &apart.errors, SELECT_FAILS, hint));
+                    }
+                    decoded -= apart.errors.num_rows() as u64;
+                    refusals.push(apart.errors);
+                    own = Counts::new();
+                    self.query(apart.rows, now, &mut own).await?
+                }
+                out => out?,
+            };
             kept = out.iter().map(|b| b.num_rows() as u64).sum();
             for (name, c) in own {
                 dropped += u64::try_from(c.dropped).unwrap_or(0);
@@ -448,10 +472,11 @@ impl Ingestor {
             main.extend(out);
         }
         let keeps_errors = self.errors.is_some();
+        let refused = refusals.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
         if refused > 0 && keeps_errors {
             let at = self.errors_at.get(&partition).copied();
-            if let Some(batch) = not_yet(&part.errors, at)? {
-                errors.push(batch);
+            for batch in &refusals {
+                errors.extend(not_yet(batch, at)?);
             }
         }
         let range = self.pending.partitions.entry(partition).or_insert_with(|| PartitionRange {
@@ -476,35 +501,29 @@ impl Ingestor {
         Ok(())
     }
 
-    async fn query(&self, rows: RecordBatch, counts: &mut Counts) -> Result<Vec<RecordBatch>> {
-        let provider = changes::memory(rows.schema(), vec![rows])?;
+    async fn query(&self, rows: RecordBatch, now: DateTime<Utc>, counts: &mut Counts) -> Result<Vec<RecordBatch>> {
+        let provider = changes::memory(rows.schema(), vec![rows.clone()])?;
         let source: Arc<dyn TableSource> = provider_as_source(provider);
         let name = self.source.name.clone();
         let bind = move |t: &TableReference| (t.table() == name).then(|| source.clone());
-        let now = chrono::Utc::now();
         let prepare = move |plan: LogicalPlan| Ok(ingot_delta::freeze_now(&plan, now)?);
         let relations: Vec<_> = self.model.checked.iter().collect();
         expectations::judge(&self.ctx, &self.model, &relations, &bind, &prepare, 1, counts).await?;
-        let plan = ingot_delta::rebind(&self.model.plan, &bind)?;
-        context::collect(&self.ctx, prepare(plan)?).await
+        failing::query(&self.ctx, &self.model, &self.source, rows, now).await
     }
 
-    fn decode_error(&self, partition: i32, errors: &RecordBatch) -> PipelineError {
+    /// The first message that cannot be stored, where the table has no place for such.
+    fn refused(&self, partition: i32, errors: &RecordBatch, code: &'static str, hint: String) -> PipelineError {
         let offset = errors.column_by_name("offset").map(|c| c.as_primitive::<Int64Type>().value(0)).unwrap_or(-1);
         let text = |name: &str| {
             errors.column_by_name(name).map(|c| c.as_string::<i32>().value(0).to_owned()).unwrap_or_default()
         };
-        PipelineError::stopped(
-            "S0107",
-            format!(
-                "\"{}\": the message at topic {}, partition {partition}, offset {offset} does not decode: {}: {}",
-                self.model.name,
-                self.source.topic,
-                text("code"),
-                text("reason")
-            ),
-        )
-        .with_hint("to keep such messages in a table and go on: ON DECODE ERROR INTO <namespace>.<table>")
+        let place = format!("the message at topic {}, partition {partition}, offset {offset}", self.source.topic);
+        let what = match code == SELECT_FAILS {
+            true => format!("decodes, but the statement fails for it: {}", text("reason")),
+            false => format!("does not decode: {}: {}", text("code"), text("reason")),
+        };
+        PipelineError::stopped(code, format!("\"{}\": {place} {what}", self.model.name)).with_hint(hint)
     }
 
     async fn commit(

@@ -16,6 +16,7 @@ pub mod context;
 pub mod engine;
 pub mod error;
 pub mod expectations;
+mod failing;
 pub mod graph;
 pub mod history;
 pub mod ingest;

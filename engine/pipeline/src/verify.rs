@@ -30,10 +30,11 @@ use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, TableName, be
 use ingot_source::{BatchLimits, KafkaSource, Position, Start};
 use serde::Serialize;
 
-use crate::changes::{Input, memory};
+use crate::changes::Input;
 use crate::context;
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
+use crate::failing;
 use crate::ingest;
 use crate::offsets::Offsets;
 use crate::project::{Model, ModelKind, SourceModel};
@@ -246,7 +247,8 @@ impl Engine {
         let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
         let until = ingest::ends(&positions);
         let mut replayed = Replayed::default();
-        let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until.clone()))?;
+        let schema = failing::schema_to_read(model, source);
+        let mut stream = kafka.read(from, schema, BatchLimits::default(), Some(until.clone()))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
                 let end = until.get(&partition).copied().unwrap_or(0);
@@ -254,11 +256,9 @@ impl Engine {
                 if part.from >= end || part.rows.num_rows() == 0 {
                     continue;
                 }
-                let provider = provider_as_source(memory(part.rows.schema(), vec![part.rows])?);
-                let name = source.name.clone();
-                let find = move |t: &TableReference| (t.table() == name).then(|| provider.clone());
-                let plan = ingot_delta::freeze_now(&ingot_delta::rebind(&model.plan, &find)?, Utc::now())?;
-                for out in context::collect(&self.ctx, plan).await? {
+                let given = (part.rows, part.kept.as_ref());
+                let (rows, _) = failing::replayed(&self.ctx, model, source, given, Utc::now()).await?;
+                for out in rows {
                     diff.add(&out, 1)?;
                 }
             }
@@ -407,11 +407,18 @@ impl Engine {
         };
         let mut diff = BoundedDiff::new(model.schema.clone(), self.ctx.runtime_env())?;
         let mut replayed = Replayed::default();
-        let mut stream = kafka.read(from, source.schema.clone(), BatchLimits::default(), Some(until.clone()))?;
+        let schema = failing::schema_to_read(main, source);
+        let mut stream = kafka.read(from, schema, BatchLimits::default(), Some(until.clone()))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
                 replayed.add(partition, part.delivered);
                 diff.add(&part.errors, 1)?;
+                // Messages for which the statement fails, where it can.
+                if part.kept.is_some() && part.rows.num_rows() > 0 {
+                    let given = (part.rows, part.kept.as_ref());
+                    let (_, failed) = failing::replayed(&self.ctx, main, source, given, Utc::now()).await?;
+                    failed.iter().try_for_each(|failed| diff.add(failed, 1))?;
+                }
             }
         }
         let mut stored = self.rows(table).await?;

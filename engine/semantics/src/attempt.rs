@@ -32,7 +32,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::checked::of_operator;
-use crate::failure::Failure;
+use crate::failure::is_failure;
 use crate::widen::to_double;
 
 /// The functions as they are written: placeholders until a plan is analyzed.
@@ -273,14 +273,5 @@ impl ScalarUDFImpl for Attempt {
         }
         let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&values)?))
-    }
-}
-
-/// Whether the error is one of a row's values.
-fn is_failure(error: &DataFusionError) -> bool {
-    match error.find_root() {
-        DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => true,
-        DataFusionError::External(e) => e.is::<Failure>(),
-        _ => false,
     }
 }

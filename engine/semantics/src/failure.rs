@@ -69,6 +69,15 @@ impl Failure {
     }
 }
 
+/// Whether an error is one of a row's values, and not of the engine or of what it stands on.
+pub fn is_failure(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => true,
+        DataFusionError::External(e) => e.is::<Failure>(),
+        _ => false,
+    }
+}
+
 impl From<Failure> for DataFusionError {
     fn from(failure: Failure) -> Self {
         DataFusionError::External(Box::new(failure))

@@ -8,7 +8,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ExprSchema, Result, ScalarValue};
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use crate::checked::{Kind, checked};
 use crate::decimal::{Operation, Shape};
@@ -41,6 +41,24 @@ const FUNCTIONS: &[&str] = &[
     "to_timestamp_seconds",
     "to_unixtime",
 ];
+
+/// Whether some expression of a plan can fail for a row. In doubt it can.
+pub fn plan_can_fail(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let walked = plan.apply(|node| {
+        let inputs: Vec<_> = node.inputs().iter().map(|input| input.schema().clone()).collect();
+        let schema = match inputs.split_first() {
+            Some((first, rest)) => rest.iter().try_fold(first.as_ref().clone(), |all, more| all.join(more))?,
+            None => node.schema().as_ref().clone(),
+        };
+        node.apply_expressions(|expr| {
+            found |= can_fail(expr, &schema)?;
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
+}
 
 /// Whether some part of the expression can fail. Plans of subqueries do not count.
 pub(crate) fn can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {

@@ -51,7 +51,8 @@ mod zero;
 
 pub use canonical::{CANONICAL, canonical_array, canonical_scalar, exactly, holds_floats, uncanonical};
 pub use extremes::{float_max, float_min};
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, is_failure};
+pub use fallible::plan_can_fail;
 pub use fence::Fence;
 pub use refusal::Refusal;
 pub use state::{lower, lower_expr, rules, state};

@@ -51,6 +51,8 @@ pub struct PartitionBatch {
     pub rows: RecordBatch,
     /// One row a message that did not decode (`error_schema`).
     pub errors: RecordBatch,
+    /// The message of each row (`error_schema`, code and reason NULL), where the schema says to keep them.
+    pub kept: Option<RecordBatch>,
 }
 
 impl SourceBatch {

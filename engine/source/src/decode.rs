@@ -41,6 +41,7 @@ pub const DECODE_CODES: &[(&str, &str)] = &[
     (NOT_AN_OBJECT, "document is not an object"),
     (convert::NOT_BASE64, "text is not base64"),
     (convert::NOT_A_UUID, "text is not a UUID"),
+    (SELECT_FAILS, "the statement fails for the row"),
 ];
 
 const NOT_JSON: &str = "D0201";
@@ -50,6 +51,8 @@ const MISSING: &str = "D0206";
 const TOMBSTONE: &str = "D0207";
 const TOO_DEEP: &str = "D0210";
 const NOT_AN_OBJECT: &str = "D0211";
+/// A message that decodes, and for whose row an expression of the table's statement fails.
+pub const SELECT_FAILS: &str = "D0214";
 
 /// A message as it came.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +71,8 @@ pub struct MessageRef<'a> {
 pub struct Decoded {
     pub rows: RecordBatch,
     pub errors: RecordBatch,
+    /// The message of each row, where the schema says to keep them.
+    pub kept: Option<RecordBatch>,
     pub messages: u64,
 }
 
@@ -94,6 +99,8 @@ pub struct Decoder {
     defaults: Vec<Option<Cell<'static>>>,
     columns: Vec<Column>,
     errors: Vec<Column>,
+    /// As `errors`, for the messages of rows; none unless they are kept.
+    kept: Vec<Column>,
     rows: usize,
     error_rows: usize,
     /// Reused between messages.
@@ -151,6 +158,10 @@ impl Decoder {
             defaults: defaults.collect::<Result<_, _>>()?,
             columns: schema.fields().iter().map(|f| Column::new(f.data_type())).collect::<Result<_, _>>()?,
             errors: error_schema.fields().iter().map(|f| Column::new(f.data_type())).collect::<Result<_, _>>()?,
+            kept: match source.keep_messages {
+                true => error_schema.fields().iter().map(|f| Column::new(f.data_type())).collect::<Result<_, _>>()?,
+                false => Vec::new(),
+            },
             rows: 0,
             error_rows: 0,
             slots: vec![None; paths.len()],
@@ -170,34 +181,21 @@ impl Decoder {
         match self.row(&source, message) {
             Ok(()) => {
                 self.rows += 1;
+                if !self.kept.is_empty() {
+                    append(&mut self.kept, message, None)?;
+                }
                 Ok(())
             }
             Err(Failed::Message(error)) => {
                 for column in &mut self.columns {
                     column.truncate(self.rows);
                 }
-                self.refuse(message, error)
+                append(&mut self.errors, message, Some(error))?;
+                self.error_rows += 1;
+                Ok(())
             }
             Err(Failed::Us(error)) => Err(error),
         }
-    }
-
-    fn refuse(&mut self, message: &MessageRef<'_>, error: RowError) -> Result<(), SourceError> {
-        let cells = [
-            Cell::String(message.topic.into()),
-            Cell::Int32(message.partition),
-            Cell::Int64(message.offset),
-            timestamp(message),
-            bytes(message.key),
-            bytes(message.payload),
-            Cell::String(error.code.into()),
-            Cell::String(error.reason.into()),
-        ];
-        for (column, cell) in self.errors.iter_mut().zip(&cells) {
-            column.append(cell)?;
-        }
-        self.error_rows += 1;
-        Ok(())
     }
 
     /// Messages since the last `finish`.
@@ -211,9 +209,14 @@ impl Decoder {
     /// A defect of this crate.
     pub fn finish(&mut self) -> Result<Decoded, SourceError> {
         let messages = u64::try_from(self.messages()).unwrap_or(u64::MAX);
-        let rows = assemble(&self.schema, &mut self.columns, std::mem::take(&mut self.rows))?;
+        let count = std::mem::take(&mut self.rows);
+        let rows = assemble(&self.schema, &mut self.columns, count)?;
+        let kept = match self.kept.is_empty() {
+            true => None,
+            false => Some(assemble(&self.error_schema, &mut self.kept, count)?),
+        };
         let errors = assemble(&self.error_schema, &mut self.errors, std::mem::take(&mut self.error_rows))?;
-        Ok(Decoded { rows, errors, messages })
+        Ok(Decoded { rows, errors, kept, messages })
     }
 
     /// Appends one row to the columns; if it fails, some of them may be longer than others.
@@ -310,6 +313,25 @@ impl From<JsonError> for RowError {
             },
         }
     }
+}
+
+/// One message to the columns of an error row.
+fn append(columns: &mut [Column], message: &MessageRef<'_>, error: Option<RowError>) -> Result<(), SourceError> {
+    let (code, reason) = match error {
+        Some(error) => (Cell::String(error.code.into()), Cell::String(error.reason.into())),
+        None => (Cell::Null, Cell::Null),
+    };
+    let cells = [
+        Cell::String(message.topic.into()),
+        Cell::Int32(message.partition),
+        Cell::Int64(message.offset),
+        timestamp(message),
+        bytes(message.key),
+        bytes(message.payload),
+        code,
+        reason,
+    ];
+    columns.iter_mut().zip(&cells).try_for_each(|(column, cell)| column.append(cell))
 }
 
 fn at_column(name: &str, reason: &str) -> String {

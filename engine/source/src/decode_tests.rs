@@ -22,7 +22,13 @@ fn field(name: &str, t: ColumnType) -> SourceField {
 }
 
 fn source(columns: Vec<SourceField>) -> SourceSchema {
-    SourceSchema { columns, includes: vec![], json: JsonOptions::default(), encoding: Encoding::Json }
+    SourceSchema {
+        columns,
+        includes: vec![],
+        json: JsonOptions::default(),
+        encoding: Encoding::Json,
+        keep_messages: false,
+    }
 }
 
 fn message(payload: Option<&[u8]>, offset: i64) -> MessageRef<'_> {

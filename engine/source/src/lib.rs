@@ -38,7 +38,7 @@ pub mod types;
 mod watch;
 
 pub use batch::{BatchLimits, PartitionBatch, SourceBatch};
-pub use decode::{Decoded, Decoder, MessageRef, error_schema};
+pub use decode::{Decoded, Decoder, MessageRef, SELECT_FAILS, error_schema};
 pub use error::SourceError;
 pub use fleet::{Fleet, FleetConfig};
 pub use ingot_dialect::ast::{Encoding, IncludeKind};

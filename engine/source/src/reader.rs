@@ -292,6 +292,7 @@ impl Reader {
                 delivered: decoded.messages,
                 rows: decoded.rows,
                 errors: decoded.errors,
+                kept: decoded.kept,
             };
             partition.from = partition.cursor.next;
             partitions.insert(*id, part);

@@ -68,6 +68,8 @@ pub struct SourceSchema {
     pub includes: Vec<(IncludeKind, String)>,
     pub json: JsonOptions,
     pub encoding: Encoding,
+    /// Whether each row's message stands beside it (`PartitionBatch::kept`), for a reader whose query may fail for it.
+    pub keep_messages: bool,
 }
 
 /// Longest text of a DEFAULT; it is repeated in every row that lacks the key.
@@ -98,7 +100,7 @@ impl SourceSchema {
             refuse_bytes(source, &mut wrong);
         }
         refuse_duplicates(source, &mut wrong);
-        if wrong.is_empty() { Ok(Self { columns, includes, json, encoding }) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(Self { columns, includes, json, encoding, keep_messages: false }) } else { Err(wrong) }
     }
 }
 

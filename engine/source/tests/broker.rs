@@ -35,6 +35,7 @@ fn schema() -> Arc<SourceSchema> {
         includes: vec![(IncludeKind::Offset, "_offset".into())],
         json: JsonOptions::default(),
         encoding: Encoding::Json,
+        keep_messages: false,
     })
 }
 

@@ -138,4 +138,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "not a UUID",
         "The value of a UUID column is a JSON string that is not a UUID, such as `123e4567-e89b-12d3-a456-426614174000`. Mend the producer, or declare the column as VARCHAR.",
     ),
+    code(
+        "D0214",
+        "statement fails for a row",
+        "A message decodes, but an expression of its streaming table's statement or of an expectation has no value for it: a division by zero, a result that does not fit its type, a text that is no number. With ON DECODE ERROR INTO the message is kept in the error table with this code, and the table goes on; otherwise that table stops and names the offset. Exclude such rows with WHERE, or write `TRY(expression)` for NULL.",
+    ),
 ];

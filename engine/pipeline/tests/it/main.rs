@@ -3,5 +3,8 @@
 
 mod check;
 mod flow;
+mod ingest;
 mod lost;
+mod running;
+mod verify;
 mod world;

@@ -1,0 +1,238 @@
+//! Rows of a streaming table for which an expression of its statement, or of an expectation, fails.
+//!
+//!   decoded rows ──▶ query ──▶ rows
+//!                      └─ fails for a row ──▶ by halves ──▶ messages that fail, and the rows that are left
+//!
+//! Invariants
+//! * Whether a row fails depends on the row alone: not on the batch that it came in, so that a replay finds the same.
+//! * Only failures of values count; what fails otherwise fails the batch.
+//!
+//! Not here: what becomes of such messages (`ingest`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::SessionContext;
+use ingot_delta::DeltaError;
+use ingot_source::{SELECT_FAILS, SourceSchema};
+
+use crate::changes::memory;
+use crate::context;
+use crate::error::{PipelineError, Result};
+use crate::project::{DecodeErrorPolicy, Model, SourceModel};
+use crate::rewrite::arrow as arrow_error;
+
+/// What a batch is without the messages that fail.
+pub(crate) struct Apart {
+    pub(crate) rows: RecordBatch,
+    /// The others as rows of an error table.
+    pub(crate) errors: RecordBatch,
+}
+
+/// How a table's source is read: with the messages beside the rows where the statement may fail for some.
+pub(crate) fn schema_to_read(model: &Model, source: &SourceModel) -> Arc<SourceSchema> {
+    let conditions = model.checked.iter().flat_map(|relation| &relation.expectations).next().is_some();
+    // A condition of an expectation is looked at by the same rule as soon as there is one: it is rare, so in doubt.
+    let may_fail = conditions || ingot_semantics::plan_can_fail(&model.plan);
+    match may_fail {
+        true => Arc::new(SourceSchema { keep_messages: true, ..source.schema.as_ref().clone() }),
+        false => source.schema.clone(),
+    }
+}
+
+/// The query of a streaming table over decoded rows.
+///
+/// # Errors
+/// Execution errors; failures of rows among them.
+pub(crate) async fn query(
+    ctx: &SessionContext,
+    model: &Model,
+    source: &SourceModel,
+    rows: RecordBatch,
+    now: DateTime<Utc>,
+) -> Result<Vec<RecordBatch>> {
+    let provider = provider_as_source(memory(rows.schema(), vec![rows])?);
+    let bind = |t: &TableReference| (t.table() == source.name).then(|| provider.clone());
+    let plan = ingot_delta::rebind(&model.plan, &bind)?;
+    context::collect(ctx, ingot_delta::freeze_now(&plan, now)?).await
+}
+
+/// The query of a streaming table over decoded rows, as it was when they were read: rows, and messages that fail.
+///
+/// # Errors
+/// As [`query`]; a failure where the table has no place for such messages.
+pub(crate) async fn replayed(
+    ctx: &SessionContext,
+    model: &Model,
+    source: &SourceModel,
+    (rows, kept): (RecordBatch, Option<&RecordBatch>),
+    now: DateTime<Utc>,
+) -> Result<(Vec<RecordBatch>, Option<RecordBatch>)> {
+    let Some(kept) = kept.filter(|_| matches!(model.on_decode_error, DecodeErrorPolicy::Into(_))) else {
+        return Ok((query(ctx, model, source, rows, now).await?, None));
+    };
+    // An expectation that fails sends its row away as well, whatever the query makes of it.
+    let plain = model.checked.iter().all(|relation| relation.expectations.is_empty());
+    match query(ctx, model, source, rows.clone(), now).await {
+        Ok(out) if plain => Ok((out, None)),
+        Err(error) if !of_a_row(&error) => Err(error),
+        _ => {
+            let apart = apart(ctx, model, source, &rows, kept, now).await?;
+            let out = query(ctx, model, source, apart.rows, now).await?;
+            Ok((out, Some(apart.errors)))
+        }
+    }
+}
+
+/// Whether an error is one of a row's values.
+pub(crate) fn of_a_row(error: &PipelineError) -> bool {
+    match error {
+        PipelineError::Engine(e) | PipelineError::Delta(DeltaError::DataFusion(e)) => ingot_semantics::is_failure(e),
+        _ => false,
+    }
+}
+
+/// Tells the rows for which the statement fails apart; `kept` holds their messages.
+///
+/// # Errors
+/// What fails for another reason.
+pub(crate) async fn apart(
+    ctx: &SessionContext,
+    model: &Model,
+    source: &SourceModel,
+    rows: &RecordBatch,
+    kept: &RecordBatch,
+    now: DateTime<Utc>,
+) -> Result<Apart> {
+    let failing = failing(ctx, model, source, rows, now).await?;
+    let mut good = vec![true; rows.num_rows()];
+    let (mut indices, mut reasons) = (vec![], vec![]);
+    for (row, reason) in failing {
+        if let Some(good) = good.get_mut(row) {
+            *good = false;
+        }
+        indices.push(u32::try_from(row).unwrap_or(u32::MAX));
+        reasons.push(reason);
+    }
+    let rows = filter_record_batch(rows, &BooleanArray::from(good)).map_err(arrow_error)?;
+    let taken = take_record_batch(kept, &UInt32Array::from(indices)).map_err(arrow_error)?;
+    let codes = vec![SELECT_FAILS; reasons.len()];
+    let schema = taken.schema();
+    let columns = schema.fields().iter().zip(taken.columns()).map(|(field, column)| -> ArrayRef {
+        match field.name().as_str() {
+            "code" => Arc::new(StringArray::from(codes.clone())),
+            "reason" => Arc::new(StringArray::from_iter_values(&reasons)),
+            _ => column.clone(),
+        }
+    });
+    let errors = RecordBatch::try_new(schema.clone(), columns.collect()).map_err(arrow_error)?;
+    Ok(Apart { rows, errors })
+}
+
+/// The rows for which a plan of the statement fails, and why, in order.
+async fn failing(
+    ctx: &SessionContext,
+    model: &Model,
+    source: &SourceModel,
+    rows: &RecordBatch,
+    now: DateTime<Utc>,
+) -> Result<Vec<(usize, String)>> {
+    let held = Arc::new(Held { schema: rows.schema(), batch: Mutex::new(rows.clone()) });
+    let table = StreamingTable::try_new(rows.schema(), vec![held.clone()])?;
+    let table = provider_as_source(Arc::new(table));
+    let bind = |t: &TableReference| (t.table() == source.name).then(|| table.clone());
+    let mut plans = vec![ingot_delta::rebind(&model.plan, &bind)?];
+    for relation in model.checked.iter().filter(|relation| !relation.expectations.is_empty()) {
+        let plan = ingot_delta::rebind(&relation.plan, &bind)?;
+        let flags =
+            relation.expectations.iter().enumerate().map(|(i, e)| e.broken.clone().alias(format!("broken_{i}")));
+        plans.push(LogicalPlanBuilder::from(plan).project(flags)?.build()?);
+    }
+    let compiled = compile(ctx, plans, now).await?;
+    let mut failing = vec![];
+    // Halves that are still to be looked at, the first rows on top.
+    let mut open = vec![(0, rows.num_rows())];
+    while let Some((at, count)) = open.pop() {
+        held.set(rows.slice(at, count));
+        match run(ctx, &compiled).await {
+            Ok(()) => {}
+            Err(error) if !ingot_semantics::is_failure(&error) => return Err(error.into()),
+            Err(error) if count <= 1 => failing.push((at, reason(&error))),
+            Err(_) => {
+                let half = count / 2;
+                open.push((at + half, count - half));
+                open.push((at, half));
+            }
+        }
+    }
+    Ok(failing)
+}
+
+/// Plans that run again and again over what `Held` holds: nothing in them keeps a state between two runs.
+async fn compile(
+    ctx: &SessionContext,
+    plans: Vec<LogicalPlan>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+    let state = ctx.state();
+    let config = state.config().clone().with_target_partitions(1);
+    let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
+    let mut compiled = Vec::with_capacity(plans.len());
+    for plan in plans {
+        compiled.push(state.create_physical_plan(&ingot_delta::freeze_now(&plan, now)?).await?);
+    }
+    Ok(compiled)
+}
+
+async fn run(ctx: &SessionContext, plans: &[Arc<dyn ExecutionPlan>]) -> Result<(), DataFusionError> {
+    for plan in plans {
+        collect(plan.clone(), ctx.task_ctx()).await?;
+    }
+    Ok(())
+}
+
+/// Why a row fails: an expression and a type.
+fn reason(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::External(e) => e.to_string(),
+        DataFusionError::Execution(text) => text.clone(),
+        DataFusionError::ArrowError(e, _) => e.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A table of the rows that it was last given.
+#[derive(Debug)]
+struct Held {
+    schema: SchemaRef,
+    batch: Mutex<RecordBatch>,
+}
+
+impl Held {
+    fn set(&self, batch: RecordBatch) {
+        *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = batch;
+    }
+}
+
+impl PartitionStream for Held {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), futures::stream::iter([Ok(batch)])))
+    }
+}
