@@ -223,6 +223,9 @@ pub(crate) fn apply_definition(
     if fields.hidden.is_empty() {
         builder = builder.remove_properties(&[summary::STATE_COLUMNS.to_string()])?;
     }
+    if !definition.properties.contains_key(summary::KEPT_TYPES) {
+        builder = builder.remove_properties(&[summary::KEPT_TYPES.to_string()])?;
+    }
     builder = with_left_out(builder, &kept_ids)?;
     builder = builder
         .add_default_partition_spec(spec)?

@@ -45,12 +45,33 @@ pub fn now(table: &Table, snapshot: &SnapshotInfo) -> Result<Option<DateTime<Utc
     property(table, snapshot, summary::NOW, parse)
 }
 
+/// The version of SQL's meaning by which a snapshot's rows were made. The first recorded none.
+///
+/// # Errors
+/// A property that does not parse.
+pub fn semantics(table: &Table, snapshot: &SnapshotInfo) -> Result<u32> {
+    Ok(property(table, snapshot, summary::SEMANTICS, u32::from_str)?.unwrap_or(1))
+}
+
 /// A count, ours or one of Iceberg's own (`total-records`); none if the snapshot does not say.
 ///
 /// # Errors
 /// A property that does not parse.
 pub fn count(table: &Table, snapshot: &SnapshotInfo, name: &str) -> Result<Option<u64>> {
     property(table, snapshot, name, u64::from_str)
+}
+
+/// The columns that keep the type they are stored with, and the types that their query has by the rules of the version
+/// that kept them.
+///
+/// # Errors
+/// A property that does not parse.
+pub fn kept_types(table: &Table) -> Result<BTreeMap<String, String>> {
+    let place = || "its properties".to_owned();
+    let text = table.properties().get(summary::KEPT_TYPES);
+    text.map_or(Ok(BTreeMap::new()), |text| {
+        parsed(table.name(), place, summary::KEPT_TYPES, serde_json::from_str(text))
+    })
 }
 
 /// The columns of the primary key, which nothing enforces; empty if there is none.

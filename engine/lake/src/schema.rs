@@ -219,6 +219,15 @@ pub(crate) fn same_type(a: &Type, b: &Type) -> bool {
     }
 }
 
+/// Whether two Arrow types are stored as the same one.
+pub fn stored_alike(a: &DataType, b: &DataType) -> bool {
+    let of = |data_type: &DataType| to_iceberg(data_type, "", Role::Public, &mut Ids::after(0));
+    match (of(a), of(b)) {
+        (Ok(a), Ok(b)) => same_type(&a, &b),
+        _ => false,
+    }
+}
+
 /// Whether Iceberg lets a column of type `from` become `to` and still read its old files.
 pub(crate) fn promotes(from: &Type, to: &Type) -> bool {
     use PrimitiveType::{Decimal, Double, Float, Int, Long};

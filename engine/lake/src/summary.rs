@@ -22,6 +22,8 @@ pub const ENGINE_VERSION: &str = "engine-version";
 pub const COMMIT_ID: &str = "ingot.commit-id";
 /// The fingerprint of the definition that made the rows.
 pub const FINGERPRINT: &str = "ingot.fingerprint";
+/// The version of SQL's meaning by which the rows were made. A snapshot without it is of the first.
+pub const SEMANTICS: &str = "ingot.semantics-version";
 /// How the refresh was done.
 pub const REFRESH_MODE: &str = "ingot.refresh.mode";
 /// Why it was done so.
@@ -54,6 +56,9 @@ pub const PROJECT: &str = "ingot.project";
 pub const STATE_COLUMNS: &str = "ingot.state-columns";
 /// Table property: the ids of columns that the definition has no more and whose values are kept, a JSON list.
 pub const LEFT_OUT_COLUMNS: &str = "ingot.left-out-columns";
+/// Table property: columns that keep the type they are stored with although their query has another one by present rules,
+/// a JSON object of names and the types that the query has.
+pub const KEPT_TYPES: &str = "ingot.kept-types";
 /// Table property: the columns of the primary key, which nothing enforces.
 pub const PRIMARY_KEY: &str = "ingot.primary-key";
 

@@ -7,7 +7,7 @@
 //!
 //! Not here: loading (`lake`), changing (`commit`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -286,6 +286,15 @@ impl Table {
         Ok(resolved.schema().as_struct().fields().iter().find(moved).map(|f| f.name.clone()))
     }
 
+    /// The columns whose values a definition of the same names goes on with, and their types.
+    ///
+    /// # Errors
+    /// A type that Arrow does not hold.
+    pub fn known_types(&self) -> Result<BTreeMap<String, DataType>> {
+        let known = known_columns(&self.0.metadata);
+        known.into_iter().map(|(name, field)| Ok((name, schema::to_arrow(&field.field_type)?))).collect()
+    }
+
     /// Whether a definition lays new files out differently: columns, partitions, sort order or properties.
     ///
     /// # Errors
@@ -295,9 +304,11 @@ impl Table {
         // With rows in it: a NOT NULL that only the writer enforces is no difference.
         let then = resolve(self, definition, false)?.metadata;
         let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
-        let left_out = |of: &TableMetadata| of.properties().get(summary::LEFT_OUT_COLUMNS).cloned();
+        let ours = |of: &TableMetadata| {
+            [summary::LEFT_OUT_COLUMNS, summary::KEPT_TYPES].map(|name| of.properties().get(name).cloned())
+        };
         Ok(set
-            || left_out(&then) != left_out(now)
+            || ours(&then) != ours(now)
             || then.current_schema_id() != now.current_schema_id()
             || then.default_partition_spec_id() != now.default_partition_spec_id()
             || then.default_sort_order_id() != now.default_sort_order_id())

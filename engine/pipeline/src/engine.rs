@@ -27,16 +27,19 @@ use tracing::{info, warn};
 
 use crate::bases::{self, Bases};
 use crate::changes::Input;
+use crate::check;
 use crate::config::Config;
 use crate::context;
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::{self, Ingestor};
+use crate::kept;
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
 use crate::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use crate::refresh::{Job, Outcome};
 use crate::restart;
 use crate::session::{QueryError, Session, SessionLimits};
+use crate::standing;
 
 /// How often a step is planned again because another writer was first.
 const SUPERSEDED_MAX: usize = 3;
@@ -145,7 +148,7 @@ impl Engine {
     /// Lake errors.
     pub async fn open(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         let lake = Lake::open_as(config.lake_config(), &config.project.name).await?;
-        Self::over(lake, project, config)
+        Self::over(lake, project, config).await
     }
 
     /// Opens them to read; makes nothing, also where there is nothing (`Lake::present`).
@@ -154,15 +157,34 @@ impl Engine {
     /// Lake errors.
     pub async fn open_to_read(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         let lake = Lake::open_existing(config.lake_config()).await?;
-        Self::over(lake, project, config)
+        Self::over(lake, project, config).await
     }
 
-    fn over(lake: Lake, project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
+    async fn over(lake: Lake, project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         crash::point("start.opened", "");
+        let project = kept::settled(&lake, project, &config, &|_| true).await?;
         let runtime = context::runtime(&lake, config.run.memory_bytes_max)?;
         let ctx = context::maintenance(runtime)?;
         let (looked, told) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
         Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked, told })
+    }
+
+    /// The same, of a project in which one table has the types that its query gives, whatever is stored.
+    async fn with_own_types(&self, table: &TableName) -> Result<Self> {
+        let others = |name: &TableName| name != table;
+        let checked = check::check_over(&self.project, &self.config, &kept::Stored::new()).project;
+        let project = checked.map_or_else(|| Arc::clone(&self.project), Arc::new);
+        let project = kept::settled(&self.lake, project, &self.config, &others).await?;
+        let (looked, told) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
+        Ok(Self {
+            project,
+            config: Arc::clone(&self.config),
+            lake: self.lake.clone(),
+            ctx: self.ctx.clone(),
+            answer_within: self.answer_within,
+            looked,
+            told,
+        })
     }
 
     /// The session that serves queries over this project.
@@ -299,9 +321,14 @@ impl Engine {
         }
         let streaming = self.project.tables.get(name).filter(|m| m.is_streaming());
         // A definition that Iceberg refuses is reported by the step itself.
-        let redefines = streaming.and_then(|m| table.redefined_by(&m.definition).ok().flatten());
+        let redefines = streaming.and_then(|m| {
+            let error = standing::redefined(m, table, &table.redefined_by(&m.definition).ok().flatten()?);
+            let hint = error.hint().unwrap_or_default();
+            Some(Reason::new(error.code(), format!("{error}; {hint}")))
+        });
         let model = self.project.tables.get(name);
         let columns_differ = model.is_some_and(|m| !same_columns(&table.defined_schema(), &m.schema));
+        record::kept_types(table)?;
         let left_out = streaming.and_then(|m| table.left_out_by(&m.definition).ok()).unwrap_or_default();
         Ok(TableFacts {
             columns_differ,
@@ -645,6 +672,10 @@ impl Engine {
     ) -> Result<Report> {
         let model = self.model(name)?;
         if full && model.is_streaming() {
+            if !model.kept.is_empty() {
+                let own = self.with_own_types(name).await?;
+                return own.refresh_stream_fully(own.model(name)?, accept_loss, shutdown).await;
+            }
             return self.refresh_stream_fully(model, accept_loss, shutdown).await;
         }
         if accept_loss
@@ -706,6 +737,7 @@ fn recorded_in(table: &Table, snapshot: &SnapshotInfo) -> Result<Recorded> {
     let sources = record::sources(table, snapshot)?.unwrap_or_default();
     Ok(Recorded {
         fingerprint: snapshot.summary.get(summary::FINGERPRINT).cloned().unwrap_or_default(),
+        semantics: record::semantics(table, snapshot)?,
         sources: sources.into_iter().map(|(name, (uuid, id))| (name, (uuid.to_string(), id))).collect(),
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_lake::summary::{self, KafkaPositions};
 
 use crate::error::Result;
@@ -26,6 +27,7 @@ pub struct Refreshed<'a> {
 pub fn summary(r: &Refreshed<'_>) -> BTreeMap<String, String> {
     let mut out = BTreeMap::from([
         (summary::FINGERPRINT.to_owned(), r.fingerprint.to_owned()),
+        (summary::SEMANTICS.to_owned(), ENGINE_SEMANTICS_VERSION.to_string()),
         (summary::REFRESH_MODE.to_owned(), r.mode.to_owned()),
         (summary::REFRESH_ROWS_IN.to_owned(), r.rows_in.to_string()),
         (summary::REFRESH_ROWS_OUT.to_owned(), r.rows_out.to_string()),

@@ -20,6 +20,7 @@ mod failing;
 pub mod graph;
 pub mod history;
 pub mod ingest;
+pub mod kept;
 mod mend;
 mod offsets;
 pub mod plan;

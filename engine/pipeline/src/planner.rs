@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::datatypes::DataType;
-use ingot_delta::Strategy;
+use ingot_delta::{ENGINE_SEMANTICS_VERSION, Strategy};
 use ingot_dialect::ast::Policy;
 use ingot_lake::TableName;
 
@@ -26,6 +26,8 @@ pub const AGED: &str = "R0548";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     pub fingerprint: String,
+    /// The version of SQL's meaning by which it was made.
+    pub semantics: u32,
     /// Source table, its uuid, and the snapshot read; `None` for a table that had no snapshot.
     pub sources: BTreeMap<TableName, (String, Option<i64>)>,
 }
@@ -41,8 +43,8 @@ pub struct TableFacts {
     pub foreign: Option<String>,
     /// The stored columns are not those of the SQL file although the fingerprint is.
     pub columns_differ: bool,
-    /// A column that the model's definition would make anew; stored rows would lose it.
-    pub redefines: Option<String>,
+    /// The definition would make a column anew, and stored rows would lose it.
+    pub redefines: Option<Reason>,
     /// What its last refresh recorded does not parse.
     pub unreadable: Option<Reason>,
     /// Columns of a streaming table that its definition leaves out: their values are kept until they are pruned.
@@ -96,8 +98,14 @@ pub fn plan(project: &Project, facts: &Facts, selected: &dyn Fn(&TableName) -> b
 
 /// What a user should know of a table beside what happens to it.
 fn notes(model: &Model, facts: &Facts) -> Vec<String> {
-    let left_out = facts.tables.get(&model.name).map(|t| t.left_out.as_slice()).unwrap_or_default();
-    left_out.iter().map(|column| standing::left_out(&model.name, column)).collect()
+    let table = facts.tables.get(&model.name);
+    let recorded = table.and_then(|t| t.recorded.as_ref()).filter(|_| model.is_streaming());
+    let earlier = recorded
+        .filter(|r| r.semantics < ENGINE_SEMANTICS_VERSION && r.fingerprint != model.fingerprint)
+        .map(|r| standing::earlier_rules(r.semantics));
+    let left_out = table.map(|t| t.left_out.as_slice()).unwrap_or_default();
+    let left_out = left_out.iter().map(|column| standing::left_out(&model.name, column));
+    earlier.into_iter().chain(left_out).chain(model.kept.iter().map(standing::kept)).collect()
 }
 
 /// Decides one table; `working` are the tables that earlier steps change.
@@ -114,16 +122,13 @@ pub fn decide(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Ac
 }
 
 /// A streaming table whose stored rows would lose a column.
-fn redefined(model: &Model, table: Option<&TableFacts>) -> Option<Action> {
-    let column = table?.redefines.as_ref()?;
-    let text = standing::redefined(&model.name, column);
-    let reason = format!("{text}; {}", text.hint().unwrap_or_default());
-    Some(Action::Blocked { reason: Reason::new("R0310", reason) })
+fn redefined(table: Option<&TableFacts>) -> Option<Action> {
+    Some(Action::Blocked { reason: table?.redefines.clone()? })
 }
 
 fn ingest(model: &Model, facts: &Facts) -> Action {
     let table = facts.tables.get(&model.name);
-    if let Some(blocked) = redefined(model, table) {
+    if let Some(blocked) = redefined(table) {
         return blocked;
     }
     match facts.topics.get(&model.name) {
@@ -207,7 +212,15 @@ fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
         return Action::Rebuild { reason, reads: all };
     };
     if recorded.fingerprint != model.fingerprint {
-        let reason = Reason::new("R0532", "the definition changed");
+        let reason = match recorded.semantics {
+            ENGINE_SEMANTICS_VERSION => Reason::new("R0532", "the definition changed"),
+            other => Reason::new(
+                "R0550",
+                format!(
+                    "its rows were made by version {other} of SQL's meaning, and this is {ENGINE_SEMANTICS_VERSION}"
+                ),
+            ),
+        };
         return Action::Rebuild { reason, reads: all };
     }
     if let Some(operation) = &table.foreign {
@@ -297,7 +310,7 @@ fn append(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action
         return blocked;
     }
     let table = facts.tables.get(&model.name);
-    if let Some(blocked) = redefined(model, table) {
+    if let Some(blocked) = redefined(table) {
         return blocked;
     }
     let (since, moved) = reads(model, facts, working, false);

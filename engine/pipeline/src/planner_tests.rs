@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_lake::TableName;
 
 use super::{Facts, Recorded, TableFacts, TopicFacts, plan};
@@ -42,7 +43,11 @@ fn fresh(project: &Project) -> Facts {
                 uuid: format!("uuid {table}"),
                 head: Some(1),
                 snapshots: BTreeSet::from([1]),
-                recorded: Some(Recorded { fingerprint: model.fingerprint.clone(), sources }),
+                recorded: Some(Recorded {
+                    fingerprint: model.fingerprint.clone(),
+                    semantics: ENGINE_SEMANTICS_VERSION,
+                    sources,
+                }),
                 state_columns: model.definition.state_columns.clone(),
                 ..TableFacts::default()
             },

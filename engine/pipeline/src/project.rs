@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use ingot_delta::Strategy;
 use ingot_dialect::ast::Policy;
@@ -45,6 +45,8 @@ pub struct Project {
     pub order: Vec<TableName>,
     /// Stands before every namespace of `tables` and `views`; not in the SQL.
     pub namespace_prefix: String,
+    /// Its plans were run over sample rows.
+    pub tried: bool,
 }
 
 impl Project {
@@ -58,6 +60,7 @@ impl Project {
             views: BTreeMap::new(),
             order: Vec::new(),
             namespace_prefix,
+            tried: false,
         }
     }
 }
@@ -163,6 +166,18 @@ pub struct CheckedRelation {
     pub expectations: Vec<BoundExpectation>,
 }
 
+/// A column of a streaming table that keeps the type it is stored with: by the rules of this version its query has
+/// another one, and the result is cast.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptType {
+    pub column: String,
+    pub stored: DataType,
+    /// What the query has.
+    pub given: DataType,
+    /// The cast that says the same in the SQL file.
+    pub cast: String,
+}
+
 /// One stored table.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -184,6 +199,8 @@ pub struct Model {
     pub comment: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub on_decode_error: DecodeErrorPolicy,
+    /// Columns of a streaming table that keep the types they are stored with.
+    pub kept: Vec<KeptType>,
     /// Side tables that this table owns.
     pub sides: Vec<TableName>,
     pub file: String,

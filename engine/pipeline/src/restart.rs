@@ -132,8 +132,17 @@ pub async fn skip_lost(lake: &Lake, model: &Model, source: &SourceModel, table: 
     }
     let reason = format!("given up, as asked: {}", lost.join(", "));
     warn!(table = %model.name, topic = source.topic, "{reason}");
+    // The definition comes with its fingerprint: one without the other would pass for applied.
+    if let Some(column) = table.redefined_by(&model.definition)? {
+        return Err(standing::redefined(model, table, &column));
+    }
     let properties = history::without_rows("append", Some(&reason), &model.fingerprint, &positions)?;
-    let change = Change { commit_id: uuid::Uuid::now_v7(), summary: properties, ..Change::default() };
+    let change = Change {
+        commit_id: uuid::Uuid::now_v7(),
+        summary: properties,
+        definition: Some(model.definition.clone()),
+        ..Change::default()
+    };
     let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
     lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
     Ok(())

@@ -13,17 +13,19 @@
 use std::collections::BTreeMap;
 
 use datafusion::prelude::SessionContext;
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_lake::position::{self, FlowKey, PositionError};
 use ingot_lake::summary::{self, KafkaPositions};
 use ingot_lake::{Change, Definition, Lake, NewTable, Operation, Rebase, Table, TableName};
 use ingot_source::TopicInfo;
 use tracing::{info, warn};
 
+use crate::check::type_word;
 use crate::error::{PipelineError, Result};
 use crate::history;
 use crate::ingest::{self, ends};
 use crate::mend;
-use crate::project::{Model, SourceModel};
+use crate::project::{KeptType, Model, SourceModel};
 use crate::restart;
 
 pub(crate) fn key(model: &Model, topic: &TopicInfo) -> FlowKey {
@@ -101,11 +103,33 @@ pub(crate) fn recorded(model: &Model, source: &SourceModel, topic: &TopicInfo, t
 }
 
 /// A streaming table keeps its rows, so a column cannot become one that their files do not hold.
-pub fn redefined(table: &TableName, column: &str) -> PipelineError {
+pub fn redefined(model: &Model, stored: &Table, column: &str) -> PipelineError {
+    let table = &model.name;
     let text =
         format!("column \"{column}\" of \"{table}\" cannot take this type: the rows that are stored keep the old one");
-    PipelineError::stopped("R0310", text)
-        .with_hint(format!("add a column of another name, or read everything again: ingot refresh {table} --full"))
+    let old = stored.known_types().ok().and_then(|types| types.get(column).map(type_word));
+    let cast = old.map(|old| format!("write CAST(... AS {old}), the stored type, ")).unwrap_or_default();
+    PipelineError::stopped("R0310", text).with_hint(format!(
+        "{cast}add a column of another name, or read everything again: ingot refresh {table} --full"
+    ))
+}
+
+/// A column that is cast to the type it is stored with, and what to write so that the SQL file says so itself.
+pub fn kept(kept: &KeptType) -> String {
+    let KeptType { column, stored, given, cast } = kept;
+    format!(
+        "column \"{column}\" keeps its stored type {}, although its query has {} by the rules of this version: write {cast}",
+        type_word(stored),
+        type_word(given)
+    )
+}
+
+/// What is said of a streaming table whose rows so far were made by earlier rules.
+pub fn earlier_rules(version: u32) -> String {
+    format!(
+        "its rows so far were made by version {version} of SQL's meaning and stay; new ones are made by version \
+         {ENGINE_SEMANTICS_VERSION}"
+    )
 }
 
 /// What becomes of a column that a streaming table's SELECT has no more.
@@ -173,7 +197,7 @@ pub(crate) async fn apply_definition(
 
 async fn redefine(lake: &Lake, model: &Model, table: Table, summary: BTreeMap<String, String>) -> Result<Table> {
     if let Some(column) = table.redefined_by(&model.definition)? {
-        return Err(redefined(&model.name, &column));
+        return Err(redefined(model, &table, &column));
     }
     let definition: Option<Definition> = Some(model.definition.clone());
     let change = Change {

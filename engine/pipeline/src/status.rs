@@ -145,6 +145,7 @@ impl Engine {
             // A definition that Iceberg refuses is reported by the step itself.
             let left_out = table.left_out_by(&model.definition).unwrap_or_else(|_| table.left_out());
             reading.notes.extend(left_out.iter().map(|column| standing::left_out(&model.name, column)));
+            reading.notes.extend(model.kept.iter().map(standing::kept));
         }
         let positions = self.positions(model, table).await.unwrap_or_else(|e| {
             reading.note(e.code(), &e);

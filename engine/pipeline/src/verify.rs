@@ -23,14 +23,15 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::TryStreamExt;
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::IncludeKind;
 use ingot_lake::position::{self, FlowKey};
 use ingot_lake::summary::{self, KafkaPositions};
-use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, TableName, beginning, record};
+use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, SnapshotInfo, Table, TableName, beginning, record};
 use ingot_source::{BatchLimits, KafkaSource, Position, Start};
 use serde::Serialize;
 
-use crate::changes::Input;
+use crate::changes::{Changed, Input, empty};
 use crate::context;
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
@@ -156,14 +157,9 @@ impl Engine {
         if ours.summary.get(summary::FINGERPRINT) != Some(&model.fingerprint) {
             return Ok(unverifiable("its definition changed since its last refresh; run first"));
         }
-        let definitions = table.history().into_iter().filter_map(|s| s.summary.get(summary::FINGERPRINT).cloned());
-        if model.is_streaming() && definitions.into_iter().any(|f| f != model.fingerprint) {
-            return Ok(unverifiable(format!(
-                "several definitions made its rows; ingot refresh {} --full makes it one",
-                model.name
-            )));
-        }
         let sources = record::sources(table, &ours)?.unwrap_or_default();
+        let by = |s: &SnapshotInfo| s.summary.get(summary::FINGERPRINT).is_some_and(|f| *f != model.fingerprint);
+        let earlier = table.history().into_iter().find(by).filter(|_| model.is_streaming());
         let mut bound: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
         for name in &model.inputs {
             let Some((uuid, snapshot)) = sources.get(name).copied() else {
@@ -185,8 +181,22 @@ impl Engine {
                     "column \"{column}\" of source \"{name}\" was redefined since; run first"
                 )));
             }
-            let input = Input { table: source, from: None, to: snapshot };
-            bound.insert(name.clone(), input.whole().await?);
+            let mut input = Input { table: source, from: None, to: snapshot };
+            let Some(earlier) = &earlier else {
+                bound.insert(name.clone(), input.whole().await?);
+                continue;
+            };
+            // What an earlier definition made is not compared; what came since is.
+            let read = record::sources(table, earlier)?.unwrap_or_default();
+            let Some((_, from)) = read.get(name) else {
+                return Ok(unverifiable(again(model, &earlier_definition(table)?)));
+            };
+            input.from = *from;
+            let schema = input.table.defined_schema();
+            match self.appended(&input).await? {
+                Some(rows) => bound.insert(name.clone(), rows.map_or_else(|| empty(schema), Ok)?),
+                None => return Ok(unverifiable(again(model, &earlier_definition(table)?))),
+            };
         }
         let recorded_now = record::now(table, &ours)?;
         let now = recorded_now.unwrap_or_else(Utc::now);
@@ -198,6 +208,24 @@ impl Engine {
         let wanted = context::stream(&self.ctx, plan).await?;
         let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
         add(&mut diff, wanted, 1).await?;
+        if let Some(earlier) = &earlier {
+            let since = Input { table: table.clone(), from: Some(earlier.id), to: table.head() };
+            let why = earlier_definition(table)?;
+            let Some(rows) = self.appended(&since).await? else { return Ok(unverifiable(again(model, &why))) };
+            let mut rows_since = 0;
+            if let Some(rows) = rows {
+                rows_since = add(&mut diff, self.ctx.read_table(rows)?.execute_stream().await?, -1).await?;
+            }
+            let all = table.head().and_then(|id| table.snapshot(id)).map(|s| record::count(table, &s, "total-records"));
+            let rows = all.transpose()?.flatten().unwrap_or(rows_since);
+            return Ok(match verdict_of(diff, rows, "")? {
+                Verdict::Equal { .. } => {
+                    let reason = format!("{why}; the {rows_since} since are those of its query");
+                    Verdict::Consistent { rows, reason }
+                }
+                other => other,
+            });
+        }
         let rows = add(&mut diff, self.rows(table).await?, -1).await?;
         match recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
             Some(at) => {
@@ -205,6 +233,21 @@ impl Engine {
                 verdict_of(diff, rows, &format!("against its query over the recorded snapshots, as of {at}, its now()"))
             }
             None => verdict_of(diff, rows, "against its query over the recorded snapshots"),
+        }
+    }
+
+    /// The rows that a table only gained; nothing where it lost some, or where that cannot be told any more.
+    async fn appended(&self, input: &Input) -> Result<Option<Option<Arc<dyn TableProvider>>>> {
+        let gone = |id: i64| input.table.snapshot(id).is_none();
+        if input.from.is_some_and(gone) || input.to.is_some_and(gone) {
+            return Ok(None);
+        }
+        let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
+        match input.change(&self.ctx, bytes_max).await {
+            Ok(Changed::Rows(change)) if change.deleted.is_none() => Ok(Some(change.inserted)),
+            Ok(_) => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -362,7 +405,7 @@ impl Engine {
             return Ok(Err("nothing that is left says where it began".into()));
         };
         if start.fingerprints.iter().any(|f| *f != model.fingerprint) {
-            return Ok(Err("several definitions made its rows".into()));
+            return Ok(Err(earlier_definition(table)?));
         }
         let low = kafka.start_offsets(&Start::Earliest).await?;
         let mut from = BTreeMap::new();
@@ -430,6 +473,24 @@ impl Engine {
             None => verdict_of(diff, total, "against recorded counts and the log itself"),
         }
     }
+}
+
+/// How a table that cannot be compared gets one definition.
+fn again(model: &Model, why: &str) -> String {
+    format!("{why}; ingot refresh {} --full makes it one", model.name)
+}
+
+/// What is said of a table whose rows were not all made by the definition of today.
+fn earlier_definition(table: &Table) -> Result<String> {
+    let mut oldest = ENGINE_SEMANTICS_VERSION;
+    for snapshot in table.history().iter().filter(|s| s.is_ours() && s.summary.contains_key(summary::FINGERPRINT)) {
+        oldest = oldest.min(record::semantics(table, snapshot)?);
+    }
+    let text = "some of its rows were made by an earlier definition";
+    Ok(match oldest < ENGINE_SEMANTICS_VERSION {
+        true => format!("{text}, by version {oldest} of SQL's meaning"),
+        false => text.to_owned(),
+    })
 }
 
 /// Messages that the log still gives, by partition.

@@ -51,7 +51,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "R0310",
         "a streaming table's column cannot take this type",
-        "A streaming table keeps the rows it has, and a column whose type changes to one that does not hold all the old values is a new column to every reader: the old values would read NULL. Nothing was changed. Add a column of another name, or `ingot refresh TABLE --full`, which reads the topic again from where the table began.",
+        "A streaming table keeps the rows it has, and a column whose type changes to one that does not hold all the old values is a new column to every reader: the old values would read NULL. Nothing was changed. Cast the expression to the stored type, which the message has, if its values are to stay of that type. Or add a column of another name, or `ingot refresh TABLE --full`, which reads the topic again from where the table began. Where nothing but Ingot's own rules changed since the table was written, an upgrade does not stop: the column keeps its stored type, and `ingot plan` names the cast to write. That needs a definition that was not edited before the first run of the new version.",
     ),
     code(
         "R0311",
@@ -232,6 +232,11 @@ pub(super) const CODES: &[CodeInfo] = &[
         "R0549",
         "rebuild: the stored state does not fit",
         "A view that is merged keeps hidden columns in its data files. Those of this table are not the ones that its way of refreshing reads, because REFRESH POLICY was FULL before, or because this version of Ingot maintains what an earlier one recomputed. The view is built anew, once; its rows stay the same.",
+    ),
+    code(
+        "R0550",
+        "rebuild: the rules of SQL's meaning changed",
+        "Another version of Ingot computed this view by other rules: types of arithmetic, rounding, NULLs, overflow or the like. So all rows are computed anew, once, and the snapshot records the version of the rules as `ingot.semantics-version`. `run --no-rebuild` refuses instead. A streaming table keeps its rows and its types, and goes on by the new rules from its position on.",
     ),
     code("R0539", "full recompute: asked for", "The refresh was asked for in full, by `ingot refresh TABLE --full`."),
     code(

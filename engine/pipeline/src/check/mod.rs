@@ -11,6 +11,7 @@
 mod apart;
 mod expectation;
 mod judge;
+mod kept;
 mod locate;
 mod model;
 mod names;
@@ -38,10 +39,12 @@ use ingot_dialect::ast::Statement;
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 
 use crate::config::Config;
+use crate::kept::Stored;
 use crate::project::{Checked, Project, SqlFile};
 
 use trial::Trials;
 pub use types::DialectTypes;
+pub(crate) use types::type_word;
 
 /// Folders nest this deep at most; a link that leads back to itself ends here.
 const DEPTH_MAX: usize = 16;
@@ -75,7 +78,7 @@ fn load_with(root: &Path, cfg: &Config, trials: Trials) -> Checked {
                 .help("run the command in the project's folder, or start a project with `ingot init`"),
         );
     }
-    let mut checked = check_with(root, files, cfg, trials);
+    let mut checked = check_with(root, files, cfg, trials, &Stored::new());
     if !found.is_empty() {
         checked.project = None;
         found.append(&mut checked.diagnostics);
@@ -127,10 +130,17 @@ fn read(folder: &Path, shown: &str, depth: usize, files: &mut Vec<SqlFile>, foun
 
 /// Checks files that were read already.
 pub fn check_files(root: &Path, files: Vec<SqlFile>, cfg: &Config) -> Checked {
-    check_with(root, files, cfg, Trials::default())
+    check_with(root, files, cfg, Trials::default(), &Stored::new())
 }
 
-fn check_with(root: &Path, files: Vec<SqlFile>, cfg: &Config, trials: Trials) -> Checked {
+/// Checks a project once more, over the types that its streaming tables are stored with.
+pub fn check_over(project: &Project, cfg: &Config, stored: &Stored) -> Checked {
+    let trials = if project.tried { Trials::default() } else { Trials::none() };
+    check_with(&project.root, project.files.clone(), cfg, trials, stored)
+}
+
+fn check_with(root: &Path, files: Vec<SqlFile>, cfg: &Config, trials: Trials, stored: &Stored) -> Checked {
+    let tried = trials.are_made();
     let mut found = Vec::new();
     let mut parsed: Vec<(String, Vec<Statement>)> = Vec::new();
     let mut broken = Vec::new();
@@ -143,7 +153,7 @@ fn check_with(root: &Path, files: Vec<SqlFile>, cfg: &Config, trials: Trials) ->
         unsupported::quarantines(&file.path, &result.statements, &mut found);
         parsed.push((file.path.clone(), result.statements));
     }
-    let resolved = resolve::resolve(&parsed, &broken, cfg, trials, &mut found);
+    let resolved = resolve::resolve(&parsed, &broken, cfg, (trials, stored), &mut found);
     tidy(&files, &mut found);
     let project = (!found.iter().any(Diagnostic::is_error)).then(|| Project {
         root: root.to_path_buf(),
@@ -153,6 +163,7 @@ fn check_with(root: &Path, files: Vec<SqlFile>, cfg: &Config, trials: Trials) ->
         views: resolved.views,
         order: resolved.order,
         namespace_prefix: cfg.namespace_prefix.clone(),
+        tried,
     });
     Checked { project, diagnostics: found, files }
 }

@@ -16,14 +16,14 @@ use ingot_delta::{ENGINE_SEMANTICS_VERSION, FullReason, Strategy};
 use ingot_dialect::ast::{OnDecodeError, Policy, Query, TableDef};
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_dialect::{fingerprint, fold_tokens};
-use ingot_lake::TableName;
+use ingot_lake::{TableName, summary};
 
 use super::names::{Declared, Kind};
 use super::planning_error::{Planned, diagnostics};
 use super::references::Mentions;
 use super::resolve::{Brings, Node, Reading, Resolver, Side, inputs, state_columns};
 use super::streams::{self, Leaf, LeafKind};
-use super::{expectation, locate, output, side, source, table};
+use super::{expectation, kept, locate, output, side, source, table};
 use crate::project::{CheckedRelation, DecodeErrorPolicy, Model, ModelKind, StreamInput};
 
 /// A planned query on its way to a model.
@@ -80,18 +80,30 @@ impl<'a> Resolver<'a> {
         let Some((plan, analyzed)) = self.plan(d, query, &reading) else { return };
         output::names(path, query, &plan, &mut self.found);
         let names_ok = self.errors() == names_before;
-        let Some(columns) = output::stored_columns(path, query, &analyzed, &mut self.found) else { return };
+        let Some(mut columns) = output::stored_columns(path, query, &analyzed, &mut self.found) else { return };
         let unannotated = Schema::new(columns.clone());
         let notes = output::annotations(path, &t.columns, &unannotated, true, &mut self.found);
+        let kind = self.kind(stream);
+        let name = self.rules.stored(&d.name);
+        let kept = match self.stored.get(&name).filter(|_| streaming) {
+            None => Vec::new(),
+            Some(stored) => {
+                let by = |version: u32, columns: &[Field]| {
+                    let schema = table::schema(columns, &notes);
+                    hash(&self.parts(version, t, query, &kind, columns, &schema, &reading.brings))
+                };
+                kept::keep(query, &t.columns, stored, &mut columns, &by)
+            }
+        };
         let schema = table::schema(&columns, &notes);
         let mut definition = table::definition(path, t, &schema, &notes, &mut self.found);
+        definition.properties.extend(kept::record(&kept).map(|text| (summary::KEPT_TYPES.to_owned(), text)));
         let tags = table::tags(path, &t.clauses, &mut self.found);
         let schema: SchemaRef = Arc::new(schema);
         if names_ok {
             self.nodes.insert(d.name.join("."), Node::Stored(Arc::clone(&schema)));
         }
-        let mut kept = plan.clone();
-        let name = self.rules.stored(&d.name);
+        let mut rows = plan.clone();
         if !t.columns.expectations.is_empty() {
             let relation = expectation::Relation {
                 file: path,
@@ -102,11 +114,11 @@ impl<'a> Resolver<'a> {
                 stored: Some(&columns),
             };
             let Some(outcome) = self.expectations(relation, &t.columns.expectations) else { return };
-            kept = outcome.kept.clone();
+            rows = outcome.kept.clone();
             self.keep_sides(d, &outcome, &mut reading.brings);
             reading.brings.checked.push((d.name.join("."), outcome.relation));
         }
-        let stored = match output::cast_to_stored(kept, &analyzed, &columns) {
+        let stored = match output::cast_to_stored(rows, &analyzed, &columns) {
             Ok(plan) => plan,
             Err(error) => {
                 let planned = Planned { file: path, span: query.span, tokens: &query.tokens };
@@ -115,25 +127,17 @@ impl<'a> Resolver<'a> {
             }
         };
         // What is not a stream already has its own complaint.
-        let reads = match (streaming, &stream) {
+        let reads = match (streaming, &kind) {
             (false, _) => Reads::Whole,
-            (true, Some(_)) => Reads::Stream,
-            (true, None) => Reads::Unknown,
+            (true, ModelKind::Streaming { .. }) => Reads::Stream,
+            (true, _) => Reads::Unknown,
         };
         let Some(body) = self.strategy(d, t, m, &reading, stored, reads) else { return };
         if self.errors() > before {
             return;
         }
         let brings = reading.brings;
-        let kind = match stream {
-            Some(Leaf { kind: LeafKind::Source, key, .. }) => ModelKind::Streaming { input: StreamInput::Source(key) },
-            Some(leaf) => {
-                let parts: Vec<String> = leaf.dotted.split('.').map(str::to_owned).collect();
-                ModelKind::Streaming { input: StreamInput::Table(self.rules.stored(&parts)) }
-            }
-            None => ModelKind::View,
-        };
-        let parts = self.parts(t, query, &kind, &columns, &schema, &brings);
+        let parts = self.parts(ENGINE_SEMANTICS_VERSION, t, query, &kind, &columns, &schema, &brings);
         definition.state_columns = state_columns(&body.strategy);
         let sides = self.sides(d, &name, &kind, &decode, &brings, &parts);
         let primary_key = table::primary_key(path, t, &schema, &mut Vec::new());
@@ -152,6 +156,7 @@ impl<'a> Resolver<'a> {
             comment: t.clauses.comment.as_ref().map(|c| c.node.clone()),
             tags,
             on_decode_error: decode,
+            kept,
             sides: sides.iter().map(|s| s.name.clone()).collect(),
             file: path.to_owned(),
             sql: self.text(d.statement),
@@ -162,6 +167,17 @@ impl<'a> Resolver<'a> {
         }
         self.out.order.push(name.clone());
         self.out.tables.insert(name, model);
+    }
+
+    fn kind(&self, stream: Option<Leaf>) -> ModelKind {
+        match stream {
+            Some(Leaf { kind: LeafKind::Source, key, .. }) => ModelKind::Streaming { input: StreamInput::Source(key) },
+            Some(leaf) => {
+                let parts: Vec<String> = leaf.dotted.split('.').map(str::to_owned).collect();
+                ModelKind::Streaming { input: StreamInput::Table(self.rules.stored(&parts)) }
+            }
+            None => ModelKind::View,
+        }
     }
 
     fn decode_policy(&mut self, path: &str, t: &TableDef, streaming: bool, stream: Option<&Leaf>) -> DecodeErrorPolicy {
@@ -263,8 +279,11 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// What decides a table's rows, by the rules of a version.
+    #[allow(clippy::too_many_arguments)]
     fn parts(
         &self,
+        semantics: u32,
         t: &TableDef,
         query: &Query,
         kind: &ModelKind,
@@ -273,7 +292,7 @@ impl<'a> Resolver<'a> {
         brings: &Brings,
     ) -> Vec<String> {
         let mut parts = vec![
-            format!("semantics {ENGINE_SEMANTICS_VERSION}"),
+            format!("semantics {semantics}"),
             match kind {
                 ModelKind::Streaming { .. } => "streaming table".into(),
                 _ => "materialized view".into(),

@@ -93,11 +93,24 @@ pub(crate) fn expression_at(query: &Query, index: usize, width: usize) -> Option
     let item = select_of(&query.tree)?.projection.iter().find(|i| i.span().start == start)?;
     match item {
         SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => {
-            let text = text_of(&query.tokens, whole(&query.tokens, e.span()));
-            Some(if text.is_empty() { e.to_string() } else { text })
+            let (text, printed) = (text_of(&query.tokens, whole(&query.tokens, e.span())), e.to_string());
+            // The span of an array's literal leaves its brackets out.
+            let brackets = |text: &str| text.chars().filter(|c| "[](){}".contains(*c)).count();
+            Some(if brackets(&text) == brackets(&printed) { text } else { printed })
         }
         _ => None,
     }
+}
+
+/// The cast to write for the output column at an index, so that it is stored as another type.
+pub(crate) fn as_column(query: &Query, index: usize, width: usize, name: &str, to: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let name = if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) };
+    // Every branch of a set operation gives the column.
+    let one = matches!(&*query.tree.body, SetExpr::Select(_));
+    let text = expression_at(query, index, width).filter(|_| one).unwrap_or_else(|| name.clone());
+    format!("CAST({text} AS {to}) AS {name}")
 }
 
 /// N0310 for every unnamed expression of the select list.

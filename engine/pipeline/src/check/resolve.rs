@@ -32,6 +32,7 @@ use super::types::stored_type;
 use super::{locate, source, unknown_function, unsupported};
 use crate::config::Config;
 use crate::graph;
+use crate::kept::Stored;
 use crate::project::{CheckedRelation, Model, SourceModel, ViewModel};
 
 /// Everything that was found to be right.
@@ -103,6 +104,8 @@ pub(crate) struct Resolver<'a> {
     pub rules: Rules<'a>,
     pub planner: Planner,
     pub trials: Trials,
+    /// What streaming tables that exist are stored as.
+    pub stored: &'a Stored,
     pub files: &'a [(String, Vec<Statement>)],
     pub names: Names<'a>,
     pub nodes: BTreeMap<Key, Node>,
@@ -117,7 +120,7 @@ pub(crate) fn resolve(
     files: &[(String, Vec<Statement>)],
     broken: &[String],
     cfg: &Config,
-    trials: Trials,
+    (trials, stored): (Trials, &Stored),
     found: &mut Vec<Diagnostic>,
 ) -> Resolved {
     let rules = Rules { catalog: &cfg.catalog.name, prefix: &cfg.namespace_prefix };
@@ -132,6 +135,7 @@ pub(crate) fn resolve(
         rules,
         planner: Planner::new(),
         trials,
+        stored,
         files,
         names,
         nodes: BTreeMap::new(),

@@ -85,6 +85,7 @@ pub(crate) fn model(
         comment: Some(comment),
         tags: BTreeMap::new(),
         on_decode_error: DecodeErrorPolicy::Fail,
+        kept: Vec::new(),
         sides: Vec::new(),
         file: owner.file.to_owned(),
         sql: owner.sql.to_owned(),

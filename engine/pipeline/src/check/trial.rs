@@ -81,6 +81,10 @@ impl Trials {
         Self { none: true, ..Self::default() }
     }
 
+    pub fn are_made(&self) -> bool {
+        !self.none
+    }
+
     /// Tries a query, and the expectations of what it reads.
     pub fn query(&self, plan: &LogicalPlan, checked: &[CheckedRelation]) -> Option<Trouble> {
         let plan = plan.clone();

@@ -366,7 +366,8 @@ fn rebound(view: &ViewModel, open: &BTreeMap<TableName, Arc<dyn TableProvider>>)
         let stored = provider.schema();
         for field in schema.fields() {
             match stored.field_with_name(field.name()) {
-                Ok(f) if f.data_type() == field.data_type() => {}
+                // What an item of a list is called is no part of its type.
+                Ok(f) if f.data_type().equals_datatype(field.data_type()) => {}
                 _ => {
                     return Err(behind(format!(
                         "column \"{}\" of table \"{name}\", which the table does not have yet in this form",

@@ -6,5 +6,6 @@ mod flow;
 mod ingest;
 mod lost;
 mod running;
+mod upgraded;
 mod verify;
 mod world;

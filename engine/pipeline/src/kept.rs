@@ -1,0 +1,95 @@
+//! The stored types of streaming tables that an earlier version of SQL's meaning gave.
+//!
+//!   checked project ──▶ types of its streaming tables in the lake ──▶ checked once more over them, where they differ
+//!
+//! Invariants
+//! * A streaming table keeps its rows, so where nothing but the rules changed since a column was stored its result is cast
+//!   to the stored type: in its plan, in its schema, and so for everything that reads it.
+//! * That only the rules changed is known, never guessed: what is checked, with the stored types and the rules of an
+//!   earlier version, has the fingerprint that the table records. Once kept, a property of the table names the column and
+//!   the type its query has; an edit that gives the column yet another type is an edit.
+//!
+//! Not here: the decision itself for one table (`check::kept`), what is recorded (`ingot_lake::record`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use ingot_lake::schema::stored_alike;
+use ingot_lake::{Lake, Table, TableName, record};
+
+use crate::check;
+use crate::config::Config;
+use crate::error::{PipelineError, Result};
+use crate::project::{Model, Project};
+use crate::standing;
+
+/// What a stored streaming table says of its columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredTypes {
+    pub columns: BTreeMap<String, DataType>,
+    /// The definition that it was last written by.
+    pub fingerprint: Option<String>,
+    /// Columns that are kept, and the types that their query had when they were.
+    pub kept: BTreeMap<String, String>,
+}
+
+/// Those of the streaming tables that exist.
+pub type Stored = BTreeMap<TableName, StoredTypes>;
+
+impl StoredTypes {
+    fn of(table: &Table) -> Result<Self> {
+        let fingerprint = standing::judged_by(table);
+        Ok(Self { columns: table.known_types()?, fingerprint, kept: record::kept_types(table)? })
+    }
+
+    /// Whether a model's query gives some column another type than the stored one.
+    fn differ(&self, model: &Model) -> bool {
+        let other = |name: &String, given: &DataType| self.columns.get(name).is_some_and(|t| !stored_alike(t, given));
+        model.schema.fields().iter().any(|f| other(f.name(), f.data_type()))
+    }
+}
+
+/// A project whose streaming tables have the types that they are stored with, where they keep them; `wanted` are the
+/// tables that are asked.
+///
+/// # Errors
+/// The catalog's; a project that cannot be checked with those types.
+pub(crate) async fn settled(
+    lake: &Lake,
+    project: Arc<Project>,
+    config: &Config,
+    wanted: &(dyn Fn(&TableName) -> bool + Sync),
+) -> Result<Arc<Project>> {
+    let streaming: Vec<TableName> =
+        project.tables.values().filter(|m| m.is_streaming() && wanted(&m.name)).map(|m| m.name.clone()).collect();
+    if streaming.is_empty() || lake.present().is_err() {
+        return Ok(project);
+    }
+    let mut stored = Stored::new();
+    for (name, loaded) in streaming.iter().zip(lake.load_tables(&streaming).await?) {
+        // What cannot be read is that table's failure, and said where it is worked on.
+        if let Ok(Some(types)) = loaded.map(|t| t.map(|t| StoredTypes::of(&t)).transpose()).unwrap_or(Ok(None)) {
+            stored.insert(name.clone(), types);
+        }
+    }
+    let differ = |(name, types): (&TableName, &StoredTypes)| project.tables.get(name).is_some_and(|m| types.differ(m));
+    if !stored.iter().any(differ) {
+        return Ok(project);
+    }
+    let checked = check::check_over(&project, config, &stored);
+    let error = checked.diagnostics.iter().find(|d| d.is_error());
+    match (checked.project, error) {
+        (Some(project), _) => Ok(Arc::new(project)),
+        (None, Some(d)) => {
+            let place = d.file.as_deref().map(|f| format!("{f}: ")).unwrap_or_default();
+            let text = format!("{place}with the types that streaming tables are stored with: {}", d.message);
+            let stopped = PipelineError::stopped(d.code, text);
+            Err(match d.helps.first() {
+                Some(help) => stopped.with_hint(help.clone()),
+                None => stopped,
+            })
+        }
+        (None, None) => Ok(project),
+    }
+}
