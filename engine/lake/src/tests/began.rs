@@ -146,7 +146,8 @@ async fn expiry_by_others_takes_neither_beginning_nor_position() {
 async fn a_rollback_finds_its_own_beginning_after_expiry() {
     for expiry in BOTH {
         let (_folder, lake) = lake().await;
-        let before = moved(&started(&lake).await, &[(0, 5, 9), (1, 0, 1)]).await;
+        // Not all partitions moved in it: it does not prove its position alone.
+        let before = moved(&started(&lake).await, &[(0, 5, 9)]).await;
         let second = again(&before).await;
         assert_eq!(starts(&second), Some(vec![7, 0]));
         let table = moved(&second, &[(0, 7, 8)]).await;
