@@ -64,6 +64,18 @@ def combined(sign, left, right):
     return dec(min(p1 - s1, p2 - s2) + s, s)
 
 
+def digits(node):
+    """How many digits a whole-number literal has; 0 for everything else."""
+    if node.type == BIGINT and len(node.parts) == 1 and isinstance(node.parts[0], str) and node.parts[0].isdigit():
+        return len(node.parts[0])
+    return digits(node.parts[1]) if node.parts[0] == "(- " else 0
+
+
+def met(node, other):
+    """A node's type beside another: a literal beside a decimal counts as the digits that it has."""
+    return ("DECIMAL", digits(node), 0) if digits(node) and is_decimal(other.type) else node.type
+
+
 def sum_type(t):
     if is_decimal(t):
         return bounded(t[1] + 10, t[2])
@@ -282,7 +294,7 @@ class Arithmetic:
         return Node(t, "CAST(", inner, f" AS {sql_type(t)})", calc=lambda row, e: fitted(value(e, row), t))
 
     def binary(self, sign, left, right):
-        t = combined(sign, left.type, right.type)
+        t = combined(sign, met(left, right), met(right, left))
         self.used.add(f"{'double' if t == DOUBLE else 'decimal' if is_decimal(t) else 'integer'} {sign}")
         return Node(t, "(", left, f" {sign} ", right, ")", calc=lambda row, a, b: operate(sign, value(a, row), value(b, row), t))
 
@@ -295,7 +307,7 @@ class Arithmetic:
         name, sign = r.choice([("try_add", "+"), ("try_subtract", "-"), ("try_multiply", "*")])
         self.used.add(name)
         left, right = self.leaf(lambda t: t != DOUBLE), self.leaf(lambda t: t != DOUBLE)
-        t = combined(sign, left.type, right.type)
+        t = combined(sign, met(left, right), met(right, left))
         return Node(t, f"{name}(", left, ", ", right, ")", calc=lambda row, a, b: attempt(lambda: operate(sign, value(a, row), value(b, row), t)))
 
     def case(self, depth, want):
