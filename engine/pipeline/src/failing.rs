@@ -1,4 +1,4 @@
-//! Rows of a streaming table for which an expression of its statement, or of an expectation, fails.
+//! Rows for which an expression of a statement fails.
 //!
 //!   decoded rows ──▶ query ──▶ rows
 //!                      └─ fails for a row ──▶ by halves ──▶ messages that fail, and the rows that are left
@@ -7,24 +7,28 @@
 //! * Whether a row fails depends on the row alone: not on the batch that it came in, so that a replay finds the same.
 //! * Only failures of values count; what fails otherwise fails the batch.
 //!
-//! Not here: what becomes of such messages (`ingest`).
+//! Not here: what becomes of such messages (`ingest`); groups whose aggregate fails, which is no row's fault.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
 use ingot_delta::DeltaError;
 use ingot_source::{SELECT_FAILS, SourceSchema};
 
@@ -43,10 +47,7 @@ pub(crate) struct Apart {
 
 /// How a table's source is read: with the messages beside the rows where the statement may fail for some.
 pub(crate) fn schema_to_read(model: &Model, source: &SourceModel) -> Arc<SourceSchema> {
-    let conditions = model.checked.iter().flat_map(|relation| &relation.expectations).next().is_some();
-    // A condition of an expectation is looked at by the same rule as soon as there is one: it is rare, so in doubt.
-    let may_fail = conditions || ingot_semantics::plan_can_fail(&model.plan);
-    match may_fail {
+    match ingot_semantics::plan_can_fail(&model.plan) || !are_plain(model) {
         true => Arc::new(SourceSchema { keep_messages: true, ..source.schema.as_ref().clone() }),
         false => source.schema.clone(),
     }
@@ -83,10 +84,8 @@ pub(crate) async fn replayed(
     let Some(kept) = kept.filter(|_| matches!(model.on_decode_error, DecodeErrorPolicy::Into(_))) else {
         return Ok((query(ctx, model, source, rows, now).await?, None));
     };
-    // An expectation that fails sends its row away as well, whatever the query makes of it.
-    let plain = model.checked.iter().all(|relation| relation.expectations.is_empty());
     match query(ctx, model, source, rows.clone(), now).await {
-        Ok(out) if plain => Ok((out, None)),
+        Ok(out) if are_plain(model) => Ok((out, None)),
         Err(error) if !of_a_row(&error) => Err(error),
         _ => {
             let apart = apart(ctx, model, source, &rows, kept, now).await?;
@@ -94,6 +93,12 @@ pub(crate) async fn replayed(
             Ok((out, Some(apart.errors)))
         }
     }
+}
+
+/// Whether nothing fails where expectations look at rows. A condition that fails does not: it is broken.
+fn are_plain(model: &Model) -> bool {
+    let looked_at = model.checked.iter().filter(|relation| !relation.expectations.is_empty());
+    looked_at.into_iter().all(|relation| !ingot_semantics::plan_can_fail(&relation.plan))
 }
 
 /// Whether an error is one of a row's values.
@@ -149,9 +154,7 @@ async fn failing(
     rows: &RecordBatch,
     now: DateTime<Utc>,
 ) -> Result<Vec<(usize, String)>> {
-    let held = Arc::new(Held { schema: rows.schema(), batch: Mutex::new(rows.clone()) });
-    let table = StreamingTable::try_new(rows.schema(), vec![held.clone()])?;
-    let table = provider_as_source(Arc::new(table));
+    let (held, table) = Held::table(rows.schema())?;
     let bind = |t: &TableReference| (t.table() == source.name).then(|| table.clone());
     let mut plans = vec![ingot_delta::rebind(&model.plan, &bind)?];
     for relation in model.checked.iter().filter(|relation| !relation.expectations.is_empty()) {
@@ -161,12 +164,23 @@ async fn failing(
         plans.push(LogicalPlanBuilder::from(plan).project(flags)?.build()?);
     }
     let compiled = compile(ctx, plans, now).await?;
+    search(ctx, &compiled, &held, rows, usize::MAX).await
+}
+
+/// The first rows of a batch for which one of the plans fails.
+async fn search(
+    ctx: &SessionContext,
+    compiled: &[Arc<dyn ExecutionPlan>],
+    held: &Held,
+    rows: &RecordBatch,
+    most: usize,
+) -> Result<Vec<(usize, String)>> {
     let mut failing = vec![];
     // Halves that are still to be looked at, the first rows on top.
     let mut open = vec![(0, rows.num_rows())];
-    while let Some((at, count)) = open.pop() {
+    while let Some((at, count)) = open.pop().filter(|_| failing.len() < most) {
         held.set(rows.slice(at, count));
-        match run(ctx, &compiled).await {
+        match run(ctx, compiled).await {
             Ok(()) => {}
             Err(error) if !ingot_semantics::is_failure(&error) => return Err(error.into()),
             Err(error) if count <= 1 => failing.push((at, reason(&error))),
@@ -178,6 +192,55 @@ async fn failing(
         }
     }
     Ok(failing)
+}
+
+/// A row of a view's only input for which its statement fails, as `column = value` of the columns that it reads.
+/// `None` where no row fails by itself: the failure is an aggregate's, or takes several rows.
+///
+/// # Errors
+/// What fails for another reason.
+pub(crate) async fn witness(
+    ctx: &SessionContext,
+    plan: &LogicalPlan,
+    input: Arc<dyn TableProvider>,
+    now: DateTime<Utc>,
+) -> Result<Option<String>> {
+    let (held, table) = Held::table(input.schema())?;
+    let plan = ingot_delta::rebind(plan, &|_| Some(table.clone()))?;
+    let mut read = vec![];
+    ctx.state().optimize(&ingot_delta::freeze_now(&plan, now)?)?.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            read.extend(scan.projected_schema.fields().iter().map(|f| f.name().clone()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let compiled = compile(ctx, vec![plan], now).await?;
+    let mut rows = ctx.read_table(input)?.execute_stream().await?;
+    while let Some(batch) = rows.try_next().await? {
+        if let Some((row, _)) = search(ctx, &compiled, &held, &batch, 1).await?.first() {
+            return Ok(Some(described(&batch, *row, &read)));
+        }
+    }
+    Ok(None)
+}
+
+/// Some columns of a row, shortened.
+fn described(batch: &RecordBatch, row: usize, columns: &[String]) -> String {
+    const COLUMNS_MAX: usize = 8;
+    const LENGTH_MAX: usize = 60;
+    let options = FormatOptions::new().with_null("NULL");
+    let shown = columns.iter().filter_map(|name| {
+        let column = batch.column_by_name(name)?;
+        let value = ArrayFormatter::try_new(column.as_ref(), &options).ok()?.value(row).to_string();
+        let cut = value.chars().count() > LENGTH_MAX;
+        let value: String = value.chars().take(LENGTH_MAX).collect();
+        Some(format!("{name} = {value}{}", if cut { "..." } else { "" }))
+    });
+    let shown: Vec<String> = shown.collect();
+    match shown.len() > COLUMNS_MAX {
+        true => format!("{}, ...", shown[..COLUMNS_MAX].join(", ")),
+        false => shown.join(", "),
+    }
 }
 
 /// Plans that run again and again over what `Held` holds: nothing in them keeps a state between two runs.
@@ -221,6 +284,13 @@ struct Held {
 }
 
 impl Held {
+    fn table(schema: SchemaRef) -> Result<(Arc<Self>, Arc<dyn TableSource>)> {
+        let none = Mutex::new(RecordBatch::new_empty(schema.clone()));
+        let held = Arc::new(Self { schema: schema.clone(), batch: none });
+        let table = StreamingTable::try_new(schema, vec![held.clone()])?;
+        Ok((held, provider_as_source(Arc::new(table))))
+    }
+
     fn set(&self, batch: RecordBatch) {
         *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = batch;
     }

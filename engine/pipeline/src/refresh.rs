@@ -19,6 +19,7 @@ use datafusion::arrow::array::{BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::SessionContext;
@@ -36,6 +37,7 @@ use crate::changes::{self, Changed, Input};
 use crate::context;
 use crate::error::{PipelineError, Result};
 use crate::expectations::{self, Counts};
+use crate::failing;
 use crate::history::{self, Refreshed};
 use crate::plan::{Action, Incremental, Reason};
 use crate::project::{CheckedRelation, Model, ViolationAction};
@@ -86,6 +88,32 @@ impl Job<'_> {
     /// # Errors
     /// Everything that stops a table; `Superseded` when another writer was first.
     pub async fn run(&self, action: &Action, target: Option<Table>) -> Result<Outcome> {
+        match self.carry_out(action, target).await {
+            Err(error) if failing::of_a_row(&error) => Err(self.with_its_row(error).await),
+            done => done,
+        }
+    }
+
+    /// The failure of a value, with the row where it is one row's of the only input.
+    async fn with_its_row(&self, error: PipelineError) -> PipelineError {
+        let mut scans = 0;
+        let counted = self.model.plan.apply(|node| {
+            scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
+            Ok(TreeNodeRecursion::Continue)
+        });
+        let (Ok(_), 1, Some((name, input))) = (counted, scans, self.inputs.iter().next()) else { return error };
+        let Ok(whole) = input.whole().await else { return error };
+        match failing::witness(self.ctx, &self.model.plan, whole, self.now).await {
+            Ok(Some(row)) => {
+                let text = format!("{error}, for the row of \"{name}\" with {row}");
+                let stopped = PipelineError::stopped(error.code(), text);
+                error.hint().into_iter().fold(stopped, PipelineError::with_hint)
+            }
+            _ => error,
+        }
+    }
+
+    async fn carry_out(&self, action: &Action, target: Option<Table>) -> Result<Outcome> {
         let started = Instant::now();
         match (action, target) {
             (Action::Refresh { how, .. }, Some(table)) => match self.incremental(*how, &table, started).await? {

@@ -141,6 +141,6 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "D0214",
         "statement fails for a row",
-        "A message decodes, but an expression of its streaming table's statement or of an expectation has no value for it: a division by zero, a result that does not fit its type, a text that is no number. With ON DECODE ERROR INTO the message is kept in the error table with this code, and the table goes on; otherwise that table stops and names the offset. Exclude such rows with WHERE, or write `TRY(expression)` for NULL.",
+        "A message decodes, but an expression of its streaming table's statement has no value for it: a division by zero, a result that does not fit its type, a text that is no number. With ON DECODE ERROR INTO the message is kept in the error table with this code, and the table goes on; otherwise that table stops and names the offset. Exclude such rows with WHERE, or write `TRY(expression)` for NULL.",
     ),
 ];

@@ -31,7 +31,10 @@ pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataT
     let found = plan.get_parameter_fields()?;
     let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
     let count = found.keys().filter_map(|n| number(n)).max().unwrap_or(0);
-    let type_of = |name: &str| found.get(name).and_then(|f| f.as_ref()).map(|f| f.data_type().clone());
+    // `? BETWEEN ? AND ?` says of its operands that they are of one type, and not of which.
+    let type_of = |name: &str| {
+        found.get(name).and_then(|f| f.as_ref()).map(|f| f.data_type().clone()).filter(|t| *t != DataType::Null)
+    };
     if count > PARAMETERS_MAX {
         return Err(DataFusionError::Plan(format!("parameter ${count}: there may be {PARAMETERS_MAX} at most")));
     }

@@ -210,6 +210,19 @@ async fn parameters_are_numbered_typed_and_bound() {
     let bound = s.bind(&untyped, vec![ScalarValue::Int64(Some(7))]).await.unwrap();
     assert_eq!(bound.schema.field(0).data_type(), &DataType::Int64);
 
+    // Parameters beside nothing but each other have the types of their values.
+    for (sql, values) in [
+        ("SELECT id FROM silver.events WHERE ? NOT BETWEEN ? AND ?", ["m", "a", "c"]),
+        ("SELECT id FROM silver.events WHERE ? IN (?, ?)", ["a", "b", "a"]),
+        ("SELECT id FROM silver.events WHERE coalesce(?, ?) = ?", ["a", "b", "a"]),
+    ] {
+        let planned = s.plan(sql, None).await.unwrap();
+        let values = values.map(|v| ScalarValue::Utf8(Some(v.into())));
+        let rows: Vec<RecordBatch> =
+            s.execute(&planned, Some(values.to_vec())).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3, "{sql}");
+    }
+
     let reused = s.plan("SELECT $2 AS b, $1 AS a, $2 AS c", None).await.unwrap();
     assert_eq!(reused.parameters.len(), 2);
     assert_eq!(s.plan("SELECT ?, $1", None).await.err().unwrap().kind, ErrorKind::Parameter);

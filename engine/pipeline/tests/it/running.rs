@@ -73,6 +73,8 @@ async fn the_loop_goes_on_through_outages_failures_and_stops() {
         let failed: Vec<_> = failures.iter().map(|(table, e)| (table.to_string(), e.retryable)).collect();
         if round == 1 {
             assert_eq!(failed, [("silver.fragile".to_owned(), false)]);
+            let said = &failures[&name("silver.fragile")].message;
+            assert!(said.contains("divides by zero, for the row of \"bronze.t\" with k = 0, v = 500"), "{said}");
         }
         for table in ["bronze.t", "silver.grouped"] {
             let verified = engine.verify(&name(table)).await.unwrap();
