@@ -8,7 +8,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ExprSchema, Result, ScalarValue};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 
 use crate::checked::{Kind, checked};
 use crate::decimal::{Operation, Shape};
@@ -21,10 +21,12 @@ const FUNCTIONS: &[&str] = &[
     "factorial",
     "from_unixtime",
     "gcd",
+    "generate_series",
     "lcm",
     "make_date",
     "make_time",
     "map",
+    "range",
     "regexp_count",
     "regexp_instr",
     "regexp_like",
@@ -40,6 +42,20 @@ const FUNCTIONS: &[&str] = &[
     "to_timestamp_nanos",
     "to_timestamp_seconds",
     "to_unixtime",
+];
+
+/// Functions of DataFusion that fail for some numbers after their first argument.
+const FUNCTIONS_OF_NUMBERS: &[&str] = &[
+    "array_element",
+    "array_position",
+    "array_repeat",
+    "array_resize",
+    "array_slice",
+    "lpad",
+    "overlay",
+    "rpad",
+    "split_part",
+    "substr",
 ];
 
 /// Whether some expression of a plan can fail for a row. In doubt it can.
@@ -94,8 +110,19 @@ fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
                 DataType::Decimal128(p, _) => p >= 38,
                 other => other.is_integer() && call.args.len() > 1,
             },
-            (name, _) => FUNCTIONS.contains(&name),
+            (name, _) => {
+                let constant = || call.args.iter().skip(1).all(|a| matches!(a, Expr::Literal(..)));
+                FUNCTIONS.contains(&name) || FUNCTIONS_OF_NUMBERS.contains(&name) && !constant()
+            }
         },
+        // A pattern that is no regular expression.
+        Expr::BinaryExpr(binary) => {
+            let matches = matches!(
+                binary.op,
+                Operator::RegexMatch | Operator::RegexIMatch | Operator::RegexNotMatch | Operator::RegexNotIMatch
+            );
+            matches && !matches!(binary.right.as_ref(), Expr::Literal(..))
+        }
         _ => false,
     })
 }

@@ -8,7 +8,7 @@
 //!   p AND f, in the ON of a join           p AND lazily(..), where p includes the join's equalities
 //!   p OR f, p AND f elsewhere              lazily(CASE WHEN p THEN TRUE ELSE f END) OR p, and likewise
 //!   CASE and coalesce of booleans          lazily(CASE ..)
-//!   aggregate(f) FILTER (WHERE p)          aggregate(CASE WHEN p THEN f END) FILTER (WHERE p)
+//!   aggregate(f) FILTER (WHERE p)          aggregate(CASE WHEN p THEN f END) FILTER (WHERE p), over windows too
 //!   a projection or grouping that can fail a fence above, so that no condition on its results goes below it
 //!
 //! where f can fail and p cannot. Several f are evaluated in the order of the text.
@@ -32,7 +32,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Case, Expr, ExprSchemable, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator,
-    Projection, lit,
+    Projection, Window, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -81,6 +81,7 @@ fn guard_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         LogicalPlan::Join(join) => guard_join(join, &schema)?,
         LogicalPlan::Aggregate(aggregate) => guard_aggregate(aggregate, &schema, correlated)?,
         LogicalPlan::Projection(projection) => guard_projection(projection, &schema, correlated)?,
+        LogicalPlan::Window(window) => guard_window(window, &schema)?,
         other => guard_expressions(other, &schema)?,
     };
     Ok(Transformed::yes(guarded))
@@ -203,20 +204,40 @@ fn guard_aggregate(aggregate: Aggregate, schema: &DFSchema, correlated: bool) ->
     Ok(if correlated || kept.is_empty() { node } else { Fence::keep(kept, node) })
 }
 
-/// Arguments are evaluated where the FILTER is TRUE.
+fn guard_window(window: Window, schema: &DFSchema) -> Result<LogicalPlan> {
+    let guarded = guard_expressions(LogicalPlan::Window(window), schema)?;
+    let names = NamePreserver::new_for_projection();
+    let guarded = guarded.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let filtered = expr.transform_up(|e| match e {
+            Expr::WindowFunction(mut call) => {
+                let any = where_it_counts(call.params.filter.as_deref(), &mut call.params.args, schema)?;
+                Ok(Transformed::new_transformed(Expr::WindowFunction(call), any))
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(filtered.update_data(|e| name.restore(e)))
+    })?;
+    guarded.data.recompute_schema()
+}
+
 fn only_where_it_counts(mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Some(filter) = call.params.filter.clone() else {
-        return Ok(Transformed::no(Expr::AggregateFunction(call)));
-    };
+    let any = where_it_counts(call.params.filter.as_deref(), &mut call.params.args, schema)?;
+    Ok(Transformed::new_transformed(Expr::AggregateFunction(call), any))
+}
+
+/// Arguments are evaluated where the FILTER is TRUE.
+fn where_it_counts(filter: Option<&Expr>, args: &mut [Expr], schema: &DFSchema) -> Result<bool> {
+    let Some(filter) = filter else { return Ok(false) };
     let mut any = false;
-    for argument in &mut call.params.args {
-        let done = matches!(argument, Expr::Case(case) if case.expr.is_none() && case.when_then_expr.iter().any(|(w, _)| *w == filter));
+    for argument in args {
+        let done = matches!(argument, Expr::Case(case) if case.expr.is_none() && case.when_then_expr.iter().any(|(w, _)| w.as_ref() == filter));
         if !done && can_fail(argument, schema)? {
             any = true;
-            *argument = Expr::Case(Case::new(None, vec![(filter.clone(), Box::new(argument.clone()))], None));
+            *argument = Expr::Case(Case::new(None, vec![(Box::new(filter.clone()), Box::new(argument.clone()))], None));
         }
     }
-    Ok(Transformed::new_transformed(Expr::AggregateFunction(call), any))
+    Ok(any)
 }
 
 /// Conditions that cannot fail, and those that can and are not guarded yet.

@@ -14,13 +14,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Column, DFSchema, JoinConstraint, Result};
+use datafusion::common::{Column, DFSchema, JoinConstraint, Result, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, TryCast, Union,
+    Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, TryCast, Union, Values,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::set_operations::is_set_operation;
 
 /// Runs before types are coerced.
 #[derive(Debug)]
@@ -57,13 +59,16 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         Ok(if sorted { expr } else { expr.update_data(|e| name.restore(e)) })
     })?;
     plan.transform_data(|plan| match plan {
+        // Both sides get one type (`set_operations`).
+        LogicalPlan::Join(join) if is_set_operation(&join) => Ok(Transformed::no(LogicalPlan::Join(join))),
         LogicalPlan::Join(join) => Ok(in_join(join)),
+        LogicalPlan::Values(values) => in_values(values),
         other => Ok(Transformed::no(other)),
     })
 }
 
 /// Functions that give one of their arguments, which get one type.
-const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "nullif", "nvl"];
+const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "make_array", "nullif", "nvl"];
 
 struct Scope {
     schema: DFSchema,
@@ -87,11 +92,28 @@ impl Scope {
             Expr::BinaryExpr(mut binary) if is_comparison(binary.op) || binary.op == Operator::Minus => {
                 let (left, right) = (self.type_of(&binary.left), self.type_of(&binary.right));
                 let text = binary.op != Operator::Minus;
+                if !text && self.has_hours(&binary.left, &binary.right) {
+                    *binary.left = beside(*binary.left, &left, &MICROS, false);
+                    return Ok(Transformed::yes(Expr::BinaryExpr(binary)));
+                }
                 if wanted(&binary.left, &left, &right, text).or(wanted(&binary.right, &right, &left, text)).is_none() {
                     return Ok(Transformed::no(Expr::BinaryExpr(binary)));
                 }
                 *binary.right = beside(*binary.right, &right, &left, text);
                 *binary.left = beside(*binary.left, &left, &right, text);
+                Transformed::yes(Expr::BinaryExpr(binary))
+            }
+            // Hours are no part of a DATE.
+            Expr::BinaryExpr(mut binary)
+                if matches!(binary.op, Operator::Plus) && self.has_hours(&binary.left, &binary.right) =>
+            {
+                *binary.left = beside(*binary.left, &DataType::Date32, &MICROS, false);
+                Transformed::yes(Expr::BinaryExpr(binary))
+            }
+            Expr::BinaryExpr(mut binary)
+                if matches!(binary.op, Operator::Plus) && self.has_hours(&binary.right, &binary.left) =>
+            {
+                *binary.right = beside(*binary.right, &DataType::Date32, &MICROS, false);
                 Transformed::yes(Expr::BinaryExpr(binary))
             }
             Expr::Between(mut between) if self.differ([&*between.expr, &*between.low, &*between.high]) => {
@@ -134,6 +156,15 @@ impl Scope {
         })
     }
 
+    /// Whether a date is moved by something that may have hours.
+    fn has_hours(&self, date: &Expr, by: &Expr) -> bool {
+        let by_time = match self.type_of(by) {
+            DataType::Interval(_) => may_have_hours(by),
+            _ => false,
+        };
+        by_time && matches!(self.type_of(date), DataType::Date32)
+    }
+
     /// The results of a CASE have one type, and so have its operand and what that is compared with.
     fn in_case(&self, mut case: Case) -> Transformed<Expr> {
         let mut results: Vec<Expr> = case.when_then_expr.iter().map(|(_, t)| t.as_ref().clone()).collect();
@@ -174,6 +205,20 @@ impl Scope {
             let given = std::mem::take(expr);
             *expr = beside(given, from, wanted, true);
         }
+    }
+}
+
+const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// Whether an interval has a part below days, or is not known.
+fn may_have_hours(interval: &Expr) -> bool {
+    match interval {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), _) => v.nanoseconds != 0,
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(v)), _) => v.milliseconds != 0,
+        Expr::Literal(..) => false,
+        Expr::Negative(inner) => may_have_hours(inner),
+        Expr::BinaryExpr(binary) => may_have_hours(&binary.left) || may_have_hours(&binary.right),
+        _ => true,
     }
 }
 
@@ -244,6 +289,22 @@ fn columns_beside(plan: &LogicalPlan, others: &[DataType]) -> Result<LogicalPlan
         })
         .collect();
     LogicalPlanBuilder::from(plan.clone()).project(exprs)?.build()
+}
+
+/// The cells of a column were cast to nanoseconds when the query was planned.
+fn in_values(mut values: Values) -> Result<Transformed<LogicalPlan>> {
+    let micros: Vec<Option<DataType>> = values.schema.fields().iter().map(|f| in_micros(f.data_type())).collect();
+    if micros.iter().all(Option::is_none) {
+        return Ok(Transformed::no(LogicalPlan::Values(values)));
+    }
+    for row in &mut values.values {
+        for (cell, to) in row.iter_mut().zip(&micros) {
+            if let (Expr::Literal(value, _), Some(to)) = (&*cell, to) {
+                *cell = Expr::Literal(value.cast_to(to)?, None);
+            }
+        }
+    }
+    Ok(Transformed::yes(LogicalPlanBuilder::values(values.values)?.build()?))
 }
 
 fn in_join(mut join: Join) -> Transformed<LogicalPlan> {

@@ -13,6 +13,7 @@
 
 mod arrays;
 mod attempt;
+mod bounds;
 mod calendar;
 mod canonical;
 mod checked;
@@ -36,16 +37,20 @@ mod literal;
 mod lowering;
 mod membership;
 mod narrow;
+mod patterns;
 mod refusal;
 mod rewrite;
 mod round;
 mod set_operations;
 mod settle;
+mod spans;
+mod spread;
 mod state;
 mod sum;
 mod to_char;
 mod to_timestamp;
 mod using;
+mod whole;
 mod widen;
 mod zero;
 

@@ -1,15 +1,15 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`using`).
+//! Not here: what each construct becomes (`using`, `patterns`).
 
 use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, Result};
-use sqlparser::ast::{Query, Select, Spanned, TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, VisitorMut};
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
-use crate::using;
+use crate::{patterns, using};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
@@ -37,6 +37,10 @@ impl VisitorMut for Lowering {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
         flow(using::in_select(select, None))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        flow(patterns::in_expr(expr))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {

@@ -8,19 +8,25 @@
 //! * EXCEPT and INTERSECT stay as they are: their left side is distinct.
 //! * Of equal rows the canonical one is the result.
 //!
+//! Their columns have one type on both sides, the one that UNION would give them: DataFusion keeps the left one.
+//!
 //! Not here: UNION ALL, which is right.
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
-use datafusion::common::{Column, JoinType, NullEquality, Result};
+use datafusion::common::{Column, JoinType, NullEquality, Result, plan_err};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::logical_plan::Distinct;
-use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::canonical::{canonical, holds_floats};
+use crate::failure::sql_name;
+use crate::widen::to_double;
 
 const LEFT_COPY: &str = "__ingot_copy_left";
 const RIGHT_COPY: &str = "__ingot_copy_right";
@@ -43,16 +49,92 @@ impl AnalyzerRule for SetOperations {
     }
 }
 
-/// Whether the planner made this join of EXCEPT ALL or INTERSECT ALL: no other join has all columns of both sides as
-/// keys that match NULLs.
+/// Whether the planner made this join of EXCEPT ALL or INTERSECT ALL.
 fn counts_copies(join: &Join) -> bool {
+    is_set_operation(join)
+        && !matches!(join.left.as_ref(), LogicalPlan::Distinct(Distinct::All(_)))
+        && !join.left.schema().fields().iter().any(|f| f.name() == LEFT_COPY)
+}
+
+/// Whether the planner made this join of EXCEPT or INTERSECT: no other join has all columns of both sides as keys that
+/// match NULLs.
+pub(crate) fn is_set_operation(join: &Join) -> bool {
     matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
         && join.null_equality == NullEquality::NullEqualsNull
         && join.filter.is_none()
         && join.on.len() == join.left.schema().fields().len()
         && join.on.len() == join.right.schema().fields().len()
-        && !matches!(join.left.as_ref(), LogicalPlan::Distinct(Distinct::All(_)))
-        && !join.left.schema().fields().iter().any(|f| f.name() == LEFT_COPY)
+        && !join.left.schema().fields().is_empty()
+        && join.on.iter().all(|(l, r)| matches!((l, r), (Expr::Column(_), Expr::Column(_))))
+}
+
+/// A whole number and a DATE are no values of one type, though DataFusion counts days from 1970.
+///
+/// # Errors
+/// When such types stand in one column.
+pub(crate) fn refuse_unlike(types: &[DataType]) -> Result<()> {
+    let date = types.iter().any(|t| matches!(t, DataType::Date32 | DataType::Date64));
+    match types.iter().find(|t| t.is_integer()) {
+        Some(whole) if date => plan_err!("a column cannot be DATE and {} at once: CAST one of them", sql_name(whole)),
+        _ => Ok(()),
+    }
+}
+
+/// The type of a column that has these types on the two sides.
+fn common(left: &DataType, right: &DataType) -> Result<DataType> {
+    use DataType::{Date32, Date64, Float64, Timestamp};
+    refuse_unlike(&[left.clone(), right.clone()])?;
+    Ok(match (left, right) {
+        (l, r) if l == r => l.clone(),
+        (l, r) if (l.is_decimal() && r.is_floating()) || (l.is_floating() && r.is_decimal()) => Float64,
+        (Date32 | Date64, stamp @ Timestamp(..)) | (stamp @ Timestamp(..), Date32 | Date64) => stamp.clone(),
+        (l, r) => match type_union_coercion(l, r) {
+            Some(common) => common,
+            None => return plan_err!("{} and {} have no common type: CAST one of them", sql_name(l), sql_name(r)),
+        },
+    })
+}
+
+/// The join with one type for each column of its sides.
+///
+/// # Errors
+/// When a column has types without a common one.
+pub(crate) fn one_type(mut join: Join) -> Result<Join> {
+    let sides = join.left.schema().fields().iter().zip(join.right.schema().fields().iter());
+    let types = sides.map(|(l, r)| common(l.data_type(), r.data_type())).collect::<Result<Vec<_>>>()?;
+    join.left = match join.left.as_ref() {
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            let input = with_types(input, &types)?;
+            Arc::new(LogicalPlan::Distinct(Distinct::All(input)))
+        }
+        _ => with_types(&join.left, &types)?,
+    };
+    join.right = with_types(&join.right, &types)?;
+    Ok(join)
+}
+
+fn with_types(plan: &Arc<LogicalPlan>, types: &[DataType]) -> Result<Arc<LogicalPlan>> {
+    if plan.schema().fields().iter().zip(types).all(|(f, t)| f.data_type() == t) {
+        return Ok(Arc::clone(plan));
+    }
+    let exprs: Vec<Expr> = plan
+        .schema()
+        .iter()
+        .zip(types)
+        .map(|((qualifier, field), to)| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match field.data_type() == to {
+                true => column,
+                false if to.is_floating() => {
+                    let double = to_double(column.clone(), field.data_type());
+                    let typed = if double == column { cast(column, to.clone()) } else { double };
+                    typed.alias_qualified(qualifier.cloned(), field.name())
+                }
+                false => cast(column, to.clone()).alias_qualified(qualifier.cloned(), field.name()),
+            }
+        })
+        .collect();
+    Ok(Arc::new(LogicalPlanBuilder::from(plan.as_ref().clone()).project(exprs)?.build()?))
 }
 
 fn copies(join: Join) -> Result<LogicalPlan> {

@@ -74,7 +74,9 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     // A later function takes the place of an earlier one of its name.
     if let Some(functions) = builder.scalar_functions() {
         crate::list_items::wrap(functions);
+        crate::bounds::wrap(functions);
         functions.push(crate::round::function());
+        functions.extend(crate::whole::functions());
         functions.extend(crate::attempt::functions());
         functions.push(Arc::new(ScalarUDF::from(DateTrunc::new())));
         functions.push(Arc::new(ScalarUDF::from(DateBin::new())));
@@ -84,6 +86,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         functions.extend(ToTimestamp::all().into_iter().map(|f| Arc::new(ScalarUDF::from(f))));
     }
     if let Some(functions) = builder.aggregate_functions() {
+        crate::spread::wrap(functions);
         functions.extend(crate::sum::functions());
     }
     builder

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{
     AggregateFunction, InList, InSubquery, ScalarFunction, SetComparison, WindowFunction,
 };
@@ -24,8 +24,12 @@ use datafusion::optimizer::AnalyzerRule;
 use crate::attempt::spell_out;
 use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
 use crate::decimal::Shape;
+use crate::failure::sql_name;
 use crate::rewrite::expressions;
+use crate::set_operations::{is_set_operation, one_type, refuse_unlike};
+use crate::spans::{are_spans, span};
 use crate::sum::{avg_udaf, sum_udaf};
+use crate::whole::truncated;
 
 #[derive(Debug)]
 pub(crate) struct Widen;
@@ -85,6 +89,9 @@ fn wide<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Option<DataType> {
 
 /// What compared values are to be cast to.
 fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Transformed<Vec<Expr>> {
+    if are_spans(types) {
+        return Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| span(e, t)).collect());
+    }
     if mixed(types) {
         return Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| to_double(e, t)).collect());
     }
@@ -147,7 +154,12 @@ fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::WindowFunction(call) => {
             let func = match &call.fun {
                 WindowFunctionDefinition::AggregateUDF(func) => of_doubles(func, &call.params.args, schema)?,
-                WindowFunctionDefinition::WindowUDF(_) => None,
+                WindowFunctionDefinition::WindowUDF(func) => {
+                    if matches!(func.name(), "lag" | "lead") {
+                        refuse_cut(func.name(), &call.params.args, schema)?;
+                    }
+                    None
+                }
             };
             Ok(match func {
                 Some(func) => {
@@ -174,9 +186,22 @@ fn compares(op: Operator) -> bool {
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
+fn is_bitwise(op: Operator) -> bool {
+    use Operator::*;
+    matches!(op, BitwiseAnd | BitwiseOr | BitwiseXor | BitwiseShiftLeft | BitwiseShiftRight)
+}
+
 fn binary(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let again = |l: Expr, r: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(l), op, Box::new(r)));
     let compares = compares(op);
+    if is_bitwise(op) {
+        for side in [&left, &right] {
+            let found = side.get_type(schema)?;
+            if found.is_decimal() || found.is_floating() {
+                return plan_err!("{op} takes whole numbers, and {side} is {}: CAST it", sql_name(&found));
+            }
+        }
+    }
     if !compares && !op.is_numerical_operators() {
         return Ok(Transformed::no(again(left, right)));
     }
@@ -255,6 +280,9 @@ fn function(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
             None => Err(lost("abs")),
         };
     }
+    if name == "trunc" {
+        return truncated(call, schema);
+    }
     if name.starts_with("try_") {
         return spell_out(call, schema);
     }
@@ -275,6 +303,30 @@ fn function(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
     Ok(Transformed::no(Expr::ScalarFunction(call)))
 }
 
+/// DataFusion would cut a default to the type of the column, and take an offset of NULL for 1.
+fn refuse_cut(name: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
+    if let Some(Expr::Literal(offset, _)) = args.get(1)
+        && offset.is_null()
+    {
+        return plan_err!("{name} takes an offset that is not NULL");
+    }
+    let (Some(value), Some(default)) = (args.first(), args.get(2)) else { return Ok(()) };
+    let (to, from) = (value.get_type(schema)?, default.get_type(schema)?);
+    let cut = match (&from, &to) {
+        (from, to) if from.is_floating() => Shape::of(to).is_some(),
+        (DataType::Decimal128(_, scale), to) => Shape::of(to).is_some_and(|s| s.scale < *scale),
+        _ => false,
+    };
+    if cut {
+        return plan_err!(
+            "the default of {name} is {}, which {} does not hold: CAST one of them",
+            sql_name(&from),
+            sql_name(&to)
+        );
+    }
+    Ok(())
+}
+
 /// `try_sum` and `try_avg` of what cannot fail are `sum` and `avg`, which maintenance knows.
 fn of_doubles(func: &AggregateUDF, args: &[Expr], schema: &DFSchema) -> Result<Option<Arc<AggregateUDF>>> {
     let plain = match func.name() {
@@ -291,6 +343,7 @@ fn widen_node(node: LogicalPlan) -> Result<LogicalPlan> {
     match node {
         LogicalPlan::Union(union) => widen_union(union),
         LogicalPlan::Values(values) => widen_values(values),
+        LogicalPlan::Join(join) if is_set_operation(&join) => Ok(LogicalPlan::Join(one_type(join)?)),
         LogicalPlan::Join(mut join) => {
             for (left, right) in &mut join.on {
                 let types = [left.get_type(join.left.schema())?, right.get_type(join.right.schema())?];
@@ -309,6 +362,9 @@ fn widen_union(union: Union) -> Result<LogicalPlan> {
     let type_at = |input: &LogicalPlan, i: usize| input.schema().field(i).data_type().clone();
     let count = union.schema.fields().len();
     let aligned = union.inputs.iter().all(|input| input.schema().fields().len() == count);
+    for i in (0..count).filter(|_| aligned) {
+        refuse_unlike(&union.inputs.iter().map(|input| type_at(input, i)).collect::<Vec<_>>())?;
+    }
     let mixes: Vec<bool> = (0..count)
         .map(|i| aligned && mixed(&union.inputs.iter().map(|input| type_at(input, i)).collect::<Vec<_>>()))
         .collect();

@@ -94,6 +94,13 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let input = below(input, columns)?;
             Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::All(Arc::new(input)))))
         }
+        LogicalPlan::RecursiveQuery(mut query) if query.is_distinct => {
+            // Rows are told apart by their bits.
+            for term in [&mut query.static_term, &mut query.recursive_term] {
+                *term = Arc::new(below(Arc::clone(term), float_columns(term.schema()))?);
+            }
+            Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
+        }
         LogicalPlan::Distinct(Distinct::On(on)) => distinct_on(on).map(Transformed::yes),
         LogicalPlan::Filter(filter) if filter.predicate.contains_outer() => correlated(filter).map(Transformed::yes),
         LogicalPlan::Join(join) => in_join(join).map(Transformed::yes),

@@ -168,4 +168,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "the value of this correlated subquery is not supported here",
         "IN, EXISTS, ANY and ALL over a subquery that refers to the outer query become a join. In WHERE, and in the ON of an inner join, any condition will do; as a value (in the select list, GROUP BY, an aggregate, the ON of an outer join) the subquery may compare the outer query's columns with = alone, and in the ON of an outer join it may look at one side of the join. Join the tables instead, or compute the value in a subquery below.",
     ),
+    code(
+        "U0511",
+        "the pattern is not a constant text",
+        "SIMILAR TO, and LIKE with an ESCAPE character other than the backslash, have a pattern language that the query engine does not have. A pattern that is a constant text is translated when the query is planned; one that comes from a column cannot be. ESCAPE takes one character, or none. Write the pattern as a text, or use regexp_like(value, pattern).",
+    ),
 ];

@@ -143,3 +143,51 @@ async fn what_can_fail_stands_anywhere() {
     w.rows("SELECT c, count(*) FILTER (WHERE b <> 0 AND 10 / b > 2) FROM t GROUP BY c ORDER BY c", "1|0;2|0;3|1;4|0")
         .await;
 }
+
+#[tokio::test]
+async fn a_filter_of_a_window_function_guards_its_argument() {
+    let w = World::new(&[("f", "SELECT * FROM (VALUES (0), (2), (5)) v(x)")]).await;
+    w.rows("SELECT x, sum(10 / x) FILTER (WHERE x <> 0) OVER (ORDER BY x) AS s FROM f ORDER BY x", "0|NULL;2|5;5|7")
+        .await;
+    w.rows(
+        "SELECT x, max(10 / x) FILTER (WHERE x <> 0) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s,
+            count(10 / x) FILTER (WHERE x <> 0) OVER () AS c FROM f ORDER BY x",
+        "0|NULL|2;2|5|2;5|5|2",
+    )
+    .await;
+    w.fails("SELECT sum(10 / x) FILTER (WHERE x >= 0) OVER () FROM f", "divides by zero").await;
+}
+
+/// Memory that does not exist is an error of the statement, and not the end of the process.
+#[tokio::test]
+async fn sizes_that_an_argument_asks_for_are_bounded() {
+    let w = World::new(&[("s", "SELECT * FROM (VALUES (1, 9223372036854775807), (2, 3)) v(k, n)")]).await;
+    for call in [
+        "lpad('a', n)",
+        "rpad('a', n, 'xy')",
+        "repeat('ab', n)",
+        "array_repeat(1, n)",
+        "array_resize(make_array(1), n)",
+        "range(0, n)",
+        "range(n)",
+        "generate_series(1, n)",
+        "generate_series(TIMESTAMP '1900-01-01 00:00:00', TIMESTAMP '2024-01-01 00:00:00', INTERVAL '1 microsecond')",
+    ] {
+        w.fails(&format!("SELECT {call} FROM s"), "larger than").await;
+    }
+    let few = "SELECT lpad('a', n), rpad('a', n, 'xy'), repeat('ab', n), array_repeat(1, n), range(0, n), range(n, 0) FROM s WHERE k = 2";
+    w.rows(few, "  a|axy|ababab|[1, 1, 1]|[0, 1, 2]|[]").await;
+    w.rows("SELECT k FROM s WHERE k = 2 AND repeat('ab', n) = 'ababab'", "2").await;
+    w.rows("SELECT cardinality(generate_series(DATE '2024-01-01', DATE '2024-12-31', INTERVAL '1 day'))", "366").await;
+    w.rows("SELECT cardinality(range(5, 1, -1)), lpad('a', -5), repeat('a', -1)", "4||").await;
+}
+
+#[tokio::test]
+async fn what_conditions_exclude_reaches_no_function_that_fails() {
+    let w = World::new(&[("s", "SELECT * FROM (VALUES (0, '('), (1, 'a')) v(n, p)")]).await;
+    w.rows("SELECT n FROM s WHERE n > 0 AND substr('abc', 1, n - 1) = ''", "1").await;
+    w.rows("SELECT n FROM s WHERE n > 0 AND split_part('a,b', ',', n) = 'a'", "1").await;
+    w.rows("SELECT n FROM s WHERE p <> '(' AND 'a' ~ p", "1").await;
+    w.rows("SELECT n FROM s WHERE n > 0 AND cardinality(range(0, 4, n)) = 4", "1").await;
+    w.fails("SELECT split_part('a,b', ',', n) FROM s", "zero").await;
+}

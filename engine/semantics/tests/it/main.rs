@@ -4,12 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod arrays;
 mod engine;
 mod frames;
 mod guards;
 mod membership;
 mod numbers;
+mod patterns;
 mod set_operations;
+mod spread;
 mod time;
 mod top_n;
 mod using;

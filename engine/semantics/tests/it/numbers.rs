@@ -289,3 +289,42 @@ async fn errors_and_json_show_what_they_should() {
     writer.finish().unwrap();
     assert_eq!(String::from_utf8(writer.into_inner()).unwrap(), r#"[{"v":-0.16}]"#);
 }
+
+#[tokio::test]
+async fn whole_numbers_are_found_exactly() {
+    let w = World::new(&[(
+        "e",
+        "SELECT CAST(d AS DECIMAL(38, 10)) AS d, CAST(c AS DECIMAL(2, 2)) AS c FROM (VALUES
+            ('9999999999999999999999999999.9999999999', 0.99), ('-123456789012345678901234.5000000001', -0.01),
+            ('5', 0.00), (NULL, NULL)) v(d, c)",
+    )])
+    .await;
+    w.typed(
+        "SELECT ceil(d), floor(d) FROM e",
+        "10000000000000000000000000000|9999999999999999999999999999;-123456789012345678901234|-123456789012345678901235;5|5;NULL|NULL",
+        "Decimal128(29, 0)|Decimal128(29, 0)",
+    )
+    .await;
+    w.typed("SELECT ceil(c), floor(c) FROM e", "1|0;0|-1;0|0;NULL|NULL", "Decimal128(1, 0)|Decimal128(1, 0)").await;
+    w.typed("SELECT ceil(-0.5), floor(1.5e0), ceil(1.5e0)", "0|1.0|2.0", "Decimal128(1, 0)|Float64|Float64").await;
+    w.typed(
+        "SELECT trunc(9007199254740993), trunc(1299, -2), trunc(-1299, -2), trunc(-9223372036854775808, -18), trunc(5, -40)",
+        "9007199254740993|1200|-1200|-9000000000000000000|0",
+        "Int64|Int64|Int64|Int64|Int64",
+    )
+    .await;
+    w.rows("SELECT trunc(1299, p) FROM (VALUES (-2), (1)) v(p)", "1200;1299").await;
+    w.fails("SELECT 1.5 & 3", "whole numbers").await;
+}
+
+/// DOUBLE has NaN and infinities in the place of failures.
+#[tokio::test]
+async fn roots_and_powers_of_doubles_do_not_fail() {
+    let w = World::new(&[("p", "SELECT -1e0 AS m, 0e0 AS z")]).await;
+    w.rows("SELECT sqrt(m), sqrt(z), power(z, -1), power(m, 0.5), power(2, 10) FROM p", "NaN|0.0|inf|NaN|1024.0").await;
+    w.rows(
+        "SELECT sqrt(-1), sqrt(4), sqrt(NULL), sqrt(CAST(2.25 AS DECIMAL(5, 2))), power(0, -1)",
+        "NaN|2.0|NULL|1.5|inf",
+    )
+    .await;
+}

@@ -83,3 +83,45 @@ proptest! {
         });
     }
 }
+
+/// Types and rows are DuckDB's, except that DECIMAL beside REAL is DOUBLE and a BIGINT has 20 digits.
+#[tokio::test]
+async fn columns_have_one_type_on_both_sides() {
+    let w = crate::world::World::new(&[
+        ("n", "SELECT CAST(1 AS INT) AS i, CAST(1 AS BIGINT) AS b, CAST(1 AS DECIMAL(10, 2)) AS d, CAST(1 AS REAL) AS r, 1e0 AS x, '1' AS s"),
+        ("m", "SELECT DATE '9999-12-31' AS d, CAST('2024-01-01 00:00:00' AS TIMESTAMP) AS t, CAST('2024-01-01 00:00:00Z' AS TIMESTAMPTZ) AS z"),
+    ])
+    .await;
+    let cases = [
+        ("SELECT i FROM n", "SELECT b FROM n", "1", "Int64"),
+        ("SELECT b FROM n", "SELECT i FROM n", "1", "Int64"),
+        ("SELECT i FROM n", "SELECT d FROM n", "1.00", "Decimal128(12, 2)"),
+        ("SELECT d FROM n", "SELECT b FROM n", "1.00", "Decimal128(22, 2)"),
+        ("SELECT d FROM n", "SELECT x FROM n", "1.0", "Float64"),
+        ("SELECT r FROM n", "SELECT d FROM n", "1.0", "Float64"),
+        ("SELECT i FROM n", "SELECT x FROM n", "1.0", "Float64"),
+        ("SELECT i FROM n", "SELECT s FROM n", "1", "Utf8"),
+        ("SELECT s FROM n", "SELECT b FROM n", "1", "Utf8"),
+        ("SELECT DATE '2024-01-01'", "SELECT t FROM m", "2024-01-01T00:00:00", "Timestamp(µs)"),
+        ("SELECT t FROM m", "SELECT DATE '2024-01-01'", "2024-01-01T00:00:00", "Timestamp(µs)"),
+        ("SELECT t FROM m", "SELECT z FROM m", "2024-01-01T00:00:00Z", "Timestamp(µs, \"UTC\")"),
+    ];
+    for (left, right, row, data_type) in cases {
+        w.typed(&format!("{left} INTERSECT {right}"), row, data_type).await;
+        w.typed(&format!("{left} INTERSECT ALL {right}"), row, data_type).await;
+        w.typed(&format!("{left} EXCEPT ({right} EXCEPT {right})"), row, data_type).await;
+        w.typed(&format!("{left} EXCEPT ALL ({right} EXCEPT {right})"), row, data_type).await;
+        w.rows(&format!("{left} EXCEPT {right}"), "").await;
+    }
+    w.typed("SELECT d FROM m EXCEPT SELECT t FROM m", "9999-12-31T00:00:00", "Timestamp(µs)").await;
+    // Values that become one in the common type are one row.
+    w.typed(
+        "SELECT * FROM (VALUES (9007199254740993), (9007199254740992)) v(a) EXCEPT SELECT x FROM n",
+        "9007199254740992.0",
+        "Float64",
+    )
+    .await;
+    for both in ["UNION", "UNION ALL", "INTERSECT", "EXCEPT"] {
+        w.fails(&format!("SELECT i FROM n {both} SELECT d FROM m"), "DATE and INT").await;
+    }
+}

@@ -182,3 +182,61 @@ async fn text_and_numbers_to_timestamps() {
         assert!(engine.try_rows(sql).await.is_err(), "{sql}");
     }
 }
+
+/// A month is 30 days and a day 24 hours, as in PostgreSQL and DuckDB.
+#[tokio::test]
+async fn lengths_of_time_are_compared_as_lengths() {
+    let w = crate::world::World::new(&[(
+        "stays",
+        "SELECT 1 AS k, CAST('2024-01-01 00:00:00' AS TIMESTAMP) AS a, CAST('2024-01-03 00:00:00' AS TIMESTAMP) AS b",
+    )])
+    .await;
+    w.rows("SELECT k FROM stays WHERE b - a > INTERVAL '1 day'", "1").await;
+    w.rows("SELECT k FROM stays WHERE b - a < INTERVAL '1 day'", "").await;
+    w.rows(
+        "SELECT b - a = INTERVAL '2 days', b - a = INTERVAL '48 hours', b - a > INTERVAL '49 hours', INTERVAL '1 month' > b - a FROM stays",
+        "true|true|false|true",
+    )
+    .await;
+    w.rows("SELECT b - a BETWEEN INTERVAL '1 day' AND INTERVAL '3 days', b - a IN (INTERVAL '1 day', INTERVAL '48 hours') FROM stays",
+        "true|true").await;
+    w.rows("SELECT CASE b - a WHEN INTERVAL '2 days' THEN 'two' ELSE 'other' END FROM stays", "two").await;
+    w.rows("SELECT b - a > (b - a), b - a > NULL FROM stays", "false|NULL").await;
+    w.rows("SELECT INTERVAL '1 month' = INTERVAL '30 days', INTERVAL '24 hours' = INTERVAL '1 day', INTERVAL '1 day' < INTERVAL '25 hours'",
+        "true|true|true").await;
+    w.rows("SELECT k FROM stays JOIN (SELECT INTERVAL '48 hours' AS h) q ON b - a = h", "1").await;
+}
+
+/// The hours of an interval are no part of a DATE: the result is a timestamp, as in PostgreSQL, DuckDB and Spark.
+#[tokio::test]
+async fn hours_make_a_timestamp_of_a_date() {
+    let w = crate::world::World::new(&[("t", "SELECT DATE '2024-01-01' AS d")]).await;
+    w.typed(
+        "SELECT d - INTERVAL '1 hour' AS a, INTERVAL '25 hours' + d AS b, d + INTERVAL '1 month' AS c FROM t",
+        "2023-12-31T23:00:00|2024-01-02T01:00:00|2024-02-01",
+        "Timestamp(µs)|Timestamp(µs)|Date32",
+    )
+    .await;
+    w.rows("SELECT count(*) FROM t WHERE d + INTERVAL '1 hour' > d", "1").await;
+}
+
+#[tokio::test]
+async fn timestamps_stand_in_values_and_arrays() {
+    let w = crate::world::World::new(&[("t", "SELECT 1 AS k")]).await;
+    w.typed(
+        "SELECT x FROM (VALUES (TIMESTAMP '2024-01-01 00:00:00'), (NULL)) v(x)",
+        "2024-01-01T00:00:00;NULL",
+        "Timestamp(µs)",
+    )
+    .await;
+    w.rows(
+        "SELECT x FROM (VALUES (DATE '9999-12-31'), (TIMESTAMP '2024-01-01 00:00:00')) v(x) ORDER BY x",
+        "2024-01-01T00:00:00;9999-12-31T00:00:00",
+    )
+    .await;
+    w.rows(
+        "SELECT make_array(DATE '9999-12-31', TIMESTAMP '2024-01-01 00:00:00')",
+        "[9999-12-31T00:00:00, 2024-01-01T00:00:00]",
+    )
+    .await;
+}

@@ -154,3 +154,12 @@ async fn order() {
     assert_eq!(engine.sorted("SELECT x FROM f WHERE i < 3").await, "-0.0 0.0");
     assert_eq!(engine.sorted("SELECT x FROM f WHERE i = 1 UNION ALL SELECT x FROM f WHERE i = 1").await, "-0.0 -0.0");
 }
+
+#[tokio::test]
+async fn recursion_ends_where_no_row_is_new() {
+    let engine = Engine::new();
+    for start in ["0e0", "CAST('NaN' AS DOUBLE)", "CAST(NULL AS DOUBLE)"] {
+        let sql = format!("WITH RECURSIVE r(x) AS (SELECT {start} UNION SELECT -x FROM r) SELECT count(*) FROM r");
+        assert_eq!(engine.rows(&sql).await, ["1"], "{sql}");
+    }
+}
