@@ -24,7 +24,7 @@ pub enum PipelineError {
     Source(#[from] SourceError),
     #[error("{}", shown(.0))]
     Engine(#[from] DataFusionError),
-    #[error(transparent)]
+    #[error("{}", shown_change(.0))]
     Delta(#[from] ingot_delta::DeltaError),
     /// The commit lost against another writer; planning again is right.
     #[error("another writer moved \"{table}\" first: {reason}")]
@@ -43,6 +43,13 @@ pub enum PipelineError {
 /// Without the word of the library that carried it.
 fn shown(error: &DataFusionError) -> String {
     find::<Failure>(error).map_or_else(|| error.to_string(), Failure::to_string)
+}
+
+fn shown_change(error: &DeltaError) -> String {
+    match error {
+        DeltaError::DataFusion(e) => find::<Failure>(e).map_or_else(|| error.to_string(), Failure::to_string),
+        error => error.to_string(),
+    }
 }
 
 /// The code of a panic, caught at a table's or a task's edge.

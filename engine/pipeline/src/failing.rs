@@ -7,7 +7,7 @@
 //! * Whether a row fails depends on the row alone: not on the batch that it came in, so that a replay finds the same.
 //! * Only failures of values count; what fails otherwise fails the batch.
 //!
-//! Not here: what becomes of such messages (`ingest`); groups whose aggregate fails, which is no row's fault.
+//! Not here: what becomes of such messages (`ingest`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,14 +16,15 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource};
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, ident, lit};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -222,6 +223,56 @@ pub(crate) async fn witness(
         }
     }
     Ok(None)
+}
+
+/// A group of a bound plan's innermost aggregate for which a sum or an average does not fit its type.
+///
+/// # Errors
+/// What fails for another reason.
+pub(crate) async fn witness_of_groups(ctx: &SessionContext, plan: &LogicalPlan) -> Result<Option<String>> {
+    let mut innermost = None;
+    plan.apply(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            innermost = Some(aggregate.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let Some(aggregate) = innermost.filter(|aggregate| !aggregate.group_expr.is_empty()) else { return Ok(None) };
+    let functions = ctx.state().aggregate_functions().clone();
+    let (mut computed, mut unfit) = (vec![], None::<Expr>);
+    for expr in &aggregate.aggr_expr {
+        let mut inner = expr.clone().unalias_nested().data;
+        let Expr::AggregateFunction(call) = &mut inner else { continue };
+        let Some(attempt) = functions.get(&format!("try_{}", call.func.name())) else { continue };
+        let mut counted = call.clone();
+        call.func = attempt.clone();
+        counted.func = count_udaf();
+        let (value, count) = (format!("value_{}", computed.len()), format!("count_{}", computed.len()));
+        computed.push(inner.alias(&value));
+        computed.push(Expr::AggregateFunction(counted).alias(&count));
+        let fails = ident(value).is_null().and(ident(count).gt(lit(0_i64)));
+        unfit = Some(unfit.map_or(fails.clone(), |other| other.or(fails)));
+    }
+    let Some(unfit) = unfit else { return Ok(None) };
+    let keys = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(sets)] => sets.distinct_expr().into_iter().cloned().collect(),
+        keys => keys.to_vec(),
+    };
+    let named: Vec<Expr> = keys.iter().enumerate().map(|(i, key)| key.clone().alias(format!("key_{i}"))).collect();
+    let shown = (0..keys.len()).map(|i| ident(format!("key_{i}")));
+    let found = LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
+        .aggregate(named, computed)?
+        .filter(unfit)?
+        .project(shown)?
+        .limit(0, Some(1))?
+        .build()?;
+    let rows = context::collect(ctx, found).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let names: Vec<String> = keys.iter().map(|key| key.human_display().to_string()).collect();
+    let fields: Vec<Field> =
+        row.schema().fields().iter().zip(&names).map(|(f, name)| f.as_ref().clone().with_name(name)).collect();
+    let row = RecordBatch::try_new(Arc::new(Schema::new(fields)), row.columns().to_vec()).map_err(arrow_error)?;
+    Ok(Some(described(&row, 0, &names)))
 }
 
 /// Some columns of a row, shortened.

@@ -94,23 +94,33 @@ impl Job<'_> {
         }
     }
 
-    /// The failure of a value, with the row where it is one row's of the only input.
+    /// The failure of a value, with the row where it is one row's of the only input, or the group.
     async fn with_its_row(&self, error: PipelineError) -> PipelineError {
+        let place = match self.failing_row().await {
+            Some(row) => Some(row),
+            None => self.failing_group().await,
+        };
+        let Some(place) = place else { return error };
+        let stopped = PipelineError::stopped(error.code(), format!("{error}, for {place}"));
+        error.hint().into_iter().fold(stopped, PipelineError::with_hint)
+    }
+
+    async fn failing_group(&self) -> Option<String> {
+        let plan = self.bind(&self.model.plan, &self.whole_inputs().await.ok()?).ok()?;
+        let group = failing::witness_of_groups(self.ctx, &plan).await.ok()??;
+        Some(format!("the group with {group}"))
+    }
+
+    async fn failing_row(&self) -> Option<String> {
         let mut scans = 0;
         let counted = self.model.plan.apply(|node| {
             scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
             Ok(TreeNodeRecursion::Continue)
         });
-        let (Ok(_), 1, Some((name, input))) = (counted, scans, self.inputs.iter().next()) else { return error };
-        let Ok(whole) = input.whole().await else { return error };
-        match failing::witness(self.ctx, &self.model.plan, whole, self.now).await {
-            Ok(Some(row)) => {
-                let text = format!("{error}, for the row of \"{name}\" with {row}");
-                let stopped = PipelineError::stopped(error.code(), text);
-                error.hint().into_iter().fold(stopped, PipelineError::with_hint)
-            }
-            _ => error,
-        }
+        let (Ok(_), 1, Some((name, input))) = (counted, scans, self.inputs.iter().next()) else { return None };
+        let whole = input.whole().await.ok()?;
+        let row = failing::witness(self.ctx, &self.model.plan, whole, self.now).await.ok()??;
+        Some(format!("the row of \"{name}\" with {row}"))
     }
 
     async fn carry_out(&self, action: &Action, target: Option<Table>) -> Result<Outcome> {
