@@ -54,7 +54,7 @@ pub fn refuse(plan: &LogicalPlan) -> Vec<Refusal> {
 }
 
 fn push(found: &mut Vec<Refusal>, code: &'static str, text: impl Into<String>, help: &'static str) {
-    let refusal = Refusal { code, text: text.into(), help };
+    let refusal = Refusal { code, text: ingot_semantics::sql_text(&text.into()), help };
     if !found.contains(&refusal) {
         found.push(refusal);
     }

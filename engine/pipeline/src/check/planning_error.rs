@@ -195,7 +195,8 @@ fn span_of(s: datafusion::common::Span) -> Span {
 
 /// One line in lower case, without a full stop at its end.
 fn tidy(text: &str) -> String {
-    let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or(text).trim().trim_end_matches('.');
+    let text = ingot_semantics::sql_text(text);
+    let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or(&text).trim().trim_end_matches('.');
     let mut chars = line.chars();
     match (chars.next(), chars.next()) {
         (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {
