@@ -56,7 +56,7 @@ pub struct FullReason {
 
 impl FullReason {
     pub fn new(code: &'static str, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), others: Vec::new() }
+        Self { code, text: ingot_semantics::sql_text(&text.into()), others: Vec::new() }
     }
 
     pub(crate) fn plan(error: impl std::fmt::Display) -> Self {
@@ -178,9 +178,14 @@ fn first(mut all: Vec<FullReason>) -> FullReason {
 }
 
 pub(crate) fn having() -> FullReason {
+    reason("R0513", "HAVING leaves no trace of the groups it drops; keep the groups here and filter in a view above")
+}
+
+/// As `having`, where the groups come from a query below.
+pub(crate) fn filtered_groups() -> FullReason {
     reason(
         "R0513",
-        "HAVING, or a filter above GROUP BY, leaves no trace of the groups it drops; keep the groups here and filter in a view above",
+        "WHERE above a query with GROUP BY leaves no trace of the groups it drops; keep the groups here and filter in a view above",
     )
 }
 

@@ -14,7 +14,7 @@ use datafusion::logical_expr::logical_plan::{Distinct, Join, Window};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
 
 use crate::aggregate::Aggregate;
-use crate::classify::{FullReason, having, is_linear_node, peel, reason};
+use crate::classify::{FullReason, filtered_groups, having, is_linear_node, peel, reason};
 use crate::rebind::CLOCKS;
 
 /// Every obstacle of a query; `first` is the one that was met in the analyzed plan.
@@ -29,7 +29,8 @@ pub(crate) fn all(written: &LogicalPlan, analyzed: &LogicalPlan, first: FullReas
         }
         LogicalPlan::Filter(filter) => match peel(&filter.input) {
             (between, LogicalPlan::Aggregate(aggregate)) => {
-                found.push(having());
+                let below = between.iter().any(|n| matches!(n, LogicalPlan::SubqueryAlias(_)));
+                found.push(if below { filtered_groups() } else { having() });
                 expressions(node, &mut found);
                 between.iter().for_each(|n| expressions(n, &mut found));
                 aggregates(analyzed, &mut found);
@@ -47,6 +48,9 @@ pub(crate) fn all(written: &LogicalPlan, analyzed: &LogicalPlan, first: FullReas
     led_by(first, found)
 }
 
+/// Reasons that name an operator, which stands in the plan as written if the user wrote it.
+const OPERATORS: &[&str] = &["R0501", "R0502", "R0503", "R0513", "R0514", "R0519"];
+
 /// Every obstacle to working row by row.
 pub(crate) fn row_by_row(written: &LogicalPlan, first: FullReason) -> FullReason {
     let mut found = Vec::new();
@@ -58,7 +62,9 @@ pub(crate) fn row_by_row(written: &LogicalPlan, first: FullReason) -> FullReason
 fn led_by(first: FullReason, found: Vec<FullReason>) -> FullReason {
     let mut all: Vec<FullReason> = Vec::new();
     let (same, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|o| o.code == first.code);
-    let same = if same.is_empty() { vec![first] } else { same };
+    // What the rules made of a subquery is no construct of the user, who is told of the subquery.
+    let made = same.is_empty() && !others.is_empty() && OPERATORS.contains(&first.code);
+    let same = if same.is_empty() && !made { vec![first] } else { same };
     for obstacle in same.into_iter().chain(others) {
         if !all.contains(&obstacle) {
             all.push(obstacle);

@@ -174,7 +174,7 @@ fn map_aggregates(plan: LogicalPlan, schema: &DFSchema) -> Plan {
 }
 
 /// The completed ORDER BY of an aggregate that depends on order, None if nothing changes.
-fn aggregate_order(call: &AggregateFunction, schema: &DFSchema) -> Result<Option<Vec<Sort>>> {
+pub(crate) fn aggregate_order(call: &AggregateFunction, schema: &DFSchema) -> Result<Option<Vec<Sort>>> {
     let collects = matches!(call.func.name(), "array_agg" | "string_agg");
     let picks = matches!(call.func.name(), "first_value" | "last_value" | "nth_value");
     if !collects && !picks {

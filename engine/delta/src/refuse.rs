@@ -3,12 +3,16 @@
 //! Not here: constructs that merely cost a full recompute (`classify`), those that no query may hold
 //! (`ingot_semantics::lower`).
 
+use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::logical_plan::Distinct;
-use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameUnits};
+use datafusion::logical_expr::utils::{grouping_set_to_exprlist, merge_schema};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFrameUnits};
 
-use crate::order::has_order;
+use crate::error::DeltaError;
+use crate::order::{aggregate_order, has_order};
 
 /// A construct that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,46 +54,66 @@ pub fn refuse(plan: &LogicalPlan) -> Vec<Refusal> {
 }
 
 fn push(found: &mut Vec<Refusal>, code: &'static str, text: impl Into<String>, help: &'static str) {
-    let refusal = Refusal { code, text: text.into(), help };
+    let refusal = Refusal { code, text: ingot_semantics::sql_text(&text.into()), help };
     if !found.contains(&refusal) {
         found.push(refusal);
     }
 }
 
 fn refuse_node(node: &LogicalPlan, found: &mut Vec<Refusal>) {
+    let schema = merge_schema(&node.inputs());
+    let orderless = |e: &Expr| e.get_type(&schema).is_ok_and(|t| !has_order(&t));
     match node {
         LogicalPlan::Limit(limit) if !is_sorted(&limit.input) => {
             push(found, "U0502", "LIMIT without ORDER BY takes rows by chance", "add ORDER BY");
         }
-        LogicalPlan::Distinct(Distinct::On(on)) => {
-            if let Some(field) = on.input.schema().fields().iter().find(|f| !has_order(f.data_type())) {
-                push(
-                    found,
-                    "U0508",
-                    format!(
-                        "DISTINCT ON over column \"{}\" of type {}, which has no order",
-                        field.name(),
-                        field.data_type()
-                    ),
-                    "leave the column out below",
-                );
+        LogicalPlan::Distinct(Distinct::On(on)) => refuse_columns("DISTINCT ON", on.input.schema(), found),
+        LogicalPlan::Distinct(Distinct::All(input)) => refuse_columns("DISTINCT", input.schema(), found),
+        LogicalPlan::Window(window) => refuse_columns("a window", window.input.schema(), found),
+        LogicalPlan::Sort(sort) => {
+            for by in sort.expr.iter().map(|s| &s.expr).filter(|e| orderless(e)) {
+                no_order(found, format!("ORDER BY {by}"), by, &schema);
+            }
+            // A LIMIT above breaks the sort's ties by all columns.
+            if sort.fetch.is_some() {
+                refuse_columns("a sort with a limit", sort.input.schema(), found);
             }
         }
-        LogicalPlan::Window(window) => {
-            if let Some(field) = window.input.schema().fields().iter().find(|f| !has_order(f.data_type())) {
-                push(
-                    found,
-                    "U0508",
-                    format!(
-                        "a window over column \"{}\" of type {}, which has no order",
-                        field.name(),
-                        field.data_type()
-                    ),
-                    "leave the column out below",
-                );
+        LogicalPlan::Aggregate(aggregate) => {
+            let keys = grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default();
+            for key in keys.into_iter().filter(|e| orderless(e)) {
+                no_order(found, format!("GROUP BY {key}"), key, &schema);
+            }
+        }
+        LogicalPlan::Join(join) => {
+            for (key, _) in join.on.iter().filter(|(l, _)| orderless(l)) {
+                no_order(found, format!("a join by {key}"), key, &schema);
             }
         }
         _ => {}
+    }
+}
+
+fn refuse_columns(what: &str, schema: &DFSchema, found: &mut Vec<Refusal>) {
+    if let Some(field) = schema.fields().iter().find(|f| !has_order(f.data_type())) {
+        let text =
+            format!("{what} over column \"{}\" of {}, which has no order", field.name(), named(field.data_type()));
+        push(found, "U0508", text, "leave the column out below");
+    }
+}
+
+fn no_order(found: &mut Vec<Refusal>, what: String, expr: &Expr, schema: &DFSchema) {
+    let of = expr.get_type(schema).map(|t| named(&t)).unwrap_or_default();
+    let text = format!("{what} of {of}, which has neither order nor equality");
+    push(found, "U0508", text, "take a value out of it (m['a']) or its keys (map_keys(m))");
+}
+
+/// A type without order, as the user knows it.
+fn named(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Map(..) => "type MAP",
+        DataType::Struct(_) => "a STRUCT type that holds a MAP",
+        _ => "a type that holds a MAP",
     }
 }
 
@@ -116,6 +140,24 @@ fn refuse_expr(expr: &Expr, node: &LogicalPlan, found: &mut Vec<Refusal>) {
                 format!("{}() depends on the order of rows", call.func.name()),
                 "median(x) and percentile_cont are exact",
             );
+        }
+        // Counting looks at no value.
+        Expr::AggregateFunction(call) if call.func.name() != "count" || call.params.distinct => {
+            let schema = merge_schema(&node.inputs());
+            let sorts = call.params.order_by.iter().map(|s| &s.expr);
+            let orderless = |e: &&Expr| e.get_type(&schema).is_ok_and(|t| !has_order(&t));
+            if let Some(value) = call.params.args.iter().chain(sorts).find(orderless) {
+                no_order(found, format!("{}() over {value}", call.func.name()), value, &schema);
+            } else if let Err(DeltaError::NoOrder { column, .. }) = aggregate_order(call, &schema) {
+                let text = format!("{}() breaks ties by all columns, and \"{column}\" has no order", call.func.name());
+                push(found, "U0508", text, "leave the column out below, or order by the value itself");
+            }
+        }
+        Expr::BinaryExpr(comparison) if comparison.op.supports_propagation() => {
+            let schema = merge_schema(&node.inputs());
+            if comparison.left.get_type(&schema).is_ok_and(|t| !has_order(&t)) {
+                no_order(found, format!("the comparison {comparison}"), &comparison.left, &schema);
+            }
         }
         Expr::WindowFunction(call) => refuse_window(call, node, found),
         other if other.is_volatile_node() => {

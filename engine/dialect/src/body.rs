@@ -12,7 +12,8 @@
 use crate::ast::{Expr, Location, Query, Span};
 use crate::cursor::{Cursor, Step, quoted};
 use crate::diagnostic::Diagnostic;
-use crate::lex::{DIALECT, Tok};
+use crate::grammar::GRAMMAR;
+use crate::lex::Tok;
 use crate::lift::{self, Lifted};
 use crate::size;
 use sqlparser::ast::{ObjectName as SqlName, Spanned as _, visit_relations};
@@ -233,7 +234,7 @@ fn crashed(span: Span) -> Box<Diagnostic> {
 }
 
 fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
-    Parser::new(&DIALECT).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens)
+    Parser::new(&GRAMMAR).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens)
 }
 
 /// The parser is not ours: its panics must not be ours either.

@@ -11,11 +11,9 @@
 
 use crate::ast::{Location, Span};
 use crate::diagnostic::Diagnostic;
-use sqlparser::dialect::GenericDialect;
+use crate::grammar::GRAMMAR;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 use std::ops::Range;
-
-pub(crate) static DIALECT: GenericDialect = GenericDialect {};
 
 /// A token with its place in lines and in bytes.
 #[derive(Debug, Clone)]
@@ -111,7 +109,7 @@ fn tokenize(text: &str, go_on: bool) -> Lexed<'_> {
     while let Some(rest) = masked.text.get(masked.offset(walk.at)..).filter(|r| !r.is_empty()) {
         let base = walk.place;
         let mut buf = Vec::new();
-        let ended = Tokenizer::new(&DIALECT, rest).tokenize_with_location_into_buf(&mut buf).is_ok();
+        let ended = Tokenizer::new(&GRAMMAR, rest).tokenize_with_location_into_buf(&mut buf).is_ok();
         for token in buf {
             let end = shift(token.span.end, base);
             let (start_at, start) = (walk.at, walk.place);

@@ -257,7 +257,7 @@ mod tests {
             Err(d) => Some(d.code),
             Ok(s) => s
                 .check(
-                    &sqlparser::parser::Parser::new(&crate::lex::DIALECT)
+                    &sqlparser::parser::Parser::new(&crate::grammar::GRAMMAR)
                         .with_recursion_limit(super::super::body::RECURSION_MAX)
                         .with_tokens_with_locations(s.tokens.clone())
                         .parse_statements()

@@ -19,14 +19,17 @@ use std::time::Duration;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{NullEquality, ParamValues, ScalarValue};
+use datafusion::common::{DFSchema, NullEquality, ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
+use datafusion::execution::registry::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use ingot_lake::Lake;
+use ingot_semantics::{has_namesakes, put_back_casts, take_out_casts};
 
 mod error;
 #[cfg(test)]
@@ -341,7 +344,7 @@ async fn plan_statement(
         ingot_semantics::lower(tree).map_err(engine)?;
     }
     let unbound = Arc::new(tree.clone());
-    let mut plan = state.statement_to_plan(tree).await.map_err(engine)?;
+    let mut plan = planned_apart(&state, tree).await.map_err(engine)?;
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -356,6 +359,28 @@ async fn plan_statement(
     let parameters = parameters::parameters(&plan).map_err(engine)?;
     let unbound = (!parameters.is_empty()).then_some(unbound);
     Planned::new(Text { sql, tree: unbound }, plan, parameters, bound.pins, state)
+}
+
+/// The plan of a statement, in which expressions that differ in a cast alone have names of their own.
+async fn planned_apart(state: &SessionState, mut tree: EngineStatement) -> Result<LogicalPlan, DataFusionError> {
+    let planned = state.statement_to_plan(tree.clone()).await;
+    if planned.as_ref().is_ok_and(|plan| !has_namesakes(plan)) {
+        return planned;
+    }
+    let Some(inner) = statement::tree_of(&mut tree) else { return planned };
+    let value = |e: &SqlExpr| state.create_logical_expr(&e.to_string(), &DFSchema::empty()).ok();
+    let casts = take_out_casts(inner, &value);
+    if casts.is_empty() {
+        return planned;
+    }
+    let mut apart = state.clone();
+    for cast in casts.into_values() {
+        apart.register_udf(cast)?;
+    }
+    match apart.statement_to_plan(tree).await.and_then(put_back_casts) {
+        Ok(plan) => Ok(plan),
+        Err(_) => planned,
+    }
 }
 
 impl Planned {
@@ -410,7 +435,7 @@ impl Planned {
         let state = SessionStateBuilder::new_from_existing(self.state.as_ref().clone())
             .with_type_planner(Arc::new(types))
             .build();
-        let plan = state.statement_to_plan(tree).await.map_err(engine)?;
+        let plan = planned_apart(&state, tree).await.map_err(engine)?;
         let plan = parameters::prepared(plan).with_param_values(ParamValues::from(values)).map_err(engine)?;
         let text = Text { sql: Arc::clone(&self.text.sql), tree: None };
         Self::new(text, plan, Vec::new(), self.pins.clone(), state)

@@ -3,6 +3,9 @@
 //! DataFusion turns `agg(DISTINCT x)` beside sums, minima and maxima into a GROUP BY of x below and the aggregates
 //! above. A sum of sums has another type than the sum (a decimal grows twice, so that the plan fails when it runs),
 //! and is rounded or checked for overflow at each x. Minima and maxima alone lose nothing.
+//!
+//! It also computes keys that follow from other keys above the aggregate, and stumbles over two of one name there
+//! (`GROUP BY k, CAST(k AS INT)`): such an aggregate stays whole.
 
 use std::sync::Arc;
 
@@ -12,25 +15,33 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
+use crate::apart::are_namesakes;
+
 const SPLITS: &str = "single_distinct_aggregation_to_group_by";
+const MOVES_KEYS: &str = "eliminate_group_by_constant";
 
 /// The optimizer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     for rule in &mut rules {
-        if rule.name() == SPLITS {
-            *rule = Arc::new(SplitsExtremaAlone { inner: Arc::clone(rule) });
-        }
+        let stays: fn(&LogicalPlan) -> Result<bool> = match rule.name() {
+            SPLITS => |plan| Ok(matches!(plan, LogicalPlan::Aggregate(a) if a.aggr_expr.iter().any(adds_up))),
+            MOVES_KEYS => are_namesakes,
+            _ => continue,
+        };
+        *rule = Arc::new(LeavesAlone { inner: Arc::clone(rule), stays });
     }
     rules
 }
 
+/// A rule of the engine that does not see some nodes.
 #[derive(Debug)]
-struct SplitsExtremaAlone {
+struct LeavesAlone {
     inner: Arc<dyn OptimizerRule + Send + Sync>,
+    stays: fn(&LogicalPlan) -> Result<bool>,
 }
 
-impl OptimizerRule for SplitsExtremaAlone {
+impl OptimizerRule for LeavesAlone {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -40,10 +51,7 @@ impl OptimizerRule for SplitsExtremaAlone {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(adds_up) => Ok(Transformed::no(plan)),
-            _ => self.inner.rewrite(plan, config),
-        }
+        if (self.stays)(&plan)? { Ok(Transformed::no(plan)) } else { self.inner.rewrite(plan, config) }
     }
 }
 

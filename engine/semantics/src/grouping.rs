@@ -9,9 +9,10 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::GroupingSet;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Aggregate;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::AnalyzerRule;
@@ -54,13 +55,41 @@ fn keys_below(aggregate: Aggregate) -> Result<LogicalPlan> {
             other => other,
         });
     }
+    // grouping() names its keys by what they compute.
+    let names = NamePreserver::new_for_projection();
+    let calls = aggregate.aggr_expr.into_iter().map(|expr| {
+        let name = names.save(&expr);
+        let replaced = expr.transform_up(|e| match e {
+            Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+                call.params.args = call.params.args.into_iter().map(|a| column_of(a, &computed)).collect();
+                Ok(Transformed::yes(Expr::AggregateFunction(call)))
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(replaced.update_data(|e| name.restore(e)).data)
+    });
+    let calls = calls.collect::<Result<Vec<_>>>()?;
     let mut input = aggregate.input;
     if !computed.is_empty() {
         let columns = schema.iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())));
         let exprs: Vec<Expr> = columns.chain(computed).collect();
         input = Arc::new(LogicalPlanBuilder::from(input.as_ref().clone()).project(exprs)?.build()?);
     }
-    Ok(LogicalPlan::Aggregate(Aggregate::try_new(input, groups, aggregate.aggr_expr)?))
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new(input, groups, calls)?))
+}
+
+/// The column that computes an expression; the expression itself where none does.
+fn column_of(expr: Expr, computed: &[Expr]) -> Expr {
+    let plain = expr.clone().unalias();
+    computed
+        .iter()
+        .find_map(|c| match c {
+            Expr::Alias(alias) if alias.expr.as_ref().clone().unalias() == plain => {
+                Some(Expr::Column(Column::new(alias.relation.clone(), alias.name.clone())))
+            }
+            _ => None,
+        })
+        .unwrap_or(expr)
 }
 
 fn key(expr: Expr, schema: &DFSchema, computed: &mut Vec<Expr>) -> Result<Expr> {

@@ -11,6 +11,7 @@
 //! Not here: what may not be maintained (`ingot_delta::refuse`), exact sums of floats (`ingot_delta`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod apart;
 mod arrays;
 mod attempt;
 mod bounds;
@@ -43,8 +44,10 @@ mod rewrite;
 mod round;
 mod set_operations;
 mod settle;
+mod sort_keys;
 mod spans;
 mod spread;
+mod sql_text;
 mod state;
 mod sum;
 mod to_char;
@@ -54,11 +57,13 @@ mod whole;
 mod widen;
 mod zero;
 
+pub use apart::{Casts, has_namesakes, put_back_casts, take_out_casts};
 pub use canonical::{CANONICAL, canonical_array, canonical_scalar, exactly, holds_floats, uncanonical};
 pub use extremes::{float_max, float_min};
 pub use failure::{Failure, FailureKind, is_failure};
 pub use fallible::plan_can_fail;
 pub use fence::Fence;
 pub use refusal::Refusal;
+pub use sql_text::sql_text;
 pub use state::{lower, lower_expr, rules, state};
 pub use sum::{avg_udaf, fit, sum_udaf};

@@ -27,6 +27,7 @@ use crate::lists::Lists;
 use crate::membership::Membership;
 use crate::set_operations::SetOperations;
 use crate::settle::Settle;
+use crate::sort_keys::Peers;
 use crate::to_char::ToChar;
 use crate::to_timestamp::{ToTimestamp, ToUnixtime};
 use crate::widen::Widen;
@@ -38,6 +39,7 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.extend(Analyzer::new().rules);
     let coercion = rules.iter().position(|r| r.name() == "type_coercion").unwrap_or(rules.len());
     rules.insert(coercion, Arc::new(Widen));
+    rules.insert(coercion, Arc::new(Peers));
     rules.push(Arc::new(Settle));
     rules.push(Arc::new(SetOperations));
     rules.push(Arc::new(Lists));
@@ -68,7 +70,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         .with_expr_planners(vec![Arc::new(CheckedOperators), Arc::new(Extract)])
         .with_default_features()
         .with_analyzer_rules(rules())
-        .with_optimizer_rules(crate::distinct::optimizer_rules())
+        .with_optimizer_rules(crate::sort_keys::optimizer_rules(crate::distinct::optimizer_rules()))
         .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(FencePlanner));
     // A later function takes the place of an earlier one of its name.

@@ -99,6 +99,10 @@ async fn every_obstacle_is_named_by_what_the_user_wrote() {
             &[("R0513", "HAVING"), ("R0510", "median"), ("R0511", "count(DISTINCT")],
         ),
         (
+            "SELECT k, n FROM (SELECT k, count(*) AS n FROM t GROUP BY k) AS x WHERE n NOT IN (SELECT i FROM u)",
+            &[("R0513", "WHERE above a query with GROUP BY"), ("R0506", "NOT IN (SELECT ...)")],
+        ),
+        (
             "SELECT a.k FROM t a LEFT JOIN u b ON a.k = b.k WHERE a.i NOT IN (SELECT i FROM u) AND EXISTS (SELECT 1 FROM u) AND a.ts > now()",
             &[
                 ("R0506", "NOT IN (SELECT ...)"),

@@ -140,7 +140,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     ),
     code(
         "R0513",
-        "full recompute: HAVING",
+        "full recompute: HAVING, or WHERE above a query with GROUP BY",
         "HAVING, or a filter above GROUP BY, leaves no trace of the groups that it drops, and a later row may bring one back. Keep all groups here, and filter in a view above.",
     ),
     code(

@@ -8,7 +8,6 @@
 //!
 //! Not here: the grammar (`ingot_dialect`), incremental rules (`ingot_delta`).
 
-mod apart;
 mod expectation;
 mod judge;
 mod kept;

@@ -47,7 +47,7 @@ fn explain(
                 .at(planned.file, told.and_then(|d| d.span).map_or(whole, span_of))
         }
         DataFusionError::Plan(text) => match told {
-            Some(d) => from_told(d, planned),
+            Some(d) => from_told(d, text, planned),
             None => Diagnostic::error("T0101", short(&tidy(text)))
                 .at(planned.file, whole)
                 .help("look at the types here, and cast where they do not fit: CAST(x AS DOUBLE)"),
@@ -57,11 +57,18 @@ fn explain(
     vec![one]
 }
 
-fn from_told(d: &datafusion::common::Diagnostic, planned: &Planned<'_>) -> Diagnostic {
+fn from_told(d: &datafusion::common::Diagnostic, text: &str, planned: &Planned<'_>) -> Diagnostic {
     let span = d.span.map_or(head(planned), span_of);
     // A complaint about an expression with operators is about their types; one about a name or a whole query is not.
     let code = if is_operation(planned, span) { "T0101" } else { "T0114" };
     let mut out = Diagnostic::error(code, tidy(&d.message)).at(planned.file, span);
+    if d.span.is_none() {
+        // Nothing is underlined, so the operation is named.
+        out = out.note(short(&tidy(text)));
+    }
+    if d.span.is_none() && d.helps.is_empty() {
+        out = out.help("look at the types here, and cast where they do not fit: CAST(x AS DOUBLE)");
+    }
     for note in &d.notes {
         let about = note
             .span
@@ -188,7 +195,8 @@ fn span_of(s: datafusion::common::Span) -> Span {
 
 /// One line in lower case, without a full stop at its end.
 fn tidy(text: &str) -> String {
-    let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or(text).trim().trim_end_matches('.');
+    let text = ingot_semantics::sql_text(text);
+    let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or(&text).trim().trim_end_matches('.');
     let mut chars = line.chars();
     match (chars.next(), chars.next()) {
         (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {

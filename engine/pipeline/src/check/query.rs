@@ -24,7 +24,8 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Query, Statement};
 
-use super::apart::{self, Casts};
+use ingot_semantics::{Casts, has_namesakes, put_back_casts, take_out_casts};
+
 use super::types::DialectTypes;
 
 /// A table without data: its columns, or the plan that stands for it.
@@ -81,20 +82,21 @@ impl Planner {
         let none = Casts::new();
         let scope = Scope { planner: self, relations, casts: &none };
         let planned = SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement.clone());
-        let Err(error) = planned else { return planned };
-        // Two columns may differ in a cast alone.
-        self.plan_apart(relations, statement).ok_or(error)
+        match planned {
+            Ok(plan) if !has_namesakes(&plan) => Ok(plan),
+            // Two columns may differ in a cast alone.
+            other => self.plan_apart(relations, statement).map_or(other, Ok),
+        }
     }
 
     fn plan_apart(&self, relations: &Relations, mut statement: Statement) -> Option<LogicalPlan> {
-        let type_of = |e: &SqlExpr| apart::type_of(&self.expr(e, &DFSchema::empty()).ok()?);
-        let casts = apart::take_out(&mut statement, &type_of);
+        let casts = take_out_casts(&mut statement, &|e| self.expr(e, &DFSchema::empty()).ok());
         if casts.is_empty() {
             return None;
         }
         let scope = Scope { planner: self, relations, casts: &casts };
         let plan = SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement).ok()?;
-        apart::put_back(plan).ok()
+        put_back_casts(plan).ok()
     }
 
     /// Plans an expression over the columns of a relation.

@@ -124,9 +124,9 @@ fn primitive<T: ArrowPrimitiveType>(
 /// A column of a type.
 fn values(data_type: &DataType, cells: &[Cell]) -> std::result::Result<ArrayRef, ArrowError> {
     use DataType as T;
-    // The beginning of 1678 and the end of 2261: nanoseconds reach no further, and functions of times count in them.
-    const FIRST_DAY: i32 = -106_650;
-    const LAST_DAY: i32 = 106_650;
+    // 0001-01-01 and 9999-12-31, between which every text of a time can be read.
+    const FIRST_DAY: i32 = -719_162;
+    const LAST_DAY: i32 = 2_932_896;
     const DAY: i64 = 86_400_000_000;
     let text = |c: &Cell| match c {
         Cell::Null => None,

@@ -355,6 +355,7 @@ const LENGTH_MAX: usize = 200;
 
 /// The first line, without what the engine asks its own developers to do.
 fn line(text: &str) -> String {
+    let text = ingot_semantics::sql_text(text);
     let text = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim();
     let text = text.strip_prefix("Internal error: ").unwrap_or(text);
     let text = text.split(".\nThis ").next().unwrap_or(text).trim_end_matches('.');

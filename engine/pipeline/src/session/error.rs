@@ -134,7 +134,8 @@ impl From<DataFusionError> for QueryError {
 
 impl QueryError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, code: kind.code(), message: message.into(), retryable: kind.retryable(), hint: None, place: None }
+        let message = ingot_semantics::sql_text(&message.into());
+        Self { kind, code: kind.code(), message, retryable: kind.retryable(), hint: None, place: None }
     }
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

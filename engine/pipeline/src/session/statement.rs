@@ -24,7 +24,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use ingot_dialect::ast::AsOf;
 pub(super) use ingot_dialect::ast::Version;
-use ingot_dialect::{PARSER_RECURSION_MAX, client_statement};
+use ingot_dialect::{GRAMMAR, PARSER_RECURSION_MAX, client_statement};
 
 use super::error::{ErrorKind, QueryError};
 
@@ -102,6 +102,7 @@ pub(super) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
     refuse_by_verb(sql, &text.tokens)?;
     number_parameters(sql, &mut text.tokens)?;
     let mut statements = DFParserBuilder::new(ParserInput::Tokens(std::mem::take(&mut text.tokens)))
+        .with_dialect(&GRAMMAR)
         .with_recursion_limit(PARSER_RECURSION_MAX)
         .build()
         .and_then(|mut p| p.parse_statements())

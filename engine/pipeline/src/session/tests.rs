@@ -113,6 +113,41 @@ async fn names_have_two_or_three_parts() {
     }
 }
 
+/// Wanted: SQL's text; the order of UUIDs is that of their bytes.
+#[tokio::test]
+async fn what_differs_in_a_cast_and_keys_named_twice_are_answered() {
+    let s = session();
+    let t = "(VALUES (3, 1, X'01'), (3, 2, X'02'), (5, 4, X'01')) AS t(k, v, u)";
+    for (sql, wanted) in [
+        ("SELECT k, count(*) AS n FROM {t} GROUP BY k, CAST(k AS DOUBLE) ORDER BY k", "3,2 5,1"),
+        ("SELECT CAST(k AS DOUBLE) AS d, k FROM {t} GROUP BY 1, 2 ORDER BY k", "3.0,3 5.0,5"),
+        ("SELECT sum(v) AS a, sum(CAST(v AS DOUBLE)) AS b, max(CAST(v AS VARCHAR)) AS c FROM {t}", "7,7.0,4"),
+        ("SELECT * FROM (SELECT k, CAST(k AS DOUBLE) FROM {t} LIMIT 1) AS x(a, b)", "3,3.0"),
+        (
+            "SELECT k, CAST(k AS DOUBLE) AS d, count(*) AS n FROM {t} GROUP BY ROLLUP (k, CAST(k AS DOUBLE)) HAVING grouping(CAST(k AS DOUBLE)) = 0 ORDER BY k",
+            "3,3.0,2 5,5.0,1",
+        ),
+        ("SELECT DISTINCT ON (k, CAST(k AS DOUBLE)) k, v FROM {t} ORDER BY k, CAST(k AS DOUBLE), v DESC", "3,2 5,4"),
+        ("SELECT DISTINCT ON (k, k) k, v FROM {t} ORDER BY k, k, v DESC, v", "3,2 5,4"),
+        ("SELECT first_value(v ORDER BY k, v DESC, k) AS f, last_value(v ORDER BY k, k) AS l FROM {t}", "2,4"),
+        (
+            "SELECT v, sum(v) OVER (ORDER BY arrow_cast(u, 'FixedSizeBinary(1)')) AS s FROM {t} ORDER BY v",
+            "1,5 2,7 4,5",
+        ),
+        ("SELECT v, rank() OVER (ORDER BY u DESC) AS r FROM {t} ORDER BY v, v", "1,2 2,1 4,2"),
+        ("SELECT 'n' || v + 1 AS c FROM {t} WHERE k IS NOT DISTINCT FROM 3 AND v IS DISTINCT FROM 1", "n3"),
+    ] {
+        let table = text(&s, &sql.replace("{t}", t)).await;
+        let rows: Vec<String> = table
+            .lines()
+            .filter(|l| l.starts_with('|'))
+            .skip(1)
+            .map(|l| l.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(","))
+            .collect();
+        assert_eq!(rows.join(" "), wanted, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn unknown_names_say_what_there_is_and_where() {
     let s = session();

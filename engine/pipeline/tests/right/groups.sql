@@ -66,3 +66,18 @@ SELECT total, count(*) AS n FROM silver.totals GROUP BY total;
 
 -- sorted_output: aggregate
 SELECT s, count(*) AS total FROM bronze.t GROUP BY s ORDER BY total DESC;
+
+-- key_beside_its_cast: aggregate
+SELECT k, CAST(k AS DOUBLE) AS kd, count(*) AS n FROM bronze.t GROUP BY k, CAST(k AS DOUBLE);
+
+-- key_beside_its_cast_unseen: aggregate
+SELECT k, count(*) AS n, max(o) AS m FROM bronze.t GROUP BY k, CAST(k AS VARCHAR);
+
+-- text_beside_its_number: aggregate
+SELECT TRY_CAST(s AS INT) AS x, s, count(*) AS n FROM bronze.t GROUP BY 1, 2;
+
+-- time_beside_its_day: aggregate
+SELECT ts, CAST(ts AS DATE) AS day, sum(i + 1) AS a, sum(CAST(i AS DOUBLE) + 1) AS c FROM bronze.t GROUP BY ts, CAST(ts AS DATE);
+
+-- sums_beside_their_cast: aggregate
+SELECT k + 1 AS a, CAST(k AS DOUBLE) + 1 AS c, count(*) AS n FROM bronze.t GROUP BY k + 1, CAST(k AS DOUBLE) + 1;

@@ -56,3 +56,6 @@ SELECT s AS _file, sum(i) AS _pos FROM bronze.t GROUP BY s;
 
 -- cast_beside: linear
 SELECT k, CAST(k AS DOUBLE) AS kd, CAST(k AS VARCHAR) AS kt FROM bronze.t;
+
+-- distinct_from_in_conditions: linear
+SELECT k, s, 'n' || i * 2 AS n FROM bronze.t WHERE s IS NOT DISTINCT FROM 'a' AND i IS DISTINCT FROM 3 OR k IS NOT DISTINCT FROM NULL;

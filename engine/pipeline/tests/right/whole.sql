@@ -9,6 +9,10 @@ SELECT a.k, a.i, c.v FROM bronze.t AS a LEFT JOIN bronze.u AS c ON a.k = c.k AND
 -- full_joined: full R0501
 SELECT a.k, c.k AS k2, c.name FROM bronze.t AS a FULL JOIN bronze.u AS c ON a.k = c.k;
 
+-- joined_by_what_may_be_null: full R0501 R0504
+SELECT a.k, a.s, rank() OVER (PARTITION BY a.k ORDER BY a.i DESC NULLS LAST) AS place, c.name
+FROM silver.plain AS a LEFT JOIN bronze.u AS c ON a.k IS NOT DISTINCT FROM c.k AND a.s IS NOT DISTINCT FROM c.name WHERE a.k > 1;
+
 -- cross_joined: full R0501
 SELECT a.o, c.k FROM bronze.t AS a CROSS JOIN bronze.u AS c;
 
@@ -91,3 +95,52 @@ SELECT k, s FROM bronze.t UNION ALL SELECT 1 AS k, 'x' AS s;
 -- all_at_once: full R0501 R0506 R0510 R0511
 SELECT c.name, median(a.f) AS m, count(DISTINCT a.s) AS n FROM bronze.t AS a JOIN bronze.u AS c ON a.k = c.k
 WHERE a.i IN (SELECT v FROM bronze.u) GROUP BY c.name;
+
+-- sets_with_a_cast: full R0512
+SELECT grouping(k) AS g, k, CAST(k AS DOUBLE) AS kd, count(*) AS n FROM bronze.t GROUP BY ROLLUP (k, CAST(k AS DOUBLE));
+
+-- sets_with_an_expression: full R0512
+SELECT grouping(k + 1) AS g, k + 1 AS k1, count(*) AS n FROM bronze.t GROUP BY CUBE (k + 1, s);
+
+-- windows_that_differ_in_a_cast: full R0504
+SELECT o, rank() OVER (PARTITION BY CAST(k / 2 AS INT) ORDER BY o) AS a, rank() OVER (PARTITION BY k / 2 ORDER BY o) AS c,
+  sum(i) OVER (PARTITION BY k) AS e, sum(CAST(i AS DOUBLE)) OVER (PARTITION BY k) AS g FROM silver.plain;
+
+-- distinct_on_a_cast: full R0503
+SELECT DISTINCT ON (k, CAST(k AS INT)) k, o FROM silver.plain ORDER BY k, CAST(k AS INT), o DESC;
+
+-- joined_over_a_cast: full R0501 R0514
+SELECT x.kk, x.n, c.name FROM (SELECT k AS kk, count(*) AS n FROM bronze.t GROUP BY k, CAST(k AS DOUBLE)) AS x
+JOIN bronze.u AS c ON x.kk = c.v AND x.kk = c.k;
+
+-- members_and_casts: full R0506
+SELECT k, CAST(k AS INT) IN (SELECT v FROM bronze.u) AS a, k IN (SELECT k FROM bronze.u) AS c, CAST(k AS INT) AS ki FROM bronze.t;
+
+-- windows_by_uuid: full R0504 R0505
+SELECT o, row_number() OVER (ORDER BY u) AS rn, rank() OVER (ORDER BY u DESC NULLS LAST) AS r, sum(o) OVER (ORDER BY u) AS so,
+  lag(o) OVER (PARTITION BY k ORDER BY u) AS l, count(*) OVER (PARTITION BY u) AS n,
+  max(o) OVER (PARTITION BY k ORDER BY u RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS m FROM silver.plain;
+
+-- windows_by_structs: full R0505
+SELECT o, sum(o) OVER (ORDER BY named_struct('a', k, 'b', s)) AS so FROM silver.plain;
+
+-- ordered_twice: full R0503
+SELECT DISTINCT ON (k) k, s, o FROM silver.plain ORDER BY k, k, o DESC, o;
+
+-- distinct_on_twice: full R0503
+SELECT DISTINCT ON (k, k) k, s, o FROM silver.plain ORDER BY k, o DESC;
+
+-- windows_ordered_twice: full R0504
+SELECT o, rank() OVER (PARTITION BY k, k ORDER BY i, i DESC) AS r, sum(o) OVER (PARTITION BY k ORDER BY k, o, o DESC) AS so FROM silver.plain;
+
+-- lists_ordered_twice: full R0510
+SELECT k, array_agg(o ORDER BY i, i, o) AS a, string_agg(s, ',' ORDER BY s DESC, s) AS c,
+  first_value(o ORDER BY i, i DESC, o) AS f, last_value(o ORDER BY o + 0, o) AS l FROM silver.plain GROUP BY k;
+
+-- lead_and_lag_in_a_query: full R0504
+WITH x AS (SELECT k, lag(o) OVER (PARTITION BY k ORDER BY o) AS a, lead(f, 1, 0e0) OVER (PARTITION BY k ORDER BY o DESC) AS c,
+  sum(i) OVER (PARTITION BY k ORDER BY o) AS e FROM silver.plain)
+SELECT k, a, c FROM x WHERE a > 1;
+
+-- distinct_counts_beside_a_cast: full R0511
+SELECT s, TRY_CAST(s AS INT) AS x, count(DISTINCT k) AS a, count(DISTINCT CAST(k AS INT)) AS c FROM bronze.t GROUP BY 1, 2;

@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW silver.equal AS SELECT k FROM bronze.t WHERE m = m;

@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW silver.once AS SELECT DISTINCT k, m FROM bronze.t;

@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW silver.ordered AS SELECT k FROM bronze.t ORDER BY m;

@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW silver.united AS SELECT m FROM bronze.t UNION SELECT m FROM bronze.t;
