@@ -268,7 +268,8 @@ pub(crate) async fn witness_of_groups(ctx: &SessionContext, plan: &LogicalPlan) 
         .build()?;
     let rows = context::collect(ctx, found).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let names: Vec<String> = keys.iter().map(|key| key.human_display().to_string()).collect();
+    let names: Vec<String> =
+        keys.iter().map(|key| ingot_semantics::sql_text(&key.human_display().to_string())).collect();
     let fields: Vec<Field> =
         row.schema().fields().iter().zip(&names).map(|(f, name)| f.as_ref().clone().with_name(name)).collect();
     let row = RecordBatch::try_new(Arc::new(Schema::new(fields)), row.columns().to_vec()).map_err(arrow_error)?;

@@ -91,7 +91,8 @@ async fn the_loop_goes_on_through_outages_failures_and_stops() {
 /// A sum that does not fit names its group, and the view goes on when the group is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_that_fails_names_the_row_or_the_group() {
-    let summed = "CREATE MATERIALIZED VIEW silver.summed AS SELECT b.k + 1 AS k, p, sum(v) AS v FROM bronze.t b GROUP BY b.k + 1, p;\n";
+    let summed =
+        "CREATE MATERIALIZED VIEW silver.summed AS SELECT b.k AS k, p, sum(v) AS v FROM bronze.t b GROUP BY b.k, p;\n";
     let joined = "CREATE MATERIALIZED VIEW silver.joined AS SELECT x.k, avg(x.v * 1.0) AS v, sum(y.v + 0) AS w FROM bronze.t x \
                   JOIN bronze.t y ON x.o = y.o AND x.p = y.p GROUP BY x.k;\n";
     let files = [("bronze/t.sql", STREAM), ("silver/summed.sql", summed), ("silver/joined.sql", joined)];
@@ -103,7 +104,7 @@ async fn a_view_that_fails_names_the_row_or_the_group() {
     let engine = world.engine().await;
     let plan = engine.plan(&|_| true).await.unwrap();
     let report = engine.execute(&plan, &CancellationToken::new(), &|_| {}).await;
-    for (table, group) in [("silver.summed", "b.k + 1 = 4, b.p = 1"), ("silver.joined", "x.k = 3")] {
+    for (table, group) in [("silver.summed", "b.k = 3, b.p = 1"), ("silver.joined", "x.k = 3")] {
         let step = report.steps.iter().find(|s| s.table == name(table)).unwrap();
         let error = step.error.as_ref().unwrap();
         assert!(error.message.contains(&format!("does not fit BIGINT, for the group with {group}")), "{error:?}");
