@@ -81,7 +81,7 @@ pub(crate) fn refuse_unlike(types: &[DataType]) -> Result<()> {
 }
 
 /// The type of a column that has these types on the two sides.
-fn common(left: &DataType, right: &DataType) -> Result<DataType> {
+pub(crate) fn common(left: &DataType, right: &DataType) -> Result<DataType> {
     use DataType::{Date32, Date64, Float64, Timestamp};
     refuse_unlike(&[left.clone(), right.clone()])?;
     Ok(match (left, right) {
@@ -113,7 +113,7 @@ pub(crate) fn one_type(mut join: Join) -> Result<Join> {
     Ok(join)
 }
 
-fn with_types(plan: &Arc<LogicalPlan>, types: &[DataType]) -> Result<Arc<LogicalPlan>> {
+pub(crate) fn with_types(plan: &Arc<LogicalPlan>, types: &[DataType]) -> Result<Arc<LogicalPlan>> {
     if plan.schema().fields().iter().zip(types).all(|(f, t)| f.data_type() == t) {
         return Ok(Arc::clone(plan));
     }

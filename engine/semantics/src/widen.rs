@@ -26,7 +26,7 @@ use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
 use crate::decimal::Shape;
 use crate::failure::sql_name;
 use crate::rewrite::expressions;
-use crate::set_operations::{is_set_operation, one_type, refuse_unlike};
+use crate::set_operations::{common, is_set_operation, one_type, refuse_unlike, with_types};
 use crate::spans::{are_spans, span};
 use crate::sum::{avg_udaf, sum_udaf};
 use crate::whole::truncated;
@@ -358,31 +358,33 @@ fn widen_node(node: LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
+/// Inputs of one type each column. DataFusion's own coercion comes later, and what stands above a union would be typed by
+/// its first input until then.
 fn widen_union(union: Union) -> Result<LogicalPlan> {
     let type_at = |input: &LogicalPlan, i: usize| input.schema().field(i).data_type().clone();
     let count = union.schema.fields().len();
-    let aligned = union.inputs.iter().all(|input| input.schema().fields().len() == count);
-    for i in (0..count).filter(|_| aligned) {
-        refuse_unlike(&union.inputs.iter().map(|input| type_at(input, i)).collect::<Vec<_>>())?;
-    }
-    let mixes: Vec<bool> = (0..count)
-        .map(|i| aligned && mixed(&union.inputs.iter().map(|input| type_at(input, i)).collect::<Vec<_>>()))
-        .collect();
-    if !mixes.contains(&true) {
+    if union.inputs.iter().any(|input| input.schema().fields().len() != count) {
         return Ok(LogicalPlan::Union(union));
     }
-    let inputs = union.inputs.iter().map(|input| {
-        let columns = input.schema().iter().zip(&mixes).map(|((qualifier, field), mixes)| {
-            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            if *mixes && field.data_type().is_decimal() {
-                to_double(column, field.data_type()).alias_qualified(qualifier.cloned(), field.name())
-            } else {
-                column
-            }
-        });
-        let columns: Vec<Expr> = columns.collect();
-        Ok(Arc::new(LogicalPlanBuilder::from(input.as_ref().clone()).project(columns)?.build()?))
-    });
+    let mut types = Vec::with_capacity(count);
+    for i in 0..count {
+        let found: Vec<DataType> = union.inputs.iter().map(|input| type_at(input, i)).collect();
+        refuse_unlike(&found)?;
+        // Whether a decimal or a float comes first must not matter.
+        let one = if mixed(&found) { Some(DataType::Float64) } else { None };
+        let mut all = found.iter().cloned();
+        let Some(first) = all.next() else { return Ok(LogicalPlan::Union(union)) };
+        let one = match one {
+            Some(one) => one,
+            None => match all.try_fold(first, |l, r| common(&l, &r)) {
+                Ok(one) => one,
+                // The planner says which.
+                Err(_) => return Ok(LogicalPlan::Union(union)),
+            },
+        };
+        types.push(one);
+    }
+    let inputs = union.inputs.iter().map(|input| with_types(input, &types));
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs.collect::<Result<_>>()?)?))
 }
 
