@@ -11,7 +11,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array, UInt64Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
@@ -180,7 +180,7 @@ async fn search(
     // Halves that are still to be looked at, the first rows on top.
     let mut open = vec![(0, rows.num_rows())];
     while let Some((at, count)) = open.pop().filter(|_| failing.len() < most) {
-        held.set(rows.slice(at, count));
+        held.set(alone(rows, at, count)?);
         match run(ctx, compiled).await {
             Ok(()) => {}
             Err(error) if !ingot_semantics::is_failure(&error) => return Err(error.into()),
@@ -193,6 +193,15 @@ async fn search(
         }
     }
     Ok(failing)
+}
+
+/// Some rows of a batch, and nothing of the others: a slice of a list holds the items of all, which its cast looks at.
+fn alone(rows: &RecordBatch, at: usize, count: usize) -> Result<RecordBatch> {
+    if count == rows.num_rows() || rows.num_columns() == 0 {
+        return Ok(rows.slice(at, count));
+    }
+    let indices = UInt64Array::from_iter_values(at as u64..(at + count) as u64);
+    take_record_batch(rows, &indices).map_err(arrow_error)
 }
 
 /// A row of a view's only input for which its statement fails, as `column = value` of the columns that it reads.

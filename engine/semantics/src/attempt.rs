@@ -15,8 +15,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::concat;
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::compute::{concat, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, exec_err, plan_err};
@@ -262,7 +262,12 @@ impl ScalarUDFImpl for Attempt {
         let null = new_null_array(&self.data_type, 1);
         let mut values = Vec::with_capacity(rows);
         for row in 0..rows {
-            values.push(match self.compiled.evaluate(&batch.slice(row, 1)) {
+            // A slice of a list still holds the items of all rows, which its cast would look at.
+            let alone = match batch.num_columns() {
+                0 => batch.slice(row, 1),
+                _ => take_record_batch(&batch, &UInt64Array::from(vec![row as u64]))?,
+            };
+            values.push(match self.compiled.evaluate(&alone) {
                 Ok(value) => value.to_array(1)?,
                 Err(error) if is_failure(&error) => Arc::clone(&null),
                 Err(error) => return Err(error),

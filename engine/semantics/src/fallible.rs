@@ -58,7 +58,45 @@ const FUNCTIONS_OF_NUMBERS: &[&str] = &[
     "substr",
 ];
 
-/// Whether some expression of a plan can fail for a row. In doubt it can.
+/// Functions that have a value for every argument.
+const TOTAL: &[&str] = &[
+    "array_length",
+    "bit_length",
+    "btrim",
+    "cardinality",
+    "character_length",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "contains",
+    "date_part",
+    "ends_with",
+    "get_field",
+    "greatest",
+    "initcap",
+    "least",
+    "lower",
+    "ltrim",
+    "make_array",
+    "md5",
+    "named_struct",
+    "now",
+    "nullif",
+    "nvl",
+    "octet_length",
+    "reverse",
+    "rtrim",
+    "sha256",
+    "starts_with",
+    "strpos",
+    "struct",
+    "translate",
+    "trim",
+    "upper",
+];
+
+/// Whether some expression of a plan can fail for a row, before or after the plan is analyzed. In doubt it can: what is
+/// not known to have a value for every row counts.
 pub fn plan_can_fail(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let walked = plan.apply(|node| {
@@ -68,7 +106,10 @@ pub fn plan_can_fail(plan: &LogicalPlan) -> bool {
             None => node.schema().as_ref().clone(),
         };
         node.apply_expressions(|expr| {
-            found |= can_fail(expr, &schema)?;
+            expr.apply(|e| {
+                found |= node_can_fail(e, &schema)? || !is_total(e, &schema)?;
+                Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            })?;
             Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
@@ -84,6 +125,33 @@ pub(crate) fn can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
+}
+
+/// Whether an expression, its arguments apart, is known to have a value for every row.
+fn is_total(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
+    Ok(match expr {
+        Expr::Column(_) | Expr::Literal(..) | Expr::Alias(_) | Expr::Case(_) | Expr::InList(_) | Expr::Between(_) => {
+            true
+        }
+        Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsTrue(_) | Expr::IsFalse(_) => true,
+        Expr::IsUnknown(_) | Expr::IsNotTrue(_) | Expr::IsNotFalse(_) | Expr::IsNotUnknown(_) => true,
+        Expr::Like(like) => matches!(like.pattern.as_ref(), Expr::Literal(..)),
+        Expr::Negative(inner) => inner.get_type(schema)?.is_floating(),
+        Expr::Cast(cast) => {
+            let (from, to) = (cast.expr.get_type(schema)?, cast.field.data_type());
+            let plain = from.is_numeric() && to.is_numeric() || matches!(to, DataType::Utf8 | DataType::Utf8View);
+            from == *to || matches!(cast.expr.as_ref(), Expr::Literal(..)) || plain && !from.is_nested()
+        }
+        Expr::TryCast(_) => true,
+        Expr::BinaryExpr(binary) => match binary.op {
+            op if op.is_logic_operator() || op.supports_propagation() => true,
+            Operator::IsDistinctFrom | Operator::IsNotDistinctFrom | Operator::StringConcat => true,
+            _ => expr.get_type(schema)?.is_floating(),
+        },
+        // Others of ours say for themselves, in `node_can_fail`.
+        Expr::ScalarFunction(call) => checked(expr).is_some() || TOTAL.contains(&call.func.name()),
+        _ => false,
+    })
 }
 
 fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
@@ -171,7 +239,11 @@ fn cast_can_fail(from: &DataType, to: &DataType) -> bool {
             _ => true,
         },
         (from, to) if to.is_numeric() => from.is_numeric() || text(from),
-        _ => false,
+        (Int64 | UInt64, Date32) => true,
+        (List(from) | LargeList(from) | FixedSizeList(from, _), List(to) | LargeList(to) | FixedSizeList(to, _)) => {
+            cast_can_fail(from.data_type(), to.data_type())
+        }
+        (from, to) => from.is_nested() && to.is_nested(),
     }
 }
 

@@ -151,6 +151,35 @@ async fn a_table_stops_at_what_it_cannot_store_and_goes_on_from_there() {
     }
 }
 
+/// Whatever the expression that fails: the message is a row of the error table.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_expression_that_fails_sends_its_message_to_the_error_table() {
+    let failing =
+        ["abs(v)", "-v", "CAST(v AS DATE)", "CAST(a AS INT[])", "CAST(a AS SMALLINT[])[1]", "d + CAST(n AS INT)"];
+    let source = "CREATE SOURCE s (v BIGINT, n INT, d DATE, a ARRAY<BIGINT>) INCLUDE PARTITION AS p INCLUDE OFFSET AS o\n\
+        WITH ('connector' = 'kafka', 'topic' = 'log') FORMAT PLAIN ENCODE JSON;\n";
+    let mut files = vec![("bronze/s.sql".to_owned(), source.to_owned())];
+    for (i, e) in failing.iter().enumerate() {
+        let text = format!(
+            "CREATE STREAMING TABLE bronze.t{i} ON DECODE ERROR INTO bronze.e{i} AS SELECT {e} AS v, p, o FROM STREAM s;\n"
+        );
+        files.push((format!("bronze/t{i}.sql"), text));
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let world = World::of(&files, &[("log", 1)]);
+    let plain = r#"{"v": 1, "n": 1, "d": "2024-01-01", "a": [1]}"#;
+    let smallest = format!(r#"{{"v": {0}, "n": {1}, "d": "2024-01-01", "a": [{0}]}}"#, i64::MIN, i32::MIN);
+    world.send("log", 0, [plain, &smallest, plain]);
+    let engine = world.engine().await;
+    once(&engine).await;
+    for (i, e) in failing.iter().enumerate() {
+        assert_eq!(places(&engine, &format!("bronze.t{i}"), "p", "o").await, [(0, 0), (0, 2)], "{e}");
+        let errors = places(&engine, &format!("bronze.e{i}"), "\"partition\"", "\"offset\"").await;
+        assert_eq!(errors, [(0, 1)], "{e}");
+    }
+    all_equal(&engine).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_costs_nothing_but_time() {
     let table = streaming("", "id, v, p, o FROM STREAM s");

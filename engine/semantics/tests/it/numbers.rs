@@ -248,6 +248,9 @@ async fn try_gives_null_where_a_row_fails() {
     )
     .await;
     w.rows("SELECT TRY(1 / 0), TRY(CAST('x' AS INT))", "NULL|NULL").await;
+    // The items of one row's list fail that row alone.
+    let lists = "(VALUES (1, make_array(1)), (2, make_array(9223372036854775807)), (3, make_array(3))) AS q(k, a)";
+    w.rows(&format!("SELECT TRY(CAST(a AS INT[])[1]) FROM {lists} ORDER BY k"), "1;NULL;3").await;
     w.rows("SELECT coalesce(TRY(coalesce(CAST(s AS INT), 5)), -1) FROM t ORDER BY id", "-1;7;5").await;
     w.rows("SELECT id FROM t WHERE TRY(n + 1) IS NULL ORDER BY id", "1;3").await;
     w.rows("SELECT sum(TRY(n + 1)), count(TRY(n + 1)) FROM t", "6|1").await;
