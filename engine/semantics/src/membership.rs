@@ -217,16 +217,14 @@ fn below(plan: LogicalPlan) -> Result<LogicalPlan> {
     let names = NamePreserver::new(&plan);
     let sorted = matches!(plan, LogicalPlan::Sort(_));
     let mut computed = Computed::default();
-    let exprs = plan
-        .expressions()
-        .into_iter()
-        .map(|e| {
-            let name = names.save(&e);
-            let e = membership_column(&mut computed, e)?;
-            Ok(if sorted { e } else { name.restore(e) })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let rewritten = plan.with_new_exprs(exprs, vec![computed.over(input)?])?;
+    // In place: DISTINCT ON, for one, takes no new list of expressions where it has an order.
+    let rewritten = plan.map_expressions(|e| {
+        let name = names.save(&e);
+        let e = membership_column(&mut computed, e)?;
+        Ok(Transformed::yes(if sorted { e } else { name.restore(e) }))
+    })?;
+    let input = computed.over(input)?;
+    let rewritten = rewritten.data.map_children(|_| Ok(Transformed::yes(input.clone())))?.data.recompute_schema()?;
     if rewritten.schema().fields().len() == wanted.len() {
         return Ok(rewritten);
     }

@@ -51,6 +51,12 @@ async fn predicates_are_values() {
     let engine = Engine::with(TABLES).await;
     let queries = [
         ("SELECT p, k IN (SELECT y FROM s) AS i FROM t", "10|true 20|NULL 30|NULL"),
+        (
+            "SELECT DISTINCT ON (p > 15) p, k IN (SELECT y FROM s2) AS i FROM t ORDER BY p > 15, p DESC",
+            "10|true 30|NULL",
+        ),
+        ("SELECT DISTINCT ON (p) p FROM t ORDER BY p, k IN (SELECT y FROM s2)", "10 20 30"),
+        ("SELECT DISTINCT ON (k IN (SELECT y FROM s2)) p FROM t ORDER BY k IN (SELECT y FROM s2), p DESC", "10 20 30"),
         ("SELECT p, k NOT IN (SELECT y FROM s2) AS i FROM t", "10|false 20|true 30|NULL"),
         ("SELECT p, k NOT IN (SELECT y FROM none) AS i FROM t", "10|true 20|true 30|true"),
         (
