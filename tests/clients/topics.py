@@ -51,7 +51,10 @@ def create(args):
     deadline = time.monotonic() + 60
     while True:  # a topic just deleted can still be on its way out
         try:
-            client.create_topics([NewTopic(args.topic, num_partitions=args.partitions, replication_factor=1)])[args.topic].result()
+            # Messages may carry the time of another day, which retention would take.
+            kept = {"retention.ms": "-1"} if getattr(args, "forever", False) else {}
+            topic = NewTopic(args.topic, num_partitions=args.partitions, replication_factor=1, config=kept)
+            client.create_topics([topic])[args.topic].result()
             break
         except KafkaException as e:
             if e.args[0].name() != "TOPIC_ALREADY_EXISTS" or time.monotonic() > deadline:
@@ -118,6 +121,7 @@ def main():
         command.add_argument("topic")
         if name == "create":
             command.add_argument("--partitions", type=int, default=4)
+            command.add_argument("--forever", action="store_true", help="no retention by age")
         if name in ("grow", "send", "transaction", "open"):
             command.add_argument("count", type=int)
         if name in ("send", "transaction", "open"):

@@ -50,7 +50,7 @@ keeps() {
   done
 }
 
-topics create "$UPGRADE_TOPIC" --partitions 2
+topics create "$UPGRADE_TOPIC" --partitions 2 --forever
 if [ -n "${INGOT_OLD:-}" ]; then
   say "the version before writes a lake"
   for upto in 80 "$OLD_ROWS"; do
@@ -163,7 +163,7 @@ if [ -z "${INGOT_OLD:-}" ]; then
   tar -C "$LAKE_IN" -xJf "$FIXTURE/lake.tar.xz"
   export UPGRADE_TOPIC=$UPGRADE_TOPIC-again
   cp -r "$FIXTURE/project/." "$PROJECT"
-  topics create "$UPGRADE_TOPIC" --partitions 2
+  topics create "$UPGRADE_TOPIC" --partitions 2 --forever
   send 0 "$OLD_ROWS"
   upgrade adopt "$INGOT_TEST_KAFKA" "$UPGRADE_TOPIC" "$LAKE_IN"
   send "$OLD_ROWS" 200
