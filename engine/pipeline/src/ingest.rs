@@ -433,11 +433,10 @@ impl Ingestor {
         counts: &mut Counts,
         done: &mut Ingested,
     ) -> Result<()> {
-        let mut refusals = vec![part.errors];
-        let undecoded = refusals.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
-        if undecoded > 0 && self.model.on_decode_error == DecodeErrorPolicy::Fail {
-            return Err(self.refused(partition, &refusals[0], "S0107", NO_PLACE.to_owned()));
+        if part.errors.num_rows() > 0 && self.model.on_decode_error == DecodeErrorPolicy::Fail {
+            return Err(self.refused(partition, &part.errors, "S0107", NO_PLACE.to_owned()));
         }
+        let mut refusals = vec![part.errors];
         let mut decoded = part.rows.num_rows() as u64;
         let mut kept = 0;
         let mut dropped = 0;
