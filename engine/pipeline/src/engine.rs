@@ -616,8 +616,7 @@ impl Engine {
         let moved = match action {
             Action::Refresh { .. } => {
                 let facts = self.table_facts(&model.name, target)?;
-                let redefined = facts.recorded.as_ref().is_none_or(|r| r.fingerprint != model.fingerprint);
-                stale(&facts) || redefined || facts.foreign.is_some() || facts.columns_differ
+                stale(&facts) || !planner::may_merge(&facts, model)
             }
             Action::Append { .. } => {
                 let facts = self.table_facts(&model.name, target)?;

@@ -299,10 +299,22 @@ fn must_recompute(
             (None, _) => {}
         }
     }
-    if table.state_missing && matches!(model.strategy, Strategy::KeepFirst(_) | Strategy::Aggregate(_)) {
-        return Some(Reason::new("R0536", "another engine rewrote files of this table without their state"));
-    }
-    None
+    lacks_state(table, model)
+        .then(|| Reason::new("R0536", "another engine rewrote files of this table without their state"))
+}
+
+/// Whether files that another engine wrote, a compaction's too, lack what a merge by keys reads.
+fn lacks_state(table: &TableFacts, model: &Model) -> bool {
+    table.state_missing && matches!(model.strategy, Strategy::KeepFirst(_) | Strategy::Aggregate(_))
+}
+
+/// Whether a merge that was planned may still be made: everything that would have planned a recomputation instead.
+pub fn may_merge(table: &TableFacts, model: &Model) -> bool {
+    table.recorded.as_ref().is_some_and(|r| r.fingerprint == model.fingerprint)
+        && table.foreign.is_none()
+        && !table.columns_differ
+        && has_state(table, model)
+        && !lacks_state(table, model)
 }
 
 fn append(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {

@@ -1,6 +1,6 @@
 //! Nothing is lost: by expiry, by a column that an SQL file leaves out, by what a snapshot records and nobody can read.
 
-use ingot_lake::Table;
+use ingot_lake::{Change, Definition, Operation, Rebase, Table, Writer};
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Plan};
 use ingot_pipeline::verify::Verdict;
@@ -251,5 +251,52 @@ async fn what_a_summary_records_and_nobody_can_read_is_one_tables_named_error() 
     // The way out that the hint names.
     let report = engine.refresh(&name("silver.t"), true, false, &CancellationToken::new()).await.unwrap();
     assert!(!report.failed(), "{:?}", report.steps);
+    all_equal(&engine).await;
+}
+
+/// As Spark's rewrite_data_files leaves a table: the same rows in files that have its public columns alone.
+async fn compacted(world: &World, table: &str) {
+    let engine = world.engine().await;
+    let before = engine.lake.load_table(&name(table)).await.unwrap().unwrap();
+    let public = Definition { state_columns: vec![], ..engine.project.tables[&name(table)].definition.clone() };
+    let mut writer = Writer::new(&before, Some(&public)).unwrap();
+    for batch in query(&engine, &format!("SELECT * FROM {table}")).await {
+        writer.write(&batch).await.unwrap();
+    }
+    let add = writer.close().await.unwrap();
+    let change = Change { operation: Operation::Replace, add, remove_all: true, ..Change::default() };
+    let retry = |_: &Table| Rebase::Retry;
+    engine.lake.commit(&before, change, &retry).await.unwrap();
+    edited(&engine, table, |json| {
+        let head = json["current-snapshot-id"].clone();
+        let snapshots = json["snapshots"].as_array_mut().unwrap();
+        let summary =
+            snapshots.iter_mut().find(|s| s["snapshot-id"] == head).unwrap()["summary"].as_object_mut().unwrap();
+        summary.retain(|key, _| !key.contains("ingot") && key != "engine-name");
+    })
+    .await;
+}
+
+/// A compaction that lands between a merge's plan and the merge takes the hidden state away: the view is planned again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_between_plan_and_merge_stops_no_view() {
+    let mut world = World::new();
+    world.produce(300);
+    once(&world.engine().await).await;
+    world.produce(300);
+    let engine = world.engine().await;
+    let plan = engine.plan(&|_| true).await.unwrap();
+    for view in ["silver.vehicle_events", "gold.stats"] {
+        assert!(matches!(action(&plan, view), Action::Refresh { .. }), "{plan}");
+        compacted(&world, view).await;
+    }
+    let report = engine.execute(&plan, &CancellationToken::new(), &|_| {}).await;
+    for step in &report.steps {
+        assert!(step.error.is_none(), "{}: {:?}", step.table, step.error);
+    }
+    all_equal(&engine).await;
+    world.produce(300);
+    let (plan, _) = once(&engine).await;
+    assert!(matches!(action(&plan, "gold.stats"), Action::Refresh { .. }), "{plan}");
     all_equal(&engine).await;
 }
