@@ -1,9 +1,13 @@
 //! `serve`: the Flight SQL endpoint over the project's tables.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
 use ingot_pipeline::engine::Engine;
+use ingot_pipeline::error::PipelineError;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +16,10 @@ use tracing::error;
 use crate::args::Global;
 use crate::open::{self, Failure};
 use crate::{run, sql};
+
+/// Between two starts of an endpoint that ended by itself.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Binds the configured address and serves until `stop`.
 pub async fn start(engine: &Arc<Engine>, stop: CancellationToken) -> Result<JoinHandle<()>, Failure> {
@@ -29,12 +37,47 @@ pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(
     })?;
     let bound = listener.local_addr()?;
     let session = engine.session().map_err(sql::query_error)?;
-    let task = tokio::spawn(async move {
-        if let Err(e) = ingot_flight::serve(listener, session, stop).await {
-            error!(error = %e, "the Flight SQL endpoint stopped");
-        }
-    });
+    let until = stop.clone();
+    let serving = move |listener| ingot_flight::serve(listener, session.clone(), stop.clone());
+    let task = tokio::spawn(kept(listener, bound, until, serving));
     Ok((task, bound))
+}
+
+/// Serves again, at the same address, whenever serving ends by itself, until `stop`.
+async fn kept<F, E>(first: TcpListener, at: SocketAddr, stop: CancellationToken, serving: impl Fn(TcpListener) -> F)
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let mut pause = PAUSE_MIN;
+    let mut listener = Some(first);
+    loop {
+        let began = tokio::time::Instant::now();
+        let bound = match listener.take() {
+            Some(listener) => Ok(listener),
+            None => TcpListener::bind(at).await,
+        };
+        let why = match bound {
+            Err(e) => format!("cannot listen on {at}: {e}"),
+            Ok(listener) => match AssertUnwindSafe(serving(listener)).catch_unwind().await {
+                Ok(Ok(())) => "it ended without being stopped".to_owned(),
+                Ok(Err(e)) => e.to_string(),
+                Err(panic) => PipelineError::panicked(panic.as_ref()).to_string(),
+            },
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        if began.elapsed() > PAUSE_MAX {
+            pause = PAUSE_MIN;
+        }
+        error!(address = %at, error = why, retry_in_s = pause.as_secs_f64(), "the Flight SQL endpoint ended and is started again");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
 }
 
 pub async fn serve(global: &Global) -> Result<u8, Failure> {
@@ -43,4 +86,44 @@ pub async fn serve(global: &Global) -> Result<u8, Failure> {
     let server = start(&engine, stop).await?;
     let _ = server.await;
     Ok(143)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_endpoint_that_panics_or_fails_listens_again_at_its_address() {
+        let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = first.local_addr().unwrap();
+        let (stop, turns) = (CancellationToken::new(), AtomicUsize::new(0));
+        let served = CancellationToken::new();
+        let serving = |listener: TcpListener| {
+            let turn = turns.fetch_add(1, Ordering::Relaxed);
+            let (stop, served) = (stop.clone(), served.clone());
+            async move {
+                assert_eq!(listener.local_addr().unwrap(), at);
+                match turn {
+                    0 => panic!("a defect"),
+                    1 => return Err("a transport that fails"),
+                    2 => return Ok(()),
+                    _ => {}
+                }
+                served.cancel();
+                listener.accept().await.unwrap();
+                stop.cancelled().await;
+                Ok(())
+            }
+        };
+        let client = async {
+            served.cancelled().await;
+            tokio::net::TcpStream::connect(at).await.unwrap();
+            stop.cancel();
+        };
+        let both = futures::future::join(kept(first, at, stop.clone(), serving), client);
+        tokio::time::timeout(Duration::from_secs(30), both).await.expect("it listens again");
+        assert_eq!(turns.load(Ordering::Relaxed), 4);
+    }
 }
