@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -17,6 +17,7 @@ use futures::TryStreamExt;
 use ingot_lake::Lake;
 
 use crate::error::Result;
+use crate::pool::{self, SharedPool};
 
 /// A runtime with a bounded memory pool that spills to the system's temporary folder. A process has one: refreshes,
 /// verification, writers and clients' queries share its pool.
@@ -35,7 +36,7 @@ pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> 
 /// When the disk manager cannot be made.
 pub(crate) fn bounded(memory_bytes_max: usize) -> datafusion::error::Result<Arc<RuntimeEnv>> {
     const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes_max), NAMED_CONSUMERS);
+    let pool = TrackConsumersPool::new(SharedPool::new(memory_bytes_max), NAMED_CONSUMERS);
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()
 }
 
@@ -47,6 +48,7 @@ pub fn maintenance(runtime: Arc<RuntimeEnv>) -> Result<SessionContext> {
     let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
     let mut config = SessionConfig::new().with_target_partitions(cores).with_information_schema(false);
     ingot_lake::exact_options(config.options_mut());
+    pool::sort_options(config.options_mut(), runtime.memory_pool.as_ref());
     let mut ctx = SessionContext::new_with_state(ingot_semantics::state(config, runtime).build());
     ingot_delta::register(&mut ctx)?;
     Ok(ctx)

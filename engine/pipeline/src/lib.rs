@@ -25,6 +25,7 @@ mod mend;
 mod offsets;
 pub mod plan;
 pub mod planner;
+mod pool;
 pub mod project;
 pub mod prune;
 pub mod refresh;

@@ -50,8 +50,8 @@ pub use ingot_lake::TableName;
 pub use pins::{Pin, Pins};
 
 use crate::check::DialectTypes;
-use crate::context;
 use crate::project::ViewModel;
+use crate::{context, pool};
 use names::{Loaded, Served, Tables};
 pub use running::STACK_BYTES;
 use running::{QueryThreads, YieldingJoins};
@@ -180,6 +180,7 @@ impl Session {
             .with_default_catalog_and_schema(catalog, "");
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
+        pool::sort_options(options, env.memory_pool.as_ref());
         let base = ingot_semantics::state(config, env)
             .with_type_planner(Arc::new(DialectTypes))
             .with_physical_optimizer_rule(Arc::new(YieldingJoins))

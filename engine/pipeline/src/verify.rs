@@ -291,7 +291,7 @@ impl Engine {
         let until = ingest::ends(&positions);
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(model, source);
-        let mut stream = kafka.read(from, schema, BatchLimits::default(), Some(until.clone()))?;
+        let mut stream = kafka.read(from, schema, self.replay_limits(), Some(until.clone()))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
                 let end = until.get(&partition).copied().unwrap_or(0);
@@ -311,6 +311,12 @@ impl Engine {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
             None => verdict_of(diff, total, "against recorded counts, positions and the log itself"),
         }
+    }
+
+    /// Batches of a replay: nobody waits for them, so they are as large as those of ingestion at most.
+    fn replay_limits(&self) -> BatchLimits {
+        let bytes_max = self.limits().bytes_max.min(self.config.run.memory_bytes_max / 8);
+        BatchLimits { bytes_max, ..BatchLimits::default() }
     }
 
     /// A topic's recorded positions, or the verdict when they cannot be had.
@@ -451,7 +457,7 @@ impl Engine {
         let mut diff = BoundedDiff::new(model.schema.clone(), self.ctx.runtime_env())?;
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(main, source);
-        let mut stream = kafka.read(from, schema, BatchLimits::default(), Some(until.clone()))?;
+        let mut stream = kafka.read(from, schema, self.replay_limits(), Some(until.clone()))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
                 replayed.add(partition, part.delivered);
