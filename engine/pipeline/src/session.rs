@@ -181,10 +181,13 @@ impl Session {
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         pool::sort_options(options, env.memory_pool.as_ref());
-        let base = ingot_semantics::state(config, env)
+        let mut base = ingot_semantics::state(config, env)
             .with_type_planner(Arc::new(DialectTypes))
             .with_physical_optimizer_rule(Arc::new(YieldingJoins))
             .build();
+        // A sum of floats is that of a materialized view of the same text, to the last bit.
+        let refused = |e: DataFusionError| QueryError::new(ErrorKind::Internal, e.to_string());
+        ingot_delta::register(&mut base).map_err(refused)?;
         let base = watch::watchful(base);
         let threads = QueryThreads::new(cores, limits.planning_max)?;
         let views = views.into_iter().map(|v| (v.name.clone(), v)).collect();

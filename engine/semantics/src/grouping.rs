@@ -4,8 +4,13 @@
 //!
 //! The keys' names are those that the query refers to, and a rule that rewrites a key within a set could not keep them.
 //!
+//!   GROUP BY CUBE (a, a) ──▶ GROUP BY CUBE (a, a), GROUPING SETS (())
+//!
+//! DataFusion takes a key once from sets that it writes out, which it does where there is more than one item.
+//!
 //! Not here: keys of a plain GROUP BY, which take an alias.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
@@ -16,6 +21,39 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Aggregate;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::AnalyzerRule;
+use sqlparser::ast::{Expr as SqlExpr, GroupByExpr, Ident, Select, visit_expressions_mut};
+
+/// Adds the empty set beside a lone CUBE or ROLLUP that may name a key twice: it changes no groups.
+pub(crate) fn in_select(select: &mut Select) {
+    let GroupByExpr::Expressions(items, _) = &mut select.group_by else { return };
+    let [SqlExpr::Cube(sets) | SqlExpr::Rollup(sets)] = items.as_slice() else { return };
+    let mut seen: Vec<SqlExpr> = Vec::new();
+    let twice = sets.iter().flatten().map(unqualified).any(|key| {
+        let found = seen.contains(&key);
+        seen.push(key);
+        found
+    });
+    if twice {
+        items.push(SqlExpr::GroupingSets(vec![vec![]]));
+    }
+}
+
+/// The key without the relations of its columns and the case of their names: what may be equal looks equal.
+fn unqualified(key: &SqlExpr) -> SqlExpr {
+    let mut key = key.clone();
+    let _ = visit_expressions_mut(&mut key, |e| {
+        let last = match e {
+            SqlExpr::CompoundIdentifier(parts) => parts.last(),
+            SqlExpr::Identifier(name) => Some(&*name),
+            _ => None,
+        };
+        if let Some(name) = last {
+            *e = SqlExpr::Identifier(Ident::new(name.value.to_lowercase()));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    key
+}
 
 /// Runs before all other rules.
 #[derive(Debug)]

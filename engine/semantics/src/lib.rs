@@ -37,6 +37,7 @@ mod lists;
 mod literal;
 mod lowering;
 mod membership;
+mod names;
 mod narrow;
 mod patterns;
 mod refusal;
@@ -55,6 +56,7 @@ mod to_timestamp;
 mod using;
 mod whole;
 mod widen;
+mod windows;
 mod zero;
 
 pub use apart::{Casts, has_namesakes, put_back_casts, take_out_casts};

@@ -1,6 +1,6 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`using`, `patterns`, `sort_keys`).
+//! Not here: what each construct becomes (`using`, `patterns`, `sort_keys`, `grouping`).
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, Visito
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
-use crate::{patterns, sort_keys, using};
+use crate::{grouping, patterns, sort_keys, using};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
@@ -37,6 +37,7 @@ impl VisitorMut for Lowering {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        grouping::in_select(select);
         flow(using::in_select(select, None))
     }
 

@@ -3,7 +3,7 @@
 //!   x [NOT] IN S ──▶ CASE WHEN S has x THEN TRUE WHEN x or a row of S is NULL THEN NULL ELSE FALSE END
 //!
 //! DataFusion makes joins of such predicates, whose mark is never NULL; outside of WHERE it refuses them, and EXISTS,
-//! ANY and ALL as well.
+//! ANY, ALL and values that depend on the row as well.
 //!
 //! Invariants
 //! * A conjunct of a filter that the engine's own joins answer rightly stays as it is: `x IN S`, and `x NOT IN S`
@@ -50,7 +50,8 @@ impl AnalyzerRule for Membership {
 fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let asks = match plan {
         LogicalPlan::Filter(_) => has_membership,
-        _ => has_question,
+        LogicalPlan::Projection(_) => has_question,
+        _ => is_out_of_place,
     };
     if !plan.expressions().iter().any(asks) {
         return Ok(Transformed::no(plan));
@@ -75,6 +76,16 @@ fn has_question(expr: &Expr) -> bool {
 
 fn is_question(expr: &Expr) -> bool {
     matches!(expr, Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_))
+}
+
+/// Whether a subquery stands in it that only a filter or a projection can have.
+fn is_out_of_place(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(goes_below(e))).unwrap_or(true)
+}
+
+/// Questions, and values that depend on the row.
+fn goes_below(expr: &Expr) -> bool {
+    is_question(expr) || matches!(expr, Expr::ScalarSubquery(s) if !s.outer_ref_columns.is_empty())
 }
 
 /// Whether the engine's semi join, or its anti join that knows of NULLs, answers this conjunct of a filter.
@@ -201,15 +212,15 @@ fn columns(schema: &DFSchema) -> Vec<Expr> {
     schema.iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name()))).collect()
 }
 
-fn membership_column(computed: &mut Computed, expr: Expr) -> Result<Expr> {
-    expr.transform_down(|e| match is_question(&e) {
+fn column_below(computed: &mut Computed, expr: Expr) -> Result<Expr> {
+    expr.transform_down(|e| match goes_below(&e) {
         true => Ok(Transformed::new(computed.column_for(e), true, TreeNodeRecursion::Jump)),
         false => Ok(Transformed::no(e)),
     })
     .data()
 }
 
-/// Memberships of an aggregate, a window, a sort and others become columns of their input.
+/// Subqueries of an aggregate, a window, a sort and others become columns of their input.
 fn below(plan: LogicalPlan) -> Result<LogicalPlan> {
     let wanted = columns(plan.schema());
     let inputs: Vec<LogicalPlan> = plan.inputs().into_iter().cloned().collect();
@@ -220,7 +231,7 @@ fn below(plan: LogicalPlan) -> Result<LogicalPlan> {
     // In place: DISTINCT ON, for one, takes no new list of expressions where it has an order.
     let rewritten = plan.map_expressions(|e| {
         let name = names.save(&e);
-        let e = membership_column(&mut computed, e)?;
+        let e = column_below(&mut computed, e)?;
         Ok(Transformed::yes(if sorted { e } else { name.restore(e) }))
     })?;
     let input = computed.over(input)?;
@@ -235,8 +246,8 @@ fn below(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn in_join(mut join: Join) -> Result<LogicalPlan> {
     let wanted = columns(&join.schema);
     let conjuncts: Vec<Expr> = join.filter.take().map(split_conjunction_owned).unwrap_or_default();
-    if join.join_type == JoinType::Inner && !join.on.iter().any(|(l, r)| has_question(l) || has_question(r)) {
-        let (above, kept): (Vec<_>, Vec<_>) = conjuncts.into_iter().partition(has_question);
+    if join.join_type == JoinType::Inner && !join.on.iter().any(|(l, r)| is_out_of_place(l) || is_out_of_place(r)) {
+        let (above, kept): (Vec<_>, Vec<_>) = conjuncts.into_iter().partition(is_out_of_place);
         let joined =
             rejoin(&join, Arc::clone(&join.left), Arc::clone(&join.right), join.on.clone(), conjunction(kept))?;
         let Some(above) = conjunction(above) else { return Ok(joined) };
@@ -246,7 +257,7 @@ fn in_join(mut join: Join) -> Result<LogicalPlan> {
         (Computed { side: "_left", ..Computed::default() }, Computed { side: "_right", ..Computed::default() });
     let mut on = Vec::new();
     for (l, r) in std::mem::take(&mut join.on) {
-        on.push((membership_column(&mut left, l)?, membership_column(&mut right, r)?));
+        on.push((column_below(&mut left, l)?, column_below(&mut right, r)?));
     }
     let mut filters = Vec::new();
     for conjunct in conjuncts {
@@ -257,6 +268,7 @@ fn in_join(mut join: Join) -> Result<LogicalPlan> {
                         Expr::InSubquery(membership) => (Some(membership.expr.as_ref()), &membership.subquery),
                         Expr::SetComparison(comparison) => (Some(comparison.expr.as_ref()), &comparison.subquery),
                         Expr::Exists(exists) => (None, &exists.subquery),
+                        Expr::ScalarSubquery(subquery) if goes_below(&e) => (None, subquery),
                         _ => return Ok(Transformed::no(e)),
                     };
                     let mut seen: Vec<Column> = operand.into_iter().flat_map(Expr::column_refs).cloned().collect();
@@ -271,7 +283,7 @@ fn in_join(mut join: Join) -> Result<LogicalPlan> {
                     } else {
                         return Err(Refusal {
                             code: "U0510",
-                            text: "IN over a subquery in the ON of an outer join looks at both of its sides".to_owned(),
+                            text: "a subquery in the ON of an outer join looks at both of its sides".to_owned(),
                             help: "compute it as a column of one side, in a subquery",
                             span: Span::empty(),
                         }

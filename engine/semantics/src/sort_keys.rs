@@ -12,8 +12,6 @@
 //!
 //! Not here: ties (`ingot_delta::order`), keys of floats (`zero`).
 
-use std::sync::Arc;
-
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -146,12 +144,4 @@ fn in_call(expr: Expr) -> Result<Transformed<Expr>> {
         }
         other => Transformed::no(other),
     })
-}
-
-/// `rules` with the one that runs last.
-pub(crate) fn optimizer_rules(
-    mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
-) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    rules.push(Arc::new(KeysOnce));
-    rules
 }

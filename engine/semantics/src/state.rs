@@ -6,8 +6,8 @@ use datafusion::common::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::ScalarUDF;
-use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
@@ -25,9 +25,10 @@ use crate::guard::Guard;
 use crate::instants::Instants;
 use crate::lists::Lists;
 use crate::membership::Membership;
+use crate::names::{JoinKeys, SubqueryNames};
 use crate::set_operations::SetOperations;
 use crate::settle::Settle;
-use crate::sort_keys::Peers;
+use crate::sort_keys::{KeysOnce, Peers};
 use crate::to_char::ToChar;
 use crate::to_timestamp::{ToTimestamp, ToUnixtime};
 use crate::widen::Widen;
@@ -44,11 +45,20 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(SetOperations));
     rules.push(Arc::new(Lists));
     rules.push(Arc::new(Arrays));
+    rules.push(Arc::new(SubqueryNames));
     rules.push(Arc::new(Membership));
     // Sees the comparisons that the rules before it make.
     rules.push(Arc::new(Zero));
     rules.push(Arc::new(Frames));
     rules.push(Arc::new(Guard));
+    rules
+}
+
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = crate::windows::optimizer_rules(crate::distinct::optimizer_rules());
+    // They run last, when equal expressions look equal.
+    rules.push(Arc::new(KeysOnce));
+    rules.push(Arc::new(JoinKeys));
     rules
 }
 
@@ -70,7 +80,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         .with_expr_planners(vec![Arc::new(CheckedOperators), Arc::new(Extract)])
         .with_default_features()
         .with_analyzer_rules(rules())
-        .with_optimizer_rules(crate::sort_keys::optimizer_rules(crate::distinct::optimizer_rules()))
+        .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(FencePlanner));
     // A later function takes the place of an earlier one of its name.

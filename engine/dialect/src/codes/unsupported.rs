@@ -166,7 +166,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "U0510",
         "the value of this correlated subquery is not supported here",
-        "IN, EXISTS, ANY and ALL over a subquery that refers to the outer query become a join. In WHERE, and in the ON of an inner join, any condition will do; as a value (in the select list, GROUP BY, an aggregate, the ON of an outer join) the subquery may compare the outer query's columns with = alone, and in the ON of an outer join it may look at one side of the join. Join the tables instead, or compute the value in a subquery below.",
+        "IN, EXISTS, ANY, ALL and values over a subquery that refers to the outer query become a join. In WHERE, and in the ON of an inner join, any condition will do; as a value (in the select list, GROUP BY, an aggregate, the ON of an outer join) the subquery may compare the outer query's columns with = alone, and in the ON of an outer join it may look at one side of the join. Join the tables instead, or compute the value in a subquery below.",
     ),
     code(
         "U0511",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
 };
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ScalarValue;
@@ -439,6 +439,28 @@ async fn both_ways(sql: &str) -> [Vec<String>; 2] {
         }
     }
     found
+}
+
+/// As in a materialized view; the values are those of Python's `fractions`.
+#[tokio::test]
+async fn sums_of_floats_are_exact_and_rounded_once() {
+    let mut x = vec![0.1; 9];
+    x.extend([1e20, 1.0, -1e20]);
+    let k: Vec<i64> = (0..12).map(|at| i64::from(at >= 9)).collect();
+    let rows = table(vec![("k", Arc::new(Int64Array::from(k))), ("x", Arc::new(Float64Array::from(x)))]);
+    let s = Session::over([(name("silver.x"), rows)], vec![], "ingot", &SessionLimits::default()).unwrap();
+    let from = "FROM silver.x GROUP BY k ORDER BY k";
+    for (sql, wanted) in [
+        (format!("SELECT sum(x) AS s {from}"), vec![0.9, 1.0]),
+        (format!("SELECT avg(x) AS s {from}"), vec![0.1, 1.0 / 3.0]),
+        (format!("SELECT sum(DISTINCT x) AS s {from}"), vec![0.1, 1.0]),
+        ("SELECT sum(x) AS s FROM silver.x".into(), vec![1.9000000000000001]),
+        ("SELECT sum(x) OVER () AS s FROM silver.x WHERE k = 1 LIMIT 1".into(), vec![1.0]),
+    ] {
+        let batches = run(&s, &sql).await.unwrap();
+        let found: Vec<f64> = batches.iter().flat_map(|b| b.column(0).as_primitive::<Float64Type>().values().to_vec()).collect();
+        assert_eq!(found, wanted, "{sql}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod engine;
 mod frames;
 mod guards;
 mod membership;
+mod names;
 mod numbers;
 mod patterns;
 mod set_operations;
