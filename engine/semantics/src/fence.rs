@@ -172,11 +172,23 @@ impl ExtensionPlanner for FencePlanner {
 #[derive(Debug)]
 pub(crate) struct FenceExec {
     input: Arc<dyn ExecutionPlan>,
+    /// It stands while one rule runs.
+    is_brief: bool,
 }
 
 impl FenceExec {
     fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { input }
+        Self { input, is_brief: false }
+    }
+
+    /// A fence for the time of one rule.
+    pub(crate) fn brief(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Arc::new(Self { input, is_brief: true })
+    }
+
+    /// What stands behind a fence whose time is over.
+    pub(crate) fn taken_out(&self) -> Option<Arc<dyn ExecutionPlan>> {
+        self.is_brief.then(|| Arc::clone(&self.input))
     }
 }
 
@@ -220,7 +232,7 @@ impl ExecutionPlan for FenceExec {
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.into_iter().next() {
-            Some(input) => Ok(Arc::new(Self::new(input))),
+            Some(input) => Ok(Arc::new(Self { input, is_brief: self.is_brief })),
             None => plan_err!("a fence has an input"),
         }
     }

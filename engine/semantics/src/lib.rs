@@ -40,6 +40,7 @@ mod membership;
 mod names;
 mod narrow;
 mod patterns;
+mod pushdown;
 mod refusal;
 mod rewrite;
 mod round;

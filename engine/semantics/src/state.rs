@@ -26,6 +26,7 @@ use crate::instants::Instants;
 use crate::lists::Lists;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
+use crate::pushdown::fenced;
 use crate::set_operations::SetOperations;
 use crate::settle::Settle;
 use crate::sort_keys::{KeysOnce, Peers};
@@ -71,7 +72,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     // The check takes a nullability that the optimizer narrowed (a CASE, IS NOT TRUE twice) for a wrong plan.
     options.execution.skip_physical_aggregate_schema_check = true;
     let mut physical = vec![Arc::new(RaiseFences) as Arc<dyn PhysicalOptimizerRule + Send + Sync>];
-    physical.extend(PhysicalOptimizer::new().rules);
+    physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced));
     physical.push(Arc::new(LowerFences));
     let mut builder = SessionStateBuilder::new()
         .with_config(config)

@@ -12,6 +12,7 @@ mod membership;
 mod names;
 mod numbers;
 mod patterns;
+mod pushdown;
 mod set_operations;
 mod spread;
 mod time;
