@@ -3,17 +3,20 @@
 //!   decimals that lose digits    DataFusion moves such a cast to the other side of a comparison, where
 //!                                `CAST(1.25 AS INT) = 1` becomes `1.25 = 1`
 //!   texts, DOUBLE to exact       its errors show the value
+//!   long decimals to DOUBLE      it rounds the digits, and the quotient by the power of ten once more
 //!
 //! A decimal that becomes an integer loses its fraction, one that gets a smaller scale is rounded half up.
 //!
 //! Not here: `round`, which has a type of its own.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::CastOptions;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type};
 use arrow::util::display::FormatOptions;
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -33,6 +36,9 @@ pub(crate) struct Narrow {
 pub(crate) fn replaces(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::Decimal128(_, s), DataType::Decimal128(_, t)) => s > t,
+        // Up to these digits both the number and the power of ten are exact.
+        (DataType::Decimal128(p, s), DataType::Float64) => *p > 15 || *s > 22,
+        (DataType::Decimal128(p, s), DataType::Float32) => *p > 7 || *s > 10,
         (DataType::Decimal128(_, s), to) => *s > 0 && to.is_integer(),
         (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, to) => {
             to.is_numeric() || to.is_temporal() || *to == DataType::Boolean
@@ -79,6 +85,13 @@ impl ScalarUDFImpl for Narrow {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let options = CastOptions { safe: self.attempt, format_options: FormatOptions::default() };
         match args.args.as_slice() {
+            [ColumnarValue::Array(array)] if to_float(array.data_type(), &self.to) => {
+                Ok(ColumnarValue::Array(nearest(array, &self.to)?))
+            }
+            [ColumnarValue::Scalar(scalar)] if to_float(&scalar.data_type(), &self.to) => {
+                let array = nearest(&scalar.to_array()?, &self.to)?;
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?))
+            }
             [value] => {
                 let kind = match value.data_type() {
                     // What cannot be converted is too large.
@@ -92,5 +105,64 @@ impl ScalarUDFImpl for Narrow {
             }
             other => exec_err!("a cast of {} values", other.len()),
         }
+    }
+}
+
+fn to_float(from: &DataType, to: &DataType) -> bool {
+    matches!((from, to), (DataType::Decimal128(..), DataType::Float64 | DataType::Float32))
+}
+
+/// The floats that are nearest to decimals.
+fn nearest(decimals: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let DataType::Decimal128(_, scale) = *decimals.data_type() else {
+        return exec_err!("{} is no decimal", decimals.data_type());
+    };
+    let decimals = decimals.as_primitive::<Decimal128Type>();
+    let tens = i32::from(scale);
+    Ok(match to {
+        DataType::Float32 => Arc::new(decimals.unary::<_, Float32Type>(|v| {
+            let exact = v.unsigned_abs() <= 1 << 24 && (0..=10).contains(&tens);
+            if exact { v as f32 / 10f32.powi(tens) } else { read(v, tens) }
+        })),
+        _ => Arc::new(decimals.unary::<_, Float64Type>(|v| {
+            let exact = v.unsigned_abs() <= 1 << 53 && (0..=22).contains(&tens);
+            if exact { v as f64 / 10f64.powi(tens) } else { read(v, tens) }
+        })),
+    })
+}
+
+/// As text, which is rounded once.
+fn read<F: FromStr + Default>(value: i128, scale: i32) -> F {
+    format!("{value}e{}", -scale).parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Decimal128Array;
+
+    /// Python's `float(Fraction(..))`.
+    #[test]
+    fn a_decimal_becomes_the_nearest_float() {
+        for (value, scale, wanted) in [
+            (-81_000_000_089_100_089_100, 14, -810_000.000_891_000_8_f64),
+            (9_007_199_254_740_993, 0, 9_007_199_254_740_992.0),
+            (9_007_199_254_740_995, 0, 9_007_199_254_740_996.0),
+            (i128::pow(10, 37), 37, 1.0),
+            (1, 38, 1e-38),
+            (123_456_789_987_654_321, 9, 123_456_789.987_654_33),
+            (3, 1, 0.3),
+        ] {
+            let array: ArrayRef =
+                Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale).unwrap());
+            let found = nearest(&array, &DataType::Float64).unwrap();
+            assert_eq!(found.as_primitive::<Float64Type>().value(0), wanted, "{value} {scale}");
+        }
+        // By way of a double it would be rounded to 1.
+        let array: ArrayRef = Arc::new(
+            Decimal128Array::from(vec![1_000_000_059_604_644_775_390_626]).with_precision_and_scale(38, 24).unwrap(),
+        );
+        let found = nearest(&array, &DataType::Float32).unwrap();
+        assert_eq!(found.as_primitive::<Float32Type>().value(0), 1.000_000_1);
     }
 }
