@@ -77,8 +77,8 @@ fn in_expr(expr: Expr) -> Result<Transformed<Expr>> {
 /// The plan with names for the casts that are its columns; None if it has none.
 fn named_columns(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     match plan {
-        LogicalPlan::Projection(projection) if projection.expr.iter().any(is_cast) => {
-            let exprs = projection.expr.iter().map(|e| if is_cast(e) { named(e.clone()) } else { e.clone() });
+        LogicalPlan::Projection(projection) if projection.expr.iter().any(hides_cast) => {
+            let exprs = projection.expr.iter().map(|e| if hides_cast(e) { named(e.clone()) } else { e.clone() });
             Ok(Some(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::clone(&projection.input))?)))
         }
         LogicalPlan::Distinct(Distinct::All(input)) => {
@@ -86,6 +86,11 @@ fn named_columns(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
         }
         _ => Ok(None),
     }
+}
+
+/// Whether it has its argument's name: a cast of the engine's or of ours (`narrow`).
+fn hides_cast(expr: &Expr) -> bool {
+    is_cast(expr) || matches!(expr, Expr::ScalarFunction(call) if call.func.name().ends_with("_cast"))
 }
 
 fn is_cast(expr: &Expr) -> bool {

@@ -33,6 +33,10 @@ async fn a_subquery_gives_a_cast_of_what_correlates_it() {
     world.rows("SELECT k, k IN (SELECT s.i FROM s WHERE s.i = a.k) FROM a ORDER BY k", "1|true;2|false").await;
     world.rows("SELECT k, k NOT IN (SELECT s.i FROM s WHERE s.i = a.k) FROM a ORDER BY k", "1|false;2|true").await;
     world.rows("SELECT k, k = ANY (SELECT s.i FROM s WHERE s.i = a.k) FROM a ORDER BY k", "1|true;2|false").await;
+    let narrow = "SELECT k FROM a WHERE k IN (SELECT CAST(b.k AS INT) FROM b WHERE b.k = a.g OR b.n = a.k) ORDER BY k";
+    world.rows(narrow, "1;2").await;
+    let join = "SELECT a.k, b.n FROM a JOIN b ON CAST(b.k AS INT) = a.k AND b.k = a.r ORDER BY 1, 2";
+    world.rows(join, "2|2;2|3").await;
     for member in ["s.i", "CAST(s.i AS BIGINT)", "DISTINCT CAST(s.i AS BIGINT)", "TRY_CAST(s.i AS BIGINT)"] {
         world.rows(&format!("SELECT k FROM a WHERE k IN (SELECT {member} FROM s WHERE s.i = a.n)"), "1").await;
         world.rows(&format!("SELECT k FROM a WHERE k NOT IN (SELECT {member} FROM s WHERE s.i = a.n)"), "2").await;
