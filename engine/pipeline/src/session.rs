@@ -348,6 +348,9 @@ async fn plan_statement(
         ingot_semantics::lower(tree).map_err(engine)?;
     }
     let unbound = Arc::new(tree.clone());
+    if let Some(tree) = statement::tree_of(&mut tree) {
+        parameters::guessed(tree);
+    }
     let mut plan = planned_apart(&state, tree).await.map_err(engine)?;
     SQLOptions::new()
         .with_allow_ddl(false)

@@ -9,6 +9,7 @@
 //!
 //! Not here: Arrow's wire format (`ingot_flight`).
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
@@ -18,7 +19,10 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{LogicalPlan, Statement};
 use datafusion::sql::parser::Statement as EngineStatement;
-use datafusion::sql::sqlparser::ast::{DataType as SqlType, Ident, ObjectName, ObjectNamePart, Statement as Tree};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, DataType as SqlType, ExactNumberInfo, Expr as SqlExpr, Ident, ObjectName, ObjectNamePart,
+    Statement as Tree, TimezoneInfo, UnaryOperator, Value, visit_expressions_mut,
+};
 
 use super::error::{ErrorKind, QueryError};
 use super::statement;
@@ -48,6 +52,54 @@ pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataT
     let named: std::collections::BTreeSet<&String> = found.keys().filter(|n| number(n).is_none()).collect();
     out.extend(named.into_iter().map(|n| (n.clone(), type_of(n))));
     Ok(out)
+}
+
+/// Gives parameters that an operator joins with nothing but each other the type that is most likely, so that the statement
+/// can be planned before values come.
+pub(super) fn guessed(tree: &mut Tree) {
+    use BinaryOperator as Op;
+    let _ = visit_expressions_mut(tree, |e| {
+        // Its operands were visited before it.
+        if let SqlExpr::Extract { expr, .. } = e
+            && let Some(data_type @ SqlType::Double(_)) = difference_of(expr)
+        {
+            *data_type = SqlType::Timestamp(None, TimezoneInfo::None);
+        }
+        if let SqlExpr::BinaryOp { left, op, right } = e
+            && is_parameter(left)
+            && is_parameter(right)
+        {
+            let data_type = match op {
+                Op::StringConcat => SqlType::Varchar(None),
+                Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => SqlType::Double(ExactNumberInfo::None),
+                _ => return ControlFlow::<()>::Continue(()),
+            };
+            let expr = std::mem::replace(left, Box::new(SqlExpr::value(Value::Null)));
+            **left = SqlExpr::Cast { kind: CastKind::Cast, expr, data_type, format: None, array: false };
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// The type that was guessed for the difference of two parameters.
+fn difference_of(e: &mut SqlExpr) -> Option<&mut SqlType> {
+    match e {
+        SqlExpr::Nested(e) => difference_of(e),
+        SqlExpr::BinaryOp { left, op: BinaryOperator::Minus, right } if is_parameter(right) => match left.as_mut() {
+            SqlExpr::Cast { expr, data_type, .. } if is_parameter(expr) => Some(data_type),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_parameter(e: &SqlExpr) -> bool {
+    match e {
+        SqlExpr::Nested(e) => is_parameter(e),
+        SqlExpr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => is_parameter(expr),
+        SqlExpr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        _ => false,
+    }
 }
 
 /// The values for a statement's parameters, each plain and of the type it is planned with.

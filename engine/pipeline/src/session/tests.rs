@@ -250,12 +250,25 @@ async fn parameters_are_numbered_typed_and_bound() {
         ("SELECT id FROM silver.events WHERE ? NOT BETWEEN ? AND ?", ["m", "a", "c"]),
         ("SELECT id FROM silver.events WHERE ? IN (?, ?)", ["a", "b", "a"]),
         ("SELECT id FROM silver.events WHERE coalesce(?, ?) = ?", ["a", "b", "a"]),
+        ("SELECT id FROM silver.events WHERE (? || ?) = ?", ["a", "b", "ab"]),
+        ("SELECT id FROM silver.events WHERE ? || (?) || ? = 'abc'", ["a", "b", "c"]),
     ] {
         let planned = s.plan(sql, None).await.unwrap();
         let values = values.map(|v| ScalarValue::Utf8(Some(v.into())));
         let rows: Vec<RecordBatch> =
             s.execute(&planned, Some(values.to_vec())).await.unwrap().try_collect().await.unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3, "{sql}");
+    }
+
+    let planned = s.plan("SELECT id FROM silver.events WHERE extract(epoch FROM (? - ?)) = 60", None).await.unwrap();
+    let values = [60_000_000, 0].map(|t| ScalarValue::TimestampMicrosecond(Some(t), None));
+    let rows: Vec<RecordBatch> = s.execute(&planned, Some(values.to_vec())).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+    for (sql, found) in [("SELECT ? + ? AS x", "5"), ("SELECT ? * -? AS x", "-6"), ("SELECT ? / ? AS x", "0")] {
+        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let values = vec![ScalarValue::Int64(Some(2)), ScalarValue::Int64(Some(3))];
+        let rows: Vec<RecordBatch> = s.execute(&planned, Some(values)).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0).to_string(), found, "{sql}");
     }
 
     let reused = s.plan("SELECT $2 AS b, $1 AS a, $2 AS c", None).await.unwrap();
@@ -458,7 +471,8 @@ async fn sums_of_floats_are_exact_and_rounded_once() {
         ("SELECT sum(x) OVER () AS s FROM silver.x WHERE k = 1 LIMIT 1".into(), vec![1.0]),
     ] {
         let batches = run(&s, &sql).await.unwrap();
-        let found: Vec<f64> = batches.iter().flat_map(|b| b.column(0).as_primitive::<Float64Type>().values().to_vec()).collect();
+        let found: Vec<f64> =
+            batches.iter().flat_map(|b| b.column(0).as_primitive::<Float64Type>().values().to_vec()).collect();
         assert_eq!(found, wanted, "{sql}");
     }
 }
