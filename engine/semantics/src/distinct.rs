@@ -4,6 +4,9 @@
 //! above. A sum of sums has another type than the sum (a decimal grows twice, so that the plan fails when it runs),
 //! and is rounded or checked for overflow at each x. Minima and maxima alone lose nothing.
 //!
+//! It also pushes a condition that looks at no column below an aggregate that has a row even where no row comes in: what
+//! such a condition excludes, it keeps (`SELECT count(*) FROM t HAVING (SELECT max(x) FROM s) > 5`). The condition stays.
+//!
 //! It also computes keys that follow from other keys above the aggregate, and stumbles over two of one name there
 //! (`GROUP BY k, CAST(k AS INT)`): such an aggregate stays whole.
 
@@ -11,6 +14,7 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
@@ -19,6 +23,7 @@ use crate::apart::are_namesakes;
 
 const SPLITS: &str = "single_distinct_aggregation_to_group_by";
 const MOVES_KEYS: &str = "eliminate_group_by_constant";
+const PUSHES: &str = "push_down_filter";
 
 /// The optimizer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -27,6 +32,7 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         let stays: fn(&LogicalPlan) -> Result<bool> = match rule.name() {
             SPLITS => |plan| Ok(matches!(plan, LogicalPlan::Aggregate(a) if a.aggr_expr.iter().any(adds_up))),
             MOVES_KEYS => are_namesakes,
+            PUSHES => |plan| Ok(is_all_or_nothing(plan)),
             _ => continue,
         };
         *rule = Arc::new(LeavesAlone { inner: Arc::clone(rule), stays });
@@ -53,6 +59,14 @@ impl OptimizerRule for LeavesAlone {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         if (self.stays)(&plan)? { Ok(Transformed::no(plan)) } else { self.inner.rewrite(plan, config) }
     }
+}
+
+/// A condition without columns over an aggregate of the empty set of keys.
+fn is_all_or_nothing(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Filter(filter) = plan else { return false };
+    let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref() else { return false };
+    let has_row = matches!(aggregate.group_expr.as_slice(), [] | [Expr::GroupingSet(_)]);
+    has_row && split_conjunction(&filter.predicate).into_iter().any(|c| c.column_refs().is_empty())
 }
 
 /// Whether an expression holds an aggregate that is neither DISTINCT nor an extremum.

@@ -62,3 +62,31 @@ async fn a_filter_over_a_union_or_an_aggregate_goes_by_place() {
     let sql = "SELECT CAST(x AS TINYINT) AS c, count(*) FROM t GROUP BY CAST(x AS TINYINT) ORDER BY CAST(x AS TINYINT) LIMIT 2";
     world.rows(sql, "1|1;2|1").await;
 }
+
+/// An aggregate without keys has a row of no rows.
+#[tokio::test]
+async fn a_condition_without_columns_stays_above_an_aggregate() {
+    let world = world().await;
+    for (condition, holds) in [
+        ("(SELECT max(y) FROM t) > 100", false),
+        ("(SELECT max(y) FROM t) > 5", true),
+        ("'a' NOT IN (SELECT 'a' FROM t)", false),
+        ("'a' NOT IN (SELECT 'b' FROM t)", true),
+        ("NOT EXISTS (SELECT 1 FROM t)", false),
+    ] {
+        let rows = |rows: &'static str| if holds { rows } else { "" };
+        for (sql, wanted) in [
+            (format!("SELECT c FROM (SELECT count(*) AS c FROM t) AS q WHERE {condition}"), rows("4")),
+            (format!("SELECT 1 FROM (SELECT min(x) AS m FROM t) AS q WHERE {condition}"), rows("1")),
+            (format!("SELECT max(x) FROM t HAVING {condition}"), rows("9")),
+            (format!("SELECT max(x) FROM t HAVING max(x) > 0 AND {condition}"), rows("9")),
+            (
+                format!("SELECT count(*) FROM t WHERE x < 3 GROUP BY ROLLUP (x) HAVING {condition} ORDER BY 1"),
+                rows("1;1;2"),
+            ),
+            (format!("SELECT count(*) FROM t WHERE x < 3 GROUP BY x HAVING {condition}"), rows("1;1")),
+        ] {
+            world.rows(&sql, wanted).await;
+        }
+    }
+}
