@@ -145,6 +145,6 @@ SELECT k, a, c FROM x WHERE a > 1;
 -- distinct_counts_beside_a_cast: full R0511
 SELECT s, TRY_CAST(s AS INT) AS x, count(DISTINCT k) AS a, count(DISTINCT CAST(k AS INT)) AS c FROM bronze.t GROUP BY 1, 2;
 
--- windows_over_floats: full R0504
+-- windows_over_floats: full R0504 R0505
 SELECT k, max(i) FILTER (WHERE f > 0) OVER (PARTITION BY k) AS a, lead(s) OVER (PARTITION BY f ORDER BY o) AS b,
-  min(f) OVER (ORDER BY o ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS c FROM bronze.t;
+  min(f) OVER (ORDER BY o ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS c FROM silver.plain;

@@ -69,7 +69,7 @@ async fn a_value_that_depends_on_the_row_may_stand_anywhere() {
     }
     world
         .fails(
-            &format!("SELECT a.k FROM a LEFT JOIN s ON s.n = (SELECT count(*) FROM b WHERE b.n = a.k AND b.k = s.i)"),
+            "SELECT a.k FROM a LEFT JOIN s ON s.n = (SELECT count(*) FROM b WHERE b.n = a.k AND b.k = s.i)",
             "looks at both of its sides",
         )
         .await;
