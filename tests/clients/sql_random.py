@@ -12,7 +12,8 @@ What the two mean differently, and is therefore not generated here:
   sums of doubles that round (order) and functions of libm: `sql_rules.py` judges these.
 * CAST of a decimal or double to a whole number rounds in DuckDB and cuts in Ingot, Spark and Trino's own way.
 * DATE + INTERVAL and date_trunc of a DATE are TIMESTAMP in DuckDB, DATE here: both are cast to DATE.
-* extract gives BIGINT there and INT here; seconds with a fraction differ: whole seconds only.
+* extract gives BIGINT there, DOUBLE of a NULL constant, and INT here: cast to BIGINT there, a whole number as SQL has it; seconds
+  with a fraction differ: whole seconds only.
 * substr and left with a start below 1 or a negative length; text of a double; upper of letters that change length.
 * ORDER BY without NULLS FIRST or LAST; ties.
 """
@@ -141,7 +142,7 @@ class Statements:
                 self.use("extract")
                 part = r.choice(["year", "month", "day", "quarter", "week", "doy", "dow", "hour", "minute"])
                 of = r.choice(["ts", "tstz"]) if part in ("hour", "minute") else r.choice(["date", "ts", "tstz"])
-                return op(kind, f"extract({part} FROM ", sub(of, False), ")")
+                return op(kind, (f"extract({part} FROM ", f"CAST(extract({part} FROM "), sub(of, False), (")", ") AS BIGINT)"))
             return op(kind, "strpos(", sub("text"), ", ", self.literal("text"), ")")
         if kind == "dec":
             self.use("decimal")
