@@ -98,12 +98,14 @@ pub(crate) fn failed(kind: ErrorKind, message: impl Into<String>) -> Status {
 
 /// An error in the middle of a result.
 pub(crate) fn running(sql: &str, error: &DataFusionError) -> FlightError {
-    FlightError::Tonic(Box::new(status(&QueryError::from_engine(sql, error))))
+    FlightError::Tonic(Box::new(status(&QueryError::from_running(sql, error))))
 }
 
 /// A result that cannot be encoded: a fault of the server.
 pub(crate) fn encoding(error: ArrowError) -> Status {
-    failed(ErrorKind::Internal, format!("the result cannot be encoded: {error}"))
+    // Arrow's own text may quote a value.
+    let why = QueryError::from(DataFusionError::from(error)).message;
+    failed(ErrorKind::Internal, format!("the result cannot be encoded: {why}"))
 }
 
 /// What a client sent cannot be read.

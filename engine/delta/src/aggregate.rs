@@ -20,7 +20,7 @@ use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::Aggregate as AggregateNode;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use ingot_semantics::{Failure, uncanonical};
+use ingot_semantics::{Failure, shown, type_name, uncanonical};
 
 use crate::classify::{FullReason, check_expr, reason};
 use crate::consolidate::{converter, has_row_format};
@@ -120,7 +120,7 @@ impl Aggregate {
     fn fold(&mut self, expr: &Expr, node: &AggregateNode) -> Result<Fold, FullReason> {
         let schema = node.input.schema();
         let Expr::AggregateFunction(function) = expr.clone().unalias_nested().data else {
-            return Err(reason("R0510", format!("{expr} is not an aggregate that can be merged")));
+            return Err(reason("R0510", format!("{} is not an aggregate that can be merged", shown(expr))));
         };
         let (name, params) = (function.func.name().to_owned(), &function.params);
         let shown = &function;
@@ -167,7 +167,7 @@ impl Aggregate {
                 };
                 let total = self.state(call(&sum_state(), args, filter.clone()), StateKind::Exact { count });
                 let output = if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale } };
-                Ok(Fold::Exact { total, count, output, shown: expr.human_display().to_string() })
+                Ok(Fold::Exact { total, count, output, shown: ingot_semantics::shown(expr) })
             }
             ("min" | "max", t)
                 if !t.is_nested() && *t != DataType::Null && coding(t).is_some_and(|c| c != Coding::Rows) =>
@@ -363,7 +363,10 @@ fn key_obstacles(key: &Expr, schema: &DFSchema) -> Vec<FullReason> {
     let mut found = in_expr(key).unwrap_or_else(|e| vec![e]);
     match key.get_type(schema) {
         Ok(data_type) if data_type.is_nested() || coding(&data_type).is_none() || !has_row_format(&data_type) => {
-            found.push(reason("R0518", format!("GROUP BY {key} has the type {data_type}, which cannot be a key")));
+            found.push(reason(
+                "R0518",
+                format!("GROUP BY {} has the type {}, which cannot be a key", shown(key), type_name(&data_type)),
+            ));
         }
         Ok(_) => {}
         Err(error) => found.push(FullReason::plan(error)),
@@ -380,7 +383,7 @@ fn named(error: DeltaError, shown: &str) -> DeltaError {
     match &error {
         DeltaError::DataFusion(DataFusionError::External(e)) => match e.downcast_ref::<Failure>() {
             Some(failure) => {
-                let failure = Failure { expression: shown.to_owned(), ..failure.clone() };
+                let failure = failure.clone().under(shown);
                 DeltaError::DataFusion(failure.into())
             }
             None => error,

@@ -7,9 +7,9 @@ use datafusion::common::DataFusionError;
 /// Why a change could not be worked out.
 #[derive(Debug, thiserror::Error)]
 pub enum DeltaError {
-    #[error("planning or evaluating the change failed: {0}")]
+    #[error("planning or evaluating the change failed: {}", ingot_semantics::without_values(.0))]
     DataFusion(#[from] DataFusionError),
-    #[error("arrow failed on change rows: {0}")]
+    #[error("arrow failed on change rows: {}", ingot_semantics::arrow_without_values(.0))]
     Arrow(#[from] arrow::error::ArrowError),
     #[error(
         "the stored table contradicts its source: {found}; hint: somebody else changed the table, rebuild it with REFRESH ... FULL"

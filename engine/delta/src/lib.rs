@@ -40,7 +40,7 @@ pub use keyed::{Keyed, Merge, Merged, Recomputed};
 pub use keys::KeyFilter;
 pub use order::complete_order;
 pub use rebind::{Clock, clock, freeze_now, rebind, scans};
-pub use refuse::{REFUSALS, Refusal, refuse};
+pub use refuse::{REFUSALS, Refusal, refuse, refuse_unequal};
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,
 /// rounding, tie breaking, state layout) raises it, which announces a rebuild.

@@ -149,7 +149,7 @@ pub(crate) fn in_expr(expr: &Expr) -> Result<Vec<FullReason>, FullReason> {
                 ),
             )),
             other if other.is_volatile_node() => {
-                Some(reason("R0508", format!("{other} gives another value each time")))
+                Some(reason("R0508", format!("{} gives another value each time", ingot_semantics::shown(other))))
             }
             _ => None,
         });

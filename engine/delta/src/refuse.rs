@@ -11,6 +11,8 @@ use datafusion::logical_expr::logical_plan::Distinct;
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, merge_schema};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFrameUnits};
 
+use ingot_semantics::shown;
+
 use crate::error::DeltaError;
 use crate::order::{aggregate_order, has_order};
 
@@ -53,6 +55,53 @@ pub fn refuse(plan: &LogicalPlan) -> Vec<Refusal> {
     found
 }
 
+/// What no query may hold, maintained or not: values that are the same would count as different.
+pub fn refuse_unequal(plan: &LogicalPlan) -> Option<Refusal> {
+    let mut found = Vec::new();
+    // What cannot be walked fails where it is planned.
+    let _ = plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        let orderless = |e: &&Expr| e.get_type(&schema).is_ok_and(|t| !has_order(&t));
+        match node {
+            LogicalPlan::Distinct(Distinct::On(on)) => {
+                if let Some(key) = on.on_expr.iter().find(orderless) {
+                    no_order(&mut found, format!("DISTINCT ON ({})", shown(key)), key, &schema);
+                }
+            }
+            LogicalPlan::Distinct(_) | LogicalPlan::Sort(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Join(_) => {
+                refuse_node(node, &mut found);
+            }
+            _ => {}
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                match e {
+                    Expr::AggregateFunction(call) if call.params.distinct => {
+                        if let Some(value) = call.params.args.iter().find(orderless) {
+                            no_order(
+                                &mut found,
+                                format!("{}(DISTINCT {})", call.func.name(), shown(value)),
+                                value,
+                                &schema,
+                            );
+                        }
+                    }
+                    Expr::WindowFunction(call) => {
+                        let keys = call.params.partition_by.iter().chain(call.params.order_by.iter().map(|s| &s.expr));
+                        for key in keys.filter(orderless) {
+                            no_order(&mut found, format!("a window by {}", shown(key)), key, &schema);
+                        }
+                    }
+                    Expr::BinaryExpr(_) => refuse_expr(e, node, &mut found),
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    found.into_iter().next()
+}
+
 fn push(found: &mut Vec<Refusal>, code: &'static str, text: impl Into<String>, help: &'static str) {
     let refusal = Refusal { code, text: ingot_semantics::sql_text(&text.into()), help };
     if !found.contains(&refusal) {
@@ -72,7 +121,7 @@ fn refuse_node(node: &LogicalPlan, found: &mut Vec<Refusal>) {
         LogicalPlan::Window(window) => refuse_columns("a window", window.input.schema(), found),
         LogicalPlan::Sort(sort) => {
             for by in sort.expr.iter().map(|s| &s.expr).filter(|e| orderless(e)) {
-                no_order(found, format!("ORDER BY {by}"), by, &schema);
+                no_order(found, format!("ORDER BY {}", shown(by)), by, &schema);
             }
             // A LIMIT above breaks the sort's ties by all columns.
             if sort.fetch.is_some() {
@@ -82,12 +131,12 @@ fn refuse_node(node: &LogicalPlan, found: &mut Vec<Refusal>) {
         LogicalPlan::Aggregate(aggregate) => {
             let keys = grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default();
             for key in keys.into_iter().filter(|e| orderless(e)) {
-                no_order(found, format!("GROUP BY {key}"), key, &schema);
+                no_order(found, format!("GROUP BY {}", shown(key)), key, &schema);
             }
         }
         LogicalPlan::Join(join) => {
             for (key, _) in join.on.iter().filter(|(l, _)| orderless(l)) {
-                no_order(found, format!("a join by {key}"), key, &schema);
+                no_order(found, format!("a join by {}", shown(key)), key, &schema);
             }
         }
         _ => {}
@@ -147,7 +196,7 @@ fn refuse_expr(expr: &Expr, node: &LogicalPlan, found: &mut Vec<Refusal>) {
             let sorts = call.params.order_by.iter().map(|s| &s.expr);
             let orderless = |e: &&Expr| e.get_type(&schema).is_ok_and(|t| !has_order(&t));
             if let Some(value) = call.params.args.iter().chain(sorts).find(orderless) {
-                no_order(found, format!("{}() over {value}", call.func.name()), value, &schema);
+                no_order(found, format!("{}() over {}", call.func.name(), shown(value)), value, &schema);
             } else if let Err(DeltaError::NoOrder { column, .. }) = aggregate_order(call, &schema) {
                 let text = format!("{}() breaks ties by all columns, and \"{column}\" has no order", call.func.name());
                 push(found, "U0508", text, "leave the column out below, or order by the value itself");
@@ -156,7 +205,7 @@ fn refuse_expr(expr: &Expr, node: &LogicalPlan, found: &mut Vec<Refusal>) {
         Expr::BinaryExpr(comparison) if comparison.op.supports_propagation() => {
             let schema = merge_schema(&node.inputs());
             if comparison.left.get_type(&schema).is_ok_and(|t| !has_order(&t)) {
-                no_order(found, format!("the comparison {comparison}"), &comparison.left, &schema);
+                no_order(found, format!("the comparison {}", shown(expr)), &comparison.left, &schema);
             }
         }
         Expr::WindowFunction(call) => refuse_window(call, node, found),
@@ -164,7 +213,7 @@ fn refuse_expr(expr: &Expr, node: &LogicalPlan, found: &mut Vec<Refusal>) {
             push(
                 found,
                 "U0501",
-                format!("{other} gives another value each time, so the table could never equal its query"),
+                format!("{} gives another value each time, so the table could never equal its query", shown(other)),
                 "derive the value from columns, as sha256(id) does",
             );
         }

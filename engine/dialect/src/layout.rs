@@ -5,6 +5,9 @@
 //!
 //! Not here: comments and blank lines (`format`).
 
+use sqlparser::keywords::{Keyword, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_IDENTIFIER, RESERVED_FOR_TABLE_ALIAS};
+use sqlparser::tokenizer::Token;
+
 use crate::ast::{AsOf, Clauses};
 use crate::ast::{
     Cdc, ColumnChoice, ColumnDef, ColumnType, Columns, Command, Encode, Encoding, Expr, Flow, FlowKind, Format,
@@ -398,6 +401,42 @@ impl Layout {
 /// Quoted if it was; unquoted names keep their spelling, which names the JSON key of a source's column.
 pub(crate) fn ident(i: &Ident) -> String {
     if i.quoted { format!("\"{}\"", i.value.replace('"', "\"\"")) } else { i.written.clone() }
+}
+
+/// A folded name as an expression may read it: quoted where it must be.
+pub fn identifier(name: &str) -> String {
+    // Words that begin an expression or an operator, beside those that no alias may be.
+    const WORDS: &[Keyword] = &[
+        Keyword::ALL,
+        Keyword::AND,
+        Keyword::ARRAY,
+        Keyword::AS,
+        Keyword::BETWEEN,
+        Keyword::CASE,
+        Keyword::CAST,
+        Keyword::DISTINCT,
+        Keyword::EXISTS,
+        Keyword::FALSE,
+        Keyword::IN,
+        Keyword::INTERVAL,
+        Keyword::IS,
+        Keyword::LIKE,
+        Keyword::NOT,
+        Keyword::NULL,
+        Keyword::ON,
+        Keyword::OR,
+        Keyword::STRUCT,
+        Keyword::TRUE,
+    ];
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let plain = begins && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let reserved = match Token::make_keyword(name) {
+        Token::Word(w) => [WORDS, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS, RESERVED_FOR_IDENTIFIER]
+            .iter()
+            .any(|words| words.contains(&w.keyword)),
+        _ => false,
+    };
+    if plain && !reserved { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 pub(crate) fn name(n: &ObjectName) -> String {

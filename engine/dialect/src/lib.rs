@@ -47,7 +47,7 @@ pub use env::expand_env;
 pub use fingerprint::{fingerprint, fold_tokens};
 pub use format::format_file;
 pub use grammar::{GRAMMAR, Grammar};
-pub use layout::print_as_of;
+pub use layout::{identifier, print_as_of};
 pub use parse::{Parsed, parse_file, parse_query};
 pub use print::{print, print_type};
 pub use render::render;

@@ -170,17 +170,16 @@ fn conform(array: &ArrayRef, field: &NestedField, target: &DataType, role: Role)
 /// Arrow's cast, with an error rather than NULL for what does not fit.
 fn cast(array: &ArrayRef, target: &DataType, field: &NestedField) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, target, &options)
-        .map_err(|error| LakeError::Value { column: field.name.clone(), reason: error.to_string() })
+    // Arrow's text has the value.
+    cast_with_options(array, target, &options).map_err(|_| LakeError::Value {
+        column: field.name.clone(),
+        reason: format!("a value cannot be stored as {}", field.field_type),
+    })
 }
 
 fn microseconds(array: &ArrayRef, unit: TimeUnit, field: &NestedField) -> Result<TimestampMicrosecondArray> {
     let times = |factor: i64| {
-        move |value: i64| {
-            value.checked_mul(factor).ok_or_else(|| {
-                arrow::error::ArrowError::ComputeError(format!("timestamp {value} is too far away for microseconds"))
-            })
-        }
+        move |value: i64| value.checked_mul(factor).ok_or_else(|| arrow::error::ArrowError::ComputeError(String::new()))
     };
     let scaled: Result<TimestampMicrosecondArray, arrow::error::ArrowError> = match unit {
         TimeUnit::Microsecond => {
@@ -191,5 +190,8 @@ fn microseconds(array: &ArrayRef, unit: TimeUnit, field: &NestedField) -> Result
         TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().try_unary(times(1000)),
         TimeUnit::Second => array.as_primitive::<TimestampSecondType>().try_unary(times(1_000_000)),
     };
-    scaled.map_err(|error| LakeError::Value { column: field.name.clone(), reason: error.to_string() })
+    scaled.map_err(|_| LakeError::Value {
+        column: field.name.clone(),
+        reason: "a timestamp is too far away for microseconds".into(),
+    })
 }

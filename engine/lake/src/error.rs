@@ -80,13 +80,13 @@ pub enum LakeError {
         reason: String,
     },
     /// Parquet could not be written or read.
-    #[error("parquet: {0}")]
+    #[error("a data file: {}", ingot_semantics::parquet_without_values(.0))]
     Parquet(#[from] parquet::errors::ParquetError),
     /// Arrow could not build an array.
-    #[error("arrow: {0}")]
+    #[error("{}", ingot_semantics::arrow_without_values(.0))]
     Arrow(#[from] arrow::error::ArrowError),
     /// DataFusion could not plan or run a scan.
-    #[error("datafusion: {0}")]
+    #[error("{}", ingot_semantics::without_values(.0))]
     DataFusion(#[from] datafusion::error::DataFusionError),
     /// A snapshot that the table no longer holds.
     #[error("snapshot {snapshot} of table \"{table}\" is gone")]

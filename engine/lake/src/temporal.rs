@@ -59,7 +59,7 @@ where
     column.try_unary(|value| {
         i32::try_from(unit(value)).map_err(|_| LakeError::Value {
             column: name.to_owned(),
-            reason: format!("{value} is too far from 1970 for its partition: 32 bits do not count it"),
+            reason: "a value is too far from 1970 for its partition: 32 bits do not count it".into(),
         })
     })
 }

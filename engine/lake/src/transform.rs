@@ -191,7 +191,7 @@ where
         floor.and_then(&holds).ok_or_else(|| LakeError::Value {
             column: name.to_owned(),
             reason: format!(
-                "{value} has no partition: the multiple of {width} below it is less than the smallest {}",
+                "a value has no partition: the multiple of {width} below it is less than the smallest {}",
                 column.data_type()
             ),
         })

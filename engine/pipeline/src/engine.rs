@@ -84,7 +84,7 @@ impl From<&PipelineError> for StepError {
     fn from(e: &PipelineError) -> Self {
         Self {
             code: e.code().to_owned(),
-            message: e.to_string(),
+            message: e.report(),
             hint: e.hint(),
             retryable: e.retryable(),
             exit_code: e.exit_code(),

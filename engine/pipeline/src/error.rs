@@ -34,20 +34,25 @@ pub enum PipelineError {
     /// A rule of the project or its data, with a stable code and what to do.
     #[error("{message}")]
     Stopped { code: &'static str, message: String, hint: Option<String>, retryable: bool },
+    /// A failure of values, and the row or group where it is. The log does not have the place: it holds values.
+    #[error("{error}")]
+    At { error: Box<PipelineError>, place: String },
     #[error("interrupted")]
     Interrupted,
     #[error("a summary could not be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// Without the word of the library that carried it.
+/// Without the word of the library that carried it, and without values.
 fn shown(error: &DataFusionError) -> String {
-    find::<Failure>(error).map_or_else(|| error.to_string(), Failure::to_string)
+    let store = || find::<object_store::Error>(error).map(object_store::Error::to_string);
+    let lake = find::<LakeError>(error).map(LakeError::to_string);
+    lake.or_else(store).unwrap_or_else(|| ingot_semantics::without_values(error))
 }
 
 fn shown_change(error: &DeltaError) -> String {
     match error {
-        DeltaError::DataFusion(e) => find::<Failure>(e).map_or_else(|| error.to_string(), Failure::to_string),
+        DeltaError::DataFusion(e) if find::<Failure>(e).is_some() || find::<LakeError>(e).is_some() => shown(e),
         error => error.to_string(),
     }
 }
@@ -123,6 +128,14 @@ impl PipelineError {
         }
     }
 
+    /// The whole message, for whoever runs the table.
+    pub fn report(&self) -> String {
+        match self {
+            Self::At { error, place } => format!("{error}, for {place}"),
+            error => error.to_string(),
+        }
+    }
+
     /// Whether what a plan stood on went before it was read: another writer expired or dropped it. Planning again is
     /// right; what comes again after that is the table's own failure.
     pub fn overtaken(&self) -> bool {
@@ -140,6 +153,7 @@ impl PipelineError {
             Self::Superseded { .. } => "L0121",
             Self::UnknownCommit { .. } => "L0122",
             Self::Stopped { code, .. } => code,
+            Self::At { error, .. } => error.code(),
             Self::Interrupted => "R0302",
             Self::Json(_) => "R0306",
         }
@@ -152,6 +166,7 @@ impl PipelineError {
             Self::Source(e) => e.retryable(),
             Self::Superseded { .. } => true,
             Self::Stopped { retryable, .. } => *retryable,
+            Self::At { error, .. } => error.retryable(),
             Self::Engine(e) => outside(e).is_some_and(|(code, _)| crate::codes::is_passing(code)),
             Self::Project(_) | Self::Delta(_) | Self::UnknownCommit { .. } | Self::Interrupted | Self::Json(_) => false,
         }
@@ -161,6 +176,7 @@ impl PipelineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Stopped { hint, .. } => hint.clone(),
+            Self::At { error, .. } => error.hint(),
             Self::Source(e) => e.hint(),
             Self::Lake(e) => e.hint().map(str::to_owned),
             Self::UnknownCommit { .. } => {

@@ -277,8 +277,7 @@ pub(crate) async fn witness_of_groups(ctx: &SessionContext, plan: &LogicalPlan) 
         .build()?;
     let rows = context::collect(ctx, found).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let names: Vec<String> =
-        keys.iter().map(|key| ingot_semantics::sql_text(&key.human_display().to_string())).collect();
+    let names: Vec<String> = keys.iter().map(ingot_semantics::shown).collect();
     let fields: Vec<Field> =
         row.schema().fields().iter().zip(&names).map(|(f, name)| f.as_ref().clone().with_name(name)).collect();
     let row = RecordBatch::try_new(Arc::new(Schema::new(fields)), row.columns().to_vec()).map_err(arrow_error)?;
@@ -328,13 +327,8 @@ async fn run(ctx: &SessionContext, plans: &[Arc<dyn ExecutionPlan>]) -> Result<(
 }
 
 /// Why a row fails: an expression and a type.
-fn reason(error: &DataFusionError) -> String {
-    match error.find_root() {
-        DataFusionError::External(e) => e.to_string(),
-        DataFusionError::Execution(text) => text.clone(),
-        DataFusionError::ArrowError(e, _) => e.to_string(),
-        other => other.to_string(),
-    }
+pub(crate) fn reason(error: &DataFusionError) -> String {
+    ingot_semantics::without_values(error)
 }
 
 /// A table of the rows that it was last given.

@@ -100,9 +100,10 @@ impl Job<'_> {
             Some(row) => Some(row),
             None => self.failing_group().await,
         };
-        let Some(place) = place else { return error };
-        let stopped = PipelineError::stopped(error.code(), format!("{error}, for {place}"));
-        error.hint().into_iter().fold(stopped, PipelineError::with_hint)
+        match place {
+            Some(place) => PipelineError::At { error: Box::new(error), place },
+            None => error,
+        }
     }
 
     async fn failing_group(&self) -> Option<String> {

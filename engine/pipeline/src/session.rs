@@ -39,6 +39,8 @@ mod output;
 mod parameters;
 mod pins;
 mod running;
+#[cfg(test)]
+mod secrets_tests;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -237,7 +239,7 @@ impl Session {
     /// Runs a planned statement. `params` are needed if and only if it has parameters.
     ///
     /// # Errors
-    /// Of binding and physical planning; those of running come in the stream (`QueryError::from_engine` reads them).
+    /// Of binding and physical planning; those of running come in the stream (`QueryError::from_running` reads them).
     pub async fn execute(
         &self,
         planned: &Planned,
@@ -259,8 +261,9 @@ impl Session {
         let (text, context) = (Arc::clone(&sql), state.task_ctx());
         let rows = self.0.threads.plan(move || async move {
             let physical = state.query_planner().create_physical_plan(&planned.plan, state.as_ref()).await;
+            let physical = physical.map_err(|e| QueryError::from_engine(&text, &e))?;
             // Operators may start tasks at once: they belong to the query's threads too.
-            physical.and_then(|p| running::open(p, context)).map_err(|e| QueryError::from_engine(&text, &e))
+            running::open(physical, context).map_err(|e| QueryError::from_running(&text, &e))
         });
         let stream = self.0.threads.start(rows.await?).map_err(|e| QueryError::from_engine(&sql, &e))?;
         Ok(output::client_stream(stream, schema))
@@ -359,6 +362,10 @@ async fn plan_statement(
         .verify_plan(&plan)
         .map_err(|_| QueryError::new(ErrorKind::Refused, "the statement is refused: this endpoint only reads"))?;
     watch::bounded_plan(&plan).map_err(engine)?;
+    if let Some(refusal) = ingot_delta::refuse_unequal(&plan) {
+        let text = format!("{} ({})", refusal.text, refusal.code);
+        return Err(QueryError::new(ErrorKind::Unsupported, text).with_hint(refusal.help));
+    }
     if matches!(plan, LogicalPlan::DescribeTable(_)) {
         let frame = SessionContext::new_with_state(state.clone()).execute_logical_plan(plan).await.map_err(engine)?;
         plan = frame.into_unoptimized_plan();

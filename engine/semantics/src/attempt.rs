@@ -33,6 +33,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::checked::of_operator;
 use crate::failure::is_failure;
+use crate::shown::shown;
 use crate::widen::to_double;
 
 /// The functions as they are written: placeholders until a plan is analyzed.
@@ -168,7 +169,8 @@ pub(crate) fn compile(call: ScalarFunction, schema: &DFSchema) -> Result<Transfo
         count => Signature::any(count, Volatility::Immutable),
     };
     let name = format!("TRY({})", within.schema_name());
-    let attempt = Attempt { compiled, schema: Arc::clone(seen.inner()), data_type, name, signature };
+    let shown = format!("TRY({})", shown(&within));
+    let attempt = Attempt { compiled, schema: Arc::clone(seen.inner()), data_type, name, shown, signature };
     Ok(Transformed::yes(Arc::new(ScalarUDF::from(attempt)).call(args)))
 }
 
@@ -207,7 +209,15 @@ pub(crate) struct Attempt {
     schema: SchemaRef,
     data_type: DataType,
     name: String,
+    shown: String,
     signature: Signature,
+}
+
+impl Attempt {
+    /// As the user wrote it.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
 }
 
 impl PartialEq for Attempt {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use arrow::error::ArrowError;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -70,7 +71,12 @@ impl ScalarUDFImpl for Bounded {
         self.inner.documentation()
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if matches!(self.name(), "lpad" | "rpad") {
+            for length in args.args.iter_mut().skip(1).take(1) {
+                not_below_zero(length);
+            }
+        }
         if let Some(value) = self.of_floats(&args)? {
             return Ok(value);
         }
@@ -79,7 +85,8 @@ impl ScalarUDFImpl for Bounded {
         let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let asked = asked(self.name(), &arrays)?;
         if asked > SIZE_MAX {
-            return exec_err!("{}: the result is larger than {SIZE_MAX} bytes or items a batch", self.name());
+            let text = format!("{}: more than {SIZE_MAX} bytes or items a batch", self.name());
+            return Err(ArrowError::MemoryError(text).into());
         }
         self.inner.invoke_with_args(args)
     }
@@ -116,6 +123,17 @@ impl Bounded {
         } else {
             ColumnarValue::Array(result)
         }))
+    }
+}
+
+/// A length below zero is zero, as in PostgreSQL; DataFusion reserves memory for it and panics.
+fn not_below_zero(length: &mut ColumnarValue) {
+    match length {
+        ColumnarValue::Scalar(ScalarValue::Int64(Some(length))) => *length = (*length).max(0),
+        ColumnarValue::Array(lengths) if lengths.data_type() == &DataType::Int64 => {
+            *lengths = Arc::new(lengths.as_primitive::<Int64Type>().unary::<_, Int64Type>(|n| n.max(0)));
+        }
+        _ => {}
     }
 }
 

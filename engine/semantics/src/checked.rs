@@ -27,6 +27,7 @@ use sqlparser::ast::BinaryOperator;
 
 use crate::decimal::{Operation, Shape};
 use crate::failure::Named;
+use crate::shown::{operand, shown};
 
 /// What a function computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,34 +79,21 @@ pub(crate) fn checked(expr: &Expr) -> Option<(Kind, &[Expr])> {
     }
 }
 
-fn shown(expr: &Expr) -> String {
-    if let Expr::ScalarFunction(call) = expr {
-        let function: &dyn std::any::Any = call.func.inner().as_ref();
-        if let Some(checked) = function.downcast_ref::<Checked>() {
-            return match checked.kind {
-                Kind::Binary(_) => format!("({})", checked.shown.0),
-                _ => checked.shown.0.clone(),
-            };
-        }
-    }
-    Named::of(expr).0
-}
-
 /// The checked form of an operator over these operands.
 pub(crate) fn binary(operation: Operation, left: Expr, right: Expr) -> Expr {
-    let text = format!("{} {} {}", shown(&left), operation.operator(), shown(&right));
+    let text = format!("{} {} {}", operand(&left), operation.operator(), operand(&right));
     call(Kind::Binary(operation), text, vec![left, right])
 }
 
 /// The checked form of `-x`.
 pub(crate) fn negate(argument: Expr) -> Expr {
-    let text = format!("-{}", shown(&argument));
+    let text = format!("-{}", operand(&argument));
     call(Kind::Negate, text, vec![argument])
 }
 
 /// The checked form of `abs(x)`.
 pub(crate) fn absolute(argument: Expr) -> Expr {
-    let text = format!("abs({})", shown(&argument).trim_start_matches('(').trim_end_matches(')'));
+    let text = format!("abs({})", shown(&argument));
     call(Kind::Absolute, text, vec![argument])
 }
 

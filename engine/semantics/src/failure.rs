@@ -2,13 +2,22 @@
 //!
 //! Invariants
 //! * The text names the expression and a type, never a value: values are not shown to who may not see the table.
+//! * What the engine says of a row is not repeated: its texts hold values. What is not known by its type is a text of
+//!   our own.
 //!
-//! Not here: catching failures (`attempt`).
+//! Not here: catching failures (`attempt`), naming the functions that fail (`told`).
+
+use std::fmt;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::Expr;
+use datafusion::parquet::errors::ParquetError;
+
+use crate::refusal::Refusal;
+use crate::shown::{shown, type_name};
 
 /// What is wrong with a row's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +27,10 @@ pub enum FailureKind {
     DivisionByZero,
     /// The value cannot be converted.
     Conversion,
+    /// A function has no value for its arguments, for what this says.
+    Argument(&'static str),
+    /// The result, or a batch of results, is larger than can be held.
+    Size,
 }
 
 /// An expression failed for a row. Found in a `DataFusionError` by walking its sources.
@@ -29,12 +42,47 @@ pub struct Failure {
     pub expression: String,
     /// In SQL's words.
     pub data_type: String,
+    cause: Cause,
+}
+
+/// What the engine said, which is not to be shown.
+#[derive(Clone, Default)]
+struct Cause(Option<Arc<DataFusionError>>);
+
+impl PartialEq for Cause {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Cause {}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
 }
 
 impl Failure {
     /// A result that does not fit its type.
     pub fn overflow(expression: impl Into<String>, data_type: &DataType) -> Self {
-        Self { kind: FailureKind::Overflow, expression: expression.into(), data_type: sql_name(data_type) }
+        Self {
+            kind: FailureKind::Overflow,
+            expression: expression.into(),
+            data_type: type_name(data_type),
+            cause: Cause::default(),
+        }
+    }
+
+    /// The same of another expression.
+    #[must_use]
+    pub fn under(self, expression: impl Into<String>) -> Self {
+        Self { expression: expression.into(), ..self }
+    }
+
+    /// The engine's own error, whose text may hold values of rows.
+    pub fn cause(&self) -> Option<&DataFusionError> {
+        self.cause.0.as_deref()
     }
 
     fn text(&self) -> String {
@@ -43,6 +91,9 @@ impl Failure {
             FailureKind::Overflow => format!("the result of {expression} does not fit {data_type}"),
             FailureKind::DivisionByZero => format!("{expression} divides by zero"),
             FailureKind::Conversion => format!("{expression}: a value cannot be converted to {data_type}"),
+            FailureKind::Argument("") => format!("{expression} has no value for its arguments"),
+            FailureKind::Argument(wrong) => format!("{expression}: {wrong}"),
+            FailureKind::Size => format!("the result of {expression} is larger than can be held"),
         }
     }
 
@@ -65,6 +116,10 @@ impl Failure {
                 format!("exclude zero with WHERE or nullif(divisor, 0), or write TRY({}) for NULL", self.expression)
             }
             FailureKind::Conversion => format!("write TRY_CAST or TRY({}) for NULL", self.expression),
+            FailureKind::Argument(_) => {
+                format!("exclude such arguments with WHERE or CASE, or write TRY({}) for NULL", self.expression)
+            }
+            FailureKind::Size => "make smaller values, or aggregate fewer rows into one".into(),
         }
     }
 }
@@ -114,11 +169,19 @@ impl Named {
     }
 
     pub(crate) fn of(expr: &Expr) -> Self {
-        Self::new(expr.human_display().to_string())
+        Self::new(shown(expr))
     }
 
     pub(crate) fn failure(&self, kind: FailureKind, data_type: &DataType) -> DataFusionError {
-        Failure { kind, expression: self.0.clone(), data_type: sql_name(data_type) }.into()
+        self.failed(kind, data_type, Cause::default())
+    }
+
+    pub(crate) fn caused(&self, kind: FailureKind, data_type: &DataType, cause: DataFusionError) -> DataFusionError {
+        self.failed(kind, data_type, Cause(Some(Arc::new(cause))))
+    }
+
+    fn failed(&self, kind: FailureKind, data_type: &DataType, cause: Cause) -> DataFusionError {
+        Failure { kind, expression: self.0.clone(), data_type: type_name(data_type), cause }.into()
     }
 
     /// An error of a kernel, without the values in its text.
@@ -127,33 +190,99 @@ impl Named {
             DataFusionError::ArrowError(e, _) => e.as_ref(),
             _ => return error,
         };
-        match root {
-            ArrowError::DivideByZero => self.failure(FailureKind::DivisionByZero, data_type),
+        let kind = match root {
+            ArrowError::DivideByZero => FailureKind::DivisionByZero,
             ArrowError::ArithmeticOverflow(_) | ArrowError::ComputeError(_) | ArrowError::InvalidArgumentError(_) => {
-                self.failure(FailureKind::Overflow, data_type)
+                FailureKind::Overflow
             }
-            ArrowError::CastError(_) | ArrowError::ParseError(_) => self.failure(FailureKind::Conversion, data_type),
-            _ => error,
-        }
+            ArrowError::CastError(_) | ArrowError::ParseError(_) => FailureKind::Conversion,
+            _ => return error,
+        };
+        self.caused(kind, data_type, error)
+    }
+
+    /// An error of a function, and what is wrong where its arguments are, without the values in its text.
+    pub(crate) fn of_function(
+        &self,
+        error: DataFusionError,
+        wrong: &'static str,
+        data_type: &DataType,
+    ) -> DataFusionError {
+        let kind = match error.find_root() {
+            DataFusionError::ArrowError(e, _) => match e.as_ref() {
+                ArrowError::DivideByZero => FailureKind::DivisionByZero,
+                ArrowError::ArithmeticOverflow(_) => FailureKind::Overflow,
+                e if is_of_size(e) => FailureKind::Size,
+                ArrowError::CastError(_) | ArrowError::ParseError(_) if wrong.is_empty() => FailureKind::Conversion,
+                _ => FailureKind::Argument(wrong),
+            },
+            DataFusionError::External(e) if e.is::<Failure>() || e.is::<Refusal>() => return error,
+            // Whatever they call it, the function has no value for a row: a library's word for a pattern is External, a
+            // negative size Internal, a form out of a column Plan.
+            DataFusionError::Execution(_)
+            | DataFusionError::External(_)
+            | DataFusionError::Internal(_)
+            | DataFusionError::Plan(_) => FailureKind::Argument(wrong),
+            _ => return error,
+        };
+        self.caused(kind, data_type, error)
     }
 }
 
-pub(crate) fn sql_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Int8 => "TINYINT".into(),
-        DataType::Int16 => "SMALLINT".into(),
-        DataType::Int32 => "INT".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
-            format!("an unsigned integer of {} bits", data_type.primitive_width().unwrap_or(8) * 8)
+fn is_of_size(error: &ArrowError) -> bool {
+    matches!(
+        error,
+        ArrowError::MemoryError(_) | ArrowError::DictionaryKeyOverflowError | ArrowError::OffsetOverflowError(_)
+    )
+}
+
+/// Texts of the engine that say nothing of a row, and ours for them.
+const HARMLESS: &[(&str, &str)] =
+    &[("Scalar subquery returned more than one row", "a subquery that stands for one value gave more than one row")];
+
+/// What may be said of an error of a plan that ran: no value of a row, whatever the engine's text holds.
+pub fn without_values(error: &DataFusionError) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(c) = cause {
+        if let Some(failure) = c.downcast_ref::<Failure>() {
+            return failure.to_string();
         }
-        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => format!("DECIMAL({p}, {s})"),
-        DataType::Float32 => "REAL".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Date32 => "DATE".into(),
-        DataType::Timestamp(_, None) => "TIMESTAMP".into(),
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".into(),
-        other => other.to_string(),
+        cause = c.source();
+    }
+    match error.find_root() {
+        DataFusionError::Execution(text) => match HARMLESS.iter().find(|(theirs, _)| text.starts_with(theirs)) {
+            Some((_, ours)) => (*ours).to_owned(),
+            None => "an expression of the statement has no value for a row".into(),
+        },
+        DataFusionError::ArrowError(e, _) => arrow_without_values(e).to_owned(),
+        DataFusionError::ExecutionJoin(_) => "the engine panicked".into(),
+        DataFusionError::External(e) if !(e.is::<std::io::Error>() || e.is::<Refusal>()) => {
+            "the query engine could not go on with the rows".into()
+        }
+        DataFusionError::ParquetError(e) => parquet_without_values(e),
+        root => root.strip_backtrace(),
+    }
+}
+
+/// As [`without_values`], for an error of a data file.
+pub fn parquet_without_values(error: &ParquetError) -> String {
+    match error {
+        // What Arrow said while columns were made.
+        ParquetError::ArrowError(_) => "its values are not of their columns' types".into(),
+        e => e.to_string(),
+    }
+}
+
+/// As [`without_values`], for an error of a kernel.
+pub fn arrow_without_values(error: &ArrowError) -> &'static str {
+    match error {
+        ArrowError::DivideByZero => "an expression divides by zero",
+        ArrowError::ArithmeticOverflow(_) => "the result of an expression does not fit its type",
+        ArrowError::CastError(_) | ArrowError::ParseError(_) => "a value cannot be converted to its column's type",
+        ArrowError::NotYetImplemented(_) => "the query engine does not have this for the statement's types",
+        ArrowError::SchemaError(_) => "the query engine found other columns than it planned",
+        ArrowError::IoError(..) => "reading or writing failed",
+        e if is_of_size(e) => "a value or a batch of values is larger than can be held",
+        _ => "an expression of the statement has no value for a row",
     }
 }

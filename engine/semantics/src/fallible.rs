@@ -59,7 +59,7 @@ const FUNCTIONS_OF_NUMBERS: &[&str] = &[
 ];
 
 /// Functions that have a value for every argument.
-const TOTAL: &[&str] = &[
+pub(crate) const TOTAL: &[&str] = &[
     "array_length",
     "bit_length",
     "btrim",
@@ -212,7 +212,7 @@ fn is_harmless(divisor: &Expr, roomy: bool) -> bool {
 }
 
 /// Whether a cast between these types fails for some value.
-fn cast_can_fail(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn cast_can_fail(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     if from == to || matches!(from, Null | Boolean) {
         return false;

@@ -125,7 +125,8 @@ impl UserDefinedLogicalNodeCore for Fence {
     }
 }
 
-/// Plans fences, and all else as DataFusion does.
+/// Plans fences, and all else as DataFusion does. Failures get their names here (`told`), and EXPLAIN its text
+/// (`explained`).
 #[derive(Debug)]
 pub(crate) struct FencePlanner;
 
@@ -137,7 +138,8 @@ impl QueryPlanner for FencePlanner {
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(FencePlanner)]);
-        planner.create_physical_plan(logical_plan, session).await
+        let physical = planner.create_physical_plan(&crate::told::told(logical_plan)?, session).await?;
+        crate::explained::explained(logical_plan, physical)
     }
 }
 

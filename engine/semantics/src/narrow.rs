@@ -4,6 +4,7 @@
 //!                                `CAST(1.25 AS INT) = 1` becomes `1.25 = 1`
 //!   texts, DOUBLE to exact       its errors show the value
 //!   long decimals to DOUBLE      it rounds the digits, and the quotient by the power of ten once more
+//!   all others that can fail     likewise, once the optimizer is done with them (`told`)
 //!
 //! A decimal that becomes an integer loses its fraction, one that gets a smaller scale is rounded half up.
 //!
@@ -21,7 +22,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::failure::{FailureKind, Named, sql_name};
+use crate::failure::{FailureKind, Named};
+use crate::shown::type_name;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Narrow {
@@ -30,6 +32,13 @@ pub(crate) struct Narrow {
     attempt: bool,
     shown: Named,
     signature: Signature,
+}
+
+impl Narrow {
+    /// The type that it makes.
+    pub(crate) fn target(&self) -> &DataType {
+        &self.to
+    }
 }
 
 /// Whether a cast of a column between these types is this function.
@@ -47,9 +56,9 @@ pub(crate) fn replaces(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// The cast as a function.
-pub(crate) fn narrow(expr: Expr, to: DataType, attempt: bool) -> Expr {
-    let shown = Named::new(format!("CAST({} AS {})", Named::of(&expr).0, sql_name(&to)));
+/// The cast as a function; `shown` is the argument as the user wrote it.
+pub(crate) fn narrow(expr: Expr, to: DataType, attempt: bool, shown: &str) -> Expr {
+    let shown = Named::new(format!("CAST({shown} AS {})", type_name(&to)));
     let signature = Signature::any(1, Volatility::Immutable);
     Arc::new(ScalarUDF::from(Narrow { to, attempt, shown, signature })).call(vec![expr])
 }
@@ -66,7 +75,7 @@ impl ScalarUDFImpl for Narrow {
 
     fn display_name(&self, args: &[Expr]) -> Result<String> {
         let args: String = args.iter().map(ToString::to_string).collect();
-        Ok(format!("{}({args} AS {})", if self.attempt { "TRY_CAST" } else { "CAST" }, self.to))
+        Ok(format!("{}({args} AS {})", if self.attempt { "TRY_CAST" } else { "CAST" }, type_name(&self.to)))
     }
 
     fn signature(&self) -> &Signature {
@@ -95,11 +104,13 @@ impl ScalarUDFImpl for Narrow {
             [value] => {
                 let kind = match value.data_type() {
                     // What cannot be converted is too large.
-                    DataType::Decimal128(..) => FailureKind::Overflow,
+                    from if from.is_decimal() || from.is_integer() => FailureKind::Overflow,
                     _ => FailureKind::Conversion,
                 };
                 value.cast_to(&self.to, Some(&options)).map_err(|e| match e {
-                    DataFusionError::ArrowError(..) => self.shown.failure(kind, &self.to),
+                    e @ (DataFusionError::ArrowError(..) | DataFusionError::Execution(_)) => {
+                        self.shown.caused(kind, &self.to, e)
+                    }
                     other => other,
                 })
             }

@@ -16,7 +16,6 @@ use datafusion::logical_expr::{
 };
 
 use crate::decimal::{Shape, rescale};
-use crate::failure::Named;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Round {
@@ -113,16 +112,13 @@ impl ScalarUDFImpl for Round {
                 .filter(|v| out.holds(*v))
                 .ok_or_else(|| ArrowError::ArithmeticOverflow(String::new()))
         };
-        let shown = || Named::new(format!("round({})", args.arg_fields.first().map_or("", |f| f.name())));
-        let failed = |e: ArrowError| shown().of_kernel(e.into(), args.return_field.data_type());
         Ok(match &args.args[0] {
             ColumnarValue::Array(array) => {
-                let values: Decimal128Array =
-                    array.as_primitive::<Decimal128Type>().try_unary(round).map_err(failed)?;
+                let values: Decimal128Array = array.as_primitive::<Decimal128Type>().try_unary(round)?;
                 ColumnarValue::Array(Arc::new(values.with_precision_and_scale(out.precision, out.scale)?) as ArrayRef)
             }
             ColumnarValue::Scalar(ScalarValue::Decimal128(value, ..)) => {
-                let value = value.map(round).transpose().map_err(failed)?;
+                let value = value.map(round).transpose()?;
                 ColumnarValue::Scalar(ScalarValue::Decimal128(value, out.precision, out.scale))
             }
             ColumnarValue::Scalar(other) => return exec_err!("round over {}", other.data_type()),

@@ -25,7 +25,7 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, LogicalPlan, Logical
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::canonical::{canonical, holds_floats};
-use crate::failure::sql_name;
+use crate::shown::type_name;
 use crate::widen::to_double;
 
 const LEFT_COPY: &str = "__ingot_copy_left";
@@ -75,7 +75,7 @@ pub(crate) fn is_set_operation(join: &Join) -> bool {
 pub(crate) fn refuse_unlike(types: &[DataType]) -> Result<()> {
     let date = types.iter().any(|t| matches!(t, DataType::Date32 | DataType::Date64));
     match types.iter().find(|t| t.is_integer()) {
-        Some(whole) if date => plan_err!("a column cannot be DATE and {} at once: CAST one of them", sql_name(whole)),
+        Some(whole) if date => plan_err!("a column cannot be DATE and {} at once: CAST one of them", type_name(whole)),
         _ => Ok(()),
     }
 }
@@ -90,7 +90,7 @@ pub(crate) fn common(left: &DataType, right: &DataType) -> Result<DataType> {
         (Date32 | Date64, stamp @ Timestamp(..)) | (stamp @ Timestamp(..), Date32 | Date64) => stamp.clone(),
         (l, r) => match type_union_coercion(l, r) {
             Some(common) => common,
-            None => return plan_err!("{} and {} have no common type: CAST one of them", sql_name(l), sql_name(r)),
+            None => return plan_err!("{} and {} have no common type: CAST one of them", type_name(l), type_name(r)),
         },
     })
 }

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, TryCast, lit};
@@ -18,6 +20,7 @@ use crate::attempt::compile;
 use crate::checked::{is_exact, of_operator};
 use crate::narrow::{narrow, replaces};
 use crate::rewrite::{expressions, input_schema};
+use crate::shown::shown;
 use crate::sum::whole_sum;
 use crate::widen::double_of;
 
@@ -49,20 +52,46 @@ fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             {
                 return Ok(Transformed::yes(lit(double)));
             }
-            let is_constant = matches!(expr.as_ref(), Expr::Literal(..));
-            if !is_constant && replaces(&expr.get_type(schema)?, field.data_type()) {
-                return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), false)));
+            if let Expr::Literal(value, _) = expr.as_ref() {
+                // A constant that does not fit fails for rows, if there are any, and by its name.
+                if field.metadata().is_empty() && !fits(value, field.data_type()) {
+                    let text = shown(&expr);
+                    return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), false, &text)));
+                }
+                return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+            }
+            if replaces(&expr.get_type(schema)?, field.data_type()) {
+                let text = shown(&expr);
+                return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), false, &text)));
             }
             Ok(Transformed::no(Expr::Cast(Cast { expr, field })))
         }
         Expr::TryCast(TryCast { expr, field }) => {
             if expr.get_type(schema)?.is_decimal() && replaces(&expr.get_type(schema)?, field.data_type()) {
-                return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), true)));
+                let text = shown(&expr);
+                return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), true, &text)));
             }
             Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })))
         }
         Expr::ScalarFunction(call) => compile(call, schema),
         other => Ok(Transformed::no(other)),
+    }
+}
+
+fn fits(value: &ScalarValue, to: &DataType) -> bool {
+    if !can_cast_types(&value.data_type(), to) {
+        // It is refused where it is planned.
+        return true;
+    }
+    match value.cast_to(to) {
+        Err(DataFusionError::ArrowError(e, _)) => !matches!(
+            e.as_ref(),
+            ArrowError::CastError(_)
+                | ArrowError::ParseError(_)
+                | ArrowError::ArithmeticOverflow(_)
+                | ArrowError::InvalidArgumentError(_)
+        ),
+        _ => true,
     }
 }
 

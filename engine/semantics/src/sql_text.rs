@@ -1,11 +1,16 @@
-//! Names of our own functions in texts for users, as SQL says them.
+//! Names of our own functions, and of the engine's types, in the engine's texts, as SQL says them.
 //!
 //!   ingot_multiply(ingot_add(a, b), c) ──▶ (a + b) * c        ingot_sum(x) ──▶ sum(x)
+//!   cannot compare Utf8 with List(Int64) ──▶ cannot compare STRING with ARRAY<BIGINT>
 //!
-//! Not here: names of columns, which keep what the user wrote (`rewrite`).
+//! Not here: texts that are made from expressions (`shown`); names of columns, which keep what the user wrote (`rewrite`).
+
+use arrow::datatypes::DataType;
+
+use crate::shown::type_name;
 
 /// Operators.
-const INFIX: &[(&str, &str)] = &[
+pub(crate) const INFIX: &[(&str, &str)] = &[
     ("ingot_add", "+"),
     ("ingot_subtract", "-"),
     ("ingot_multiply", "*"),
@@ -13,9 +18,9 @@ const INFIX: &[(&str, &str)] = &[
     ("ingot_remainder", "%"),
 ];
 /// What the user did not write.
-const SILENT: &[&str] = &["ingot_canonical", "ingot_exactly", "ingot_lazily"];
+pub(crate) const SILENT: &[&str] = &["ingot_canonical", "ingot_exactly", "ingot_lazily"];
 /// Functions.
-const NAMED: &[(&str, &str)] = &[
+pub(crate) const NAMED: &[(&str, &str)] = &[
     ("ingot_abs", "abs"),
     ("ingot_cast", "CAST"),
     ("ingot_floor_micros", "CAST"),
@@ -50,6 +55,115 @@ pub fn sql_text(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// The engine's names of types.
+const TYPES: &[&str] = &[
+    "Binary",
+    "BinaryView",
+    "Boolean",
+    "Date32",
+    "Date64",
+    "Decimal128",
+    "Decimal256",
+    "Decimal32",
+    "Decimal64",
+    "Dictionary",
+    "Duration",
+    "FixedSizeBinary",
+    "FixedSizeList",
+    "Float16",
+    "Float32",
+    "Float64",
+    "Int16",
+    "Int32",
+    "Int64",
+    "Int8",
+    "Interval",
+    "LargeBinary",
+    "LargeList",
+    "LargeUtf8",
+    "List",
+    "Map",
+    "Struct",
+    "Time32",
+    "Time64",
+    "Timestamp",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "UInt8",
+    "Utf8",
+    "Utf8View",
+];
+
+/// A text of the engine with SQL's names of types and SQL's literals. What is quoted stays, and so does every word that
+/// stands in what the user wrote.
+pub fn sql_words(text: &str, written: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let mine = |word: &str| written.split(|c| !is_part(c)).any(|w| w == word);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut before = None;
+    while let Some(c) = rest.chars().next() {
+        if matches!(c, '\'' | '"' | '`') && !before.is_some_and(is_part) {
+            let end = rest.get(1..).and_then(|r| r.find(c)).map_or(rest.len(), |at| at + 2);
+            let (quoted, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            // A call in quotes is the engine's: 'abs(Utf8)'.
+            match quoted.strip_prefix('\'').and_then(|q| q.strip_suffix('\'')) {
+                Some(call) if call.ends_with(')') && !written.is_empty() && !written.contains(call) => {
+                    out.push_str(&format!("'{}'", sql_words(call, written)));
+                }
+                _ => out.push_str(quoted),
+            }
+            (rest, before) = (after, Some(c));
+            continue;
+        }
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let Some((word, after)) = rest.split_at_checked(end.max(c.len_utf8())) else { break };
+        let is_name =
+            before == Some('.') || after.starts_with('.') && after.get(1..).is_some_and(|a| a.starts_with(is_part));
+        match TYPES.contains(&word) && !is_name && !mine(word) {
+            true => {
+                let (said, left) = type_or_literal(word, after);
+                out.push_str(&said);
+                rest = left;
+            }
+            false => {
+                out.push_str(word);
+                rest = after;
+            }
+        }
+        before = word.chars().last();
+    }
+    out
+}
+
+/// What a word that names a type stands for, with the parentheses behind it, and what follows.
+fn type_or_literal<'a>(word: &str, after: &'a str) -> (String, &'a str) {
+    let Some((inside, left)) = arguments(after).and_then(|(_, left)| {
+        let end = after.len().checked_sub(left.len() + 1)?;
+        Some((after.get(1..end)?, left))
+    }) else {
+        return (word.parse().map_or_else(|_| word.to_owned(), |t| type_name(&t)), after);
+    };
+    if let Ok(data_type) = format!("{word}({inside})").parse::<DataType>() {
+        return (type_name(&data_type), left);
+    }
+    let said = match (word, inside) {
+        (_, "NULL") => "NULL".to_owned(),
+        ("Utf8" | "LargeUtf8" | "Utf8View" | "Date32" | "Date64", text) => {
+            let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+            let quoted = format!("'{}'", text.replace("\\\"", "\"").replace('\'', "''"));
+            if word.starts_with("Date") { format!("DATE {quoted}") } else { quoted }
+        }
+        ("Boolean", truth) => truth.to_uppercase(),
+        (word, number) if word.starts_with("Int") || word.starts_with("UInt") || word.starts_with("Float") => {
+            number.to_owned()
+        }
+        _ => format!("{word}({inside})"),
+    };
+    (said, left)
 }
 
 fn called(name: &str, arguments: &[&str]) -> Option<String> {
@@ -96,7 +210,7 @@ fn arguments(text: &str) -> Option<(Vec<&str>, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::sql_text;
+    use super::{sql_text, sql_words};
 
     #[test]
     fn internal_names_are_said_in_sql() {
@@ -111,6 +225,26 @@ mod tests {
             ("no name", "no name"),
         ] {
             assert_eq!(sql_text(text), wanted);
+        }
+    }
+
+    #[test]
+    fn types_and_literals_are_said_in_sql() {
+        for (text, wanted) in [
+            ("Cannot compare Utf8 with List(Int64)", "Cannot compare STRING with ARRAY<BIGINT>"),
+            ("a Decimal128(38, 10), a Timestamp(µs, \"UTC\")", "a DECIMAL(38, 10), a TIMESTAMPTZ"),
+            ("t.a + Int64(1) AND b = Utf8(\"it's\")", "t.a + 1 AND b = 'it''s'"),
+            ("Int64(NULL), Boolean(true), Date32(\"2020-01-01\")", "NULL, TRUE, DATE '2020-01-01'"),
+            (
+                "column \"Int64\", t.Utf8, Utf8.x, 'Int64 1', myInt64, Int64_x",
+                "column \"Int64\", t.Utf8, Utf8.x, 'Int64 1', myInt64, Int64_x",
+            ),
+            ("Float32 is mine, Float64 is not", "Float32 is mine, DOUBLE is not"),
+            ("cut Decimal128(38, é", "cut Decimal128(38, é"),
+            ("don't say Utf8", "don't say STRING"),
+            ("no function 'abs(Utf8)', but '(x, Float32)'", "no function 'abs(STRING)', but '(x, Float32)'"),
+        ] {
+            assert_eq!(sql_words(text, "SELECT arrow_cast(x, 'Float32')"), wanted);
         }
     }
 }

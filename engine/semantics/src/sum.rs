@@ -59,6 +59,15 @@ pub(crate) fn whole_sum() -> Arc<AggregateUDF> {
     Arc::clone(&WHOLE)
 }
 
+/// The function, if it is one of these, with its call's text for its failures.
+pub(crate) fn under(func: &AggregateUDF, shown: impl FnOnce() -> Named) -> Option<Arc<AggregateUDF>> {
+    let inner: &dyn std::any::Any = func.inner().as_ref();
+    let total = inner.downcast_ref::<Total>().filter(|t| !t.attempt)?;
+    let inner = Arc::clone(&total.inner);
+    let told = Total { name: total.name, inner, average: total.average, attempt: false, shown: Some(shown()) };
+    Some(Arc::new(AggregateUDF::from(told)))
+}
+
 /// The functions to register.
 pub(crate) fn functions() -> [Arc<AggregateUDF>; 4] {
     [&*SUM, &*AVG, &*TRY_SUM, &*TRY_AVG].map(Arc::clone)
@@ -71,12 +80,14 @@ struct Total {
     average: bool,
     /// NULL instead of a failure.
     attempt: bool,
+    /// As the user wrote it, where that is known.
+    shown: Option<Named>,
 }
 
 impl Total {
     fn new(name: &'static str, average: bool, attempt: bool) -> Self {
         let inner = if average { AggregateUDF::from(Avg::new()) } else { AggregateUDF::from(Sum::new()) };
-        Self { name, inner: Arc::new(inner), average, attempt }
+        Self { name, inner: Arc::new(inner), average, attempt, shown: None }
     }
 
     /// The scale of what is added up here.
@@ -94,7 +105,7 @@ impl Total {
             scale,
             average: self.average,
             attempt: self.attempt,
-            shown: Named::new(args.name),
+            shown: self.shown.clone().unwrap_or_else(|| Named::new(args.name)),
         }
     }
 

@@ -18,7 +18,6 @@ use datafusion::logical_expr::{
 };
 
 use crate::decimal::{Operation, Shape};
-use crate::failure::Named;
 
 /// The functions to register.
 pub(crate) fn functions() -> [Arc<ScalarUDF>; 2] {
@@ -93,18 +92,16 @@ impl ScalarUDFImpl for Whole {
             return self.inner.invoke_with_args(args);
         };
         let out = Shape::new(*p, *s);
-        let shown = || Named::new(format!("{}({})", self.name(), args.arg_fields.first().map_or("", |f| f.name())));
-        let failed = |e: ArrowError| shown().of_kernel(e.into(), args.return_field.data_type());
         match args.args.as_slice() {
             [ColumnarValue::Array(array)] => {
                 let values: Decimal128Array =
-                    array.as_primitive::<Decimal128Type>().try_unary(|v| self.of(v, scale, out)).map_err(failed)?;
+                    array.as_primitive::<Decimal128Type>().try_unary(|v| self.of(v, scale, out))?;
                 Ok(ColumnarValue::Array(
                     Arc::new(values.with_precision_and_scale(out.precision, out.scale)?) as ArrayRef
                 ))
             }
             [ColumnarValue::Scalar(ScalarValue::Decimal128(value, ..))] => {
-                let value = value.map(|v| self.of(v, scale, out)).transpose().map_err(failed)?;
+                let value = value.map(|v| self.of(v, scale, out)).transpose()?;
                 Ok(ColumnarValue::Scalar(ScalarValue::Decimal128(value, out.precision, out.scale)))
             }
             other => exec_err!("{} over {} arguments", self.name(), other.len()),

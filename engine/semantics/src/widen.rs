@@ -24,9 +24,9 @@ use datafusion::optimizer::AnalyzerRule;
 use crate::attempt::spell_out;
 use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
 use crate::decimal::Shape;
-use crate::failure::sql_name;
 use crate::rewrite::expressions;
 use crate::set_operations::{common, is_set_operation, one_type, refuse_unlike, with_types};
+use crate::shown::{shown, type_name};
 use crate::spans::{are_spans, span};
 use crate::sum::{avg_udaf, sum_udaf};
 use crate::whole::truncated;
@@ -198,7 +198,7 @@ fn binary(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Tr
         for side in [&left, &right] {
             let found = side.get_type(schema)?;
             if found.is_decimal() || found.is_floating() {
-                return plan_err!("{op} takes whole numbers, and {side} is {}: CAST it", sql_name(&found));
+                return plan_err!("{op} takes whole numbers, and {} is {}: CAST it", shown(side), type_name(&found));
             }
         }
     }
@@ -320,8 +320,8 @@ fn refuse_cut(name: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
     if cut {
         return plan_err!(
             "the default of {name} is {}, which {} does not hold: CAST one of them",
-            sql_name(&from),
-            sql_name(&to)
+            type_name(&from),
+            type_name(&to)
         );
     }
     Ok(())

@@ -182,7 +182,7 @@ fn map<'a>(raw: Raw<'a>, key_type: &ColumnType, item_type: &ColumnType, o: JsonO
     let mut entries: Vec<(Cell<'a>, Cell<'a>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
     raw.members(|key, item| {
-        let item = value(item, item_type, o).map_err(|e| within(e, &format!("[\"{}\"]", shown(&key))))?;
+        let item = value(item, item_type, o).map_err(|e| within(e, "[...]"))?;
         let place = *places.entry(key.to_string()).or_insert(entries.len());
         match entries.get_mut(place) {
             Some(entry) => entry.1 = item,
@@ -258,30 +258,24 @@ fn narrow(v: i64) -> Cell<'static> {
     i32::try_from(v).map_or(Cell::Null, Cell::Int32)
 }
 
-fn scalar_text<'s>(s: &'s Scalar<'_>) -> &'s str {
+fn wrong_scalar<T>(s: &Scalar<'_>, t: &ColumnType) -> Result<T> {
+    wrong_type(kind_of(s), t)
+}
+
+fn kind_of(s: &Scalar<'_>) -> &'static str {
     match s {
-        Scalar::Boolean(true) => "true",
-        Scalar::Boolean(false) => "false",
-        Scalar::Number(text) => text,
-        Scalar::String(text) => text,
+        Scalar::Boolean(_) => "a boolean",
+        Scalar::Number(_) => "a number",
+        Scalar::String(_) => "a string",
     }
 }
 
-fn wrong_scalar<T>(s: &Scalar<'_>, t: &ColumnType) -> Result<T> {
-    let kind = match s {
-        Scalar::Boolean(_) => "boolean",
-        Scalar::Number(_) => "number",
-        Scalar::String(_) => return wrong_type(&format!("string \"{}\"", shown(scalar_text(s))), t),
-    };
-    wrong_type(&format!("{kind} {}", shown(scalar_text(s))), t)
-}
-
 fn out_of_range<T>(s: &Scalar<'_>, t: &ColumnType) -> Result<T> {
-    fail(DOES_NOT_FIT, format!("{} is out of range of {}", shown(scalar_text(s)), type_name(t)))
+    fail(DOES_NOT_FIT, format!("{} is out of range of {}", kind_of(s), type_name(t)))
 }
 
 fn malformed<T>(code: &'static str, s: &Scalar<'_>, t: &ColumnType, form: &str) -> Result<T> {
-    fail(code, format!("\"{}\" is not a {}: {form} was expected", shown(scalar_text(s)), type_name(t)))
+    fail(code, format!("{} is not a {}: {form} was expected", kind_of(s), type_name(t)))
 }
 
 fn text<'s>(s: &'s Scalar<'_>, t: &ColumnType) -> Result<&'s str> {
@@ -325,7 +319,7 @@ fn decimal<'a>(s: &Scalar<'_>, t: &ColumnType, o: JsonOptions, precision: u8, sc
         Ok(v) if limit.is_some_and(|l| v.unsigned_abs() < l.unsigned_abs()) => Ok(Cell::Decimal(v)),
         Ok(_) | Err(Unscaled::Overflow) => out_of_range(s, t),
         Err(Unscaled::Inexact(_)) => {
-            fail(DOES_NOT_FIT, format!("{} has more digits than {} holds", shown(text), type_name(t)))
+            fail(DOES_NOT_FIT, format!("a number has more digits than {} holds", type_name(t)))
         }
     }
 }

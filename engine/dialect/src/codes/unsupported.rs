@@ -156,7 +156,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "U0508",
         "the type has no order",
-        "DISTINCT, DISTINCT ON and windows need a total order of their rows, and a column below has a type without one, such as MAP: two maps with the same entries in another order would be two values. Nor can a MAP be a key of GROUP BY, ORDER BY or a join, or be compared, collected or chosen by an aggregate. Leave the column out below, or take a value out of it: `m['a']`, `map_keys(m)`.",
+        "DISTINCT, DISTINCT ON and windows need a total order of their rows, and a column below has a type without one, such as MAP: two maps with the same entries in another order would be two values. Nor can a MAP be a key of GROUP BY, ORDER BY or a join, or be compared, collected or chosen by an aggregate. Clients' statements cannot group, join, sort or compare by one either. Leave the column out below, or take a value out of it: `m['a']`, `map_keys(m)`.",
     ),
     code(
         "U0509",

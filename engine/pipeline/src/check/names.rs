@@ -15,6 +15,7 @@ use ingot_dialect::ast::{
     Columns, Ident, ObjectName, OnDecodeError, Source, Statement, StatementKind, TableDef, ViewDef, Violation,
 };
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_dialect::identifier;
 use ingot_lake::TableName;
 
 use super::output::snake;
@@ -367,7 +368,7 @@ fn checked_parts(
                 Diagnostic::warning("N0112", format!("name \"{}\" has capitals", ident.value))
                     .at(file, ident.span)
                     .note("engines that fold names to lower case, such as Trino, do not find it")
-                    .help(format!("write {}", snake(&ident.value))),
+                    .help(format!("write {}", identifier(&snake(&ident.value)))),
             );
         }
     }

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use ingot_dialect::ast::{Columns, Ident, Query};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_dialect::identifier;
 
 use super::locate::whole;
 use super::planning_error::other_name;
@@ -236,7 +237,7 @@ pub(crate) fn names(file: &str, query: &Query, plan: &LogicalPlan, found: &mut V
                 Diagnostic::warning("N0113", format!("the name of output column \"{name}\" has capitals"))
                     .at(file, span)
                     .note("engines that fold names to lower case, such as Trino, do not find it")
-                    .help(format!("AS {}", snake(name))),
+                    .help(format!("AS {}", identifier(&snake(name)))),
             );
         }
     }
@@ -293,7 +294,7 @@ fn is_given(plan: &LogicalPlan, index: usize) -> bool {
     }
 }
 
-/// `vehicleId` to `vehicle_id`.
+/// `vehicleId` to `vehicle_id`, `US Gross` to `us_gross`.
 pub(crate) fn snake(name: &str) -> String {
     let mut out = String::new();
     let mut lower_before = false;
@@ -303,8 +304,10 @@ pub(crate) fn snake(name: &str) -> String {
                 out.push('_');
             }
             out.extend(c.to_lowercase());
-        } else {
+        } else if c.is_alphanumeric() {
             out.push(c);
+        } else if !out.ends_with('_') {
+            out.push('_');
         }
         lower_before = c.is_lowercase() || c.is_ascii_digit();
     }
@@ -397,10 +400,11 @@ pub(crate) fn find_column<'a>(
         .at(file, ident.span);
     let near = names.iter().copied().find(|n| n.eq_ignore_ascii_case(&ident.value));
     Err(Box::new(match near.or_else(|| did_you_mean(&ident.value, names.iter().copied())) {
-        Some(near) if near.chars().any(char::is_uppercase) => {
-            d.help(format!("did you mean \"{near}\", with its quotes?")).suggest(ident.span, format!("\"{near}\""))
+        Some(near) => {
+            let written = identifier(near);
+            let quotes = if written == near { "" } else { ", with its quotes" };
+            d.help(format!("did you mean {written}{quotes}?")).suggest(ident.span, written)
         }
-        Some(near) => d.help(format!("did you mean {near}?")).suggest(ident.span, near),
         None => d.note(format!("the output has: {}", names.join(", "))),
     }))
 }
@@ -432,7 +436,7 @@ pub(crate) fn annotations(
         let given = if stored { Ok(field.data_type().clone()) } else { stored_type(field.data_type()) };
         if given.as_ref().is_ok_and(|g| !same_type(g, &wanted)) {
             let given = given.map_or_else(|_| "another type".into(), |g| type_word(&g));
-            let name = &def.name.written;
+            let name = identifier(&def.name.value);
             found.push(
                 Diagnostic::error(
                     "T0108",

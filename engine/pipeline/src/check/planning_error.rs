@@ -9,6 +9,7 @@
 use datafusion::common::{Column, DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_dialect::identifier;
 use ingot_semantics::Refusal;
 
 use super::output::text_of;
@@ -43,16 +44,16 @@ fn explain(
         DataFusionError::Diagnostic(d, inner) => return explain(inner, Some(d), planned),
         DataFusionError::SchemaError(schema, _) => schema_error(schema, told, planned),
         DataFusionError::NotImplemented(text) => {
-            Diagnostic::error("U0124", format!("the query engine does not have this: {}", short(&tidy(text))))
+            Diagnostic::error("U0124", format!("the query engine does not have this: {}", short(&tidy(text, planned))))
                 .at(planned.file, told.and_then(|d| d.span).map_or(whole, span_of))
         }
         DataFusionError::Plan(text) => match told {
             Some(d) => from_told(d, text, planned),
-            None => Diagnostic::error("T0101", short(&tidy(text)))
+            None => Diagnostic::error("T0101", short(&tidy(text, planned)))
                 .at(planned.file, whole)
                 .help("look at the types here, and cast where they do not fit: CAST(x AS DOUBLE)"),
         },
-        other => Diagnostic::error("T0114", short(&tidy(&other.strip_backtrace()))).at(planned.file, whole),
+        other => Diagnostic::error("T0114", short(&tidy(&other.strip_backtrace(), planned))).at(planned.file, whole),
     };
     vec![one]
 }
@@ -61,10 +62,10 @@ fn from_told(d: &datafusion::common::Diagnostic, text: &str, planned: &Planned<'
     let span = d.span.map_or(head(planned), span_of);
     // A complaint about an expression with operators is about their types; one about a name or a whole query is not.
     let code = if is_operation(planned, span) { "T0101" } else { "T0114" };
-    let mut out = Diagnostic::error(code, tidy(&d.message)).at(planned.file, span);
+    let mut out = Diagnostic::error(code, tidy(&d.message, planned)).at(planned.file, span);
     if d.span.is_none() {
         // Nothing is underlined, so the operation is named.
-        out = out.note(short(&tidy(text)));
+        out = out.note(short(&tidy(text, planned)));
     }
     if d.span.is_none() && d.helps.is_empty() {
         out = out.help("look at the types here, and cast where they do not fit: CAST(x AS DOUBLE)");
@@ -75,14 +76,14 @@ fn from_told(d: &datafusion::common::Diagnostic, text: &str, planned: &Planned<'
             .map(|s| text_of(planned.tokens, span_of(s)))
             .filter(|t| !t.is_empty() && t.len() <= LENGTH_MAX / 4);
         out = out.note(match about {
-            Some(text) => format!("{text}: {}", tidy(&note.message)),
-            None => tidy(&note.message),
+            Some(text) => format!("{text}: {}", tidy(&note.message, planned)),
+            None => tidy(&note.message, planned),
         });
     }
     for help in &d.helps {
         // The function that it proposes does not exist here.
         let text = help.message.split(" like ANY_VALUE").next().unwrap_or_default();
-        out = out.help(tidy(text));
+        out = out.help(tidy(text, planned));
     }
     out
 }
@@ -125,7 +126,8 @@ fn schema_error(
             let span = spanned.or_else(|| find_word(&field.name, planned)).unwrap_or_else(|| head(planned));
             let d =
                 Diagnostic::error("N0105", format!("column \"{}\" is in more than one table of the query", field.name));
-            d.at(planned.file, span).help(format!("qualify it with the table or its alias: t.{}", field.name))
+            d.at(planned.file, span)
+                .help(format!("qualify it with the table or its alias: t.{}", identifier(&field.name)))
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
             let span = spanned.or_else(|| find_word(name, planned)).unwrap_or_else(|| head(planned));
@@ -162,7 +164,7 @@ pub(crate) fn unknown_column(name: &str, valid: &[Column], planned: &Planned<'_>
     let place = written.as_ref().map_or(span, |(.., s)| *s);
     let d = Diagnostic::error("N0103", format!("column \"{name}\" does not exist")).at(planned.file, place);
     match did_you_mean(name, names.iter().copied()) {
-        Some(near) => d.help(format!("did you mean \"{near}\"?")).suggest(place, near),
+        Some(near) => d.help(format!("did you mean \"{near}\"?")).suggest(place, identifier(near)),
         None if names.is_empty() => d.note("there are no columns to read here"),
         None => d.note(format!("there are: {}", names.join(", "))),
     }
@@ -194,8 +196,9 @@ fn span_of(s: datafusion::common::Span) -> Span {
 }
 
 /// One line in lower case, without a full stop at its end.
-fn tidy(text: &str) -> String {
-    let text = ingot_semantics::sql_text(text);
+fn tidy(text: &str, planned: &Planned<'_>) -> String {
+    let written = planned.tokens.iter().map(|t| t.token.to_string()).collect::<Vec<_>>().join(" ");
+    let text = ingot_semantics::sql_words(&ingot_semantics::sql_text(text), &written);
     let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or(&text).trim().trim_end_matches('.');
     let mut chars = line.chars();
     match (chars.next(), chars.next()) {

@@ -36,6 +36,7 @@ use ingot_delta::{DeltaError, Strategy};
 use super::rehearsal;
 use super::sample::{Occasion, Stage};
 use crate::project::CheckedRelation;
+use crate::session::find;
 
 /// Plans nest; what a thread of the runtime could not hold must not end `check`.
 const STACK_BYTES: usize = 64 << 20;
@@ -319,6 +320,8 @@ fn is_huge(value: &ScalarValue) -> bool {
 pub(super) fn failure(error: &DataFusionError, occasion: Option<Occasion>) -> Failure {
     // Without values, none can be to blame.
     let without_values = matches!(occasion, None | Some(Occasion::Empty | Occasion::Nulls));
+    // Sample rows hold nothing to be kept from anybody.
+    let error = find::<ingot_semantics::Failure>(error).and_then(|failure| failure.cause()).unwrap_or(error);
     let root = error.find_root();
     let for_good = match root {
         DataFusionError::Internal(_)
@@ -355,7 +358,7 @@ const LENGTH_MAX: usize = 200;
 
 /// The first line, without what the engine asks its own developers to do.
 fn line(text: &str) -> String {
-    let text = ingot_semantics::sql_text(text);
+    let text = ingot_semantics::sql_words(&ingot_semantics::sql_text(text), "");
     let text = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim();
     let text = text.strip_prefix("Internal error: ").unwrap_or(text);
     let text = text.split(".\nThis ").next().unwrap_or(text).trim_end_matches('.');

@@ -92,41 +92,7 @@ pub(crate) fn store(expr: Expr, from: &DataType, to: &DataType) -> Expr {
 
 /// The dialect's word for an Arrow type, for messages.
 pub(crate) fn type_word(t: &DataType) -> String {
-    match t {
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Int8 => "TINYINT".into(),
-        DataType::Int16 => "SMALLINT".into(),
-        DataType::Int32 => "INT".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => format!("unsigned {t}"),
-        DataType::Float32 => "REAL".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BINARY".into(),
-        DataType::FixedSizeBinary(16) => "UUID".into(),
-        DataType::Date32 | DataType::Date64 => "DATE".into(),
-        DataType::Time32(_) | DataType::Time64(_) => "TIME".into(),
-        DataType::Timestamp(_, None) => "TIMESTAMP".into(),
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".into(),
-        DataType::Decimal128(p, s) => format!("DECIMAL({p}, {s})"),
-        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
-            format!("ARRAY<{}>", type_word(f.data_type()))
-        }
-        DataType::Struct(fields) => {
-            let inner: Vec<_> = fields.iter().map(|f| format!("{} {}", f.name(), type_word(f.data_type()))).collect();
-            format!("STRUCT<{}>", inner.join(", "))
-        }
-        DataType::Map(f, _) => match f.data_type() {
-            DataType::Struct(kv) if kv.len() == 2 => {
-                format!("MAP<{}, {}>", type_word(kv[0].data_type()), type_word(kv[1].data_type()))
-            }
-            _ => "MAP".into(),
-        },
-        DataType::Null => "NULL".into(),
-        DataType::Interval(_) => "INTERVAL".into(),
-        DataType::Duration(_) => "a duration".into(),
-        other => other.to_string(),
-    }
+    ingot_semantics::type_name(t)
 }
 
 /// Nanosecond timestamps to microseconds, rounding down (a plain cast rounds toward 1970).

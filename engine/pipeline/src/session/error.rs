@@ -3,6 +3,8 @@
 //! Invariants
 //! * The kind comes from the type of the engine's error, never from its English text. Only a place is read from
 //!   a text: sqlparser gives it nowhere else.
+//! * What failed for a row shows no value: `ingot_semantics::Failure` names the expression, and texts of the engine that
+//!   ran are not passed on.
 //! * `Display` is complete by itself: code, message, the marked line, the hint. Clients show nothing else.
 //!
 //! Not here: gRPC status codes (the server maps `ErrorKind`).
@@ -16,7 +18,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_lake::LakeError;
-use ingot_semantics::Refusal;
+use ingot_semantics::{Refusal, sql_words};
 
 /// What went wrong, by what somebody can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -128,7 +130,7 @@ impl Error for QueryError {}
 /// An error of a running result, whose text is not at hand.
 impl From<DataFusionError> for QueryError {
     fn from(e: DataFusionError) -> Self {
-        Self::from_engine("", &e)
+        Self::from_running("", &e)
     }
 }
 
@@ -205,8 +207,17 @@ impl QueryError {
         }
     }
 
-    /// An error of the engine while planning or running `sql`.
+    /// An error of the engine while planning `sql`: it read no row.
     pub fn from_engine(sql: &str, e: &DataFusionError) -> Self {
+        Self::of(sql, e, false)
+    }
+
+    /// An error of the engine while running `sql`: no value of a row is shown.
+    pub fn from_running(sql: &str, e: &DataFusionError) -> Self {
+        Self::of(sql, e, true)
+    }
+
+    fn of(sql: &str, e: &DataFusionError, runs: bool) -> Self {
         if let Some(ours) = find::<QueryError>(e) {
             return ours.clone();
         }
@@ -229,7 +240,7 @@ impl QueryError {
         }
         // A collection holds one error for each item of a list; the first is as good as any.
         let first = e.iter().next().unwrap_or(e);
-        let mut out = classify(sql, first.find_root());
+        let mut out = classify(sql, first.find_root(), runs);
         if let Some(d) = first.diagnostic() {
             if out.hint.is_none() {
                 out.hint = d
@@ -240,10 +251,10 @@ impl QueryError {
                     .next();
             }
             if out.kind == ErrorKind::Invalid {
-                out.message = lower_first(&d.message);
+                out.message = lower_first(&sql_words(&d.message, sql));
                 for note in &d.notes {
                     out.message.push_str("; ");
-                    out.message.push_str(&note.message);
+                    out.message.push_str(&sql_words(&note.message, sql));
                 }
             }
             if let Some(s) = d.span {
@@ -267,20 +278,27 @@ pub(crate) fn find<T: Error + 'static>(e: &DataFusionError) -> Option<&T> {
     None
 }
 
-fn classify(sql: &str, root: &DataFusionError) -> QueryError {
+fn classify(sql: &str, root: &DataFusionError, runs: bool) -> QueryError {
     use DataFusionError as E;
     let (kind, text) = match root {
         E::SchemaError(e, _) => return schema_error(e),
         E::SQL(e, _) => return syntax_error(sql, e),
+        // What the engine says while it runs may quote a row.
+        E::Plan(_) | E::Internal(_) | E::Configuration(_) | E::Substrait(_) | E::Ffi(_) | E::External(_) if runs => {
+            let kind = if matches!(root, E::External(_)) { ErrorKind::Data } else { ErrorKind::Internal };
+            return QueryError::new(kind, "the query engine could not go on with the statement's rows")
+                .with_hint("if it comes again this is a defect; please report it with the statement");
+        }
         E::Plan(m) => (ErrorKind::Invalid, m.clone()),
         E::NotImplemented(m) => (ErrorKind::Unsupported, m.clone()),
         E::ResourcesExhausted(m) => {
             return QueryError::new(ErrorKind::Resources, format!("out of memory: {}", one_line(m)))
                 .with_hint("select fewer columns or rows, or raise run.memory_bytes_max");
         }
-        E::ArrowError(e, _) => (ErrorKind::Data, e.to_string()),
-        E::Execution(m) => (ErrorKind::Data, m.clone()),
-        E::ParquetError(e) => (ErrorKind::Data, e.to_string()),
+        E::Execution(m) if !runs => (ErrorKind::Data, m.clone()),
+        E::Execution(_) | E::ArrowError(..) | E::ParquetError(_) => {
+            (ErrorKind::Data, ingot_semantics::without_values(root))
+        }
         E::ObjectStore(e) => match e.as_ref() {
             object_store::Error::NotFound { path, .. } => {
                 return QueryError::new(ErrorKind::SnapshotGone, format!("data file \"{path}\" is gone"))
@@ -290,17 +308,21 @@ fn classify(sql: &str, root: &DataFusionError) -> QueryError {
         },
         E::IoError(e) => (ErrorKind::Unavailable, e.to_string()),
         E::External(e) => (ErrorKind::Data, e.to_string()),
-        E::ExecutionJoin(e) => (ErrorKind::Internal, e.to_string()),
+        E::ExecutionJoin(_) => (ErrorKind::Internal, ingot_semantics::without_values(root)),
         E::Internal(m) | E::Configuration(m) | E::Substrait(m) | E::Ffi(m) => (ErrorKind::Internal, m.clone()),
         // `find_root` goes through these; they remain only around foreign errors.
-        E::Context(_, inner) | E::Diagnostic(_, inner) => return classify(sql, inner),
-        E::Shared(inner) => return classify(sql, inner),
+        E::Context(_, inner) | E::Diagnostic(_, inner) => return classify(sql, inner, runs),
+        E::Shared(inner) => return classify(sql, inner, runs),
         E::Collection(all) => match all.first() {
-            Some(inner) => return classify(sql, inner),
+            Some(inner) => return classify(sql, inner, runs),
             None => (ErrorKind::Internal, "an error without a cause".to_owned()),
         },
     };
-    QueryError::new(kind, one_line(&text))
+    let text = one_line(&text);
+    // What follows are the engine's own names of types, and what it asks of its developers.
+    let ends = [" Candidate functions:", ", errors:", ". This issue was likely"];
+    let text = ends.iter().fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
+    QueryError::new(kind, sql_words(text, sql))
 }
 
 fn one_line(text: &str) -> String {

@@ -40,7 +40,7 @@ async fn with(s: &Session, sql: &str, values: Vec<ScalarValue>) -> Result<Record
     let planned = s.plan(sql, None).await?;
     let rows = s.execute(&planned, Some(values)).await?;
     let schema = rows.schema();
-    let rows: Vec<RecordBatch> = rows.try_collect().await.map_err(|e| QueryError::from_engine(sql, &e))?;
+    let rows: Vec<RecordBatch> = rows.try_collect().await.map_err(|e| QueryError::from_running(sql, &e))?;
     Ok(datafusion::arrow::compute::concat_batches(&schema, &rows).unwrap())
 }
 

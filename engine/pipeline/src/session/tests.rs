@@ -81,7 +81,7 @@ async fn run(s: &Session, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
     let stream = s.execute(&planned, None).await?;
     let schema = stream.schema();
     assert_eq!(schema, planned.schema, "{sql}");
-    let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(|e| QueryError::from_engine(sql, &e))?;
+    let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(|e| QueryError::from_running(sql, &e))?;
     assert!(batches.iter().all(|b| b.schema() == schema), "{sql}");
     Ok(batches)
 }
@@ -302,6 +302,17 @@ async fn show_describe_and_explain_answer() {
     assert!(text(&s, "EXPLAIN SELECT * FROM silver.events").await.contains("physical_plan"));
     assert!(text(&s, "EXPLAIN ANALYZE SELECT * FROM silver.events").await.contains("Plan with Metrics"));
     assert!(text(&s, "EXPLAIN FORMAT TREE SELECT * FROM silver.events").await.contains("physical_plan"));
+    let plan = "EXPLAIN SELECT type, count(*) AS n, max(battery) AS m FROM silver.events \
+        WHERE CAST(id AS BIGINT) > 5 AND type <> 'Int64(1)' AND ts > TIMESTAMPTZ '2020-01-01' GROUP BY type ORDER BY n LIMIT 3";
+    let shown = text(&s, plan).await;
+    let (logical, _) = shown.split_once("physical_plan").unwrap();
+    for wanted in ["count(*)", "<> 'Int64(1)'", "AS BIGINT", "TIMESTAMPTZ '2020-01-01T00:00:00Z'", "> 5"] {
+        assert!(logical.contains(wanted), "no {wanted}: {logical}");
+    }
+    let plain = logical.replace("'Int64(1)'", "");
+    for theirs in ["Int64", "Utf8", "Float64", "Timestamp", "Decimal128", "ingot_"] {
+        assert!(!plain.contains(theirs), "{theirs}: {logical}");
+    }
     let listed = text(
         &s,
         "SELECT table_name FROM information_schema.tables t JOIN silver.events e ON true WHERE table_schema = 'gold'",

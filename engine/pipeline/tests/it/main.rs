@@ -6,6 +6,7 @@ mod flow;
 mod ingest;
 mod lost;
 mod running;
+mod secrets;
 mod upgraded;
 mod verify;
 mod world;

@@ -279,6 +279,13 @@ async fn errors_and_json_show_what_they_should() {
     let w = world().await;
     w.fails("SELECT CAST(s AS INT) FROM t", "CAST(t.s AS INT): a value cannot be converted to INT").await;
     w.fails("SELECT CAST(x AS INT) FROM t", "CAST(t.x AS INT): a value cannot be converted to INT").await;
+    w.fails("SELECT CAST('7781x' AS INT) FROM t", "CAST('7781x' AS INT): a value cannot be converted to INT").await;
+    w.fails("SELECT CAST(n AS INT) FROM t", "the result of CAST(t.n AS INT) does not fit INT").await;
+    w.fails("SELECT t.id FROM t JOIN t u ON CAST(t.n AS INT) = CAST(u.id AS INT)", "CAST(t.n AS INT) does not fit")
+        .await;
+    w.rows("SELECT count(*) FROM t JOIN t u ON CAST(t.id AS INT) = CAST(u.id AS SMALLINT) WHERE t.id = 1", "1").await;
+    w.rows("SELECT CASE WHEN id > 0 THEN id ELSE CAST('x' AS INT) END FROM t WHERE id = 1", "1").await;
+    w.rows("SELECT TRY(CAST('x' AS INT)) IS NULL, TRY_CAST('x' AS INT) IS NULL", "true|true").await;
     w.rows("SELECT -0.16, CAST(-0.05 AS DECIMAL(4, 2))", "-0.16|-0.05").await;
     let batches = crate::world::session()
         .sql("SELECT CAST('-0.16' AS DECIMAL(4, 2)) AS v")
