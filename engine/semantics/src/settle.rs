@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, TryCast, lit};
@@ -16,9 +16,10 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::attempt::compile;
 use crate::checked::{is_exact, of_operator};
-use crate::narrow::{narrow, replaces};
+use crate::narrow::{constant, narrow, replaces};
 use crate::rewrite::{expressions, input_schema};
 use crate::sum::whole_sum;
+use crate::text_casts::{UUID, is_text};
 use crate::widen::double_of;
 
 #[derive(Debug)]
@@ -32,6 +33,15 @@ impl AnalyzerRule for Settle {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         expressions(plan, whole_sums, settle)
     }
+}
+
+/// Whether a constant is one that Arrow does not convert to the type.
+fn own_constant(value: &ScalarValue, to: &DataType) -> bool {
+    if !is_text(&value.data_type()) {
+        return value.data_type() == UUID && is_text(to);
+    }
+    let blank = value.try_as_str().flatten().is_some_and(|t| t.len() != t.trim().len());
+    blank || to.is_decimal() || *to == UUID
 }
 
 fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -49,14 +59,27 @@ fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             {
                 return Ok(Transformed::yes(lit(double)));
             }
-            let is_constant = matches!(expr.as_ref(), Expr::Literal(..));
-            if !is_constant && replaces(&expr.get_type(schema)?, field.data_type()) {
+            if let Expr::Literal(value, _) = expr.as_ref() {
+                if let Some(value) = constant(value, field.data_type(), false) {
+                    return Ok(Transformed::yes(lit(value)));
+                }
+                if !own_constant(value, field.data_type()) {
+                    return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+                }
+            }
+            if replaces(&expr.get_type(schema)?, field.data_type()) {
                 return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), false)));
             }
             Ok(Transformed::no(Expr::Cast(Cast { expr, field })))
         }
         Expr::TryCast(TryCast { expr, field }) => {
-            if expr.get_type(schema)?.is_decimal() && replaces(&expr.get_type(schema)?, field.data_type()) {
+            let from = expr.get_type(schema)?;
+            if let Expr::Literal(value, _) = expr.as_ref()
+                && let Some(value) = constant(value, field.data_type(), true)
+            {
+                return Ok(Transformed::yes(lit(value)));
+            }
+            if (from.is_decimal() || is_text(&from) || from == UUID) && replaces(&from, field.data_type()) {
                 return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), true)));
             }
             Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })))
