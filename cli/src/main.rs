@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod open;
 mod plan;
+mod printable;
 mod produce;
 mod progress;
 mod prune;

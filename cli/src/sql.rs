@@ -14,6 +14,7 @@ use rustyline::error::ReadlineError;
 
 use crate::args::{Format, Global, SqlArgs};
 use crate::open::{self, Failure};
+use crate::printable::printable;
 use crate::tell::note;
 
 /// Rows that the table format shows before it says that there are more.
@@ -144,14 +145,14 @@ async fn print(schema: SchemaRef, mut rows: Rows, format: Format) -> Result<(), 
     match format {
         Format::Table => {
             let mut out = out;
-            let mut kept = vec![RecordBatch::new_empty(schema)];
+            let mut kept = vec![printable(&RecordBatch::new_empty(schema), false).map_err(arrow)?];
             let (mut shown, mut total) = (0, 0);
             while let Some(batch) = rows.try_next().await? {
                 total += batch.num_rows();
                 if shown < TABLE_ROWS {
                     let some = batch.slice(0, batch.num_rows().min(TABLE_ROWS - shown));
                     shown += some.num_rows();
-                    kept.push(some);
+                    kept.push(printable(&some, false).map_err(arrow)?);
                 }
             }
             writeln!(out, "{}", pretty_format_batches(&kept).map_err(arrow)?)?;
@@ -162,9 +163,9 @@ async fn print(schema: SchemaRef, mut rows: Rows, format: Format) -> Result<(), 
         }
         Format::Csv => {
             let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
-            writer.write(&RecordBatch::new_empty(schema)).map_err(arrow)?;
+            writer.write(&printable(&RecordBatch::new_empty(schema), true).map_err(arrow)?).map_err(arrow)?;
             while let Some(batch) = rows.try_next().await? {
-                writer.write(&batch).map_err(arrow)?;
+                writer.write(&printable(&batch, true).map_err(arrow)?).map_err(arrow)?;
             }
             writer.into_inner().flush()?;
         }
@@ -173,7 +174,7 @@ async fn print(schema: SchemaRef, mut rows: Rows, format: Format) -> Result<(), 
                 .with_explicit_nulls(true)
                 .build::<_, arrow::json::writer::JsonArray>(out);
             while let Some(batch) = rows.try_next().await? {
-                writer.write(&batch).map_err(arrow)?;
+                writer.write(&printable(&batch, false).map_err(arrow)?).map_err(arrow)?;
             }
             writer.finish().map_err(arrow)?;
             let mut out = writer.into_inner();

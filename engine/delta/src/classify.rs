@@ -20,7 +20,7 @@ use datafusion::logical_expr::logical_plan::{Filter, Window};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, WindowFunctionDefinition};
 use datafusion::optimizer::analyzer::Analyzer;
-use ingot_semantics::Fence;
+use ingot_semantics::{Fence, flattened};
 
 use crate::above::Above;
 use crate::aggregate::Aggregate;
@@ -113,7 +113,7 @@ pub fn classify(plan: &LogicalPlan) -> Strategy {
 }
 
 fn decide(plan: &LogicalPlan) -> Result<Strategy, FullReason> {
-    let completed = complete_order(plan).map_err(FullReason::plan)?;
+    let completed = complete_order(plan).and_then(|p| Ok(flattened(p)?)).map_err(FullReason::plan)?;
     let analyzed = analyzed(completed.clone())?;
     let strategy = strategy(&analyzed).map_err(|first| obstacles::all(&completed, &analyzed, first))?;
     for field in plan.schema().fields() {
@@ -133,7 +133,7 @@ fn decide(plan: &LogicalPlan) -> Result<Strategy, FullReason> {
 /// # Errors
 /// Every obstacle.
 pub fn row_by_row(plan: &LogicalPlan) -> Result<(), FullReason> {
-    let completed = complete_order(plan).map_err(FullReason::plan)?;
+    let completed = complete_order(plan).and_then(|p| Ok(flattened(p)?)).map_err(FullReason::plan)?;
     let analyzed = analyzed(completed.clone())?;
     linear(&analyzed).map_err(|first| obstacles::row_by_row(&completed, first))
 }

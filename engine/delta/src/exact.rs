@@ -196,6 +196,26 @@ impl ExactSum {
         f64::from_bits(bits | u64::from(negative) << 63)
     }
 
+    /// The average of so many values. The sum alone may leave the range of doubles.
+    pub fn average(&self, count: i64) -> f64 {
+        let (sum, count) = (self.round(), count as f64);
+        if sum.is_finite() || self.special.is_some() {
+            return sum / count;
+        }
+        // 2^64 times smaller: the digits move by two places, and those that fall off are too small to matter.
+        let mut smaller = self.clone();
+        match smaller.low.checked_sub(2) {
+            Some(low) => smaller.low = low,
+            None => {
+                let gone = usize::from(2 - smaller.low).min(smaller.chunks.len());
+                propagate(&mut smaller.chunks);
+                smaller.chunks.drain(..gone);
+                smaller.low = 0;
+            }
+        }
+        smaller.round() / count * 2f64.powi(64)
+    }
+
     /// Doubles, largest first, whose exact sum this is; none for zero, nor for what is not finite.
     pub(crate) fn terms(&self) -> Vec<f64> {
         let (mut rest, mut terms) = (self.clone(), Vec::new());
@@ -429,6 +449,21 @@ mod tests {
         assert_eq!(s.round(), f64::INFINITY);
         (0..999).for_each(|_| s.remove(f64::MAX));
         assert_eq!(s.round(), f64::MAX);
+    }
+
+    #[test]
+    fn an_average_within_the_range_has_a_sum_beyond_it() {
+        let of = |values: &[f64]| {
+            let mut sum = ExactSum::default();
+            values.iter().for_each(|v| sum.add(*v));
+            sum.average(values.len() as i64)
+        };
+        assert_eq!(of(&[1e308, 1e308, 1e308]), 1e308);
+        assert_eq!(of(&[-1.5e308, -1.7e308]), -1.6e308);
+        assert_eq!(of(&[f64::MAX; 7]), f64::MAX);
+        assert_eq!(of(&[1e308, 1e308, 5e-324, -1e-300]), 5e307);
+        assert_eq!(of(&[f64::INFINITY, 1e308]), f64::INFINITY);
+        assert_eq!(of(&[1.0, 2.0, 4.5]), 2.5);
     }
 
     #[test]

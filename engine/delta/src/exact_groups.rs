@@ -86,9 +86,9 @@ impl Total for ExactSum {
     }
     fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef> {
         let average = matches!(output, Output::Avg { .. });
-        let values = totals.iter().map(|(total, count)| {
-            (*count != 0).then(|| if average { total.round() / *count as f64 } else { total.round() })
-        });
+        let values = totals
+            .iter()
+            .map(|(total, count)| (*count != 0).then(|| if average { total.average(*count) } else { total.round() }));
         Ok(Arc::new(values.collect::<Float64Array>()))
     }
 }
@@ -317,17 +317,20 @@ impl<T: Total> Accumulator for ExactOne<T> {
     }
 }
 
-/// The total of a group's distinct doubles; bits decide what is distinct. State: `[values: List<Float64>]`.
+/// The total of a group's distinct doubles, or pairs of them; bits decide what is distinct. State:
+/// `[values: List<Float64>]`, the two of a pair after each other.
 #[derive(Debug)]
 pub(crate) struct ExactDistinct<T> {
-    seen: HashSet<u64>,
+    seen: HashSet<[u64; 2]>,
+    /// One or two arguments.
+    width: usize,
     output: Output,
     total: PhantomData<T>,
 }
 
 impl<T> ExactDistinct<T> {
-    pub(crate) fn new(output: Output) -> Self {
-        Self { seen: HashSet::new(), output, total: PhantomData }
+    pub(crate) fn new(width: usize, output: Output) -> Self {
+        Self { seen: HashSet::new(), width, output, total: PhantomData }
     }
 }
 
@@ -339,23 +342,41 @@ pub(crate) fn distinct_state_fields(name: &str) -> Vec<FieldRef> {
 
 impl<T: Total> Accumulator for ExactDistinct<T> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.seen.extend(values[0].as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits));
+        let columns: Vec<&Float64Array> =
+            values.iter().take(self.width).map(|v| v.as_primitive::<Float64Type>()).collect();
+        let rows = columns.first().map_or(0, |c| c.len());
+        for row in (0..rows).filter(|row| columns.iter().all(|c| c.is_valid(*row))) {
+            let mut pair = [0; 2];
+            pair.iter_mut().zip(&columns).for_each(|(bits, column)| *bits = column.value(row).to_bits());
+            self.seen.insert(pair);
+        }
         Ok(())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let lists = states[0].as_list::<i32>();
-        lists.iter().flatten().try_for_each(|list| self.update_batch(&[list]))
+        for list in states[0].as_list::<i32>().iter().flatten() {
+            let values = list.as_primitive::<Float64Type>();
+            for given in values.values().chunks(self.width.max(1)) {
+                let mut pair = [0; 2];
+                pair.iter_mut().zip(given).for_each(|(bits, value)| *bits = value.to_bits());
+                self.seen.insert(pair);
+            }
+        }
+        Ok(())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values: Vec<_> = self.seen.iter().map(|b| ScalarValue::Float64(Some(f64::from_bits(*b)))).collect();
+        let bits = self.seen.iter().flat_map(|pair| pair.iter().take(self.width));
+        let values: Vec<_> = bits.map(|b| ScalarValue::Float64(Some(f64::from_bits(*b)))).collect();
         Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Float64))])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let values: Float64Array = self.seen.iter().map(|b| Some(f64::from_bits(*b))).collect();
-        let values: [ArrayRef; 1] = [Arc::new(values)];
+        let column = |i: usize| -> ArrayRef {
+            let values = self.seen.iter().map(|pair| pair.get(i).map(|bits| f64::from_bits(*bits)));
+            Arc::new(values.collect::<Float64Array>())
+        };
+        let values: Vec<ArrayRef> = (0..self.width.max(1)).map(column).collect();
         let (columns, mut total) = (T::columns(&values), T::default());
         (0..self.seen.len()).for_each(|row| total.put(&columns, row));
         let column = finish(&[(&total, self.seen.len() as i64)], &self.output)?;
@@ -363,6 +384,6 @@ impl<T: Total> Accumulator for ExactDistinct<T> {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.seen.capacity() * 9
+        size_of_val(self) + self.seen.capacity() * 17
     }
 }

@@ -156,7 +156,7 @@ impl AggregateUDFImpl for ExactTotal {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         match of_floats(args.expr_fields.first()) {
-            true if args.is_distinct => Ok(Box::new(ExactDistinct::<ExactSum>::new(self.output(&args)))),
+            true if args.is_distinct => Ok(Box::new(ExactDistinct::<ExactSum>::new(1, self.output(&args)))),
             true => Ok(Box::new(ExactOne::<ExactSum>::new(self.output(&args)))),
             false => self.inner.inner().accumulator(args),
         }

@@ -99,16 +99,11 @@ impl Moments {
             StddevPop => Some((squares(0) / (count * count)).sqrt()),
             CovarSamp => sample.map(|d| mixed() / d),
             CovarPop => Some(mixed() / (count * count)),
-            Corr => match (mean(0).is_nan(), mean(2).is_nan()) {
-                (true, true) => Some(f64::NAN),
-                (false, false) if n > 1 && squares(0) != 0.0 && squares(2) != 0.0 => {
-                    Some(mixed() / squares(0).sqrt() / squares(2).sqrt())
-                }
-                _ => None,
-            },
+            // A NaN or an infinity makes its squares NaN.
+            Corr => (squares(0) != 0.0 && squares(2) != 0.0).then(|| mixed() / squares(0).sqrt() / squares(2).sqrt()),
             Slope => slope(),
             Intercept => slope().map(|s| mean(y) - s * mean(x)),
-            R2 => slope().filter(|_| squares(y) != 0.0).map(|s| s * mixed() / squares(y)),
+            R2 => slope().map(|s| if squares(y) == 0.0 { 1.0 } else { s * mixed() / squares(y) }),
             AvgX => Some(mean(x)),
             AvgY => Some(mean(y)),
             Sxx => Some(squares(x) / count),

@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFrameUnits, WindowFunctionDefinition,
 };
 
-use ingot_semantics::{exactly, holds_floats};
+use ingot_semantics::{exactly, has_equals};
 
 use crate::error::{DeltaError, Result};
 use crate::exact_udaf::exact_aggregates;
@@ -98,7 +98,7 @@ fn completed(order: &[Sort], schema: &DFSchema) -> Result<Vec<Sort>> {
 
 /// Equal floats may differ in their bits, and which of them comes first must not be chance.
 fn by_bits(expr: Expr, data_type: &DataType) -> Expr {
-    if holds_floats(data_type) { exactly(expr) } else { expr }
+    if has_equals(data_type) { exactly(expr) } else { expr }
 }
 
 /// Whether the result of this window call depends on the order of ties.

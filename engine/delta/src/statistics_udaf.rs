@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, exec_err, not_impl_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::functions_aggregate::{correlation, covariance, regr, stddev, variance};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
@@ -93,12 +93,9 @@ impl AggregateUDFImpl for ExactStatistic {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match (args.is_distinct, args.expr_fields) {
-            (false, _) => {}
-            (true, [one]) if *one.data_type() == DataType::Float64 => {
-                return Ok(Box::new(ExactDistinct::<Moments>::new(Output::Statistic(self.statistic))));
-            }
-            (true, _) => return not_impl_err!("{}(DISTINCT ...) of two arguments", self.name()),
+        if args.is_distinct {
+            let output = Output::Statistic(self.statistic);
+            return Ok(Box::new(ExactDistinct::<Moments>::new(args.expr_fields.len(), output)));
         }
         Ok(Box::new(ExactOne::<Moments>::new(Output::Statistic(self.statistic))))
     }

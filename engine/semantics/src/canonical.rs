@@ -1,7 +1,8 @@
-//! One value for equal floats: -0.0 becomes +0.0, every NaN the positive quiet one.
+//! One value for equal floats and lengths of time: -0.0 becomes +0.0, every NaN the positive quiet one, 31 days become
+//! 1 month 1 day, as PostgreSQL's `justify_interval` has it.
 //!
 //! In the total order that Arrow compares and sorts by, canonical floats stand as SQL wants them: zeros are one
-//! value, NaN equals NaN and is the largest.
+//! value, NaN equals NaN and is the largest. So do canonical intervals: by months, then days, then the rest.
 //!
 //! Invariants
 //! * Idempotent; NULLs, lengths and types stay; floats within lists, structs and maps count.
@@ -13,12 +14,17 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray,
 };
-use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type};
+use arrow::datatypes::{
+    DataType, FieldRef, Float16Type, Float32Type, Float64Type, IntervalDayTime, IntervalDayTimeType,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use std::sync::LazyLock;
+
+use crate::spans::{DAY_NANOS, MONTH_NANOS, nanos};
 
 /// The name of the function that gives the canonical value: readers of bounds may look through it.
 pub const CANONICAL: &str = "ingot_canonical";
@@ -27,22 +33,23 @@ const EXACTLY: &str = "ingot_exactly";
 static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::from(Unary::new(CANONICAL))));
 static BITS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::from(Unary::new(EXACTLY))));
 
-/// Whether values of the type are or hold floats.
-pub fn holds_floats(data_type: &DataType) -> bool {
+/// Whether values of the type, or what they hold, may be equal and look different.
+pub fn has_equals(data_type: &DataType) -> bool {
     match data_type {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => true,
+        DataType::Interval(unit) => *unit != IntervalUnit::YearMonth,
         DataType::List(f)
         | DataType::LargeList(f)
         | DataType::ListView(f)
         | DataType::LargeListView(f)
         | DataType::FixedSizeList(f, _)
-        | DataType::Map(f, _) => holds_floats(f.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|f| holds_floats(f.data_type())),
+        | DataType::Map(f, _) => has_equals(f.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| has_equals(f.data_type())),
         _ => false,
     }
 }
 
-/// The canonical value of an expression that holds floats.
+/// The canonical value of an expression.
 pub(crate) fn canonical(expr: Expr) -> Expr {
     match expr {
         Expr::Literal(value, metadata) => match canonical_scalar(&value) {
@@ -62,7 +69,7 @@ pub fn uncanonical(expr: &Expr) -> &Expr {
     }
 }
 
-/// The same value, to be sorted by its bits: what tells equal floats apart so that ties are not broken by chance.
+/// The same value, to be sorted by its bits: what tells equal values apart so that ties are not broken by chance.
 pub fn exactly(expr: Expr) -> Expr {
     if is_call(&expr, EXACTLY) { expr } else { BITS.call(vec![expr]) }
 }
@@ -80,12 +87,12 @@ fn is_call(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if call.func.name() == name)
 }
 
-/// The array with canonical floats.
+/// The array with canonical values.
 ///
 /// # Errors
 /// When Arrow cannot rebuild a nested array.
 pub fn canonical_array(array: &ArrayRef) -> Result<ArrayRef> {
-    if !holds_floats(array.data_type()) {
+    if !has_equals(array.data_type()) {
         return Ok(Arc::clone(array));
     }
     Ok(match array.data_type() {
@@ -108,6 +115,21 @@ pub fn canonical_array(array: &ArrayRef) -> Result<ArrayRef> {
                 .as_primitive::<Float64Type>()
                 .unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }),
         ),
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            Arc::new(array.as_primitive::<IntervalMonthDayNanoType>().unary::<_, IntervalMonthDayNanoType>(|v| {
+                let (months, days, nanoseconds) = justified(nanos(v));
+                IntervalMonthDayNano { months, days, nanoseconds }
+            }))
+        }
+        DataType::Interval(IntervalUnit::DayTime) => {
+            Arc::new(array.as_primitive::<IntervalDayTimeType>().unary::<_, IntervalDayTimeType>(|v| {
+                let millis = i64::from(v.days) * DAY_MILLIS + i64::from(v.milliseconds);
+                // As many days as before, or one more or less for each day of milliseconds.
+                let days = i32::try_from(millis / DAY_MILLIS).unwrap_or(v.days);
+                let rest = millis - i64::from(days) * DAY_MILLIS;
+                IntervalDayTime { days, milliseconds: i32::try_from(rest).unwrap_or(v.milliseconds) }
+            }))
+        }
         DataType::List(field) => list::<i32>(array, field)?,
         DataType::LargeList(field) => list::<i64>(array, field)?,
         DataType::FixedSizeList(field, width) => {
@@ -140,6 +162,20 @@ pub fn canonical_array(array: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
+const DAY_MILLIS: i64 = 86_400_000;
+
+/// Months, days and nanoseconds of a length: as many of the larger units as fit it and their types, none against its sign.
+fn justified(length: i128) -> (i32, i32, i64) {
+    let part = |length: i128, unit: i128| {
+        let count = (length / unit).clamp(i128::from(i32::MIN), i128::from(i32::MAX));
+        (i32::try_from(count).unwrap_or(0), length - count * unit)
+    };
+    let (months, rest) = part(length, MONTH_NANOS);
+    let (days, rest) = part(rest, DAY_NANOS);
+    // What was a length of three such parts leaves no more than 64 bits.
+    (months, days, i64::try_from(rest).unwrap_or(0))
+}
+
 fn half_nan() -> <Float16Type as arrow::datatypes::ArrowPrimitiveType>::Native {
     <Float16Type as arrow::datatypes::ArrowPrimitiveType>::Native::NAN
 }
@@ -154,12 +190,12 @@ fn list<O: OffsetSizeTrait>(array: &ArrayRef, field: &FieldRef) -> Result<ArrayR
     )?))
 }
 
-/// The value with canonical floats.
+/// The canonical value.
 ///
 /// # Errors
 /// As [`canonical_array`].
 pub fn canonical_scalar(value: &ScalarValue) -> Result<ScalarValue> {
-    if !holds_floats(&value.data_type()) {
+    if !has_equals(&value.data_type()) {
         return Ok(value.clone());
     }
     ScalarValue::try_from_array(&canonical_array(&value.to_array()?)?, 0)
@@ -231,6 +267,42 @@ mod tests {
         let got = canonical_array(&singles).unwrap();
         let bits: Vec<_> = got.as_primitive::<Float32Type>().values().iter().map(|v| v.to_bits()).collect();
         assert_eq!(bits, [0, 0x7fc0_0000, 0x8000_0001]);
+    }
+
+    #[test]
+    fn intervals_are_ordered_by_their_length() {
+        let part = |i: usize| [i32::MIN, i32::MIN + 1, -31, -30, -1, 0, 1, 29, 30, 31, i32::MAX][i];
+        let rest = |i: usize| {
+            [i64::MIN, -86_400_000_000_000, -1, 0, 5, 86_400_000_000_000, 2_592_000_000_000_000, i64::MAX][i]
+        };
+        let mut all = Vec::new();
+        for months in 0..11 {
+            for days in 0..11 {
+                for nanos in 0..8 {
+                    all.push(IntervalMonthDayNano::new(part(months), part(days), rest(nanos)));
+                }
+            }
+        }
+        let length = |v: &IntervalMonthDayNano| {
+            (i128::from(v.months) * 30 + i128::from(v.days)) * 86_400_000_000_000 + i128::from(v.nanoseconds)
+        };
+        let array: ArrayRef = Arc::new(arrow::array::IntervalMonthDayNanoArray::from(all.clone()));
+        let got = canonical_array(&array).unwrap();
+        let got = got.as_primitive::<IntervalMonthDayNanoType>().values().to_vec();
+        for (given, got) in all.iter().zip(&got) {
+            assert_eq!(length(given), length(got), "{given:?} {got:?}");
+        }
+        let mut sorted = got.clone();
+        sorted.sort();
+        assert!(sorted.windows(2).all(|w| length(&w[0]) <= length(&w[1])));
+        assert!(sorted.windows(2).all(|w| (length(&w[0]) == length(&w[1])) == (w[0] == w[1])));
+        let days = |n| IntervalMonthDayNano::new(0, n, 0);
+        let of = |v| {
+            let array: ArrayRef = Arc::new(arrow::array::IntervalMonthDayNanoArray::from(vec![v]));
+            canonical_array(&array).unwrap().as_primitive::<IntervalMonthDayNanoType>().value(0)
+        };
+        assert_eq!(of(days(31)), IntervalMonthDayNano::new(1, 1, 0));
+        assert_eq!(of(days(-31)), IntervalMonthDayNano::new(-1, -1, 0));
     }
 
     #[test]

@@ -69,12 +69,15 @@ fn is_all_or_nothing(plan: &LogicalPlan) -> bool {
     has_row && split_conjunction(&filter.predicate).into_iter().any(|c| c.column_refs().is_empty())
 }
 
-/// Whether an expression holds an aggregate that is neither DISTINCT nor an extremum.
+/// Whether an expression holds an aggregate that is neither DISTINCT nor an extremum, or is DISTINCT over pairs.
 fn adds_up(expr: &Expr) -> bool {
     let mut found = false;
     let walked = expr.apply(|e| {
         if let Expr::AggregateFunction(call) = e {
-            found |= !call.params.distinct && !matches!(call.func.name(), "min" | "max");
+            found |= match call.params.distinct {
+                true => call.params.args.len() > 1,
+                false => !matches!(call.func.name(), "min" | "max"),
+            };
         }
         Ok(TreeNodeRecursion::Continue)
     });

@@ -1,23 +1,29 @@
-//! `min` and `max` of floats in groups: NaN is the largest, and an infinity is a value like others.
+//! `min` and `max` of floats in groups: NaN is the largest, and an infinity is a value like others. `min` and `max` of
+//! intervals: by their length, and of equal ones that of fewer months, then days.
 //!
-//! DataFusion's grouped ones compare by `<`, so that a NaN wins or loses by its place.
+//! DataFusion's grouped ones compare by `<`, so that a NaN wins or loses by its place, and intervals by their months.
 //!
 //! Invariants
 //! * Values are compared in the IEEE total order: with canonical arguments, as SQL orders them.
-//! * Types other than DOUBLE and REAL are DataFusion's.
+//! * Intervals stay in the form that they have.
+//! * Types other than these are DataFusion's.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
 use arrow::compute::{SlicesIterator, not, nullif, prep_null_mask_filter};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use datafusion::common::{Result, internal_err};
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::functions_aggregate::min_max::{Max, Min};
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
+
+use crate::spans::nanos;
 
 static MIN: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(Extremum::new(false))));
 static MAX: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(Extremum::new(true))));
@@ -34,13 +40,21 @@ pub fn float_max() -> Arc<AggregateUDF> {
 
 /// The function that stands for DataFusion's own over an argument of this type.
 pub(crate) fn for_floats(function: &AggregateUDF, argument: &DataType) -> Option<Arc<AggregateUDF>> {
-    if !matches!(argument, DataType::Float32 | DataType::Float64) {
+    if !matches!(argument, DataType::Float32 | DataType::Float64 | DataType::Interval(IntervalUnit::MonthDayNano)) {
         return None;
     }
     if function.inner().is::<Max>() {
         return Some(float_max());
     }
     function.inner().is::<Min>().then(float_min)
+}
+
+/// The type of intervals in SQL.
+pub(crate) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
+/// Longer ones are larger.
+fn by_length(v: IntervalMonthDayNano) -> (i128, i32, i32) {
+    (nanos(v), v.months, v.days)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -74,10 +88,18 @@ impl AggregateUDFImpl for Extremum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.accumulator(args)
+        match args.return_field.data_type() {
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                Ok(Box::new(OneInterval { best: None, largest: self.largest }))
+            }
+            _ => self.inner.accumulator(args),
+        }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if *args.return_field.data_type() == INTERVAL {
+            return self.accumulator(args);
+        }
         self.inner.create_sliding_accumulator(args)
     }
 
@@ -91,6 +113,12 @@ impl AggregateUDFImpl for Extremum {
             (DataType::Float64, false) => Box::new(Groups::<Float64Type>::new(|new, old| new.total_cmp(&old).is_lt())),
             (DataType::Float32, true) => Box::new(Groups::<Float32Type>::new(|new, old| new.total_cmp(&old).is_gt())),
             (DataType::Float32, false) => Box::new(Groups::<Float32Type>::new(|new, old| new.total_cmp(&old).is_lt())),
+            (DataType::Interval(IntervalUnit::MonthDayNano), true) => {
+                Box::new(Groups::<IntervalMonthDayNanoType>::new(|new, old| by_length(new) > by_length(old)))
+            }
+            (DataType::Interval(IntervalUnit::MonthDayNano), false) => {
+                Box::new(Groups::<IntervalMonthDayNanoType>::new(|new, old| by_length(new) < by_length(old)))
+            }
             _ => return self.inner.create_groups_accumulator(args),
         })
     }
@@ -101,6 +129,38 @@ impl AggregateUDFImpl for Extremum {
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
         AggregateOrderSensitivity::Insensitive
+    }
+}
+
+/// The best interval of one group.
+#[derive(Debug)]
+struct OneInterval {
+    best: Option<IntervalMonthDayNano>,
+    largest: bool,
+}
+
+impl Accumulator for OneInterval {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Some(values) = values.first() else { return internal_err!("min and max take one argument") };
+        let all = values.as_primitive::<IntervalMonthDayNanoType>().iter().flatten().chain(self.best);
+        self.best = if self.largest { all.max_by_key(|v| by_length(*v)) } else { all.min_by_key(|v| by_length(*v)) };
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.update_batch(states)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::IntervalMonthDayNano(self.best))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
     }
 }
 

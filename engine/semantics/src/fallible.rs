@@ -15,6 +15,8 @@ use crate::decimal::{Operation, Shape};
 
 /// Functions of DataFusion that fail for some values.
 const FUNCTIONS: &[&str] = &[
+    "array_avg",
+    "array_sum",
     "arrow_cast",
     "chr",
     "decode",
@@ -73,6 +75,7 @@ pub(crate) const TOTAL: &[&str] = &[
     "ends_with",
     "get_field",
     "greatest",
+    "ingot_try_cast",
     "initcap",
     "least",
     "lower",
@@ -143,6 +146,10 @@ fn is_total(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
             from == *to || matches!(cast.expr.as_ref(), Expr::Literal(..)) || plain && !from.is_nested()
         }
         Expr::TryCast(_) => true,
+        // Text of an instant or a UUID.
+        Expr::ScalarFunction(call) if call.func.name() == "ingot_cast" => {
+            matches!(expr.get_type(schema)?, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+        }
         Expr::BinaryExpr(binary) => match binary.op {
             op if op.is_logic_operator() || op.supports_propagation() => true,
             Operator::IsDistinctFrom | Operator::IsNotDistinctFrom | Operator::StringConcat => true,
@@ -173,6 +180,7 @@ fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
             inner => cast_can_fail(&inner.get_type(schema)?, cast.field.data_type()),
         },
         Expr::ScalarFunction(call) => match (call.func.name(), call.args.first()) {
+            ("ingot_cast", Some(Expr::Literal(..))) => false,
             ("ingot_cast", Some(argument)) => cast_can_fail(&argument.get_type(schema)?, &expr.get_type(schema)?),
             ("round", _) => match expr.get_type(schema)? {
                 DataType::Decimal128(p, _) => p >= 38,

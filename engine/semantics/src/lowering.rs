@@ -1,6 +1,6 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`using`, `patterns`, `sort_keys`, `grouping`).
+//! Not here: what each construct becomes (`using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`).
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, Visito
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
-use crate::{grouping, patterns, sort_keys, using};
+use crate::{flatten, grouping, patterns, recursion, sort_keys, using};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
@@ -33,6 +33,7 @@ impl VisitorMut for Lowering {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
         sort_keys::in_query(query);
+        recursion::in_query(query);
         flow(using::in_query(query))
     }
 
@@ -46,6 +47,7 @@ impl VisitorMut for Lowering {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
+        flatten::in_factor(factor);
         let span: Span = match factor {
             TableFactor::Table { name, sample: Some(_), .. } => name.span(),
             TableFactor::Derived { subquery, sample: Some(_), .. } => subquery.span(),

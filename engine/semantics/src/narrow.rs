@@ -2,7 +2,9 @@
 //!
 //!   decimals that lose digits    DataFusion moves such a cast to the other side of a comparison, where
 //!                                `CAST(1.25 AS INT) = 1` becomes `1.25 = 1`
-//!   texts, DOUBLE to exact       its errors show the value
+//!   texts, DOUBLE to exact       its errors show the value, it takes no blanks around a date, no exponent in a decimal
+//!   UUID from and to text        it has none
+//!   instants to text             it knows the years that chrono knows
 //!   long decimals to DOUBLE      it rounds the digits, and the quotient by the power of ten once more
 //!   all others that can fail     likewise, once the optimizer is done with them (`told`)
 //!
@@ -14,7 +16,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::CastOptions;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type};
 use arrow::util::display::FormatOptions;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
@@ -23,7 +25,9 @@ use datafusion::logical_expr::{
 };
 
 use crate::failure::{FailureKind, Named};
+use crate::instant_text::instants_as_text;
 use crate::shown::type_name;
+use crate::text_casts::{self, UUID, is_text, trimmed, uuids_as_text};
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Narrow {
@@ -49,11 +53,19 @@ pub(crate) fn replaces(from: &DataType, to: &DataType) -> bool {
         (DataType::Decimal128(p, s), DataType::Float64) => *p > 15 || *s > 22,
         (DataType::Decimal128(p, s), DataType::Float32) => *p > 7 || *s > 10,
         (DataType::Decimal128(_, s), to) => *s > 0 && to.is_integer(),
-        (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, to) => {
-            to.is_numeric() || to.is_temporal() || *to == DataType::Boolean
-        }
+        (from, to) if is_text(from) => to.is_numeric() || to.is_temporal() || *to == DataType::Boolean || *to == UUID,
+        (DataType::FixedSizeBinary(16) | DataType::Date32 | DataType::Timestamp(..), to) => is_text(to),
         (from, to) => from.is_floating() && (to.is_integer() || to.is_decimal()),
     }
+}
+
+/// A constant's value of another type, where Arrow has none.
+pub(crate) fn constant(value: &ScalarValue, to: &DataType, attempt: bool) -> Option<ScalarValue> {
+    if !is_text(&value.data_type()) {
+        return None;
+    }
+    let read = text_casts::read(&value.to_array().ok()?, to, attempt).ok()??;
+    ScalarValue::try_from_array(&read, 0).ok()
 }
 
 /// The cast as a function; `shown` is the argument as the user wrote it.
@@ -61,6 +73,35 @@ pub(crate) fn narrow(expr: Expr, to: DataType, attempt: bool, shown: &str) -> Ex
     let shown = Named::new(format!("CAST({shown} AS {})", type_name(&to)));
     let signature = Signature::any(1, Volatility::Immutable);
     Arc::new(ScalarUDF::from(Narrow { to, attempt, shown, signature })).call(vec![expr])
+}
+
+impl Narrow {
+    fn cast(&self, value: &ColumnarValue, options: &CastOptions<'static>) -> Result<ColumnarValue> {
+        let of = |array: &ArrayRef| -> Result<ArrayRef> {
+            let from = array.data_type();
+            let own = if is_text(from) {
+                text_casts::read(array, &self.to, self.attempt)?
+            } else if is_text(&self.to) && *from == UUID {
+                Some(uuids_as_text(array)?)
+            } else if is_text(&self.to) {
+                instants_as_text(array)
+            } else {
+                None
+            };
+            let array = match own {
+                Some(own) => own,
+                None if is_text(from) => trimmed(array)?,
+                None => Arc::clone(array),
+            };
+            Ok(cast_with_options(&array, &self.to, options)?)
+        };
+        match value {
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(of(array)?)),
+            ColumnarValue::Scalar(value) => {
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&of(&value.to_array()?)?, 0)?))
+            }
+        }
+    }
 }
 
 impl ScalarUDFImpl for Narrow {
@@ -107,7 +148,7 @@ impl ScalarUDFImpl for Narrow {
                     from if from.is_decimal() || from.is_integer() => FailureKind::Overflow,
                     _ => FailureKind::Conversion,
                 };
-                value.cast_to(&self.to, Some(&options)).map_err(|e| match e {
+                self.cast(value, &options).map_err(|e| match e {
                     e @ (DataFusionError::ArrowError(..) | DataFusionError::Execution(_)) => {
                         self.shown.caused(kind, &self.to, e)
                     }

@@ -1,4 +1,4 @@
-//! `round`: decimals round half up and have Spark's type; all other numbers are DataFusion's.
+//! `round`: decimals round half up and have Spark's type, floats stay within their range (`doubles`).
 //!
 //! Invariants
 //! * The number of places of a decimal is a constant: it decides the type.
@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::decimal::{Shape, rescale};
+use crate::doubles::rounded;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Round {
@@ -40,6 +41,21 @@ pub(crate) fn function() -> Arc<ScalarUDF> {
         all.extend(others.iter().filter(|s| !of_decimals(s)).cloned());
     }
     Arc::new(ScalarUDF::from(Round { inner, signature: Signature::one_of(all, Volatility::Immutable) }))
+}
+
+impl Round {
+    /// Floats within their range (`doubles`); whole numbers are DataFusion's.
+    fn of_others(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let values = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let Some(first) = values.first() else { return self.inner.invoke_with_args(args) };
+        Ok(match rounded(first, values.get(1))? {
+            None => self.inner.invoke_with_args(args)?,
+            Some(result) if constant => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            Some(result) => ColumnarValue::Array(result),
+        })
+    }
 }
 
 fn constant(value: &ScalarValue) -> Result<Option<i64>> {
@@ -83,7 +99,7 @@ impl ScalarUDFImpl for Round {
         let (Some(DataType::Decimal128(_, from)), DataType::Decimal128(p, s)) =
             (args.args.first().map(|a| a.data_type()), args.return_field.data_type())
         else {
-            return self.inner.invoke_with_args(args);
+            return self.of_others(args);
         };
         let out = Shape::new(*p, *s);
         let places = match args.args.get(1) {

@@ -24,7 +24,7 @@ use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::canonical::{canonical, holds_floats};
+use crate::canonical::{canonical, has_equals};
 use crate::shown::type_name;
 use crate::widen::to_double;
 
@@ -144,7 +144,7 @@ fn copies(join: Join) -> Result<LogicalPlan> {
         .iter()
         .map(|(qualifier, field)| {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            match holds_floats(field.data_type()) {
+            match has_equals(field.data_type()) {
                 true => canonical(column).alias_qualified(qualifier.cloned(), field.name()),
                 false => column,
             }

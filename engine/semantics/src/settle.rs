@@ -18,10 +18,11 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::attempt::compile;
 use crate::checked::{is_exact, of_operator};
-use crate::narrow::{narrow, replaces};
+use crate::narrow::{constant, narrow, replaces};
 use crate::rewrite::{expressions, input_schema};
 use crate::shown::shown;
 use crate::sum::whole_sum;
+use crate::text_casts::{UUID, is_text};
 use crate::widen::double_of;
 
 #[derive(Debug)]
@@ -35,6 +36,15 @@ impl AnalyzerRule for Settle {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         expressions(plan, whole_sums, settle)
     }
+}
+
+/// Whether a constant is one that Arrow does not convert to the type.
+fn own_constant(value: &ScalarValue, to: &DataType) -> bool {
+    if !is_text(&value.data_type()) {
+        return value.data_type() == UUID && is_text(to);
+    }
+    let blank = value.try_as_str().flatten().is_some_and(|t| t.len() != t.trim().len());
+    blank || to.is_decimal() || *to == UUID
 }
 
 fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -53,12 +63,17 @@ fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 return Ok(Transformed::yes(lit(double)));
             }
             if let Expr::Literal(value, _) = expr.as_ref() {
-                // A constant that does not fit fails for rows, if there are any, and by its name.
-                if field.metadata().is_empty() && !fits(value, field.data_type()) {
-                    let text = shown(&expr);
-                    return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), false, &text)));
+                if let Some(value) = constant(value, field.data_type(), false) {
+                    return Ok(Transformed::yes(lit(value)));
                 }
-                return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+                if !own_constant(value, field.data_type()) {
+                    // A constant that does not fit fails for rows, if there are any, and by its name.
+                    if field.metadata().is_empty() && !fits(value, field.data_type()) {
+                        let text = shown(&expr);
+                        return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), false, &text)));
+                    }
+                    return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+                }
             }
             if replaces(&expr.get_type(schema)?, field.data_type()) {
                 let text = shown(&expr);
@@ -67,7 +82,13 @@ fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Ok(Transformed::no(Expr::Cast(Cast { expr, field })))
         }
         Expr::TryCast(TryCast { expr, field }) => {
-            if expr.get_type(schema)?.is_decimal() && replaces(&expr.get_type(schema)?, field.data_type()) {
+            let from = expr.get_type(schema)?;
+            if let Expr::Literal(value, _) = expr.as_ref()
+                && let Some(value) = constant(value, field.data_type(), true)
+            {
+                return Ok(Transformed::yes(lit(value)));
+            }
+            if (from.is_decimal() || is_text(&from) || from == UUID) && replaces(&from, field.data_type()) {
                 let text = shown(&expr);
                 return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), true, &text)));
             }

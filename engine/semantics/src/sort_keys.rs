@@ -4,7 +4,7 @@
 //!   RANGE over a UUID, up to its peers ──▶ GROUPS, which is the same there
 //!
 //! It forgets the second `k` in one place and counts it in another. It looks for the distance of a RANGE also where
-//! no bound has one, and UUID, BINARY and STRUCT have none.
+//! no bound has one, and UUID, BINARY, STRUCT and lengths of time have none.
 //!
 //! Invariants
 //! * A key that stands behind itself decides nothing, whatever its direction: the first one stays.
@@ -91,6 +91,8 @@ fn has_distance(data_type: &DataType) -> bool {
             | DataType::Binary
             | DataType::LargeBinary
             | DataType::BinaryView
+            | DataType::Duration(_)
+            | DataType::Interval(_)
             | DataType::Struct(_)
             | DataType::Map(..)
     )

@@ -5,21 +5,22 @@
 //! DataFusion compares months, then days, then nanoseconds, and a difference of timestamps has nanoseconds alone: two
 //! days would be shorter than `INTERVAL '1 day'`.
 //!
-//! Not here: which expressions are compared (`widen`).
+//! Not here: which expressions are compared (`widen`), keys and orders of intervals (`canonical`).
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{
-    DataType, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimeUnit,
+    DataType, IntervalDayTimeType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
+    TimeUnit,
 };
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
 };
 
-const DAY_NANOS: i128 = 86_400_000_000_000;
-const MONTH_NANOS: i128 = 30 * DAY_NANOS;
+pub(crate) const DAY_NANOS: i128 = 86_400_000_000_000;
+pub(crate) const MONTH_NANOS: i128 = 30 * DAY_NANOS;
 const SPAN: DataType = DataType::Decimal128(38, 0);
 
 static FUNCTION: LazyLock<Arc<ScalarUDF>> =
@@ -80,17 +81,16 @@ impl ScalarUDFImpl for Span {
     }
 }
 
+/// The length of an interval.
+pub(crate) fn nanos(v: IntervalMonthDayNano) -> i128 {
+    i128::from(v.months) * MONTH_NANOS + i128::from(v.days) * DAY_NANOS + i128::from(v.nanoseconds)
+}
+
 fn spans(array: &ArrayRef) -> Result<ArrayRef> {
     let lengths: Decimal128Array = match array.data_type() {
-        DataType::Interval(IntervalUnit::MonthDayNano) => array
-            .as_primitive::<IntervalMonthDayNanoType>()
-            .iter()
-            .map(|v| {
-                v.map(|v| {
-                    i128::from(v.months) * MONTH_NANOS + i128::from(v.days) * DAY_NANOS + i128::from(v.nanoseconds)
-                })
-            })
-            .collect(),
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            array.as_primitive::<IntervalMonthDayNanoType>().iter().map(|v| v.map(nanos)).collect()
+        }
         DataType::Interval(IntervalUnit::DayTime) => array
             .as_primitive::<IntervalDayTimeType>()
             .iter()

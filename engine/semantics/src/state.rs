@@ -19,6 +19,7 @@ use crate::date_bin::DateBin;
 use crate::date_part::{DatePart, Extract};
 use crate::date_trunc::DateTrunc;
 use crate::fence::{FencePlanner, LowerFences, RaiseFences};
+use crate::flatten::Flatten;
 use crate::frames::Frames;
 use crate::grouping::Grouping;
 use crate::guard::Guard;
@@ -27,6 +28,7 @@ use crate::lists::Lists;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
 use crate::pushdown::fenced;
+use crate::recursion::Recursion;
 use crate::set_operations::SetOperations;
 use crate::settle::Settle;
 use crate::sort_keys::{KeysOnce, Peers};
@@ -37,7 +39,8 @@ use crate::zero::Zero;
 
 /// The analyzer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(Grouping), Arc::new(Instants)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(Flatten), Arc::new(Recursion), Arc::new(Grouping), Arc::new(Instants)];
     rules.extend(Analyzer::new().rules);
     let coercion = rules.iter().position(|r| r.name() == "type_coercion").unwrap_or(rules.len());
     rules.insert(coercion, Arc::new(Widen));
@@ -88,6 +91,8 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     if let Some(functions) = builder.scalar_functions() {
         crate::list_items::wrap(functions);
         crate::bounds::wrap(functions);
+        crate::doubles::wrap(functions);
+        crate::list_totals::wrap(functions);
         functions.push(crate::round::function());
         functions.extend(crate::whole::functions());
         functions.extend(crate::attempt::functions());
@@ -100,6 +105,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     }
     if let Some(functions) = builder.aggregate_functions() {
         crate::spread::wrap(functions);
+        functions.extend(crate::quantiles::functions());
         functions.extend(crate::sum::functions());
     }
     builder

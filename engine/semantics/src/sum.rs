@@ -3,7 +3,7 @@
 //!
 //!   rows ──▶ add / take back ──▶ [total: DECIMAL(76, s), count] ──▶ merge ──▶ fit to the type, or fail
 //!
-//! Other arguments (DOUBLE, intervals) are DataFusion's.
+//! Averages of DOUBLE are those of `average`; other arguments are DataFusion's.
 //!
 //! Invariants
 //! * 256 bits hold the sum of 2^63 values of 38 digits: nothing wraps inside.
@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
 
+use crate::average::{self, Averages, OneAverage};
 use crate::decimal::{Shape, divide};
 use crate::failure::{FailureKind, Named};
 
@@ -109,7 +110,15 @@ impl Total {
         }
     }
 
+    /// Whether this is an average of doubles.
+    fn averages_doubles(&self, argument: Option<&FieldRef>, is_distinct: bool) -> bool {
+        self.average && !is_distinct && argument.is_some_and(|f| *f.data_type() == DataType::Float64)
+    }
+
     fn one(&self, args: &AccumulatorArgs) -> Option<Box<dyn Accumulator>> {
+        if self.averages_doubles(args.expr_fields.first(), args.is_distinct) {
+            return Some(Box::new(OneAverage::default()));
+        }
         let finish = self.finish(args, self.scale(args.expr_fields.first())?);
         Some(if args.is_distinct {
             Box::new(DistinctTotal { seen: HashMap::new(), finish })
@@ -161,6 +170,9 @@ impl AggregateUDFImpl for Total {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if self.averages_doubles(args.input_fields.first(), args.is_distinct) {
+            return Ok(average::state_fields(args.name));
+        }
         let Some(scale) = self.scale(args.input_fields.first()) else { return self.inner.state_fields(args) };
         if args.is_distinct {
             let item = Field::new_list_field(DataType::Decimal128(38, scale), true);
@@ -180,6 +192,9 @@ impl AggregateUDFImpl for Total {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        if self.averages_doubles(args.expr_fields.first(), args.is_distinct) {
+            return Ok(Box::new(Averages::default()));
+        }
         match self.scale(args.expr_fields.first()) {
             Some(scale) => Ok(Box::new(GroupTotals { slots: Vec::new(), finish: self.finish(&args, scale) })),
             None => self.inner.create_groups_accumulator(args),

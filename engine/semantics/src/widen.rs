@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::attempt::spell_out;
+use crate::canonical::is_canonical;
 use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
 use crate::decimal::Shape;
 use crate::rewrite::expressions;
@@ -107,6 +108,11 @@ fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if let Some((Kind::Binary(operation), [l, r])) = checked(&expr) {
         let (tl, tr) = (l.get_type(schema)?, r.get_type(schema)?);
         if is_exact(&tl, &tr) {
+            // What stands beside a constant became a decimal since.
+            let constant = |e: &Expr, t: &DataType| t.is_integer() && matches!(e, Expr::Literal(..));
+            if constant(l, &tl) && tr.is_decimal() || constant(r, &tr) && tl.is_decimal() {
+                return Ok(Transformed::yes(of_operator(operation.operator(), l.clone(), r.clone(), &tl, &tr)));
+            }
             return Ok(Transformed::no(expr));
         }
         // An operand turned out to be no exact number.
@@ -346,6 +352,10 @@ fn widen_node(node: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Join(join) if is_set_operation(&join) => Ok(LogicalPlan::Join(one_type(join)?)),
         LogicalPlan::Join(mut join) => {
             for (left, right) in &mut join.on {
+                // Keys of a set operation that was analyzed before.
+                if is_canonical(left) && is_canonical(right) {
+                    continue;
+                }
                 let types = [left.get_type(join.left.schema())?, right.get_type(join.right.schema())?];
                 let pair = comparable(vec![left.clone(), right.clone()], &types).data;
                 if let Ok([l, r]) = <[Expr; 2]>::try_from(pair) {

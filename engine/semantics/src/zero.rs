@@ -4,6 +4,8 @@
 //!   GROUP BY f, DISTINCT f, set operations ──▶ the canonical value is also the result
 //!   PARTITION BY f, ORDER BY f  ──▶ by the canonical value; the column keeps its bits
 //!
+//! Intervals, of which 30 days equal 1 month, go the same way; `min` and `max` of them keep the form (`extremes`).
+//!
 //! Arrow compares bits in the IEEE total order, in which the NaN that 0.0 / 0.0 gives is the least value of all. The
 //! statistics of Parquet files leave NaN out, so that DataFusion's own pruning by `f > 5` would skip it; it does not
 //! look through a function.
@@ -31,8 +33,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::canonical::{canonical, holds_floats, is_canonical, is_exactly};
-use crate::extremes::for_floats;
+use crate::canonical::{canonical, has_equals, is_canonical, is_exactly};
+use crate::extremes::{INTERVAL, for_floats};
 
 /// Runs on plans whose types are coerced, after the rules that make comparisons.
 #[derive(Debug)]
@@ -137,10 +139,10 @@ impl<'a> Scope<'a> {
             Expr::Cast(cast) => {
                 let from = cast.expr.get_type(self.schema).ok();
                 let whole = from.is_some_and(|t| t.is_integer() || t.is_decimal() || t == DataType::Boolean);
-                !whole && holds_floats(cast.field.data_type())
+                !whole && has_equals(cast.field.data_type())
             }
             other if is_canonical(other) || is_exactly(other) => false,
-            other => other.get_type(self.schema).is_ok_and(|t| holds_floats(&t)),
+            other => other.get_type(self.schema).is_ok_and(|t| has_equals(&t)),
         }
     }
 
@@ -225,7 +227,9 @@ impl<'a> Scope<'a> {
     fn aggregate(&self, mut call: AggregateFunction) -> AggregateFunction {
         if call.params.distinct || CHOOSING.contains(&call.func.name()) {
             let argument = call.params.args.first().and_then(|a| a.get_type(self.schema).ok());
-            call.params.args = self.all(call.params.args);
+            if argument != Some(INTERVAL) || !matches!(call.func.name(), "min" | "max") {
+                call.params.args = self.all(call.params.args);
+            }
             if let Some(func) = argument.and_then(|t| for_floats(&call.func, &t)) {
                 call.func = func;
             }
@@ -237,11 +241,20 @@ impl<'a> Scope<'a> {
     }
 
     fn window(&self, mut call: WindowFunction) -> WindowFunction {
+        let argument = call.params.args.first().and_then(|a| a.get_type(self.schema).ok());
+        let interval = argument == Some(INTERVAL);
         let chooses = match &call.fun {
             WindowFunctionDefinition::AggregateUDF(f) => call.params.distinct || CHOOSING.contains(&f.name()),
             WindowFunctionDefinition::WindowUDF(_) => false,
         };
-        if chooses {
+        // Extrema of intervals keep their form.
+        if interval && chooses && matches!(call.fun.name(), "min" | "max") {
+            if let WindowFunctionDefinition::AggregateUDF(f) = &call.fun
+                && let Some(func) = for_floats(f, &INTERVAL)
+            {
+                call.fun = WindowFunctionDefinition::AggregateUDF(func);
+            }
+        } else if chooses {
             call.params.args = self.all(call.params.args);
         }
         call.params.partition_by = self.all(call.params.partition_by);
@@ -258,7 +271,7 @@ fn compares(op: Operator) -> bool {
 }
 
 fn float_columns(schema: &DFSchema) -> HashSet<Column> {
-    schema.iter().filter(|(_, f)| holds_floats(f.data_type())).map(|(q, f)| Column::new(q.cloned(), f.name())).collect()
+    schema.iter().filter(|(_, f)| has_equals(f.data_type())).map(|(q, f)| Column::new(q.cloned(), f.name())).collect()
 }
 
 /// A projection that makes these columns of its input canonical; the input itself where they are.

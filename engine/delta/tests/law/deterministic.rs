@@ -214,6 +214,26 @@ async fn statistics_agree_with_datafusion_where_it_is_accurate() {
             }
         }
     }
+    // A NaN among others, and y of which all are equal: PostgreSQL's corr and regr_r2.
+    let odd = |x: [f64; 3], y: [i32; 3]| x.into_iter().zip(y).map(|(x, y)| (None, None, Some(x), None, Some(y), None));
+    for (rows, corr, r2) in [
+        (odd([f64::NAN, 1.0, 2.0], [1, 2, 3]), Some(f64::NAN), Some(f64::NAN)),
+        (odd([3.0, 1.0, 2.0], [5, 5, 5]), None, Some(1.0)),
+        (odd([3.0, 3.0, 3.0], [5, 4, 5]), None, None),
+    ] {
+        let tables = HashMap::from([("t", rows.collect::<Vec<Row>>())]);
+        for plan in [&plain, &exact] {
+            let found = run(&ctx, plan, &tables).await;
+            for (column, wanted) in [(6, corr), (9, r2)] {
+                let value = ScalarValue::try_from_array(found[0].column(column), 0).unwrap();
+                let same = match (&value, wanted) {
+                    (ScalarValue::Float64(Some(x)), Some(y)) => *x == y || x.is_nan() && y.is_nan(),
+                    (value, wanted) => value.is_null() && wanted.is_none(),
+                };
+                assert!(same, "{column}: {value}, not {wanted:?}");
+            }
+        }
+    }
     let far: Vec<Row> = [4.0, 7.0, 13.0, 16.0].iter().map(|x| (None, None, Some(1e9 + x), None, None, None)).collect();
     let found = run(&ctx, &exact, &HashMap::from([("t", far)])).await;
     assert_eq!(ScalarValue::try_from_array(found[0].column(0), 0).unwrap(), ScalarValue::Float64(Some(30.0)));

@@ -14,6 +14,9 @@ const LINEAR: &[&str] = &[
     "SELECT k, d / 3 AS q, round(d, 1) AS r, d * 1.5 - i AS p FROM (SELECT * FROM t WHERE k <> 0) x WHERE 10 / k > 4 AND d / k < 1.5",
     "SELECT q, s FROM (SELECT s, 10 / k AS q FROM t WHERE k <> 0 UNION ALL SELECT s, TRY(10 / k) AS q FROM u) x WHERE q > 4 OR q IS NULL",
     "WITH c AS (SELECT * FROM t WHERE f > 0 OR f IS NULL) SELECT s, upper(s) AS up, f, d, ts FROM c x ORDER BY s",
+    "SELECT t.k, x.v FROM t CROSS JOIN UNNEST(CASE WHEN s = 'a' THEN NULL ELSE make_array(k, CAST(i AS BIGINT)) END) AS x(v)
+     WHERE v >= 0 OR v IS NULL",
+    "SELECT k, v FROM t LEFT JOIN UNNEST(CASE WHEN s = 'a' THEN NULL ELSE make_array(f, 1.5) END) AS x(v) ON TRUE",
 ];
 
 const KEEP_FIRST: &[&str] = &[
@@ -39,6 +42,7 @@ const AGGREGATE: &[&str] = &[
     "SELECT k, stddev(f) AS a, var_pop(i) AS b, corr(f, i) AS c, covar_samp(i, k) AS d, regr_slope(i, ts) AS e,
        var(i) FILTER (WHERE f < 2) AS g
      FROM (SELECT k, f, i, date_part('epoch', ts) AS ts FROM t) x GROUP BY k",
+    "SELECT v, count(*) AS c, sum(f) AS sf FROM t CROSS JOIN UNNEST(make_array(k, CAST(i AS BIGINT), 7)) AS x(v) GROUP BY v",
     "SELECT k FROM t GROUP BY k",
     "SELECT s, sum(10 / k) FILTER (WHERE k <> 0) AS q, sum(d / 3) AS dd, avg(d * 1.5) AS ad, round(avg(d), 1) AS r, sum(CASE WHEN i > 0 THEN i ELSE 0 END) AS si
      FROM t WHERE d < 99999.99 OR d IS NULL GROUP BY s",

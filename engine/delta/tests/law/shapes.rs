@@ -46,12 +46,14 @@ async fn every_full_recompute_names_its_construct() {
             "row_number",
         ),
         ("SELECT k FROM t EXCEPT SELECT k FROM u", "R0501", "EXCEPT"),
+        ("SELECT DISTINCT v FROM t CROSS JOIN UNNEST(make_array(k, i)) AS x(v)", "R0503", "GROUP BY"),
     ];
     for (sql, code, word) in cases {
         match classify(&plan(&ctx, sql).await) {
             Strategy::Full(reason) => {
                 assert_eq!(reason.code, code, "{sql}: {reason:?}");
                 assert!(reason.text.contains(word), "{sql}: {reason:?}");
+                assert!(!sql.contains("UNNEST") || reason.obstacles().count() == 1, "{sql}: {reason:?}");
                 assert!(REASONS.iter().any(|r| r.0 == code));
             }
             other => panic!("{sql}: {other:?}"),

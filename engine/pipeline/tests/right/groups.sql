@@ -58,6 +58,9 @@ SELECT b, dt, count(*) AS n, min(s) AS first FROM bronze.t GROUP BY b, dt;
 -- over_union: aggregate
 SELECT k, sum(i) AS si, count(*) AS n FROM (SELECT k, i FROM bronze.t UNION ALL SELECT k, v AS i FROM bronze.u) AS x GROUP BY k;
 
+-- over_unnest_beside: aggregate
+SELECT u.tag, count(*) AS n, min(n) AS first FROM bronze.t AS t CROSS JOIN UNNEST(t.tags) WITH ORDINALITY AS u(tag, n) GROUP BY u.tag;
+
 -- over_unnest: aggregate
 SELECT tag, count(*) AS n FROM (SELECT unnest(tags) AS tag FROM bronze.t) AS x GROUP BY tag;
 

@@ -18,6 +18,24 @@ WITH some AS (SELECT * FROM bronze.t WHERE f > 0 OR f IS NULL) SELECT s, upper(s
 -- unnested: linear
 SELECT k, unnest(tags) AS tag FROM bronze.t;
 
+-- unnested_beside: linear
+SELECT t.k, u.tag FROM bronze.t AS t CROSS JOIN UNNEST(t.tags) AS u(tag) WHERE u.tag <> 'x' OR t.k > 1;
+
+-- unnested_numbered: linear
+SELECT k, n, tag FROM bronze.t, LATERAL UNNEST(tags) WITH ORDINALITY AS u(tag, n);
+
+-- unnested_or_not: linear
+SELECT k, u.tag, n FROM bronze.t LEFT JOIN UNNEST(tags) WITH ORDINALITY AS u(tag, n) ON TRUE;
+
+-- unnested_twice: linear
+SELECT t.k, a.tag AS first, b.tag AS second FROM bronze.t AS t CROSS JOIN UNNEST(t.tags) AS a(tag) CROSS JOIN UNNEST(t.tags) AS b(tag);
+
+-- text_casts: linear
+SELECT k, TRY_CAST(s AS UUID) AS id, TRY_CAST(' ' || CAST(k AS VARCHAR) || 'e1 ' AS DECIMAL(20, 2)) AS d FROM bronze.t;
+
+-- list_sums: linear
+SELECT k, array_sum([k, 1]) AS a, array_avg([d, d]) AS b, round(f * 1e300, 2) AS r FROM bronze.t;
+
 -- map_column: linear
 SELECT k, m FROM bronze.t;
 

@@ -55,6 +55,9 @@ SELECT k, count(DISTINCT s) AS words, sum(d) AS sd FROM bronze.t GROUP BY k;
 -- distinct_count_beside_all_sums: full R0510 R0511
 SELECT k, count(DISTINCT s) AS words, sum(d) AS sd, sum(i) AS si, sum(f) AS sf, max(i) AS mi FROM bronze.t GROUP BY k;
 
+-- distinct_pairs: full R0511
+SELECT k, corr(DISTINCT f, i) AS a, covar_pop(DISTINCT f, f) AS b, regr_slope(DISTINCT i, o) AS c FROM bronze.t GROUP BY k;
+
 -- distinct_statistics: full R0511
 SELECT k, stddev(DISTINCT f) AS a, stddev_pop(DISTINCT i) AS c, var(DISTINCT f) AS v, avg(DISTINCT f) AS x, sum(DISTINCT d) AS y
 FROM bronze.t GROUP BY k;

@@ -120,3 +120,63 @@ async fn constants_and_floats_are_compared_alike() {
     w.rows("SELECT array_has_any(make_array('a', NULL), make_array('b')), array_has_all(make_array('a'), make_array('b', NULL))",
         "NULL|false").await;
 }
+
+#[tokio::test]
+async fn sums_and_averages_of_lists_are_those_of_columns() {
+    let w = World::new(&[(
+        "l",
+        "SELECT id, CAST(b AS BIGINT[]) AS b, CAST(d AS DECIMAL(38, 2)[]) AS d FROM (VALUES \
+         (1, [9007199254740993, 1], [1.25, 2.26]), (2, [9223372036854775807, 1], [NULL]), (3, [], NULL), \
+         (4, [1, NULL, 2], [0.01, NULL, 0.02])) v(id, b, d)",
+    )])
+    .await;
+    w.typed(
+        "SELECT array_sum(b), array_sum(d) FROM l WHERE id = 1",
+        "9007199254740994|3.51",
+        "Int64|Decimal128(38, 2)",
+    )
+    .await;
+    w.rows(
+        "SELECT array_sum(b), array_sum(d), array_avg(b), array_avg(d) FROM l WHERE id > 2 ORDER BY id",
+        "NULL|NULL|NULL|NULL;3|0.03|1.5|0.015000",
+    )
+    .await;
+    w.fails("SELECT array_sum(b) FROM l", "does not fit BIGINT").await;
+    w.rows("SELECT TRY(array_sum(b)) FROM l ORDER BY id", "9007199254740994;NULL;NULL;3").await;
+    w.typed(
+        "SELECT array_sum([1.5, 2.25]), array_avg([1, 2]), array_avg([1.5, 2.0, 2.0]), list_sum([CAST(1 AS INT)])",
+        "3.75|1.5|1.83333|1",
+        "Decimal128(13, 2)|Float64|Decimal128(6, 5)|Int64",
+    )
+    .await;
+    w.rows(
+        "SELECT array_sum([1e308, 1e308, -1e308]), array_avg([1e308, 1e308]), abs(array_product([1e200, 1e200, 1e-300]) / 1e100 - 1) < 1e-14",
+        "1e308|1e308|true",
+    )
+    .await;
+    w.rows(
+        "SELECT array_max([9007199254740993, 1]), array_min([9007199254740993, 9007199254740992])",
+        "9007199254740993|9007199254740992",
+    )
+    .await;
+    w.fails("SELECT array_sum(['1'])", "list of numbers").await;
+}
+
+#[tokio::test]
+async fn vectors_whose_squares_leave_the_range() {
+    let table = "SELECT * FROM (VALUES (1, [3e200, 4e200], 5e200), (2, [3e-200, 4e-200], 5e-200), (3, [3e0, 4e0], 5e0)) v(id, a, d)";
+    let w = World::new(&[("v", table)]).await;
+    w.rows("SELECT abs(array_distance(a, [0e0, 0e0]) / d - 1) < 1e-15 FROM v ORDER BY id", "true;true;true").await;
+    w.rows(
+        "SELECT round(cosine_distance(a, [3e0, 4e0]), 12), round(cosine_distance(a, [-4e0, 3e0]), 12) FROM v",
+        "0.0|1.0;0.0|1.0;0.0|1.0",
+    )
+    .await;
+    w.rows(
+        "SELECT round(array_normalize(a)[1], 12), round(array_normalize(a)[2], 12) FROM v",
+        "0.6|0.8;0.6|0.8;0.6|0.8",
+    )
+    .await;
+    w.rows("SELECT array_distance([1e200], ['inf'::DOUBLE]), array_distance(NULL::DOUBLE[], [1e200])", "inf|NULL")
+        .await;
+}

@@ -338,3 +338,67 @@ async fn roots_and_powers_of_doubles_do_not_fail() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn functions_of_doubles_stay_within_the_range() {
+    let w = World::new(&[("r", "SELECT * FROM (VALUES (1, 1e308), (2, -1.5e300), (3, 2.345e-310)) v(id, x)")]).await;
+    w.rows(
+        "SELECT round(x, 2), trunc(x, 2), round(x, -2) FROM r WHERE id < 3 ORDER BY id",
+        "1e308|1e308|1e308;-1.5e300|-1.5e300|-1.5e300",
+    )
+    .await;
+    w.rows("SELECT round(x, 312), trunc(x, 312), round(x, 2) FROM r WHERE id = 3", "2.35e-310|2.34e-310|0.0").await;
+    w.rows("SELECT round(x, id), trunc(x, CAST(NULL AS INT)) FROM r WHERE id = 1", "1e308|NULL").await;
+    w.rows("SELECT round(CAST(3.4e38 AS REAL), 2), trunc(CAST(3.4e38 AS REAL), 2)", "3.4e38|3.4e38").await;
+    w.rows(
+        "SELECT round(2.675e0, 2), round(-2.5e0), round(12345e0, -2), trunc(-199.9e0, 0)",
+        "2.68|-3.0|12300.0|-199.0",
+    )
+    .await;
+    // ln(2e308), to sixteen digits by Python's decimal module.
+    w.rows(
+        "SELECT abs(asinh(x) - 709.889355822726) < 1e-11, abs(acosh(x) - 709.889355822726) < 1e-11 FROM r WHERE id = 1",
+        "true|true",
+    )
+    .await;
+    w.rows("SELECT asinh(-x) = -asinh(x) FROM r WHERE id = 1", "true").await;
+    let big = "(VALUES (1, 1e308), (1, 1e308), (1, 1e308), (2, -1e308), (2, -1e308), (2, NULL)) b(k, y)";
+    w.rows(
+        &format!("SELECT k, avg(y), avg(y) FILTER (WHERE y > 0) FROM {big} GROUP BY k ORDER BY k"),
+        "1|1e308|1e308;2|-1e308|NULL",
+    )
+    .await;
+    w.rows(&format!("SELECT avg(y), avg(DISTINCT y) FROM {big} WHERE k = 2"), "-1e308|-1e308").await;
+    w.rows(&format!("SELECT k, avg(y) OVER (ORDER BY y, k ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM {big} WHERE k = 2 ORDER BY y"), "2|-1e308;2|-1e308;2|-1e308").await;
+}
+
+#[tokio::test]
+async fn a_constant_beside_a_decimal_of_a_union_has_its_own_digits() {
+    let w = World::new(&[]).await;
+    w.typed(
+        "SELECT x + 1, x * 3 FROM (SELECT 2 AS x UNION ALL SELECT 1.5) q ORDER BY 1",
+        "2.5|4.5;3.0|6.0",
+        "Decimal128(22, 1)|Decimal128(23, 1)",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn texts_are_cast_as_written() {
+    let w = World::new(&[(
+        "s",
+        "SELECT * FROM (VALUES (1, ' 12 '), (2, '1e2'), (3, '1.005'), (4, 'x'), (5, NULL), (6, '99999999.995')) v(id, s)",
+    )])
+    .await;
+    w.rows("SELECT CAST(s AS DECIMAL(10, 2)) FROM s WHERE id IN (1, 2, 3, 5) ORDER BY id", "12.00;100.00;1.01;NULL")
+        .await;
+    w.rows("SELECT TRY_CAST(s AS DECIMAL(10, 2)) FROM s ORDER BY id", "12.00;100.00;1.01;NULL;NULL;NULL").await;
+    w.fails("SELECT CAST(s AS DECIMAL(10, 2)) FROM s", "cannot be converted to DECIMAL(10, 2)").await;
+    w.rows(
+        "SELECT CAST(' 12 ' AS DECIMAL(10, 2)), CAST('1e2' AS DECIMAL(10, 2)), TRY_CAST('1e' AS DECIMAL(10, 2)), \
+         CAST(' 2020-01-01 ' AS DATE), CAST(' 2020-01-01 10:00:00 ' AS TIMESTAMP), CAST(' true ' AS BOOLEAN)",
+        "12.00|100.00|NULL|2020-01-01|2020-01-01T10:00:00|true",
+    )
+    .await;
+    w.fails("SELECT CAST('1e' AS DECIMAL(10, 2))", "cannot be converted").await;
+}

@@ -2,6 +2,7 @@
 //! as far.
 
 use crate::engine::Engine;
+use crate::world::World;
 
 async fn engine() -> Engine {
     Engine::with(&["CREATE TABLE t AS SELECT arrow_cast(ts, 'Timestamp(Microsecond, None)') AS ts,
@@ -237,6 +238,87 @@ async fn timestamps_stand_in_values_and_arrays() {
     w.rows(
         "SELECT make_array(DATE '9999-12-31', TIMESTAMP '2024-01-01 00:00:00')",
         "[9999-12-31T00:00:00, 2024-01-01T00:00:00]",
+    )
+    .await;
+}
+
+/// PostgreSQL's order: a month is 30 days, a day 24 hours.
+#[tokio::test]
+async fn intervals_are_compared_by_their_length_everywhere() {
+    let w = World::new(&[]).await;
+    let t = "(VALUES (1, INTERVAL '30 days'), (2, INTERVAL '1 month'), (3, INTERVAL '29 days'), (4, INTERVAL '720 hours'), \
+             (5, INTERVAL '2000 hours'), (6, INTERVAL '-1 day')) t(id, i)";
+    let q = |sql: &str| sql.replace("{t}", t);
+    w.rows(&q("SELECT id FROM {t} ORDER BY i, id"), "6;3;1;2;4;5").await;
+    w.rows(&q("SELECT count(*) AS n FROM {t} GROUP BY i ORDER BY n"), "1;1;1;3").await;
+    w.rows(&q("SELECT count(*) FROM (SELECT DISTINCT i FROM {t}) d"), "4").await;
+    w.rows(&q("SELECT count(DISTINCT i) FROM {t}"), "4").await;
+    w.rows(&q("SELECT rank() OVER (ORDER BY i) AS r FROM {t} ORDER BY r"), "1;2;3;3;3;6").await;
+    w.rows(&q("SELECT id, count(*) OVER (PARTITION BY i) FROM {t} ORDER BY id"), "1|3;2|3;3|1;4|3;5|1;6|1").await;
+    w.rows(
+        &q("SELECT count(*) FROM {t} JOIN {t2} ON t.i = u.i").replace("{t2}", &t.replace("t(id, i)", "u(id, i)")),
+        "12",
+    )
+    .await;
+    w.rows(&q("SELECT count(*) FROM {t} WHERE i IN (INTERVAL '1 month', INTERVAL '696 hours')"), "4").await;
+    w.rows(&q("SELECT count(*) FROM (SELECT i FROM {t} INTERSECT SELECT INTERVAL '1 month') x"), "1").await;
+    w.rows(&q("SELECT count(*) FROM (SELECT i FROM {t} EXCEPT SELECT INTERVAL '1 month') x"), "3").await;
+    w.rows(&q("SELECT count(*) FROM (SELECT INTERVAL '30 days' UNION SELECT INTERVAL '1 month') x"), "1").await;
+    w.rows(
+        "SELECT [INTERVAL '30 days'] = [INTERVAL '1 month'], array_has([INTERVAL '30 days'], INTERVAL '1 month')",
+        "true|true",
+    )
+    .await;
+    w.rows("SELECT greatest(INTERVAL '31 days', INTERVAL '1 month') > INTERVAL '1 month', nullif(INTERVAL '30 days', INTERVAL '1 month')", "true|NULL").await;
+    // An extremum keeps its form: 31 days after the first of February is not one month and a day after it.
+    w.rows(
+        "SELECT DATE '2021-02-01' + max(i), DATE '2021-02-01' + min(i) FROM (VALUES (INTERVAL '31 days'), (INTERVAL '1 month'), (INTERVAL '12 days')) t(i)",
+        "2021-03-04T00:00:00|2021-02-13T00:00:00",
+    )
+    .await;
+    w.rows(
+        "SELECT k, DATE '2021-02-01' + max(i) FROM (VALUES (1, INTERVAL '31 days'), (1, INTERVAL '1 month'), (2, INTERVAL '2000 hours'), (2, INTERVAL '1 month')) t(k, i) GROUP BY k ORDER BY k",
+        "1|2021-03-04T00:00:00;2|2021-04-25T08:00:00",
+    )
+    .await;
+    w.rows(&q("SELECT id FROM (SELECT id, i, max(i) OVER () AS m FROM {t}) x WHERE i = m"), "5").await;
+    w.rows("SELECT rank() OVER (ORDER BY b - a) FROM (VALUES (TIMESTAMP '2020-01-01 00:00:00', TIMESTAMP '2020-01-02 00:00:00')) t(a, b)", "1").await;
+}
+
+#[tokio::test]
+async fn uuids_are_read_and_written() {
+    let w = World::new(&[(
+        "u",
+        "SELECT * FROM (VALUES (1, '{A0EEBC99-9C0B4EF8-BB6D6BB9BD380A11}'), (2, 'no'), (3, NULL)) v(id, s)",
+    )])
+    .await;
+    w.rows(
+        "SELECT CAST(CAST('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11' AS UUID) AS VARCHAR)",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+    )
+    .await;
+    w.rows(
+        "SELECT CAST(TRY_CAST(s AS UUID) AS VARCHAR) FROM u ORDER BY id",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11;NULL;NULL",
+    )
+    .await;
+    w.rows("SELECT id FROM u WHERE TRY_CAST(s AS UUID) = CAST('a0eebc999c0b4ef8bb6d6bb9bd380a11' AS UUID)", "1").await;
+    w.fails("SELECT CAST(s AS UUID) FROM u", "cannot be converted").await;
+    w.fails("SELECT CAST('no' AS UUID)", "cannot be converted").await;
+    w.rows(
+        "SELECT TRY_CAST('no' AS UUID) IS NULL, TRY(CAST(s AS UUID)) IS NULL FROM u ORDER BY id",
+        "true|false;true|true;true|true",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn instants_of_any_year_have_a_text() {
+    let w =
+        World::new(&[("m", "SELECT * FROM (VALUES (9223372036854775807), (0), (-9223372036854775808)) v(n)")]).await;
+    w.rows(
+        "SELECT CAST(arrow_cast(n, 'Timestamp(Microsecond, None)') AS VARCHAR) AS x FROM m ORDER BY n DESC",
+        "+294247-01-10T04:00:54.775807;1970-01-01T00:00:00;-290308-12-21T19:59:05.224192",
     )
     .await;
 }

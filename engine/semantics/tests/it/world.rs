@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::util::display::array_value_to_string;
 use datafusion::common::config::Dialect;
 use datafusion::common::exec_err;
 use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use sqlparser::ast::DataType as SqlType;
 
 /// Name and rows of a table, as the query that makes it.
 pub type Table<'a> = (&'a str, &'a str);
@@ -23,7 +26,19 @@ pub struct World {
 
 pub fn session() -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(2);
-    SessionContext::new_with_state(ingot_semantics::state(config, Arc::default()).build())
+    let state = ingot_semantics::state(config, Arc::default()).with_type_planner(Arc::new(Uuids));
+    SessionContext::new_with_state(state.build())
+}
+
+/// UUID as the dialect stores it.
+#[derive(Debug)]
+struct Uuids;
+
+impl TypePlanner for Uuids {
+    fn plan_type_field(&self, of: &SqlType) -> datafusion::common::Result<Option<FieldRef>> {
+        let uuid = || Arc::new(Field::new("", DataType::FixedSizeBinary(16), true));
+        Ok(matches!(of, SqlType::Uuid).then(uuid))
+    }
 }
 
 async fn collect(ctx: &SessionContext, sql: &str) -> datafusion::common::Result<Vec<RecordBatch>> {

@@ -1,0 +1,247 @@
+//! `CROSS JOIN UNNEST(x)` and `LATERAL` over the columns of a row: the row's own columns are carried through.
+//!
+//!   t CROSS JOIN LATERAL (Unnest over Projection[t.x] over one row)  ──▶  Unnest over Projection[t.*, t.x] over t
+//!
+//! The result is linear in t: what an UNNEST gives for a row depends on that row alone.
+//!
+//! In the syntax tree, `LATERAL UNNEST(x)` is `UNNEST(x)`, and WITH ORDINALITY is one more list, `range(1, length + 1)`.
+//!
+//! Invariants
+//! * Rows whose list is empty or NULL are gone, as in every inner join with nothing. LEFT JOIN UNNEST(x) ON TRUE keeps
+//!   them, beside NULL.
+//! * Columns keep their names, qualifiers and order: those of the left side, then those of the right one.
+//!
+//! Not here: LEFT JOIN UNNEST with a condition, and LATERAL subqueries over tables, which DataFusion decorrelates or refuses.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, NullHandling, Result, ScalarValue};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr};
+use datafusion::optimizer::AnalyzerRule;
+use sqlparser::ast::{
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableAliasColumnDef, TableFactor,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
+/// Rewrites what DataFusion's planner does not know of UNNEST in FROM.
+pub(crate) fn in_factor(factor: &mut TableFactor) {
+    if let TableFactor::Function { name, args, with_ordinality, alias, .. } = factor
+        && name.0.len() == 1
+        && name.to_string().eq_ignore_ascii_case("unnest")
+    {
+        let plain = |arg: &FunctionArg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        };
+        if let Some(array_exprs) = args.iter().map(plain).collect() {
+            let (with_ordinality, alias) = (*with_ordinality, alias.clone());
+            *factor = TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality,
+            };
+        }
+    }
+    let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = factor else { return };
+    if *with_ordinality && let Some(numbers) = numbers(array_exprs) {
+        *with_ordinality = false;
+        name_ordinality(alias, array_exprs.len());
+        array_exprs.push(numbers);
+    }
+}
+
+/// `range(1, n + 1)`, where n is the length of the longest list.
+fn numbers(lists: &[SqlExpr]) -> Option<SqlExpr> {
+    let lengths: Vec<String> =
+        lists.iter().map(|l| format!("coalesce(CAST(array_length({l}) AS BIGINT), 0)")).collect();
+    let text = format!("range(1, 1 + greatest({}))", lengths.join(", "));
+    Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut p| p.parse_expr()).ok()
+}
+
+/// The last column is called ordinality, as in PostgreSQL, where the text gives no names.
+fn name_ordinality(alias: &mut Option<TableAlias>, lists: usize) {
+    let column = |name: Ident| TableAliasColumnDef { name, data_type: None };
+    if let Some(alias) = alias
+        && alias.columns.is_empty()
+    {
+        let name = alias.name.clone();
+        let own = (0..lists).map(|i| match i {
+            0 => name.clone(),
+            i => Ident::new(format!("{}_{}", name.value, i + 1)),
+        });
+        alias.columns = own.chain([Ident::new("ordinality")]).map(column).collect();
+    }
+}
+
+/// Runs before all other rules.
+#[derive(Debug)]
+pub(crate) struct Flatten;
+
+impl AnalyzerRule for Flatten {
+    fn name(&self) -> &str {
+        "ingot_flatten"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        flattened(plan)
+    }
+}
+
+/// The plan without joins that are none: what stands beside a row is made of that row alone.
+///
+/// # Errors
+/// When a plan cannot be built anew.
+pub fn flattened(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| match plan {
+        LogicalPlan::Join(join) if matches!(join.join_type, JoinType::Inner | JoinType::Left) => flatten(join),
+        other => Ok(Transformed::no(other)),
+    })
+    .data()
+}
+
+fn flatten(join: Join) -> Result<Transformed<LogicalPlan>> {
+    let kept = join.join_type == JoinType::Left;
+    let wide = match reads_one_row(&join.right, join.left.schema()) && (!kept || is_unconditional(&join)) {
+        true => carried(&join.right, &join.left, kept)?,
+        false => None,
+    };
+    let Some(wide) = wide else { return Ok(Transformed::no(LogicalPlan::Join(join))) };
+    let keys = join.on.into_iter().map(|(l, r)| binary_expr(l, Operator::Eq, r));
+    Ok(Transformed::yes(match conjunction(keys.chain(join.filter)) {
+        Some(condition) if !kept => LogicalPlan::Filter(Filter::try_new(condition, Arc::new(wide))?),
+        _ => wide,
+    }))
+}
+
+/// Whether every row of the left side stands beside all that the right one gives for it, which one UNNEST makes.
+fn is_unconditional(join: &Join) -> bool {
+    let always = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Boolean(Some(true)), _));
+    let mut unnests = 0;
+    let walked = join.right.apply(|node| {
+        unnests += match node {
+            LogicalPlan::Unnest(_) => 1,
+            LogicalPlan::Filter(_) => 2,
+            _ => 0,
+        };
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.is_ok() && unnests == 1 && join.on.is_empty() && join.filter.as_ref().is_none_or(always)
+}
+
+/// Whether a plan is made of one row and of columns of `outer`, of which it reads at least one.
+fn reads_one_row(plan: &LogicalPlan, outer: &DFSchema) -> bool {
+    let (mut some, mut all) = (false, true);
+    let walked = plan.apply(|node| {
+        all &= match node {
+            LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+            LogicalPlan::Subquery(_) => true,
+            LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => true,
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Unnest(_) => true,
+            _ => false,
+        };
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                match e {
+                    Expr::OuterReferenceColumn(_, column) => {
+                        some = true;
+                        all &= outer.has_column(column);
+                    }
+                    Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => {
+                        all = false;
+                    }
+                    other => all &= !other.is_volatile_node(),
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    walked.is_ok() && some && all
+}
+
+fn columns(schema: &DFSchema) -> impl Iterator<Item = Expr> + '_ {
+    schema.iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())))
+}
+
+fn inner(expr: &Expr) -> Result<Expr> {
+    let named = match expr {
+        Expr::Alias(_) | Expr::Column(_) => expr.clone(),
+        other => {
+            let (qualifier, name) = other.qualified_name();
+            other.clone().alias_qualified(qualifier, name)
+        }
+    };
+    named
+        .transform_up(|e| {
+            Ok(match e {
+                Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+                other => Transformed::no(other),
+            })
+        })
+        .data()
+}
+
+/// The columns of `left`, then those of the plan, which stands over one row; None where it cannot be rewritten.
+///
+/// With `kept`, rows whose lists are empty stay.
+fn carried(plan: &LogicalPlan, left: &Arc<LogicalPlan>, kept: bool) -> Result<Option<LogicalPlan>> {
+    let below = |input: &LogicalPlan| carried(input, left, kept);
+    let own = left.schema().fields().len();
+    Ok(match plan {
+        LogicalPlan::EmptyRelation(_) => Some(left.as_ref().clone()),
+        LogicalPlan::Subquery(subquery) => below(&subquery.subquery)?,
+        LogicalPlan::Projection(projection) => {
+            let Some(input) = below(&projection.input)? else { return Ok(None) };
+            let exprs = projection.expr.iter().map(inner).collect::<Result<Vec<_>>>()?;
+            let all: Vec<Expr> = columns(left.schema()).chain(exprs).collect();
+            Some(LogicalPlanBuilder::from(input).project(all)?.build()?)
+        }
+        LogicalPlan::Filter(filter) => {
+            let Some(input) = below(&filter.input)? else { return Ok(None) };
+            Some(LogicalPlan::Filter(Filter::try_new(inner(&filter.predicate)?.unalias(), Arc::new(input))?))
+        }
+        LogicalPlan::Unnest(unnest) => {
+            let Some(input) = below(&unnest.input)? else { return Ok(None) };
+            let (columns, options) = (unnest.exec_columns.clone(), unnest.options.clone());
+            let options = match kept {
+                true => options.with_null_handling(NullHandling::PreserveAndExpandEmpty),
+                false => options,
+            };
+            Some(LogicalPlanBuilder::from(input).unnest_columns_with_options(columns, options)?.build()?)
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let below_subquery = match alias.input.as_ref() {
+                LogicalPlan::Subquery(subquery) => subquery.subquery.as_ref(),
+                other => other,
+            };
+            let named = |expr: Expr| {
+                let (_, name) = expr.qualified_name();
+                expr.unalias().alias_qualified(Some(alias.alias.clone()), name)
+            };
+            // At once: without the qualifier a name may be one of the left side.
+            let (input, exprs) = match below_subquery {
+                LogicalPlan::Projection(projection)
+                    if !matches!(projection.input.as_ref(), LogicalPlan::EmptyRelation(_)) =>
+                {
+                    (below(&projection.input)?, projection.expr.iter().map(inner).collect::<Result<Vec<_>>>()?)
+                }
+                other => match below(other)? {
+                    Some(input) => {
+                        let own: Vec<Expr> = columns(input.schema()).skip(own).collect();
+                        (Some(input), own)
+                    }
+                    None => (None, Vec::new()),
+                },
+            };
+            let Some(input) = input else { return Ok(None) };
+            let all: Vec<Expr> = columns(left.schema()).chain(exprs.into_iter().map(named)).collect();
+            Some(LogicalPlanBuilder::from(input).project(all)?.build()?)
+        }
+        _ => None,
+    })
+}
