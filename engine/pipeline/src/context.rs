@@ -37,7 +37,10 @@ pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> 
 pub(crate) fn bounded(memory_bytes_max: usize) -> datafusion::error::Result<Arc<RuntimeEnv>> {
     const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
     let pool = TrackConsumersPool::new(SharedPool::new(memory_bytes_max), NAMED_CONSUMERS);
-    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_max_spill_merge_fan_in(pool::files_at_once(memory_bytes_max))
+        .build_arc()
 }
 
 /// A context for maintenance and verification on a shared runtime.

@@ -2,25 +2,26 @@
 //!
 //! Consumers that spill share it fairly, and the others take what is free, as in DataFusion's `FairSpillPool`, but:
 //! * A merge of files that a sort has spilled reads as many of them at a time as it can reserve buffers for, so the first
-//!   one takes the whole pool and the next, of the same query or of another, fails. Here each has a share: it reads fewer
-//!   at a time, in more passes, and all come to their end.
+//!   one takes the whole pool and the next, of the same query or of another, fails. Here it reads no more than
+//!   `files_at_once`, in more passes, and all come to their end.
 //! * Shares count the idle, too. Where one is less than a sort needs to go on at all, a batch to begin with or two files
 //!   to merge, that much is granted, past the limit if need be.
 //!
 //! Not here: what a comparison of rows spills (`spill`).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use datafusion::common::config::ConfigOptions;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
 /// Consumers of this name hold the buffers in which a sort merges (`datafusion-physical-plan`, `sorts/sort.rs`).
 const MERGE: &str = "ExternalSorterMerge";
-/// The merges may take one in so many parts of the pool.
-const MERGES_OF_POOL: usize = 2;
-/// What is granted past the limit, of the pool: a consumer's first batch, and the least that a merge reads.
-const LEAST_OF_POOL: usize = 16;
+/// What is granted past the limit, of the pool: a consumer's first batch, and the least that a merge holds.
+const FIRST_OF_POOL: usize = 16;
+const MERGE_OF_POOL: usize = 8;
+/// Files that a merge reads at a time: one for so many bytes of the pool.
+const BYTES_A_FILE: usize = 16 << 20;
+const FILES_MIN: usize = 4;
+const FILES_MAX: usize = 64;
 /// What a sort reserves for its merge before it begins, of the pool and at most.
 const AHEAD_OF_POOL: usize = 64;
 const AHEAD_BYTES_MAX: usize = 10 << 20;
@@ -30,14 +31,17 @@ const AHEAD_BYTES_MAX: usize = 10 << 20;
 pub(crate) struct SharedPool {
     inner: FairSpillPool,
     bytes_max: usize,
-    /// Merges that are registered.
-    merges: AtomicUsize,
 }
 
 impl SharedPool {
     pub fn new(bytes_max: usize) -> Self {
-        Self { inner: FairSpillPool::new(bytes_max), bytes_max, merges: AtomicUsize::new(0) }
+        Self { inner: FairSpillPool::new(bytes_max), bytes_max }
     }
+}
+
+/// How many spilled files a merge reads at a time, with a pool of this size.
+pub(crate) fn files_at_once(bytes_max: usize) -> usize {
+    (bytes_max / BYTES_A_FILE).clamp(FILES_MIN, FILES_MAX)
 }
 
 /// What sorts reserve ahead in a pool of this size.
@@ -57,16 +61,10 @@ impl MemoryPool for SharedPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        if merges(consumer) {
-            self.merges.fetch_add(1, Ordering::Relaxed);
-        }
         self.inner.register(consumer);
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        if merges(consumer) {
-            self.merges.fetch_sub(1, Ordering::Relaxed);
-        }
         self.inner.unregister(consumer);
     }
 
@@ -79,16 +77,15 @@ impl MemoryPool for SharedPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        let (consumer, wanted) = (reservation.consumer(), reservation.size() + additional);
-        let merges = merges(consumer);
-        if (merges || (consumer.can_spill() && reservation.size() == 0)) && wanted <= self.bytes_max / LEAST_OF_POOL {
+        let consumer = reservation.consumer();
+        let least = match (merges(consumer), consumer.can_spill() && reservation.size() == 0) {
+            (true, _) => self.bytes_max / MERGE_OF_POOL,
+            (_, true) => self.bytes_max / FIRST_OF_POOL,
+            _ => 0,
+        };
+        if reservation.size() + additional <= least {
             self.inner.grow(reservation, additional);
             return Ok(());
-        }
-        let share = self.bytes_max / MERGES_OF_POOL / self.merges.load(Ordering::Relaxed).max(1);
-        if merges && wanted > share {
-            let text = format!("{}: {wanted} bytes exceed its share of {share} bytes", consumer.name());
-            return Err(DataFusionError::ResourcesExhausted(text));
         }
         self.inner.try_grow(reservation, additional)
     }
@@ -174,36 +171,27 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_has_its_share_and_others_take_what_is_free() {
+    fn whoever_can_go_on_by_spilling_begins_in_a_full_pool() {
         let pool: Arc<dyn MemoryPool> = Arc::new(SharedPool::new(1000));
-        let merge = |i: i32| MemoryConsumer::new(format!("{MERGE}[{i}]")).register(&pool);
-        let one = merge(0);
-        one.try_grow(500).unwrap();
-        assert!(one.try_grow(1).is_err());
-        let two = merge(1);
-        two.try_grow(250).unwrap();
-        assert!(two.try_grow(1).is_err());
-        // What it holds already is not taken from it.
-        assert!(one.try_grow(1).is_err());
         let join = MemoryConsumer::new("HashJoinInput").register(&pool);
-        join.try_grow(250).unwrap();
+        join.try_grow(1000).unwrap();
         assert!(join.try_grow(1).is_err());
-        // Whoever can spill begins even in a full pool, and goes on by spilling; so does a merge.
         let sort = MemoryConsumer::new("ExternalSorter[0]").with_can_spill(true).register(&pool);
         assert!(sort.try_grow(63).is_err());
         sort.try_grow(62).unwrap();
         assert!(sort.try_grow(1).is_err());
-        let three = merge(2);
-        three.try_grow(62).unwrap();
-        assert!(three.try_grow(1).is_err());
-        drop((one, join, sort, three));
-        assert!(two.try_grow(250).is_ok(), "the other merge is gone");
-        drop(two);
+        let merge = MemoryConsumer::new(format!("{MERGE}[0]")).register(&pool);
+        merge.try_grow(125).unwrap();
+        assert!(merge.try_grow(1).is_err());
+        drop(join);
+        merge.try_grow(500).unwrap();
+        drop((sort, merge));
         assert_eq!(pool.reserved(), 0);
         let mut options = ConfigOptions::default();
         sort_options(&mut options, &SharedPool::new(64 << 20));
         assert_eq!(options.execution.sort_spill_reservation_bytes, 1 << 20);
         sort_options(&mut options, &GreedyMemoryPool::new(64 << 30));
         assert_eq!(options.execution.sort_spill_reservation_bytes, AHEAD_BYTES_MAX);
+        assert_eq!([1, 64 << 20, 256 << 20, 64 << 30].map(files_at_once), [4, 4, 16, 64]);
     }
 }
