@@ -115,7 +115,7 @@ mod tests {
         );
         assert_eq!(String::from_utf8(csv).unwrap(), wanted);
         let shown = printable(&batch(), false).unwrap();
-        assert!(pretty_format_batches(&[shown.clone()]).unwrap().to_string().contains(most));
+        assert!(pretty_format_batches(std::slice::from_ref(&shown)).unwrap().to_string().contains(most));
         let mut json = arrow::json::ArrayWriter::new(Vec::new());
         json.write(&shown).unwrap();
         json.finish().unwrap();

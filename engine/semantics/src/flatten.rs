@@ -119,19 +119,43 @@ fn flatten(join: Join) -> Result<Transformed<LogicalPlan>> {
     }))
 }
 
-/// Whether every row of the left side stands beside all that the right one gives for it, which one UNNEST makes.
+/// Whether every row of the left side stands beside all that the right one gives for it, which one UNNEST makes; all
+/// that it gives is NULL where there is no element, so nothing is computed of it.
 fn is_unconditional(join: &Join) -> bool {
     let always = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Boolean(Some(true)), _));
-    let mut unnests = 0;
-    let walked = join.right.apply(|node| {
-        unnests += match node {
-            LogicalPlan::Unnest(_) => 1,
-            LogicalPlan::Filter(_) => 2,
-            _ => 0,
-        };
-        Ok(TreeNodeRecursion::Continue)
-    });
-    walked.is_ok() && unnests == 1 && join.on.is_empty() && join.filter.as_ref().is_none_or(always)
+    elements(&join.right).is_some_and(|columns| columns.into_iter().all(|element| element))
+        && join.on.is_empty()
+        && join.filter.as_ref().is_none_or(always)
+}
+
+/// Which columns of a plan are elements of its one UNNEST; none where something else stands above that.
+fn elements(plan: &LogicalPlan) -> Option<Vec<bool>> {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => elements(&alias.input),
+        LogicalPlan::Subquery(subquery) => elements(&subquery.subquery),
+        LogicalPlan::Projection(projection) => {
+            let below = elements(&projection.input)?;
+            let of = |e: &Expr| match e.clone().unalias_nested().data {
+                Expr::Column(column) => {
+                    projection.input.schema().maybe_index_of_column(&column).and_then(|i| below.get(i).copied())
+                }
+                _ => Some(false),
+            };
+            projection.expr.iter().map(of).collect()
+        }
+        LogicalPlan::Unnest(unnest) => {
+            let removes = |n: &LogicalPlan| Ok(matches!(n, LogicalPlan::Unnest(_) | LogicalPlan::Filter(_)));
+            if unnest.input.exists(removes).ok()? {
+                return None;
+            }
+            let mut elements = vec![false; unnest.schema.fields().len()];
+            for (_, list) in &unnest.list_type_columns {
+                *elements.get_mut(unnest.schema.maybe_index_of_column(&list.output_column)?)? = true;
+            }
+            Some(elements)
+        }
+        _ => None,
+    }
 }
 
 /// Whether a plan is made of one row and of columns of `outer`, of which it reads at least one.

@@ -81,6 +81,28 @@ async fn a_left_join_keeps_rows_without_items() {
     .await;
 }
 
+/// What is computed of an element is NULL where there is none: such a side is no mere UNNEST, and is refused.
+#[tokio::test]
+async fn a_left_join_computes_nothing_for_rows_without_items() {
+    let w = World::new(&[("t", T)]).await;
+    for side in [
+        "(SELECT 7 AS v FROM UNNEST(t.x) AS q(z))",
+        "(SELECT coalesce(z, -1) AS v FROM UNNEST(t.x) AS q(z))",
+        "(SELECT z IS NULL AS v FROM UNNEST(t.x) AS q(z))",
+        "(SELECT t.id AS v FROM UNNEST(t.x) AS q(z))",
+        "(SELECT unnest(t.x) AS z, 'c' AS v)",
+        "(SELECT z AS v FROM UNNEST(t.x) AS q(z) WHERE z > 10)",
+    ] {
+        w.fails(&format!("SELECT id, v FROM t LEFT JOIN LATERAL {side} AS u ON TRUE"), "OuterReference").await;
+    }
+    w.rows(
+        "SELECT id, v FROM t LEFT JOIN LATERAL (SELECT z AS v FROM UNNEST(t.x) AS q(z)) AS u ON TRUE \
+         ORDER BY id, v NULLS LAST",
+        "1|10;1|20;2|NULL;3|NULL;4|30;4|NULL",
+    )
+    .await;
+}
+
 /// Random lists against rows that are made here, one by one.
 #[tokio::test]
 async fn random_lists_give_the_rows_of_an_evaluator() {
