@@ -33,24 +33,22 @@ use iceberg::{Error, ErrorKind};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart};
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use crate::error::{LakeError, Result};
 use crate::lake::LakeConfig;
 
-/// Up to here a file goes to S3 in one request.
-const SINGLE_PUT_BYTES_MAX: usize = 32 << 20;
-/// The size of one part of a larger one.
-const PART_BYTES: usize = 16 << 20;
+mod upload;
+
+pub(crate) use upload::Upload;
+use upload::{Target, Temporary};
+
 /// How long a request may take, unless told.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request is tried again for so many times as long.
 const RETRY_TIMEOUTS: u32 = 6;
-/// How many parts of one file are under way at a time.
-const PARTS_IN_FLIGHT_MAX: usize = 4;
 /// Files that are deleted at a time.
 const DELETES_IN_FLIGHT_MAX: usize = 16;
 
@@ -62,6 +60,9 @@ pub(crate) struct Store {
     bucket: Option<String>,
     /// Folders known to exist durably.
     folders: Mutex<HashSet<PathBuf>>,
+    /// Files that can be begun until the disk is full.
+    #[cfg(test)]
+    pub(crate) creates_left: std::sync::atomic::AtomicUsize,
 }
 
 impl fmt::Debug for Store {
@@ -88,6 +89,8 @@ impl Store {
                 url: ObjectStoreUrl::local_filesystem(),
                 bucket: None,
                 folders: Mutex::default(),
+                #[cfg(test)]
+                creates_left: usize::MAX.into(),
             });
         }
         let Some(rest) = warehouse.strip_prefix("s3://") else {
@@ -125,7 +128,14 @@ impl Store {
         }
         let object = builder.build().map_err(|source| LakeError::store(warehouse, source))?;
         let url = ObjectStoreUrl::parse(format!("s3://{bucket}"))?;
-        Ok(Store { object: Arc::new(object), url, bucket: Some(bucket), folders: Mutex::default() })
+        Ok(Store {
+            object: Arc::new(object),
+            url,
+            bucket: Some(bucket),
+            folders: Mutex::default(),
+            #[cfg(test)]
+            creates_left: usize::MAX.into(),
+        })
     }
 
     pub(crate) fn object(&self) -> &Arc<dyn ObjectStore> {
@@ -214,20 +224,22 @@ impl Store {
             return Err(LakeError::Config(format!("\"{location}\" is not a file's location")));
         };
         self.ensure_folder(folder).await?;
-        let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));
-        let mut options = tokio::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        let file = match options.open(&temporary).await {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        #[cfg(test)]
+        if !crate::catalog::faults::Faults::one_of(&self.creates_left) {
+            return Err(LakeError::io(&target, std::io::Error::from(std::io::ErrorKind::StorageFull)));
+        }
+        let path = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));
+        let opened = match Temporary::open(&path).await {
+            Err(LakeError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 // Somebody removed a folder that we had seen.
                 self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 self.ensure_folder(folder).await?;
-                options.open(&temporary).await
+                Temporary::open(&path).await
             }
             other => other,
         };
-        let file = file.map_err(|e| LakeError::io(&temporary, e))?;
-        Ok(Upload(Target::Local { file: Some(file), temporary, target }))
+        let (file, temporary) = opened?;
+        Ok(Upload(Target::Local { open: Some((tokio::fs::File::from_std(file), temporary)), target }))
     }
 
     /// Creates a folder and those above it, each one's entry durable in the one above.
@@ -364,103 +376,6 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|e| LakeError::io(path, e)),
         Err(error) => Err(LakeError::io(path, std::io::Error::other(error))),
-    }
-}
-
-enum Target {
-    Local { file: Option<tokio::fs::File>, temporary: PathBuf, target: PathBuf },
-    S3 { store: Arc<dyn ObjectStore>, path: Path, location: String, buffer: Vec<u8>, parts: Option<WriteMultipart> },
-}
-
-/// A file being written.
-pub(crate) struct Upload(Target);
-
-impl Upload {
-    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        match &mut self.0 {
-            Target::Local { file, temporary, .. } => match file {
-                Some(file) => file.write_all(&bytes).await.map_err(|e| LakeError::io(temporary, e)),
-                None => Err(closed(temporary)),
-            },
-            Target::S3 { store, path, location, buffer, parts } => {
-                let failed = |e| LakeError::store(location, e);
-                if parts.is_none() {
-                    buffer.extend_from_slice(&bytes);
-                    if buffer.len() <= SINGLE_PUT_BYTES_MAX {
-                        return Ok(());
-                    }
-                    let upload = store.put_multipart(path).await.map_err(failed)?;
-                    let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-                    writer.put(std::mem::take(buffer).into());
-                    *parts = Some(writer);
-                } else if let Some(writer) = parts {
-                    writer.put(bytes);
-                }
-                match parts {
-                    Some(writer) => writer.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(failed),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-
-    pub(crate) async fn close(mut self) -> Result<()> {
-        self.finish().await
-    }
-
-    /// Bytes held until there are enough to send.
-    pub(crate) fn buffered(&self) -> usize {
-        match &self.0 {
-            Target::Local { .. } => 0,
-            Target::S3 { parts: Some(_), .. } => PART_BYTES * PARTS_IN_FLIGHT_MAX,
-            Target::S3 { buffer, .. } => buffer.len(),
-        }
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        match &mut self.0 {
-            Target::Local { file: slot, temporary, target } => {
-                let Some(mut file) = slot.take() else {
-                    return Err(closed(temporary));
-                };
-                let done = async {
-                    file.flush().await?;
-                    file.sync_all().await?;
-                    tokio::fs::rename(&*temporary, &*target).await
-                };
-                if let Err(error) = done.await {
-                    drop(std::fs::remove_file(&*temporary));
-                    return Err(LakeError::io(&*target, error));
-                }
-                let folder = target.parent().unwrap_or(FsPath::new("/")).to_path_buf();
-                let at = folder.clone();
-                blocking(&at, move || std::fs::File::open(folder)?.sync_all()).await
-            }
-            Target::S3 { store, path, location, buffer, parts } => match parts.take() {
-                Some(writer) => {
-                    writer.finish().await.map_err(|e| LakeError::store(location, e))?;
-                    Ok(())
-                }
-                None => {
-                    let bytes = Bytes::from(std::mem::take(buffer));
-                    store.put(path, bytes.into()).await.map_err(|e| LakeError::store(location, e))?;
-                    Ok(())
-                }
-            },
-        }
-    }
-}
-
-fn closed(path: &FsPath) -> LakeError {
-    LakeError::io(path, std::io::Error::other("the file was closed already"))
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if let Target::Local { file: Some(_), temporary, .. } = &self.0 {
-            // Given up: whatever happens to the remains, nothing points at them.
-            drop(std::fs::remove_file(temporary));
-        }
     }
 }
 

@@ -19,11 +19,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{SortOptions, concat_batches};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use iceberg::spec::{DataFile, NestedFieldRef, NullOrder, SortDirection, SortOrder, Struct, Transform};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::SchemaDescriptor;
@@ -215,23 +216,47 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes batches, and counts their rows.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub async fn write_all(&mut self, batches: &[RecordBatch]) -> Result<u64> {
+        let mut rows = 0;
+        for batch in batches {
+            rows += batch.num_rows() as u64;
+            self.write(batch).await?;
+        }
+        Ok(rows)
+    }
+
     /// Closes all files and gives them.
     ///
     /// # Errors
     /// The store's. Nothing of what was written stays.
-    pub async fn close(mut self) -> Result<Vec<DataFile>> {
-        if let Err(error) = self.finish_all().await {
-            self.abandon().await;
-            return Err(error);
-        }
-        crash::point("files_written", &self.table);
-        Ok(self.done)
+    pub async fn close(self) -> Result<Vec<DataFile>> {
+        Ok(self.close_after(Ok::<_, LakeError>(())).await?.1)
     }
 
-    /// Gives up: deletes the files that are written, which no table holds.
-    pub async fn abandon(mut self) {
-        self.open.clear();
-        self.lake.delete_unused(&self.done).await;
+    /// Closes all files and gives them with the outcome of the work that wrote their rows.
+    ///
+    /// # Errors
+    /// That of the work, or the store's. Nothing of what was written stays.
+    pub async fn close_after<T, E: From<LakeError>>(mut self, work: Result<T, E>) -> Result<(T, Vec<DataFile>), E> {
+        let finished = match work {
+            Ok(outcome) => self.finish_all().await.map(|()| outcome).map_err(E::from),
+            Err(error) => Err(error),
+        };
+        match finished {
+            Ok(outcome) => {
+                crash::point("files_written", &self.table);
+                Ok((outcome, self.done))
+            }
+            Err(error) => {
+                self.open.clear();
+                self.lake.delete_unused(&self.done).await;
+                Err(error)
+            }
+        }
     }
 
     async fn finish_all(&mut self) -> Result<()> {
@@ -248,11 +273,21 @@ impl Writer {
         let largest = gathered.iter().map(|(_, rows)| rows.total).max().unwrap_or(0);
         let at_a_time = if largest <= CLOSED_TOGETHER_BYTES_MAX { CLOSES_IN_FLIGHT_MAX } else { 1 };
         let Ok(files) = self.files() else { return Ok(()) };
-        let files: Vec<_> =
-            gathered.into_iter().map(|(partition, rows)| files.write_gathered(partition, rows)).collect();
-        let files: Vec<Vec<DataFile>> = futures::stream::iter(files).buffered(at_a_time).try_collect().await?;
-        self.done.extend(files.into_iter().flatten());
-        Ok(())
+        let failed = AtomicBool::new(false);
+        let written = gathered.into_iter().map(async |(partition, rows)| {
+            let mut done = Vec::new();
+            let written = match failed.load(Ordering::Relaxed) {
+                false => files.write_gathered(partition, rows, &mut done).await,
+                true => Ok(()),
+            };
+            failed.fetch_or(written.is_err(), Ordering::Relaxed);
+            (done, written)
+        });
+        // Those under way are waited for when one fails: their files must be known, so that they can be deleted.
+        let written: Vec<_> = futures::stream::iter(written).buffered(at_a_time).collect().await;
+        let (done, outcomes): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+        self.done.extend(done.into_iter().flatten());
+        outcomes.into_iter().collect()
     }
 
     /// Gives the batches so far to their partitions.
@@ -305,9 +340,7 @@ impl Writer {
                 if !self.sort.is_empty() && gathered.total >= SORTED_BYTES_MAX {
                     let rows = std::mem::take(gathered);
                     self.gathered -= rows.bytes;
-                    let files = self.files()?.write_gathered(partition, rows).await?;
-                    self.done.extend(files);
-                    return Ok(());
+                    return self.write_gathered(partition, rows).await;
                 }
                 if self.sort.is_empty() && gathered.total >= STREAMED_BYTES_MIN && self.streams() < STREAMS_MAX {
                     let rows = std::mem::take(gathered);
@@ -429,9 +462,15 @@ impl Writer {
             return Ok(false);
         };
         self.gathered -= rows.bytes;
-        let files = self.files()?.write_gathered(partition, rows).await?;
-        self.done.extend(files);
+        self.write_gathered(partition, rows).await?;
         Ok(true)
+    }
+
+    async fn write_gathered(&mut self, partition: Struct, rows: Gathered) -> Result<()> {
+        let mut done = Vec::new();
+        let written = self.files()?.write_gathered(partition, rows, &mut done).await;
+        self.done.append(&mut done);
+        written
     }
 
     /// Ends a file.

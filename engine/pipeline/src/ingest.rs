@@ -540,13 +540,9 @@ impl Ingestor {
         }
         let pool = &self.ctx.runtime_env().memory_pool;
         let mut writer = Writer::new(&self.table, None)?.enforcing(&self.model.definition).counted_in(pool);
-        let mut rows_out = 0;
-        for batch in &main {
-            rows_out += batch.num_rows() as u64;
-            writer.write(batch).await?;
-        }
+        let written = writer.write_all(&main).await;
         drop(main);
-        let files = writer.close().await?;
+        let (rows_out, files) = writer.close_after(written).await?;
         let mut record = self.pending.clone();
         for (p, range) in &mut record.partitions {
             range.from = self.committed.partitions.get(p).map_or(range.from, |r| r.to);
@@ -583,15 +579,13 @@ impl Ingestor {
     async fn commit_errors(&mut self, batches: Vec<RecordBatch>) -> Result<()> {
         let Some(side) = self.errors.clone() else { return Ok(()) };
         let mut writer = Writer::new(&side, None)?.counted_in(&self.ctx.runtime_env().memory_pool);
-        for batch in &batches {
-            writer.write(batch).await?;
-        }
-        let files = writer.close().await?;
+        let written = writer.write_all(&batches).await;
+        let (rows_out, files) = writer.close_after(written).await?;
         let refreshed = Refreshed {
             mode: "append",
             reason: None,
             rows_in: 0,
-            rows_out: batches.iter().map(|b| b.num_rows() as u64).sum(),
+            rows_out,
             ms: 0,
             fingerprint: &self.model.fingerprint,
             counts: &Counts::new(),

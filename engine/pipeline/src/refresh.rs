@@ -189,14 +189,8 @@ impl Job<'_> {
         let redefine = (!is_new).then_some(&definition);
         let pool = &self.ctx.runtime_env().memory_pool;
         let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
-        let rows_out = match self.fill(&mut writer, &bound).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                writer.abandon().await;
-                return Err(error);
-            }
-        };
-        let add = writer.close().await?;
+        let filled = self.fill(&mut writer, &bound).await;
+        let (rows_out, add) = writer.close_after(filled).await?;
         let rows_in = self.inputs.values().map(rows_of).sum::<Result<u64>>()?;
         let text = reason.as_ref().map(ToString::to_string);
         let refreshed = self.refreshed(mode, text.as_deref(), rows_in, rows_out, started, &counts);
@@ -240,7 +234,7 @@ impl Job<'_> {
                 // Keys come once each, so their batches are built one by one.
                 let mut rows = context::stream(self.ctx, self.bind(&keyed.partials()?, bound)?).await?;
                 while let Some(batch) = rows.try_next().await? {
-                    rows_out += write_all(writer, &keyed.build(&[batch])?).await?;
+                    rows_out += writer.write_all(&keyed.build(&[batch])?).await?;
                 }
             }
             Strategy::Linear | Strategy::Full(_) => {
@@ -576,14 +570,8 @@ impl Job<'_> {
         }
         let pool = &self.ctx.runtime_env().memory_pool;
         let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
-        let rows_out = match self.write_plan(&mut writer, &bound).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                writer.abandon().await;
-                return Err(error);
-            }
-        };
-        let add = writer.close().await?;
+        let filled = self.write_plan(&mut writer, &bound).await;
+        let (rows_out, add) = writer.close_after(filled).await?;
         if add.is_empty() && same {
             return Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() });
         }
@@ -650,15 +638,6 @@ impl Job<'_> {
         out.insert(summary::BASE_SNAPSHOTS.to_owned(), summary::to_json(&base)?);
         Ok(out)
     }
-}
-
-async fn write_all(writer: &mut Writer, batches: &[RecordBatch]) -> Result<u64> {
-    let mut rows = 0;
-    for batch in batches {
-        rows += batch.num_rows() as u64;
-        writer.write(batch).await?;
-    }
-    Ok(rows)
 }
 
 fn rows_of(input: &Input) -> Result<u64> {

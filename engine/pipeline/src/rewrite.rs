@@ -60,11 +60,25 @@ pub async fn rewrite(
     insert: Insert,
     definition: Option<&Definition>,
 ) -> Result<Rewritten> {
+    let mut writer = Writer::new(table, definition)?.counted_in(&ctx.runtime_env().memory_pool);
+    let written = write(ctx, table, live, remove, insert, &mut writer).await;
+    let (out, add) = writer.close_after(written).await?;
+    Ok(Rewritten { add, ..out })
+}
+
+/// Writes the rows that stay of the files that lose some, and those to add.
+async fn write(
+    ctx: &SessionContext,
+    table: &Table,
+    live: &[FileRef],
+    remove: &[(String, i64)],
+    insert: Insert,
+    writer: &mut Writer,
+) -> Result<Rewritten> {
     let mut places: BTreeMap<&str, HashSet<i64>> = BTreeMap::new();
     for (file, pos) in remove {
         places.entry(file).or_default().insert(*pos);
     }
-    let mut writer = Writer::new(table, definition)?.counted_in(&ctx.runtime_env().memory_pool);
     let mut out = Rewritten::default();
     for (path, positions) in &places {
         let file = live.iter().find(|f| f.path == *path).ok_or_else(|| {
@@ -105,7 +119,6 @@ pub async fn rewrite(
         out.rows_out += batch.num_rows() as u64;
         writer.write(&batch).await?;
     }
-    out.add = writer.close().await?;
     Ok(out)
 }
 

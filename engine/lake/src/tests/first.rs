@@ -79,7 +79,7 @@ async fn a_writer_that_gives_up_leaves_no_file() {
         writer.write(&rows(&[id])).await.unwrap();
     }
     assert!(files_below(&folder.path().join("gold")) >= 5);
-    writer.abandon().await;
+    writer.close_after(Err::<(), _>(crate::LakeError::Corrupt("given up".into()))).await.unwrap_err();
     assert_eq!(files_below(&folder.path().join("gold")), 0);
 }
 

@@ -15,6 +15,7 @@ mod positions;
 mod records;
 mod s3;
 mod unreadable;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -98,8 +98,13 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    /// The files of a partition's gathered rows.
-    pub(super) async fn write_gathered(self, partition: Struct, rows: Gathered) -> Result<Vec<DataFile>> {
+    /// Writes the files of a partition's gathered rows; `done` has those that are written, if others fail too.
+    pub(super) async fn write_gathered(
+        self,
+        partition: Struct,
+        rows: Gathered,
+        done: &mut Vec<DataFile>,
+    ) -> Result<()> {
         if !self.sort.is_empty() {
             let mut batches = Vec::new();
             for block in rows.spilled {
@@ -110,9 +115,9 @@ impl<'a> Files<'a> {
             drop(batches);
             let mut streamed = self.create().await?;
             streamed.write(&sorted, self.fields()).await?;
-            return Ok(vec![self.finished(partition, streamed).await?]);
+            done.push(self.finished(partition, streamed).await?);
+            return Ok(());
         }
-        let mut files = Vec::new();
         let mut open: Option<Streamed> = None;
         let spilled = rows.spilled.into_iter().map(Some).chain([None]);
         let mut last = rows.batches;
@@ -128,16 +133,16 @@ impl<'a> Files<'a> {
                 };
                 streamed.write(&batch, self.fields()).await?;
                 if streamed.bytes() >= self.file_bytes_max {
-                    files.push(self.finished(partition.clone(), streamed).await?);
+                    done.push(self.finished(partition.clone(), streamed).await?);
                 } else {
                     open = Some(streamed);
                 }
             }
         }
         if let Some(streamed) = open {
-            files.push(self.finished(partition, streamed).await?);
+            done.push(self.finished(partition, streamed).await?);
         }
-        Ok(files)
+        Ok(())
     }
 
     async fn unspilled(self, block: Block) -> Result<Vec<RecordBatch>> {
