@@ -1,6 +1,7 @@
 //! `sql`: a statement, a file, stdin, or a prompt; embedded, or against a running server.
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -14,7 +15,7 @@ use rustyline::error::ReadlineError;
 
 use crate::args::{Format, Global, SqlArgs};
 use crate::open::{self, Failure};
-use crate::printable::printable;
+use crate::printable::{NamedDoubles, printable};
 use crate::tell::note;
 
 /// Rows that the table format shows before it says that there are more.
@@ -145,14 +146,14 @@ async fn print(schema: SchemaRef, mut rows: Rows, format: Format) -> Result<(), 
     match format {
         Format::Table => {
             let mut out = out;
-            let mut kept = vec![printable(&RecordBatch::new_empty(schema), false).map_err(arrow)?];
+            let mut kept = vec![printable(&RecordBatch::new_empty(schema), true).map_err(arrow)?];
             let (mut shown, mut total) = (0, 0);
             while let Some(batch) = rows.try_next().await? {
                 total += batch.num_rows();
                 if shown < TABLE_ROWS {
                     let some = batch.slice(0, batch.num_rows().min(TABLE_ROWS - shown));
                     shown += some.num_rows();
-                    kept.push(printable(&some, false).map_err(arrow)?);
+                    kept.push(printable(&some, true).map_err(arrow)?);
                 }
             }
             writeln!(out, "{}", pretty_format_batches(&kept).map_err(arrow)?)?;
@@ -172,6 +173,7 @@ async fn print(schema: SchemaRef, mut rows: Rows, format: Format) -> Result<(), 
         Format::Json => {
             let mut writer = arrow::json::WriterBuilder::new()
                 .with_explicit_nulls(true)
+                .with_encoder_factory(Arc::new(NamedDoubles))
                 .build::<_, arrow::json::writer::JsonArray>(out);
             while let Some(batch) = rows.try_next().await? {
                 writer.write(&printable(&batch, false).map_err(arrow)?).map_err(arrow)?;
