@@ -165,7 +165,9 @@ class Statements:
             if choice == 4:
                 return op(kind, "CAST(", sub("int"), " AS DOUBLE)")
             self.use("time difference")
-            return op(kind, "extract(epoch FROM (", sub("ts", False), " - ", sub("ts", False), "))")
+            # Whole seconds are doubles that add up without rounding.
+            whole = lambda: ("date_trunc('second', ", sub("ts", False), ")") if tame else (sub("ts", False),)
+            return op(kind, "extract(epoch FROM (", *whole(), " - ", *whole(), "))")
         if kind == "text":
             choice = r.randrange(8)
             if choice < 2:
