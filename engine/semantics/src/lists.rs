@@ -2,14 +2,16 @@
 //!
 //!   x IN (1, NULL)       ──▶ CASE WHEN x IN (1) THEN TRUE ELSE NULL END
 //!   x IN (1, f(2), y)    ──▶ x IN (1, y) OR x = f(2), since f(2) may fold to NULL
+//!   x IN (1, f(y), y)    ──▶ x IN (1, y) OR x = f(y)
 //!
 //!   x NOT IN (1) OR x NOT IN (2)  ──▶ each as a CASE that is NULL where x is
 //!
 //! DataFusion intersects the lists of `x IN (1, 4) AND x IN (3, NULL)` to none and says FALSE, and those of
-//! `x NOT IN (1) OR x NOT IN (2)` and says TRUE, also where x is NULL.
+//! `x NOT IN (1) OR x NOT IN (2)` and says TRUE, also where x is NULL. It takes for constant what gives one value for a batch
+//! without rows, as CASE does, so that its list is a set of NULLs.
 //!
 //! Invariants
-//! * What is left in a list is a literal that is not NULL, or depends on the row.
+//! * What is left in a list is a literal that is not NULL, a column, or a cast of these.
 //! * As a condition of a filter a list with NULL stays a list, so that it skips files.
 //!
 //! Not here: subqueries (`membership`).
@@ -63,8 +65,8 @@ impl AnalyzerRule for Lists {
 enum Member {
     Value,
     Null,
-    /// Constant, so that it may fold to NULL.
-    Folds,
+    /// Constant, so that it may fold to NULL, or computed of the row.
+    Computed,
 }
 
 fn member(expr: &Expr) -> Member {
@@ -73,11 +75,10 @@ fn member(expr: &Expr) -> Member {
         Expr::Literal(..) => Member::Value,
         // A cast of a literal that is not NULL fails or gives a value.
         Expr::Cast(cast) => member(&cast.expr),
-        other if other.any_column_refs() || other.contains_outer() => Member::Value,
-        other if other.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Placeholder(_)))).unwrap_or(true) => {
+        Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_) | Expr::Placeholder(_) => {
             Member::Value
         }
-        _ => Member::Folds,
+        _ => Member::Computed,
     }
 }
 
@@ -182,15 +183,15 @@ fn split(expr: Expr) -> Result<Transformed<Expr>> {
         return Ok(Transformed::no(expr));
     }
     let Expr::InList(InList { expr, list, negated }) = expr else { return Ok(Transformed::no(expr)) };
-    let (mut values, mut folding, mut null) = (Vec::new(), Vec::new(), false);
+    let (mut values, mut computed, mut null) = (Vec::new(), Vec::new(), false);
     for m in list {
         match member(&m) {
             Member::Value => values.push(m),
             Member::Null => null = true,
-            Member::Folds => folding.push(m),
+            Member::Computed => computed.push(m),
         }
     }
-    let mut found: Vec<Expr> = folding.into_iter().map(|m| expr.as_ref().clone().eq(m)).collect();
+    let mut found: Vec<Expr> = computed.into_iter().map(|m| expr.as_ref().clone().eq(m)).collect();
     if !values.is_empty() {
         found.insert(0, Expr::InList(InList { expr, list: values, negated: false }));
     }

@@ -130,6 +130,41 @@ async fn lists_and_arrays_with_nulls() {
     }
 }
 
+/// A list may name what is computed of the row beside constants, however long it is.
+#[tokio::test]
+async fn lists_with_members_that_are_computed() {
+    let engine = Engine::with(TABLES).await;
+    let same = [
+        "k",
+        "CASE WHEN p > 15 THEN k WHEN p <= 15 THEN k END",
+        "CASE p WHEN 10 THEN k WHEN 20 THEN k ELSE k END",
+        "CASE WHEN p > 15 THEN k WHEN p <= 15 THEN k END + 0",
+        "CAST(CASE WHEN p > 15 THEN k WHEN p <= 15 THEN k END AS BIGINT)",
+        "CASE WHEN p > 100 THEN 1 / 0 WHEN p > 0 THEN k END",
+        "coalesce(nullif(k, 99), k)",
+        "TRY(k + 0)",
+        "greatest(k, CASE WHEN p > 15 THEN k WHEN p <= 15 THEN k END)",
+        "0 + (SELECT min(u.k) FROM t AS u WHERE u.p = t.p)",
+    ];
+    for member in same {
+        for list in [
+            member.to_owned(),
+            format!("7, {member}"),
+            format!("7, 8, 9, {member}, 11, 7"),
+            format!("7, NULL, 9, 11, {member}"),
+        ] {
+            let value = engine.sorted(&format!("SELECT p, k IN ({list}) FROM t")).await;
+            assert_eq!(value, "10|true 20|true 30|NULL", "{list}");
+            let negated = engine.sorted(&format!("SELECT p, k NOT IN ({list}) FROM t")).await;
+            assert_eq!(negated, "10|false 20|false 30|NULL", "{list}");
+            let condition = engine.sorted(&format!("SELECT p FROM t WHERE k IN ({list})")).await;
+            assert_eq!(condition, "10 20", "{list}");
+            let doubles = format!("SELECT p FROM t WHERE CAST(k AS DOUBLE) IN ({list}) OR k NOT IN ({list})");
+            assert_eq!(engine.sorted(&doubles).await, "10 20", "{list}");
+        }
+    }
+}
+
 /// A value of t's row: its SQL, and what it is for (k, p).
 #[derive(Debug, Clone, Copy)]
 enum Value {
