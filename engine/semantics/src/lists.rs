@@ -1,8 +1,7 @@
 //! IN over a list of values with NULLs among them.
 //!
 //!   x IN (1, NULL)       ──▶ CASE WHEN x IN (1) THEN TRUE ELSE NULL END
-//!   x IN (1, f(2), y)    ──▶ x IN (1, y) OR x = f(2), since f(2) may fold to NULL
-//!   x IN (1, f(y), y)    ──▶ x IN (1, y) OR x = f(y)
+//!   x IN (1, f(2), y)    ──▶ x IN (1) OR x = f(2) OR x = y
 //!
 //!   x NOT IN (1) OR x NOT IN (2)  ──▶ each as a CASE that is NULL where x is
 //!
@@ -11,7 +10,7 @@
 //! without rows, as CASE does, so that its list is a set of NULLs.
 //!
 //! Invariants
-//! * What is left in a list is a literal that is not NULL, a column, or a cast of these.
+//! * What is left in a list is a literal that is not NULL, or a cast of one.
 //! * As a condition of a filter a list with NULL stays a list, so that it skips files.
 //!
 //! Not here: subqueries (`membership`).
@@ -65,7 +64,7 @@ impl AnalyzerRule for Lists {
 enum Member {
     Value,
     Null,
-    /// Constant, so that it may fold to NULL, or computed of the row.
+    /// NULL or not, as the row or its folding has it.
     Computed,
 }
 
@@ -75,9 +74,6 @@ fn member(expr: &Expr) -> Member {
         Expr::Literal(..) => Member::Value,
         // A cast of a literal that is not NULL fails or gives a value.
         Expr::Cast(cast) => member(&cast.expr),
-        Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_) | Expr::Placeholder(_) => {
-            Member::Value
-        }
         _ => Member::Computed,
     }
 }

@@ -115,6 +115,9 @@ async fn lists_and_arrays_with_nulls() {
         ("k IN (1, 4) AND k IN (3, nullif(1, 1))", "10|NULL 20|false 30|NULL"),
         ("k NOT IN (1, 4) OR k NOT IN (3, nullif(2, 2))", "10|NULL 20|true 30|NULL"),
         ("k IN (p / 10, NULL)", "10|true 20|true 30|NULL"),
+        ("k = p / 10 AND k NOT IN (nullif(p, 10))", "10|NULL 20|true 30|NULL"),
+        ("k NOT IN (3, nullif(p, 10)) OR k NOT IN (1, 2)", "10|NULL 20|true 30|NULL"),
+        ("k IN (3, 4, 5, 6, nullif(p, 10)) AND k IN (3, 7)", "10|false 20|false 30|NULL"),
         ("array_has(make_array(1, NULL), k)", "10|true 20|NULL 30|NULL"),
         ("array_has(make_array(1, 3), k)", "10|true 20|false 30|NULL"),
         ("9 = ANY(make_array(k, 9))", "10|true 20|true 30|true"),
@@ -128,6 +131,32 @@ async fn lists_and_arrays_with_nulls() {
     for (condition, wanted) in conditions {
         assert_eq!(engine.sorted(&format!("SELECT p FROM t WHERE {condition}")).await, wanted, "{condition}");
     }
+}
+
+/// A column in a list may be NULL, whatever else the condition says of what is looked for.
+#[tokio::test]
+async fn lists_of_columns_in_conditions_and_joins() {
+    let nulls =
+        "CREATE TABLE u AS SELECT * FROM (VALUES (1, CAST(NULL AS INT), 10), (2, 5, 20), (2, 2, 30)) AS v(a, b, q)";
+    let engine = Engine::with(&[TABLES, &[nulls]].concat()).await;
+    let joins = [
+        ("JOIN", "20|20"),
+        ("LEFT JOIN", "10|NULL 20|20 30|NULL"),
+        ("FULL JOIN", "10|NULL 20|20 30|NULL NULL|10 NULL|30"),
+    ];
+    for (join, wanted) in joins {
+        for list in ["u.b", "9, u.b", "7, 8, 9, u.b"] {
+            for on in [
+                format!("t.k = u.a AND t.k NOT IN ({list})"),
+                format!("u.a = t.k AND NOT u.a IN ({list}) AND u.a IN (1, 2)"),
+            ] {
+                let sql = format!("SELECT t.p, u.q FROM t {join} u ON {on}");
+                assert_eq!(engine.sorted(&sql).await, wanted, "{sql}");
+            }
+        }
+    }
+    assert_eq!(engine.sorted("SELECT q FROM u WHERE a IN (1, 2) AND a NOT IN (b)").await, "20");
+    assert_eq!(engine.sorted("SELECT q FROM u WHERE a IN (b, 1) AND a IN (1, 2, b)").await, "10 30");
 }
 
 /// A list may name what is computed of the row beside constants, however long it is.
