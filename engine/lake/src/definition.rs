@@ -191,7 +191,7 @@ pub(crate) fn apply_definition(
     if unchanged {
         fields.hidden = old_state.iter().map(|column| Arc::clone(&column.field)).collect();
     }
-    let kept = if replaces_rows { Vec::new() } else { left_out(base, &fields.public) };
+    let kept = if replaces_rows { Vec::new() } else { left_out(base, &fields.public)? };
     let kept_ids: Vec<i32> = kept.iter().map(|field| field.id).collect();
     fields.public.extend(kept);
     let public = Schema::builder().with_fields(fields.public.clone()).build()?;
@@ -235,15 +235,20 @@ pub(crate) fn apply_definition(
     Ok((builder, !unchanged || !reused))
 }
 
-/// The columns of our last snapshot that a definition's columns do not go on, in the order in which they stand. What
-/// others added since is not ours to keep, what they dropped is gone.
-fn left_out(base: &TableMetadata, defined: &[NestedFieldRef]) -> Vec<NestedFieldRef> {
+/// The columns that a definition's columns do not go on and whose values are ours to keep, in the order in which they
+/// stand: those of our last snapshot and those left out before. What others added since is not ours, what they dropped is
+/// gone; where no snapshot of ours is left that could tell, every column is kept.
+fn left_out(base: &TableMetadata, defined: &[NestedFieldRef]) -> Result<Vec<NestedFieldRef>> {
+    if base.current_snapshot().is_none() {
+        return Ok(Vec::new());
+    }
     let ours = ancestry(base).find(|s| SnapshotInfo::of(s).is_ours()).and_then(|s| s.schema(base).ok());
-    let Some(ours) = ours else { return Vec::new() };
+    let before = left_out_ids(base)?;
+    let is_ours = |id| before.contains(&id) || ours.as_ref().is_none_or(|ours| ours.field_by_id(id).is_some());
     let goes_on = |field: &NestedField| defined.iter().any(|f| f.id == field.id || f.name == field.name);
     let current = base.current_schema().as_struct().fields().iter();
-    let kept = current.filter(|field| ours.as_struct().field_by_id(field.id).is_some() && !goes_on(field));
-    kept.map(|field| Arc::new(NestedField { required: false, ..field.as_ref().clone() })).collect()
+    let kept = current.filter(|field| is_ours(field.id) && !goes_on(field));
+    Ok(kept.map(|field| Arc::new(NestedField { required: false, ..field.as_ref().clone() })).collect())
 }
 
 fn with_left_out(builder: TableMetadataBuilder, ids: &[i32]) -> Result<TableMetadataBuilder> {

@@ -46,7 +46,7 @@ async fn again(table: &Table) -> Table {
 }
 
 /// A commit of another engine: none of our properties.
-async fn foreign(table: &Table, change: Change) -> Table {
+pub(super) async fn foreign(table: &Table, change: Change) -> Table {
     let table = overwrite(table, change).await.unwrap();
     edited(&table, |json| {
         let head = json["current-snapshot-id"].clone();
@@ -57,7 +57,7 @@ async fn foreign(table: &Table, change: Change) -> Table {
     .await
 }
 
-async fn edited(table: &Table, edit: impl FnOnce(&mut Value)) -> Table {
+pub(super) async fn edited(table: &Table, edit: impl FnOnce(&mut Value)) -> Table {
     let mut json = serde_json::to_value(table.metadata().as_ref()).unwrap();
     edit(&mut json);
     let lake = table.lake();
@@ -70,14 +70,14 @@ async fn edited(table: &Table, edit: impl FnOnce(&mut Value)) -> Table {
 
 /// As PyIceberg expires: what lost its parent names none. Java and core leave the name of a snapshot that is gone.
 #[derive(Clone, Copy, Debug)]
-enum Expiry {
+pub(super) enum Expiry {
     ParentsForgotten,
     ParentsNamed,
 }
 
-const BOTH: [Expiry; 2] = [Expiry::ParentsForgotten, Expiry::ParentsNamed];
+pub(super) const BOTH: [Expiry; 2] = [Expiry::ParentsForgotten, Expiry::ParentsNamed];
 
-async fn all_but_head_expired(table: &Table, expiry: Expiry) -> Table {
+pub(super) async fn all_but_head_expired(table: &Table, expiry: Expiry) -> Table {
     edited(table, |json| {
         let head = json["current-snapshot-id"].clone();
         for list in ["snapshots", "snapshot-log"] {

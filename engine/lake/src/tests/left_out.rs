@@ -3,6 +3,7 @@
 use arrow::array::{Int32Array, RecordBatch};
 use datafusion::prelude::SessionContext;
 
+use super::began::{BOTH, all_but_head_expired, foreign};
 use super::*;
 use crate::summary as names;
 use crate::{LakeTableProvider, ScanOptions};
@@ -154,4 +155,31 @@ async fn columns_of_others_are_not_left_out() {
     assert_eq!(foreign.left_out_by(&plain()).unwrap(), Vec::<String>::new());
     let back = redefined(&foreign, plain()).await;
     assert_eq!(shown(&back, false).await, "id,name\n1,n1\n");
+}
+
+/// Another engine's expiry leaves no snapshot of ours to say which columns were ours: none is dropped.
+#[tokio::test]
+async fn values_outlive_the_snapshots_that_brought_them() {
+    let (_folder, lake) = lake().await;
+    for (number, expiry) in BOTH.into_iter().enumerate() {
+        for out_before in [false, true] {
+            let name = format!("t{number}{out_before}");
+            let mut table = added(&create(&lake, &name, wide()).await, &wide_rows(&[1, 2])).await;
+            if out_before {
+                table = redefined(&table, plain()).await;
+            }
+            let change = appending(write(&table, &if out_before { rows(&[3]) } else { wide_rows(&[3]) }).await);
+            let table = all_but_head_expired(&foreign(&table, change).await, expiry).await;
+            assert_eq!(table.left_out_by(&plain()).unwrap(), ["qty"]);
+            let table = redefined(&table, plain()).await;
+            assert_eq!(table.left_out(), ["qty"]);
+            // And with a snapshot of ours again.
+            let table = redefined(&added(&table, &rows(&[4])).await, plain()).await;
+            let mut back = wide();
+            back.columns[2].nullable = true;
+            let table = redefined(&table, back).await;
+            let third = if out_before { "-" } else { "30" };
+            assert_eq!(shown(&table, true).await, format!("id,name,qty\n1,n1,10\n2,n2,20\n3,n3,{third}\n4,n4,-\n"));
+        }
+    }
 }

@@ -74,7 +74,7 @@ async fn an_upload_that_nobody_waits_for_leaves_no_part() {
                         done = done || upload.as_mut().poll(&mut context).is_ready();
                         std::thread::sleep(std::time::Duration::from_millis(pause));
                     }
-                    drop(dropped.send(done));
+                    let _ = dropped.send(done);
                 }
             });
             ends[usize::from(gone.await.unwrap())] += 1;
