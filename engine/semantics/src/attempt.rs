@@ -4,7 +4,7 @@
 //!   TRY(e over columns) ──▶ a function that owns the compiled e and takes those columns
 //!
 //! DataFusion evaluates arguments before a function sees them, so `e` cannot be one. A batch is computed as a
-//! whole; only if that fails, row by row.
+//! whole; only if that fails, in halves, down to the rows that fail.
 //!
 //! Invariants
 //! * Only failures of rows become NULL: out of memory, a cancelled query and faults of the engine go on as errors.
@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow::compute::{concat, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -214,6 +214,13 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// `TRY(compiled)`, whose columns are those of `schema` in order.
+    pub(crate) fn of(compiled: Arc<dyn PhysicalExpr>, schema: SchemaRef, data_type: DataType) -> Self {
+        let name = format!("TRY({compiled})");
+        let signature = Signature::any(schema.fields().len(), Volatility::Immutable);
+        Self { compiled, schema, data_type, shown: name.clone(), name, signature }
+    }
+
     /// As the user wrote it.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
@@ -264,29 +271,35 @@ impl ScalarUDFImpl for Attempt {
         let columns = args.args.iter().map(|c| c.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        match self.compiled.evaluate(&batch) {
-            Ok(value) => return Ok(value),
-            Err(error) if is_failure(&error) => {}
-            Err(error) => return Err(error),
-        }
-        let null = new_null_array(&self.data_type, 1);
-        let mut values = Vec::with_capacity(rows);
-        for row in 0..rows {
-            // A slice of a list still holds the items of all rows, which its cast would look at.
-            let alone = match batch.num_columns() {
-                0 => batch.slice(row, 1),
-                _ => take_record_batch(&batch, &UInt64Array::from(vec![row as u64]))?,
-            };
-            values.push(match self.compiled.evaluate(&alone) {
-                Ok(value) => value.to_array(1)?,
-                Err(error) if is_failure(&error) => Arc::clone(&null),
-                Err(error) => return Err(error),
-            });
-        }
-        if values.is_empty() {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from(&self.data_type)?));
-        }
-        let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
-        Ok(ColumnarValue::Array(concat(&values)?))
+        value_or_null(&self.compiled, &batch, &self.data_type)
     }
+}
+
+/// The values of an expression, NULL for rows where it fails. A batch that fails is halved until what fails is a row.
+///
+/// # Errors
+/// What is not the failure of a row.
+fn value_or_null(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch, data_type: &DataType) -> Result<ColumnarValue> {
+    match expr.evaluate(batch) {
+        Ok(value) => return Ok(value),
+        Err(error) if is_failure(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let rows = batch.num_rows();
+    if rows == 0 {
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from(data_type)?));
+    }
+    if rows == 1 {
+        return Ok(ColumnarValue::Array(new_null_array(data_type, 1)));
+    }
+    let half = |from: usize, to: usize| -> Result<ArrayRef> {
+        // A slice of a list still holds the items of all rows, which its cast would look at.
+        let part = match batch.num_columns() {
+            0 => batch.slice(from, to - from),
+            _ => take_record_batch(batch, &(from as u64..to as u64).collect::<UInt64Array>())?,
+        };
+        value_or_null(expr, &part, data_type)?.to_array(to - from)
+    };
+    let (first, second) = (half(0, rows / 2)?, half(rows / 2, rows)?);
+    Ok(ColumnarValue::Array(concat(&[first.as_ref(), second.as_ref()])?))
 }

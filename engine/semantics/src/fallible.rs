@@ -161,7 +161,8 @@ fn is_total(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
     })
 }
 
-fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
+/// Whether an expression, its arguments apart, can fail.
+pub(crate) fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool> {
     if let Some((kind, args)) = checked(expr) {
         if args.iter().all(|a| matches!(a, Expr::Literal(..))) {
             return Ok(false);

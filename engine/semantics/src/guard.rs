@@ -10,6 +10,7 @@
 //!   CASE and coalesce of booleans          lazily(CASE ..)
 //!   aggregate(f) FILTER (WHERE p)          aggregate(CASE WHEN p THEN f END) FILTER (WHERE p), over windows too
 //!   a projection or grouping that can fail a fence above, so that no condition on its results goes below it
+//!   f of the row, in a subquery            f where the conditions around the subquery leave the row (`reached`)
 //!
 //! where f can fail and p cannot. Several f are evaluated in the order of the text.
 //!
@@ -18,7 +19,8 @@
 //! * The root of a plan is no fence.
 //! * Plans that refer to a query around them hold no fences: DataFusion could not decorrelate them.
 //!
-//! Not here: which expressions can fail (`fallible`), what a fence is (`fence`).
+//! Not here: which expressions can fail (`fallible`), what a fence is (`fence`), what holds when subqueries have become
+//! joins (`join_guards`), what the engine computes below a join (`postponed`).
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -36,9 +38,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::fallible::can_fail;
+use crate::fallible::{can_fail, node_can_fail};
 use crate::fence::Fence;
-use crate::lazily::{is_lazy, lazily};
+use crate::lazily::{is_lazy, lazily, lazy_case};
+use crate::reached::guard_subqueries;
 use crate::rewrite::input_schema;
 
 #[derive(Debug)]
@@ -67,13 +70,15 @@ fn guard_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
     let node = fence_subqueries(node)?;
     let schema = input_schema(&node)?;
+    let guarded = guard_subqueries(node, &schema)?;
+    let (node, any) = (guarded.data, guarded.transformed);
     let mut fails = false;
     node.apply_expressions(|e| {
         fails = fails || can_fail(e, &schema)?;
         Ok(if fails { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     if !fails {
-        return Ok(Transformed::no(node));
+        return Ok(Transformed::new_transformed(node, any));
     }
     let correlated = !node.all_out_ref_exprs().is_empty();
     let guarded = match node {
@@ -265,7 +270,7 @@ fn in_order(before: Option<Expr>, conditions: Vec<Expr>) -> Option<Expr> {
     Some(lazily(Case { expr: None, when_then_expr, else_expr: Some(Box::new(last)) }))
 }
 
-fn has_subquery(expr: &Expr) -> Result<bool> {
+pub(crate) fn has_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|e| {
         Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)))
     })
@@ -275,35 +280,36 @@ fn guard_filter(filter: Filter, schema: &DFSchema, correlated: bool) -> Result<L
     let conditions = split_conjunction_owned(filter.predicate);
     let conditions = conditions.into_iter().map(|c| Ok(guard_expr(c, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
     let (mut safe, failing) = split(conditions, schema)?;
-    let (mut joining, mut fenced, mut with_subqueries) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut joining, mut fenced, mut of_both, mut with_subqueries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for condition in failing {
         if has_subquery(&condition)? {
+            // DataFusion takes the subquery out of it (`reached`).
             with_subqueries.push(condition);
-        } else if joins_alone(&condition, &safe) {
+        } else if joins_alone(&condition, &safe) || fails_for_outer(&condition, schema)? {
             joining.push(condition);
+        } else if condition.contains_outer() {
+            of_both.push(condition);
         } else {
             fenced.push(condition);
         }
-    }
-    // DataFusion takes a subquery out of its condition, so only what is beside it can be guarded.
-    let guard = conjunction(without_outer(&safe)?);
-    for condition in with_subqueries {
-        safe.push(match &guard {
-            Some(guard) => guard_operands(condition, guard, schema)?,
-            None => condition,
-        });
     }
     let input = Arc::unwrap_or_clone(filter.input);
     if correlated || is_table(&input) {
         // One condition that nothing restricts stays as it is.
         let before = conjunction(without_outer(&safe)?);
+        let before_both = conjunction(without_subqueries(&safe)?);
+        let lazy = take_lazy(&mut safe);
+        safe.extend(with_subqueries);
         safe.extend(joining);
+        safe.extend(lazy);
         safe.extend(in_order(before, fenced));
+        safe.extend(in_order(before_both, of_both));
         return match conjunction(safe) {
             Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?)),
             None => Ok(input),
         };
     }
+    safe.extend(with_subqueries);
     safe.extend(joining);
     let below = match conjunction(safe) {
         Some(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?),
@@ -313,6 +319,39 @@ fn guard_filter(filter: Filter, schema: &DFSchema, correlated: bool) -> Result<L
         Some(condition) => Fence::filter(condition, below),
         None => below,
     })
+}
+
+/// What is guarded already comes after what is not, however often a plan is analyzed.
+fn take_lazy(conditions: &mut Vec<Expr>) -> Vec<Expr> {
+    let (lazy, others) = std::mem::take(conditions).into_iter().partition(is_lazy);
+    *conditions = others;
+    lazy
+}
+
+/// Whether all that can fail in it are values of the row of a query around: its conditions guard them (`join_guards`).
+fn fails_for_outer(condition: &Expr, schema: &DFSchema) -> Result<bool> {
+    if !condition.contains_outer() {
+        return Ok(false);
+    }
+    let mut only_outer = true;
+    condition.apply(|e| {
+        if e.column_refs().is_empty() {
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        only_outer &= !node_can_fail(e, schema)?;
+        Ok(if only_outer { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    Ok(only_outer)
+}
+
+fn without_subqueries(conditions: &[Expr]) -> Result<Vec<Expr>> {
+    let mut found = Vec::new();
+    for condition in conditions {
+        if !has_subquery(condition)? {
+            found.push(condition.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// Conditions without columns of a query around: DataFusion can take apart only comparisons that hold those.
@@ -360,7 +399,7 @@ fn joins_alone(condition: &Expr, safe: &[Expr]) -> bool {
     !safe.iter().any(joined)
 }
 
-fn guard_join(mut join: Join, schema: &DFSchema) -> Result<LogicalPlan> {
+pub(crate) fn guard_join(mut join: Join, schema: &DFSchema) -> Result<LogicalPlan> {
     let conditions = join.filter.take().map(split_conjunction_owned).unwrap_or_default();
     let conditions = conditions.into_iter().map(|c| Ok(guard_expr(c, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
     let (mut safe, failing) = split(conditions, schema)?;
@@ -368,6 +407,7 @@ fn guard_join(mut join: Join, schema: &DFSchema) -> Result<LogicalPlan> {
     let mut before: Vec<Expr> = equalities.chain(safe.iter().cloned()).collect();
     let (joining, failing): (Vec<_>, Vec<_>) = failing.into_iter().partition(|c| joins_alone(c, &before));
     before = without_outer(&before)?;
+    let lazy = take_lazy(&mut safe);
     safe.extend(joining);
     let mut with_subqueries = Vec::new();
     let mut guarded = Vec::new();
@@ -375,34 +415,14 @@ fn guard_join(mut join: Join, schema: &DFSchema) -> Result<LogicalPlan> {
         if has_subquery(&condition)? { with_subqueries.push(condition) } else { guarded.push(condition) }
     }
     safe.extend(with_subqueries);
+    safe.extend(lazy);
     safe.extend(in_order(conjunction(before), guarded));
     join.filter = conjunction(safe);
     Ok(LogicalPlan::Join(join))
 }
 
-/// Parts of a condition that can fail and hold no subquery, evaluated where `guard` is TRUE, NULL elsewhere.
-fn guard_operands(condition: Expr, guard: &Expr, schema: &DFSchema) -> Result<Expr> {
-    let guarded = condition.transform_down(|e| {
-        if has_subquery(&e)? {
-            return Ok(Transformed::no(e));
-        }
-        if !can_fail(&e, schema)? {
-            return Ok(Transformed::new(e, false, TreeNodeRecursion::Jump));
-        }
-        let is_guarded = is_lazy(&e) || matches!(&e, Expr::Case(c) if c.expr.is_none() && c.when_then_expr.iter().any(|(w, _)| w.as_ref() == guard));
-        if is_guarded {
-            return Ok(Transformed::new(e, false, TreeNodeRecursion::Jump));
-        }
-        let is_boolean = e.get_type(schema)? == DataType::Boolean;
-        let case = Case::new(None, vec![(Box::new(guard.clone()), Box::new(e))], None);
-        let case = if is_boolean { lazily(case) } else { Expr::Case(case) };
-        Ok(Transformed::new(case, true, TreeNodeRecursion::Jump))
-    })?;
-    Ok(guarded.data)
-}
-
 /// AND, OR, CASE and coalesce within an expression.
-fn guard_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+pub(crate) fn guard_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expr.transform_down(|e| {
         if is_lazy(&e) {
             return Ok(Transformed::new(e, false, TreeNodeRecursion::Jump));
@@ -440,33 +460,50 @@ fn guard_case(case: Case, schema: &DFSchema) -> Result<Case> {
     })
 }
 
-/// `p OR f`, `p AND f`: f where p does not decide.
+/// `p OR f`, `p AND f`: f where p does not decide, and another f where that does not either.
 fn guard_terms(expr: Expr, op: Operator, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if has_subquery(&expr)? || !can_fail(&expr, schema)? {
         return Ok(Transformed::no(expr));
     }
     let mut terms = Vec::new();
+    let whole = expr.clone();
     flatten(expr, op, &mut terms);
     let terms = terms.into_iter().map(|t| Ok(guard_expr(t, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
     let (safe, failing) = split(terms, schema)?;
     let join = |terms: Vec<Expr>| {
         terms.into_iter().reduce(|l, r| Expr::BinaryExpr(BinaryExpr::new(Box::new(l), op, Box::new(r))))
     };
-    let (safe, failing) = (join(safe), join(failing));
-    let guarded = match (safe, failing) {
-        (Some(safe), Some(failing)) => {
-            let decided = op == Operator::Or;
-            let when = if decided { safe.clone() } else { Expr::Not(Box::new(safe.clone())) };
-            let when_then_expr = vec![(Box::new(when), Box::new(lit(decided)))];
-            let rest = lazily(Case { expr: None, when_then_expr, else_expr: Some(Box::new(failing)) });
-            Expr::BinaryExpr(BinaryExpr::new(Box::new(safe), op, Box::new(rest)))
-        }
+    let decided = op == Operator::Or;
+    if let [only] = failing.as_slice()
+        && safe.iter().any(|term| comes_after(term, only))
+    {
+        return Ok(Transformed::new(whole, false, TreeNodeRecursion::Jump));
+    }
+    let rest_of = |term: Expr, rest: Expr| {
+        let when = if decided { term.clone() } else { Expr::Not(Box::new(term.clone())) };
+        let when_then_expr = vec![(Box::new(when), Box::new(lit(decided)))];
+        let rest = lazily(Case { expr: None, when_then_expr, else_expr: Some(Box::new(rest)) });
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(term), op, Box::new(rest)))
+    };
+    let in_order = failing.into_iter().rev().reduce(|rest, term| rest_of(term, rest));
+    let guarded = match (join(safe), in_order) {
+        (Some(safe), Some(failing)) => rest_of(safe, failing),
         (safe, failing) => match safe.or(failing) {
             Some(all) => all,
             None => lit(op == Operator::And),
         },
     };
     Ok(Transformed::new(guarded, true, TreeNodeRecursion::Jump))
+}
+
+/// Whether a term is what is computed where the other does not decide.
+fn comes_after(term: &Expr, first: &Expr) -> bool {
+    let Some(case) = lazy_case(term) else { return false };
+    let decides = |when: &Expr| match when {
+        Expr::Not(when) => when.as_ref() == first,
+        when => when == first,
+    };
+    case.when_then_expr.first().is_some_and(|(when, _)| decides(when))
 }
 
 fn flatten(expr: Expr, op: Operator, terms: &mut Vec<Expr>) {

@@ -3,6 +3,9 @@
 //! DataFusion turns a CASE of booleans with few branches into AND and OR, which evaluate all of their operands. The
 //! branches are therefore numbers (1, 0, NULL), and this function gives back the truth value. It also marks what is
 //! guarded already, so that a plan that was analyzed is not guarded again.
+//!
+//! `ingot_reached(e)` and `ingot_joined(e)` are e, with a mark of what guards it: the conditions around a subquery
+//! (`reached`), those of a join (`join_guards`).
 
 use std::sync::{Arc, LazyLock};
 
@@ -37,6 +40,80 @@ pub(crate) fn is_lazy(expr: &Expr) -> bool {
         Expr::ScalarFunction(call) => call.func.name() == NAME,
         Expr::Not(inner) => is_lazy(inner),
         _ => false,
+    }
+}
+
+/// The CASE of such a condition.
+pub(crate) fn lazy_case(expr: &Expr) -> Option<&Case> {
+    match expr {
+        Expr::ScalarFunction(call) if call.func.name() == NAME => match call.args.as_slice() {
+            [Expr::Case(case)] => Some(case),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What guards an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum By {
+    Around,
+    Join,
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Around => "ingot_reached",
+            Self::Join => "ingot_joined",
+        }
+    }
+}
+
+/// The expression with a mark that it is guarded.
+pub(crate) fn mark(by: By, expr: Expr) -> Expr {
+    let marked = Marked { by, signature: Signature::any(1, Volatility::Immutable) };
+    ScalarUDF::from(marked).call(vec![expr])
+}
+
+pub(crate) fn is_marked(by: By, expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.func.name() == by.name())
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Marked {
+    by: By,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Marked {
+    fn name(&self) -> &str {
+        self.by.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        match arg_types {
+            [t] => Ok(t.clone()),
+            other => exec_err!("{} over {} values", self.name(), other.len()),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        match args.arg_fields {
+            [field] => Ok(Arc::new(Field::new(self.name(), field.data_type().clone(), field.is_nullable()))),
+            other => exec_err!("{} over {} values", self.name(), other.len()),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match <[ColumnarValue; 1]>::try_from(args.args) {
+            Ok([value]) => Ok(value),
+            Err(other) => exec_err!("{} over {} values", self.name(), other.len()),
+        }
     }
 }
 

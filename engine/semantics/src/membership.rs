@@ -31,7 +31,9 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 use sqlparser::tokenizer::Span;
 
+use crate::reached::guard_subqueries;
 use crate::refusal::Refusal;
+use crate::rewrite::input_schema;
 
 /// Runs on plans whose types are coerced.
 #[derive(Debug)]
@@ -59,9 +61,15 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Filter(filter) => in_filter(filter).map(Transformed::yes),
         LogicalPlan::Projection(_) => in_projection(plan).map(Transformed::yes),
-        LogicalPlan::Join(join) => in_join(join).map(Transformed::yes),
         LogicalPlan::TableScan(_) => Ok(Transformed::no(plan)),
-        other => below(other).map(Transformed::yes),
+        // What is computed below is out of its CASE.
+        other => {
+            let schema = input_schema(&other)?;
+            match guard_subqueries(other, &schema)?.data {
+                LogicalPlan::Join(join) => in_join(join).map(Transformed::yes),
+                other => below(other).map(Transformed::yes),
+            }
+        }
     }
 }
 

@@ -18,7 +18,8 @@ pub(crate) const INFIX: &[(&str, &str)] = &[
     ("ingot_remainder", "%"),
 ];
 /// What the user did not write.
-pub(crate) const SILENT: &[&str] = &["ingot_canonical", "ingot_exactly", "ingot_lazily"];
+pub(crate) const SILENT: &[&str] =
+    &["ingot_canonical", "ingot_exactly", "ingot_joined", "ingot_lazily", "ingot_reached"];
 /// Functions.
 pub(crate) const NAMED: &[(&str, &str)] = &[
     ("ingot_abs", "abs"),

@@ -24,9 +24,11 @@ use crate::frames::Frames;
 use crate::grouping::Grouping;
 use crate::guard::Guard;
 use crate::instants::Instants;
+use crate::join_guards::JoinGuards;
 use crate::lists::Lists;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
+use crate::postponed::postponed;
 use crate::pushdown::fenced;
 use crate::recursion::Recursion;
 use crate::set_operations::SetOperations;
@@ -60,6 +62,9 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = crate::windows::optimizer_rules(crate::distinct::optimizer_rules());
+    // When subqueries are joins, and before conditions move.
+    let keys = rules.iter().position(|r| r.name() == "extract_equijoin_predicate").map_or(rules.len(), |at| at + 1);
+    rules.insert(keys, Arc::new(JoinGuards));
     // They run last, when equal expressions look equal.
     rules.push(Arc::new(KeysOnce));
     rules.push(Arc::new(JoinKeys));
@@ -75,7 +80,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     // The check takes a nullability that the optimizer narrowed (a CASE, IS NOT TRUE twice) for a wrong plan.
     options.execution.skip_physical_aggregate_schema_check = true;
     let mut physical = vec![Arc::new(RaiseFences) as Arc<dyn PhysicalOptimizerRule + Send + Sync>];
-    physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced));
+    physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced).map(postponed));
     physical.push(Arc::new(LowerFences));
     let mut builder = SessionStateBuilder::new()
         .with_config(config)

@@ -107,6 +107,10 @@ async fn case_and_coalesce_are_lazy() {
         "true|false;false|false;true|true;NULL|NULL",
     )
     .await;
+    let of_several =
+        "SELECT b + 1 = 1 OR 10 / b > 2 OR b * 2 = 4, b + 1 <> 1 AND 10 / b > 2 AND b * 2 = 4 FROM t ORDER BY id";
+    w.rows(of_several, "true|false;false|false;true|true;NULL|NULL").await;
+    w.rows("SELECT id FROM t WHERE b + 1 = 1 OR 10 / b > 2 ORDER BY id", "1;3").await;
     w.rows("SELECT CASE WHEN b <> 0 THEN 10 / b > 2 END FROM t ORDER BY id", "NULL;false;true;NULL").await;
     w.rows("SELECT CASE WHEN id > 0 THEN 1 ELSE 1 / 0 END FROM t WHERE id = 1", "1").await;
 }
@@ -192,4 +196,193 @@ async fn what_conditions_exclude_reaches_no_function_that_fails() {
     w.rows("SELECT n FROM s WHERE p <> '(' AND 'a' ~ p", "1").await;
     w.rows("SELECT n FROM s WHERE n > 0 AND cardinality(range(0, 4, n)) = 4", "1").await;
     w.fails("SELECT split_part('a,b', ',', n) FROM s", "no position zero").await;
+}
+
+/// Conditions over a and o that hold for these pairs, and the rows of a that each excludes are those that would fail.
+const GUARDED: &[(&str, &[(i64, i64)])] = &[
+    ("a.b <> 0 AND 10 / a.b < o.id", &[(2, 5), (2, 7), (3, 7)]),
+    ("10 / a.b < o.id AND a.b <> 0", &[(2, 5), (2, 7), (3, 7)]),
+    ("a.b <> 0 AND 10 / a.b = o.id", &[(2, 2), (3, 5)]),
+    ("a.b <> 0 AND o.id <> 2 AND o.id = 10 / a.b", &[(3, 5)]),
+    ("a.b <> 0 AND 10 / a.b = o.id + 0", &[(2, 2), (3, 5)]),
+    ("a.b <> 0 AND 10 / a.b IS NOT DISTINCT FROM o.id", &[(2, 2), (3, 5)]),
+    ("a.b <> 0 AND 10 / a.b > 4", &[(3, 1), (3, 2), (3, 5), (3, 7)]),
+    ("a.b <> 0 AND 10 / a.b = o.id AND 10 / a.b < 5", &[(2, 2)]),
+    ("a.b = 0 OR 10 / a.b < o.id", &[(1, 1), (1, 2), (1, 5), (1, 7), (2, 5), (2, 7), (3, 7)]),
+    ("a.b = 0 OR 10 / a.b = o.id", &[(1, 1), (1, 2), (1, 5), (1, 7), (2, 2), (3, 5)]),
+    ("NOT (a.b = 0 OR 10 / a.b >= o.id)", &[(2, 5), (2, 7), (3, 7)]),
+    ("CASE WHEN a.b <> 0 THEN 10 / a.b < o.id ELSE FALSE END", &[(2, 5), (2, 7), (3, 7)]),
+    ("CASE WHEN a.b <> 0 THEN 10 / a.b = o.id ELSE FALSE END", &[(2, 2), (3, 5)]),
+    ("CASE WHEN a.b <> 0 THEN 10 / a.b END < o.id", &[(2, 5), (2, 7), (3, 7)]),
+    ("CASE WHEN a.b <> 0 THEN 10 / a.b END = o.id", &[(2, 2), (3, 5)]),
+    ("coalesce(CASE WHEN a.b = 0 THEN FALSE END, 10 / a.b < o.id)", &[(2, 5), (2, 7), (3, 7)]),
+    ("coalesce(CASE WHEN a.b = 0 THEN 0 END, 10 / a.b) > o.id", &[(2, 1), (3, 1), (3, 2)]),
+    (
+        "coalesce(nullif(a.b, 0) IS NULL, TRUE) OR 10 / a.b < o.id",
+        &[(1, 1), (1, 2), (1, 5), (1, 7), (2, 5), (2, 7), (3, 7), (4, 1), (4, 2), (4, 5), (4, 7)],
+    ),
+    ("10 / nullif(a.b, 0) < o.id", &[(2, 5), (2, 7), (3, 7)]),
+    ("10 / nullif(a.b, 0) = o.id", &[(2, 2), (3, 5)]),
+    ("a.s IS NOT NULL AND a.s <> 'x' AND CAST(a.s AS INT) = o.id", &[(2, 7)]),
+    ("a.s <> 'x' AND CAST(a.s AS INT) > o.id", &[(2, 1), (2, 2), (2, 5), (3, 1), (3, 2), (3, 5), (3, 7)]),
+    ("a.s = 'x' OR CAST(a.s AS INT) = o.id", &[(1, 1), (1, 2), (1, 5), (1, 7), (2, 7)]),
+    ("a.id > o.g AND 10 / a.b < o.id", &[(2, 7), (3, 7)]),
+    ("a.b + o.z <> 0 AND 10 / (a.b + o.z) < o.id", &[(2, 5), (3, 5)]),
+];
+
+const LEFT_IDS: &[i64] = &[1, 2, 3, 4];
+const RIGHT_IDS: &[i64] = &[1, 2, 5, 7];
+
+async fn sides() -> World {
+    let a = "SELECT * FROM (VALUES (1, 0, 'x', 1), (2, 5, '7', 1), (3, 2, '8', 1), (4, NULL, NULL, 1)) v(id, b, s, k)";
+    let o = "SELECT * FROM (VALUES (1, 1, 1, 1), (2, 0, 1, 1), (5, 1, 2, 1), (7, NULL, 1, 1)) v(id, z, g, k)";
+    World::new(&[("a", a), ("o", o)]).await
+}
+
+/// Rows as `World` shows them, in their order, NULL after all.
+fn shown(mut rows: Vec<Vec<Option<i64>>>) -> String {
+    rows.sort_by_key(|row| row.iter().map(|v| v.unwrap_or(i64::MAX)).collect::<Vec<_>>());
+    let cell = |v: &Option<i64>| v.map_or("NULL".to_owned(), |v| v.to_string());
+    rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join("|")).collect::<Vec<_>>().join(";")
+}
+
+#[tokio::test]
+async fn every_kind_of_join_computes_what_its_conditions_leave() {
+    let w = sides().await;
+    for (condition, pairs) in GUARDED {
+        let both: Vec<Vec<Option<i64>>> = pairs.iter().map(|(a, o)| vec![Some(*a), Some(*o)]).collect();
+        let left: Vec<_> = LEFT_IDS.iter().filter(|id| !pairs.iter().any(|(a, _)| a == *id)).copied().collect();
+        let right: Vec<_> = RIGHT_IDS.iter().filter(|id| !pairs.iter().any(|(_, o)| o == *id)).copied().collect();
+        let alone = |ids: &[i64], is_left: bool| {
+            let row = |id: &i64| if is_left { vec![Some(*id), None] } else { vec![None, Some(*id)] };
+            ids.iter().map(row).collect::<Vec<_>>()
+        };
+        let one = |ids: &[i64]| shown(ids.iter().map(|id| vec![Some(*id)]).collect());
+        let found =
+            |all: &[i64], not: &[i64]| one(&all.iter().filter(|id| !not.contains(id)).copied().collect::<Vec<_>>());
+        let order = "ORDER BY 1 NULLS LAST, 2 NULLS LAST";
+        for c in [(*condition).to_owned(), format!("a.k = o.k AND ({condition})")] {
+            let from = |from: String| format!("SELECT a.id, o.id FROM {from} {order}");
+            for (sql, rows) in [
+                (from(format!("a JOIN o ON {c}")), both.clone()),
+                (from(format!("o JOIN a ON {c}")), both.clone()),
+                (from(format!("a, o WHERE {c}")), both.clone()),
+                (from(format!("a LEFT JOIN o ON {c}")), [both.clone(), alone(&left, true)].concat()),
+                (from(format!("o RIGHT JOIN a ON {c}")), [both.clone(), alone(&left, true)].concat()),
+                (from(format!("a RIGHT JOIN o ON {c}")), [both.clone(), alone(&right, false)].concat()),
+                (from(format!("o LEFT JOIN a ON {c}")), [both.clone(), alone(&right, false)].concat()),
+                (
+                    from(format!("a FULL JOIN o ON {c}")),
+                    [both.clone(), alone(&left, true), alone(&right, false)].concat(),
+                ),
+            ] {
+                w.rows(&sql, &shown(rows)).await;
+            }
+            for (is, a, o) in
+                [("EXISTS", found(LEFT_IDS, &left), found(RIGHT_IDS, &right)), ("NOT EXISTS", one(&left), one(&right))]
+            {
+                w.rows(&format!("SELECT id FROM a WHERE {is} (SELECT 1 FROM o WHERE {c}) ORDER BY 1"), &a).await;
+                w.rows(&format!("SELECT id FROM o WHERE {is} (SELECT 1 FROM a WHERE {c}) ORDER BY 1"), &o).await;
+                w.rows(&format!("SELECT id FROM a WHERE id < 0 OR {is} (SELECT 1 FROM o WHERE {c}) ORDER BY 1"), &a)
+                    .await;
+            }
+        }
+    }
+}
+
+/// What no condition excludes fails, in every kind of join.
+#[tokio::test]
+async fn what_a_join_needs_fails() {
+    let w = sides().await;
+    for condition in ["10 / a.b < o.id", "10 / a.b = o.id", "10 / o.z < a.id", "a.b < 1 AND 10 / a.b < o.id"] {
+        for join in ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"] {
+            w.fails(&format!("SELECT a.id, o.id FROM a {join} o ON {condition}"), "divides by zero").await;
+        }
+        for is in ["EXISTS", "NOT EXISTS"] {
+            w.fails(&format!("SELECT id FROM a WHERE {is} (SELECT 1 FROM o WHERE {condition})"), "divides by zero")
+                .await;
+        }
+    }
+    // Pairs that do not exist compute nothing.
+    w.rows("SELECT a.id FROM a LEFT JOIN (SELECT * FROM o WHERE z > 5) e ON 10 / a.b < e.id ORDER BY 1", "1;2;3;4")
+        .await;
+    w.rows("SELECT a.id FROM a JOIN (SELECT * FROM o WHERE z > 5) e ON 10 / a.b < e.id", "").await;
+}
+
+/// The dialect says so.
+#[tokio::test]
+async fn keys_and_subqueries_that_do_not_depend_on_the_row_are_computed_first() {
+    let w = sides().await;
+    let by_both =
+        |key: &str| format!("SELECT a.id, o.id FROM a LEFT JOIN o ON a.id > o.g AND {key} = o.id ORDER BY 1, 2");
+    w.fails(&by_both("10 / a.b"), "divides by zero").await;
+    w.rows(&by_both("10 / nullif(a.b, 0)"), "1|NULL;2|2;3|5;4|NULL").await;
+    w.rows(&by_both("TRY(10 / a.b)"), "1|NULL;2|2;3|5;4|NULL").await;
+    w.fails("SELECT CASE WHEN id > 9 THEN (SELECT max(10 / z) FROM o) END FROM a", "divides by zero").await;
+}
+
+#[tokio::test]
+async fn a_subquery_gets_what_the_conditions_around_it_leave() {
+    let w = sides().await;
+    for (value, rows) in [
+        ("CASE WHEN b <> 0 THEN 10 / b IN (SELECT id FROM o) END", "1|NULL;2|true;3|true;4|NULL"),
+        ("CASE WHEN b <> 0 THEN 10 / b IN (SELECT id FROM o WHERE o.k = a.k) END", "1|NULL;2|true;3|true;4|NULL"),
+        ("CASE WHEN b <> 0 THEN 10 / b NOT IN (SELECT id FROM o) END", "1|NULL;2|false;3|false;4|NULL"),
+        ("CASE WHEN b <> 0 THEN 10 / b NOT IN (SELECT z FROM o) END", "1|NULL;2|NULL;3|NULL;4|NULL"),
+        ("CASE WHEN b <> 0 THEN 10 / b = ANY (SELECT id FROM o) END", "1|NULL;2|true;3|true;4|NULL"),
+        ("CASE b WHEN 0 THEN FALSE ELSE 10 / b IN (SELECT id FROM o) END", "1|false;2|true;3|true;4|NULL"),
+        ("CASE WHEN b = 0 THEN FALSE WHEN 10 / b IN (SELECT id FROM o) THEN TRUE END", "1|false;2|true;3|true;4|NULL"),
+        (
+            "CASE WHEN b = 0 THEN -1 WHEN b > 4 THEN (SELECT max(g) FROM o WHERE o.id = 10 / b) END",
+            "1|-1;2|1;3|NULL;4|NULL",
+        ),
+        ("CASE WHEN b <> 0 THEN (SELECT max(g) FROM o WHERE o.id = 10 / a.b) END", "1|NULL;2|1;3|2;4|NULL"),
+        ("CASE WHEN b <> 0 THEN (SELECT count(*) FROM o WHERE o.id = 10 / a.b) ELSE -1 END", "1|-1;2|1;3|1;4|-1"),
+        ("CASE WHEN b <> 0 THEN EXISTS (SELECT 1 FROM o WHERE o.id = 10 / a.b) END", "1|NULL;2|true;3|true;4|NULL"),
+        (
+            "CASE WHEN b <> 0 THEN NOT EXISTS (SELECT 1 FROM o WHERE o.id = 10 / a.b) END",
+            "1|NULL;2|false;3|false;4|NULL",
+        ),
+        ("CASE WHEN s <> 'x' THEN CAST(s AS INT) IN (SELECT id FROM o) END", "1|NULL;2|true;3|false;4|NULL"),
+        ("b <> 0 AND 10 / b IN (SELECT id FROM o)", "1|false;2|true;3|true;4|NULL"),
+        ("b = 0 OR 10 / b IN (SELECT id FROM o)", "1|true;2|true;3|true;4|NULL"),
+        ("coalesce(b = 0, TRUE) OR EXISTS (SELECT 1 FROM o WHERE o.id = 10 / a.b)", "1|true;2|true;3|true;4|true"),
+        ("coalesce(CASE WHEN b = 0 THEN 0 END, (SELECT max(g) FROM o WHERE o.id = 10 / b), 9)", "1|0;2|1;3|2;4|9"),
+        ("coalesce(nullif(b, 0), 1) = 1 OR 10 / b IN (SELECT id FROM o)", "1|true;2|true;3|true;4|true"),
+        ("b + 1 = 1 OR 10 / b IN (SELECT id FROM o)", "1|true;2|true;3|true;4|NULL"),
+        ("10 / nullif(b, 0) IN (SELECT id FROM o)", "1|NULL;2|true;3|true;4|NULL"),
+        (
+            "CASE WHEN b <> 0 THEN CASE WHEN b > 4 THEN 10 / (b - 2) IN (SELECT g + 2 FROM o) END END",
+            "1|NULL;2|true;3|NULL;4|NULL",
+        ),
+    ] {
+        w.rows(&format!("SELECT id, {value} AS v FROM a ORDER BY id"), rows).await;
+        w.rows(&format!("SELECT id, v FROM (SELECT id, {value} AS v FROM a) q ORDER BY id"), rows).await;
+        // As a condition, where it is one.
+        if rows.contains("true") {
+            let kept: Vec<&str> = rows.split(';').filter_map(|r| r.strip_suffix("|true")).collect();
+            w.rows(&format!("SELECT id FROM a WHERE {value} ORDER BY id"), &kept.join(";")).await;
+            w.rows(&format!("SELECT id FROM a WHERE id > 0 AND ({value}) ORDER BY id"), &kept.join(";")).await;
+        }
+    }
+    for condition in [
+        "CASE WHEN b <> 0 THEN EXISTS (SELECT 1 FROM o WHERE o.id > 10 / a.b) ELSE FALSE END",
+        "b <> 0 AND EXISTS (SELECT 1 FROM o WHERE o.id > 10 / a.b)",
+        "b <> 0 AND EXISTS (SELECT 1 FROM o WHERE CASE WHEN o.g > 0 THEN o.id > 10 / a.b END)",
+        "b <> 0 AND NOT EXISTS (SELECT 1 FROM o WHERE o.id = 10 / a.b + 100)",
+        "b <> 0 AND 10 / b IN (SELECT id FROM o)",
+        "b <> 0 AND 10 / b NOT IN (SELECT id + 20 FROM o)",
+        "b <> 0 AND 10 / b >= ALL (SELECT g FROM o)",
+        "b <> 0 AND (SELECT max(g) FROM o WHERE o.id = 10 / a.b) > 0",
+    ] {
+        w.rows(&format!("SELECT id FROM a WHERE {condition} ORDER BY id"), "2;3").await;
+    }
+    w.rows("SELECT id FROM a WHERE b = 0 OR EXISTS (SELECT 1 FROM o WHERE o.id > 10 / a.b) ORDER BY id", "1;2;3").await;
+    w.rows("SELECT id FROM a WHERE b = 0 OR 10 / b IN (SELECT id FROM o) ORDER BY id", "1;2;3").await;
+    let in_aggregate = "SELECT max(CASE WHEN b <> 0 THEN (SELECT max(g) FROM o WHERE o.id = 10 / a.b) END) FROM a";
+    w.rows(in_aggregate, "2").await;
+    w.rows("SELECT id FROM a ORDER BY CASE WHEN b <> 0 THEN 10 / b IN (SELECT id FROM o) END, id", "2;3;1;4").await;
+    w.fails("SELECT id, 10 / b IN (SELECT id FROM o) FROM a", "divides by zero").await;
+    w.fails("SELECT CASE WHEN b >= 0 THEN (SELECT max(g) FROM o WHERE o.id = 10 / a.b) END FROM a", "divides by zero")
+        .await;
 }
