@@ -649,8 +649,7 @@ impl Engine {
     /// Adds what an input stands on; inputs that disagree make the step wait.
     fn add_base(&self, base: &mut Bases, name: &TableName, table: &Table, to: Option<i64>) -> Result<()> {
         let Some(to) = to else { return Ok(()) };
-        let streaming = self.project.tables.get(name).is_some_and(Model::is_streaming);
-        let stands_on = if streaming {
+        let stands_on = if self.project.tables.get(name).is_some_and(Model::is_base) {
             Bases::from([(name.clone(), (table.uuid(), bases::last_with_rows(table, to)?))])
         } else {
             bases::of_view(name, table, to)?

@@ -87,8 +87,12 @@ pub fn plan(project: &Project, facts: &Facts, selected: &dyn Fn(&TableName) -> b
         let action = decide(model, facts, &working);
         if action.is_work() {
             working.insert(name.clone());
+            // Error tables are filled by their main table's step.
+            let side = |side: &&TableName| {
+                project.tables.get(*side).is_some_and(|m| m.kind == ModelKind::DecodeErrors { of: name.clone() })
+            };
+            working.extend(model.sides.iter().filter(side).cloned());
         }
-        // Error tables are filled by their main table's step.
         if !matches!(model.kind, ModelKind::DecodeErrors { .. }) {
             steps.push(Step { table: name.clone(), action, notes: notes(model, facts) });
         }

@@ -221,6 +221,11 @@ impl Model {
         matches!(self.kind, ModelKind::Streaming { .. })
     }
 
+    /// Whether its rows come of no other table: it stands on itself.
+    pub fn is_base(&self) -> bool {
+        matches!(self.kind, ModelKind::Streaming { .. } | ModelKind::DecodeErrors { .. })
+    }
+
     /// Every expectation on the table and on the temporary views below it.
     pub fn expectations(&self) -> impl Iterator<Item = &BoundExpectation> {
         self.checked.iter().flat_map(|c| &c.expectations)

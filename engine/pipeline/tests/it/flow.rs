@@ -14,6 +14,55 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, action, all_equal, name, number, once, query};
 
+/// Views and streaming tables read an error table as any other, from its first row on.
+#[tokio::test(flavor = "multi_thread")]
+async fn error_tables_are_read_by_tables() {
+    let mut world = World::new();
+    let errors = "bronze.vehicle_events_errors";
+    for (file, table) in [
+        (
+            "gold/codes.sql",
+            format!("MATERIALIZED VIEW gold.codes AS SELECT code, count(*) AS n FROM {errors} GROUP BY code"),
+        ),
+        (
+            "silver/bad.sql",
+            format!("MATERIALIZED VIEW silver.bad AS SELECT code, \"partition\", \"offset\" FROM {errors}"),
+        ),
+        ("bronze/bad.sql", format!("STREAMING TABLE bronze.bad AS SELECT code, \"offset\" FROM STREAM {errors}")),
+        (
+            "gold/beside.sql",
+            format!(
+                "MATERIALIZED VIEW gold.beside AS SELECT e.code, count(*) AS n FROM {errors} AS e \
+                 JOIN bronze.vehicle_events AS v ON v._partition = e.\"partition\" AND v._offset = e.\"offset\" + 1 GROUP BY e.code"
+            ),
+        ),
+    ] {
+        world.write(file, &format!("CREATE {table};\n"));
+    }
+    for round in 0..3 {
+        world.produce(3_000);
+        let engine = world.engine().await;
+        let (plan, _) = once(&engine).await;
+        if round > 0 {
+            assert!(
+                matches!(action(&plan, "gold.codes"), Action::Refresh { how: Incremental::Aggregate, .. }),
+                "{plan}"
+            );
+            assert!(matches!(action(&plan, "silver.bad"), Action::Refresh { .. }), "{plan}");
+        }
+        all_equal(&engine).await;
+        let all = number(&engine, &format!("SELECT count(*) FROM {errors}")).await;
+        assert!(all > 0, "the fleet was asked for malformed messages");
+        for counted in
+            ["SELECT sum(n) FROM gold.codes", "SELECT count(*) FROM silver.bad", "SELECT count(*) FROM bronze.bad"]
+        {
+            assert_eq!(number(&engine, counted).await, all, "{counted}");
+        }
+        let again = engine.plan(&|_| true).await.unwrap();
+        assert!(!again.has_work(), "{again}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_log_to_gold_and_on() {
     let mut world = World::new();
