@@ -167,7 +167,11 @@ impl PipelineError {
             Self::Superseded { .. } => true,
             Self::Stopped { retryable, .. } => *retryable,
             Self::At { error, .. } => error.retryable(),
-            Self::Engine(e) => outside(e).is_some_and(|(code, _)| crate::codes::is_passing(code)),
+            // Memory is shared with queries, which end.
+            Self::Engine(e) | Self::Delta(DeltaError::DataFusion(e)) => {
+                matches!(e.find_root(), DataFusionError::ResourcesExhausted(_))
+                    || outside(e).is_some_and(|(code, _)| crate::codes::is_passing(code))
+            }
             Self::Project(_) | Self::Delta(_) | Self::UnknownCommit { .. } | Self::Interrupted | Self::Json(_) => false,
         }
     }
@@ -274,6 +278,9 @@ mod tests {
         assert!(arrow(ArrowError::DivideByZero).contains("NULLIF"));
         assert!(arrow(ArrowError::ArithmeticOverflow("x".into())).contains("wider"));
         assert!(hint(DataFusionError::ResourcesExhausted("x".into())).contains("run.memory_bytes_max"));
+        let exhausted =
+            DataFusionError::Context("sort".into(), Box::new(DataFusionError::ResourcesExhausted("x".into())));
+        assert!(PipelineError::Engine(exhausted).retryable());
         assert!(hint(DataFusionError::IoError(std::io::Error::other("x"))).contains("space"));
         for defect in [DataFusionError::Internal("x".into()), DataFusionError::NotImplemented("x".into())] {
             assert!(hint(defect).contains("report"));

@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 use crate::engine::{Engine, Report, StepError, StepReport};
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::Ingested;
-use crate::plan::Action;
+use crate::plan::{Action, Read, Step};
 
 /// How long a stop may take.
 pub const GRACE: Duration = Duration::from_secs(8);
@@ -252,8 +252,25 @@ async fn late(shutdown: &CancellationToken) {
     tokio::time::sleep(GRACE).await;
 }
 
-/// A view that failed: how, how often in a row, and when it is tried again.
-type Failed = BTreeMap<TableName, (StepError, u32, tokio::time::Instant)>;
+/// A view that failed.
+struct Failure {
+    error: StepError,
+    /// How often in a row.
+    tries: u32,
+    /// When it is looked at again.
+    again: tokio::time::Instant,
+    /// What it read.
+    reads: Vec<Read>,
+}
+
+impl Failure {
+    /// Whether reading the same again would fail the same.
+    fn is_final(&self) -> bool {
+        !self.error.retryable && !self.error.is_defect()
+    }
+}
+
+type Failed = BTreeMap<TableName, Failure>;
 
 async fn views(
     engine: Arc<Engine>,
@@ -268,10 +285,7 @@ async fn views(
     let period = Duration::from_millis(engine.config.run.freshness_ms) / PASSES;
     loop {
         let now = tokio::time::Instant::now();
-        let due = |name: &TableName| {
-            selected.contains(name)
-                && failed.get(name).is_none_or(|(e, _, at)| (e.retryable || e.is_defect()) && *at <= now)
-        };
+        let due = |name: &TableName| selected.contains(name) && failed.get(name).is_none_or(|f| f.again <= now);
         let mut next = now + period;
         match engine.plan_views(&due).await {
             Ok(mut plan) => {
@@ -283,13 +297,14 @@ async fn views(
                         Action::Blocked { reason } if reason.code != "R0303" => {
                             let error = PipelineError::blocked(reason);
                             warn!(table = %step.table, code = error.code(), error = %error, hint = error.hint(), "refresh blocked");
-                            fails(&mut failed, &shared, &step.table, StepError::from(&error), now);
+                            fails(&mut failed, &shared, &step.table, StepError::from(&error), now, Vec::new());
                         }
                         Action::Nothing => recovers(&mut failed, &shared, &step.table),
                         _ => {}
                     }
                 }
-                plan.steps.retain(|s| s.action.is_work());
+                let same = |s: &Step| failed.get(&s.table).is_some_and(|f| f.is_final() && f.reads == s.action.reads());
+                plan.steps.retain(|s| s.action.is_work() && !same(s));
                 let report = engine.execute(&plan, &shutdown, &|_| {}).await;
                 for step in report.steps {
                     match step.error {
@@ -297,7 +312,11 @@ async fn views(
                             recovers(&mut failed, &shared, &step.table);
                             note(&shared, |p| p.refreshes += u64::from(step.snapshot.is_some()));
                         }
-                        Some(e) => fails(&mut failed, &shared, &step.table, e, now),
+                        Some(e) => {
+                            let planned = plan.steps.iter().find(|s| s.table == step.table);
+                            let reads = planned.map(|s| s.action.reads().to_vec()).unwrap_or_default();
+                            fails(&mut failed, &shared, &step.table, e, now, reads);
+                        }
                     }
                 }
             }
@@ -331,15 +350,26 @@ fn pause(tries: u32) -> Duration {
     Duration::from_secs(1 << tries.min(5))
 }
 
-fn fails(failed: &mut Failed, shared: &Shared, table: &TableName, e: StepError, now: tokio::time::Instant) {
-    if !e.retryable && !e.is_defect() {
-        error!(%table, code = e.code, error = e.message, hint = e.hint, "this table stops; the others go on");
-    }
-    let tries = failed.get(table).map_or(0, |(_, n, _)| *n) + 1;
+fn fails(
+    failed: &mut Failed,
+    shared: &Shared,
+    table: &TableName,
+    error: StepError,
+    now: tokio::time::Instant,
+    reads: Vec<Read>,
+) {
+    let before = failed.get(table);
+    let tries = before.map_or(0, |f| f.tries) + 1;
+    let is_known = before.is_some_and(|f| f.error.code == error.code && f.error.message == error.message);
     note(shared, |p| {
-        p.failures.insert(table.clone(), e.clone());
+        p.failures.insert(table.clone(), error.clone());
     });
-    failed.insert(table.clone(), (e, tries, now + pause(tries)));
+    let failure = Failure { error, tries, again: now + pause(tries), reads };
+    if failure.is_final() && !is_known {
+        let e = &failure.error;
+        error!(%table, code = e.code, error = e.message, hint = e.hint, "this table stops until what it reads changes; the others go on");
+    }
+    failed.insert(table.clone(), failure);
 }
 
 fn recovers(failed: &mut Failed, shared: &Shared, table: &TableName) {

@@ -88,6 +88,27 @@ async fn the_loop_goes_on_through_outages_failures_and_stops() {
     all_equal(&engine).await;
 }
 
+/// A view whose rows make its query fail goes on by itself when they no longer do, and is not computed again before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_failed_goes_on_when_what_it_reads_changes() {
+    let share = "CREATE MATERIALIZED VIEW silver.share AS SELECT k, 10 / sum(v) AS x FROM bronze.t GROUP BY k;\n";
+    let world = World::of(&[("bronze/t.sql", STREAM), ("silver/share.sql", share)], &[("log", 1)]);
+    world.send("log", 0, messages(0, 1));
+    let engine = Arc::new(world.engine().await);
+    let (stop, shared) = (CancellationToken::new(), Shared::default());
+    let all: BTreeSet<TableName> = engine.project.tables.keys().cloned().collect();
+    let task = tokio::spawn(run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
+    let failure = || shared.lock().unwrap().failures.get(&name("silver.share")).cloned();
+    until("the failure is known", &shared, async || failure().is_some()).await;
+    assert!(!failure().unwrap().retryable);
+    world.send("log", 0, messages(5, 6));
+    until("it goes on", &shared, async || failure().is_none()).await;
+    assert_eq!(number(&engine, "SELECT x FROM silver.share").await, 2);
+    stop.cancel();
+    assert!(task.await.unwrap().unwrap().is_empty());
+    all_equal(&engine).await;
+}
+
 /// A sum that does not fit names its group, and the view goes on when the group is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_that_fails_names_the_row_or_the_group() {
