@@ -3,6 +3,8 @@
 //!   GROUP BY ROLLUP (f(a), b) ──▶ GROUP BY ROLLUP ("f(a)", b) over a projection with the column "f(a)"
 //!
 //! The keys' names are those that the query refers to, and a rule that rewrites a key within a set could not keep them.
+//! DataFusion leaves casts out of names: a key that is called like a column of the input (`CAST(a AS VARCHAR)`) has another
+//! name below the aggregate, and its own above it.
 //!
 //!   GROUP BY CUBE (a, a) ──▶ GROUP BY CUBE (a, a), GROUPING SETS (())
 //!
@@ -13,9 +15,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, plan_err};
+use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Aggregate;
@@ -79,16 +82,16 @@ impl AnalyzerRule for Grouping {
 
 fn keys_below(aggregate: Aggregate) -> Result<LogicalPlan> {
     let schema = Arc::clone(aggregate.input.schema());
-    let mut computed = Vec::new();
+    let mut computed: Vec<Key> = Vec::new();
     let mut all =
-        |exprs: Vec<Expr>| exprs.into_iter().map(|e| key(e, &schema, &mut computed)).collect::<Result<Vec<_>>>();
+        |exprs: Vec<Expr>| -> Vec<Expr> { exprs.into_iter().map(|e| key(e, &schema, &mut computed)).collect() };
     let mut groups = Vec::new();
     for group in aggregate.group_expr {
         groups.push(match group {
-            Expr::GroupingSet(GroupingSet::Rollup(exprs)) => Expr::GroupingSet(GroupingSet::Rollup(all(exprs)?)),
-            Expr::GroupingSet(GroupingSet::Cube(exprs)) => Expr::GroupingSet(GroupingSet::Cube(all(exprs)?)),
+            Expr::GroupingSet(GroupingSet::Rollup(exprs)) => Expr::GroupingSet(GroupingSet::Rollup(all(exprs))),
+            Expr::GroupingSet(GroupingSet::Cube(exprs)) => Expr::GroupingSet(GroupingSet::Cube(all(exprs))),
             Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
-                Expr::GroupingSet(GroupingSet::GroupingSets(sets.into_iter().map(&mut all).collect::<Result<_>>()?))
+                Expr::GroupingSet(GroupingSet::GroupingSets(sets.into_iter().map(&mut all).collect()))
             }
             other => other,
         });
@@ -110,37 +113,58 @@ fn keys_below(aggregate: Aggregate) -> Result<LogicalPlan> {
     let mut input = aggregate.input;
     if !computed.is_empty() {
         let columns = schema.iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())));
-        let exprs: Vec<Expr> = columns.chain(computed).collect();
+        let keys = computed.iter().map(|k| k.expr.clone().alias_qualified(k.column.relation.clone(), &k.column.name));
+        let exprs: Vec<Expr> = columns.chain(keys).collect();
         input = Arc::new(LogicalPlanBuilder::from(input.as_ref().clone()).project(exprs)?.build()?);
     }
-    Ok(LogicalPlan::Aggregate(Aggregate::try_new(input, groups, calls)?))
+    let grouped = LogicalPlan::Aggregate(Aggregate::try_new(input, groups, calls)?);
+    if computed.iter().all(|k| k.column == k.shown) {
+        return Ok(grouped);
+    }
+    // grouping() alone looks at the sets' number, within the aggregate.
+    let is_number = |f: &FieldRef| f.name() == Aggregate::INTERNAL_GROUPING_ID;
+    let shown = grouped.schema().iter().filter(|(_, f)| !is_number(f)).map(|(q, f)| {
+        let column = Column::new(q.cloned(), f.name());
+        match computed.iter().find(|k| k.column == column && k.column != k.shown) {
+            Some(k) => Expr::Column(column).alias_qualified(k.shown.relation.clone(), &k.shown.name),
+            None => Expr::Column(column),
+        }
+    });
+    let shown: Vec<Expr> = shown.collect();
+    LogicalPlanBuilder::from(grouped).project(shown)?.build()
+}
+
+/// A key that is computed below the aggregate.
+struct Key {
+    expr: Expr,
+    column: Column,
+    /// What the query calls it.
+    shown: Column,
 }
 
 /// The column that computes an expression; the expression itself where none does.
-fn column_of(expr: Expr, computed: &[Expr]) -> Expr {
+fn column_of(expr: Expr, computed: &[Key]) -> Expr {
     let plain = expr.clone().unalias();
-    computed
-        .iter()
-        .find_map(|c| match c {
-            Expr::Alias(alias) if alias.expr.as_ref().clone().unalias() == plain => {
-                Some(Expr::Column(Column::new(alias.relation.clone(), alias.name.clone())))
-            }
-            _ => None,
-        })
-        .unwrap_or(expr)
+    match computed.iter().find(|k| k.expr.clone().unalias() == plain) {
+        Some(key) => Expr::Column(key.column.clone()),
+        None => expr,
+    }
 }
 
-fn key(expr: Expr, schema: &DFSchema, computed: &mut Vec<Expr>) -> Result<Expr> {
+fn key(expr: Expr, schema: &DFSchema, computed: &mut Vec<Key>) -> Expr {
     if matches!(expr, Expr::Column(_)) {
-        return Ok(expr);
+        return expr;
+    }
+    if let Some(key) = computed.iter().find(|k| k.expr == expr) {
+        return Expr::Column(key.column.clone());
     }
     let (qualifier, name) = expr.qualified_name();
-    if schema.fields().iter().any(|f| *f.name() == name) {
-        return plan_err!("compute \"{name}\" in a subquery, under another name, and group by that");
-    }
-    let column = expr.alias_qualified(qualifier.clone(), name.clone());
-    if !computed.contains(&column) {
-        computed.push(column);
-    }
-    Ok(Expr::Column(Column::new(qualifier, name)))
+    let shown = Column::new(qualifier, name);
+    let is_taken = |c: &Column| c.name == shown.name || c.flat_name() == shown.flat_name();
+    let column = match schema.columns().iter().chain(computed.iter().map(|k| &k.column)).any(is_taken) {
+        true => Column::new_unqualified(format!("__ingot_key{}", computed.len())),
+        false => shown.clone(),
+    };
+    computed.push(Key { expr, column: column.clone(), shown });
+    Expr::Column(column)
 }

@@ -7,6 +7,7 @@
 mod arrays;
 mod engine;
 mod frames;
+mod grouping;
 mod guards;
 mod membership;
 mod names;
