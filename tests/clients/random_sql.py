@@ -41,10 +41,7 @@ REFUSED = [
 ]
 #: Disagreements that are known and open: why, what the error says, what the statement says (regular expressions, or None for any).
 #: They are counted, and a line that nothing meets any more is to be struck out.
-KNOWN = [
-    ("two counts that are one over an aggregate: `count(*) FILTER (WHERE TRUE), count(c)` where c is never NULL fails in the engine's "
-     "own rule aggregate_statistics", r"references column 'count\(.*but input schema only has", r"count\(.*count\("),
-]
+KNOWN = []
 
 
 class Asked:

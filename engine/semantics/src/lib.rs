@@ -63,6 +63,7 @@ mod spans;
 mod spread;
 mod sql_text;
 mod state;
+mod statistics;
 mod sum;
 mod text_casts;
 mod to_char;

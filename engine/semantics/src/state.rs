@@ -34,6 +34,7 @@ use crate::recursion::Recursion;
 use crate::set_operations::SetOperations;
 use crate::settle::Settle;
 use crate::sort_keys::{KeysOnce, Peers};
+use crate::statistics::one_by_one;
 use crate::to_char::ToChar;
 use crate::to_timestamp::{ToTimestamp, ToUnixtime};
 use crate::widen::Widen;
@@ -80,7 +81,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     // The check takes a nullability that the optimizer narrowed (a CASE, IS NOT TRUE twice) for a wrong plan.
     options.execution.skip_physical_aggregate_schema_check = true;
     let mut physical = vec![Arc::new(RaiseFences) as Arc<dyn PhysicalOptimizerRule + Send + Sync>];
-    physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced).map(postponed));
+    physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced).map(postponed).map(one_by_one));
     physical.push(Arc::new(LowerFences));
     let mut builder = SessionStateBuilder::new()
         .with_config(config)

@@ -57,3 +57,41 @@ async fn a_grouping_set_has_a_cast_for_a_key() {
         world.rows(sql, rows).await;
     }
 }
+
+#[tokio::test]
+async fn a_constant_filter_stands_beside_other_aggregates() {
+    let world = world().await;
+    let c = "FROM (SELECT s, coalesce(k, 0) AS c FROM a) q";
+    for (sql, rows) in [
+        (format!("SELECT count(*) FILTER (WHERE TRUE), count(c) {c}"), "4|4"),
+        (format!("SELECT count(*) FILTER (WHERE FALSE), count(c) FILTER (WHERE NULL), count(c) {c}"), "0|0|4"),
+        (format!("SELECT count(*), count(1), count(c), count(*) FILTER (WHERE TRUE) {c}"), "4|4|4|4"),
+        (format!("SELECT count(*) + count(c), count(c) FILTER (WHERE TRUE) {c}"), "8|4"),
+        (format!("SELECT s, count(*) FILTER (WHERE TRUE), count(c) {c} GROUP BY s ORDER BY s"), "x|2|2;y|1|1;z|1|1"),
+        ("SELECT max(n) FILTER (WHERE TRUE), max(n), min(n), count(*) FROM a".to_owned(), "4|4|1|4"),
+        (
+            "SELECT max(n) FILTER (WHERE FALSE), min(n) FILTER (WHERE NULL), sum(n) FILTER (WHERE FALSE) FROM a"
+                .to_owned(),
+            "NULL|NULL|NULL",
+        ),
+        (
+            "SELECT sum(n) FILTER (WHERE TRUE), sum(n), count(n) FILTER (WHERE TRUE), count(n) FROM a".to_owned(),
+            "10|10|4|4",
+        ),
+        ("SELECT count(*) FILTER (WHERE x > 100) FROM (SELECT count(*) AS x FROM a) q".to_owned(), "0"),
+        ("SELECT count(*) FILTER (WHERE x > 100), count(*) FROM (SELECT count(*) AS x FROM a) q".to_owned(), "0|1"),
+        ("SELECT max(x) FILTER (WHERE x > 1), min(x) FROM (SELECT count(*) AS x FROM a) q".to_owned(), "4|4"),
+        ("SELECT max(x) FILTER (WHERE x > 4) FROM (SELECT count(*) AS x FROM a) q".to_owned(), "NULL"),
+        ("SELECT count(*) FILTER (WHERE TRUE), count(c) FROM (SELECT count(*) AS c FROM a) q".to_owned(), "1|1"),
+        (
+            "SELECT count(*) FILTER (WHERE TRUE), count(c) FROM (SELECT k, count(*) AS c FROM a GROUP BY k) q"
+                .to_owned(),
+            "3|3",
+        ),
+        ("SELECT count(*), count(c) FROM (SELECT count(*) AS c FROM a) q".to_owned(), "1|1"),
+        ("SELECT count(*) + count(c), sum(c) FROM (SELECT count(*) AS c FROM a) q".to_owned(), "2|4"),
+        ("SELECT count(NULL), count(1) FILTER (WHERE TRUE), count(*) FROM a".to_owned(), "0|4|4"),
+    ] {
+        world.rows(&sql, rows).await;
+    }
+}
