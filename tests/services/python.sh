@@ -11,11 +11,11 @@ NAME=python
 . "$(dirname "${BASH_SOURCE[0]}")/service.sh"
 PACKAGES='confluent-kafka==2.16.1
 pyiceberg[sql-sqlite,pyarrow]==0.12.0
-pyiceberg-core
-adbc-driver-manager
-adbc-driver-flightsql
-pyarrow
-duckdb'
+pyiceberg-core==0.11.0
+adbc-driver-manager==1.13.0
+adbc-driver-flightsql==1.13.0
+pyarrow==26.0.1
+duckdb==2.0.1'
 VENV=$CACHE/python
 
 install_python() {
