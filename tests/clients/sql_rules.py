@@ -170,7 +170,11 @@ def mean(values, t):
     if is_decimal(t):
         return fitted(sum(values) / Fraction(len(values)), avg_type(t))
     if t == DOUBLE:
-        return exact_sum(values) / len(values)
+        sum_ = exact_sum(values)
+        if math.isinf(sum_) and all(map(math.isfinite, values)):
+            # Only the sum leaves the range.
+            return as_double(sum(map(Fraction, values)) / 2**64) / len(values) * 2.0**64
+        return sum_ / len(values)
     return as_double(Fraction(sum(values))) / len(values)
 
 

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::execution::context::ExecutionProps;
@@ -19,6 +19,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::error::{DeltaError, Result};
@@ -88,6 +89,22 @@ impl Above {
     /// The public columns of base rows.
     pub(crate) fn apply(&self, base: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>> {
         self.steps.iter().try_fold(base, |columns, step| evaluate(&step.exprs, &batch(&step.input, columns, rows)?))
+    }
+
+    /// Those public columns that follow from the base columns that are there, unless they fail for some row.
+    pub(crate) fn apply_to_known(&self, base: Vec<Option<ArrayRef>>, rows: usize) -> Result<Vec<Option<ArrayRef>>> {
+        self.steps.iter().try_fold(base, |columns, step| {
+            let known: Vec<bool> = columns.iter().map(Option::is_some).collect();
+            let fields = step.input.fields().iter();
+            let filled = columns.into_iter().zip(fields);
+            let filled = filled.map(|(c, f)| c.unwrap_or_else(|| new_null_array(f.data_type(), rows))).collect();
+            let batch = batch(&step.input, filled, rows)?;
+            let follows = |e: &Arc<dyn PhysicalExpr>| {
+                collect_columns(e).iter().all(|c| known.get(c.index()).is_some_and(|known| *known))
+            };
+            let value = |e: &Arc<dyn PhysicalExpr>| e.evaluate(&batch).and_then(|v| v.into_array(rows)).ok();
+            Ok(step.exprs.iter().map(|e| if follows(e) { value(e) } else { None }).collect())
+        })
     }
 }
 

@@ -223,6 +223,11 @@ impl Aggregate {
         &record[self.keys.len() + state]
     }
 
+    /// How many columns `results` gives.
+    pub(crate) fn width(&self) -> usize {
+        self.keys.len() + self.folds.len()
+    }
+
     /// The output columns of the aggregate node: keys, then results.
     pub(crate) fn results(&self, record: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
         let mut out = record[..self.keys.len()].to_vec();

@@ -18,14 +18,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, JoinType, NullEquality, ScalarValue};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 
-use crate::above::{Above, Origin};
+use crate::above::Above;
 use crate::aggregate::Aggregate;
 use crate::consolidate::{KeyRange, Places, convert, converter, gather, range_of, split_places};
 use crate::error::{DeltaError, Result};
@@ -272,39 +272,35 @@ impl Keyed {
     }
 
     /// Ranges of the public columns that follow from the key, over the keys of these partials. Rows of other keys
-    /// may lie in them; no row of these keys lies outside. Empty: nothing restricts where the rows are.
+    /// may lie in them; no row of these keys lies outside. Empty: nothing restricts where the rows are. A column whose
+    /// expression fails for some key restricts nothing: that key may be gone.
     ///
     /// # Errors
-    /// When an expression fails.
+    /// Partials that are none of this view's.
     pub fn key_ranges(&self, partials: &[RecordBatch]) -> Result<Vec<KeyRange>> {
         let record = self.records(partials)?;
         if record.num_rows() == 0 {
             return Ok(vec![]);
         }
-        // The base columns that hold key values; all others are left NULL.
-        let (base, keys): (Vec<ArrayRef>, HashSet<usize>) = match &self.0.kind {
+        // The base columns that hold key values. Values of these rows alone need not have a result.
+        let base: Vec<Option<ArrayRef>> = match &self.0.kind {
             Kind::KeepFirst(k) => {
                 let plain = |e: &Expr| match e {
                     Expr::Column(c) => k.input_index(c),
                     _ => None,
                 };
-                (k.results(&record), k.keys.iter().filter_map(plain).collect())
+                let keys: HashSet<usize> = k.keys.iter().filter_map(plain).collect();
+                k.results(&record).into_iter().enumerate().map(|(i, c)| keys.contains(&i).then_some(c)).collect()
             }
-            Kind::Aggregate(a) => (a.results(record.columns())?, (0..a.keys.len()).collect()),
+            Kind::Aggregate(a) => {
+                let keys = record.columns().iter().take(a.keys.len()).cloned().map(Some);
+                keys.chain(std::iter::repeat(None)).take(a.width()).collect()
+            }
         };
-        let base = base
-            .into_iter()
-            .enumerate()
-            .map(|(i, c)| if keys.contains(&i) { c } else { new_null_array(c.data_type(), record.num_rows()) })
-            .collect();
-        let follows = |o: &Origin| !o.depends.is_empty() && o.depends.is_subset(&keys.iter().copied().collect());
-        if !self.0.above.origins.iter().any(follows) {
-            return Ok(vec![]);
-        }
-        let public = self.0.above.apply(base, record.num_rows())?;
+        let public = self.0.above.apply_to_known(base, record.num_rows())?;
         let mut ranges = Vec::new();
         for ((column, field), origin) in public.iter().zip(self.0.above.schema.fields()).zip(&self.0.above.origins) {
-            if follows(origin) {
+            if let Some(column) = column.as_ref().filter(|_| !origin.depends.is_empty()) {
                 ranges.extend(range_of(field.name(), &[column])?);
             }
         }
