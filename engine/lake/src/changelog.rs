@@ -18,11 +18,12 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, ManifestList,
-    PrimitiveLiteral, SnapshotRef, Struct,
+    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, PrimitiveLiteral,
+    SnapshotRef, Struct,
 };
 
 use crate::error::LakeError;
+use crate::manifest::load_list;
 use crate::table::Table;
 
 /// Manifests read at the same time.
@@ -175,10 +176,9 @@ fn find(table: &Table, snapshot: i64) -> Result<SnapshotRef, LakeError> {
 
 /// The manifests of a snapshot that hold live entries.
 async fn manifests(table: &Table, snapshot: &SnapshotRef) -> Result<Vec<ManifestFile>, LakeError> {
-    let bytes = table.lake().file_io().new_input(snapshot.manifest_list())?.read().await?;
-    let list = ManifestList::parse_with_version(&bytes, table.metadata().format_version())?;
+    let list = load_list(table.lake(), table.metadata(), snapshot).await?;
     // Version 1 manifests may leave the counts out.
-    Ok(list.consume_entries().into_iter().filter(|m| m.has_added_files() || m.has_existing_files()).collect())
+    Ok(list.into_iter().filter(|m| m.has_added_files() || m.has_existing_files()).collect())
 }
 
 fn split(manifests: Vec<ManifestFile>) -> (Vec<ManifestFile>, Vec<ManifestFile>) {

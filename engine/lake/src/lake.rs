@@ -24,6 +24,7 @@ use crate::commit;
 use crate::crash;
 use crate::definition::NewTable;
 use crate::error::{LakeError, Result};
+use crate::manifest::damaged;
 use crate::metadata_file;
 use crate::owner;
 use crate::storage::Store;
@@ -383,7 +384,12 @@ impl Lake {
         }
         let manifest = Arc::new(match file.key_metadata {
             Some(_) => file.load_manifest(&self.0.file_io).await?,
-            None => avro_names::parse(file, self.0.store.read(&file.manifest_path).await?).await?,
+            None => {
+                let bytes = self.0.store.read(&file.manifest_path).await?;
+                let size = bytes.len();
+                let parsed = avro_names::parse(file, bytes).await;
+                parsed.map_err(|e| damaged(&file.manifest_path, size, Some(file.manifest_length), &e))?
+            }
         });
         let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let clock = cache.tick();

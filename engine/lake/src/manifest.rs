@@ -44,8 +44,17 @@ pub(crate) async fn load_list(
     snapshot: &SnapshotRef,
 ) -> Result<Vec<ManifestFile>> {
     let bytes = lake.0.store.read(snapshot.manifest_list()).await?;
-    let list = ManifestList::parse_with_version(&bytes, metadata.format_version())?;
+    let list = ManifestList::parse_with_version(&bytes, metadata.format_version());
+    let list = list.map_err(|e| damaged(snapshot.manifest_list(), bytes.len(), None, &e))?;
     Ok(list.consume_entries().into_iter().collect())
+}
+
+/// What the store gave whole and nobody can parse: the file is damaged, and the store is there.
+pub(crate) fn damaged(path: &str, bytes: usize, announced: Option<i64>, error: &dyn std::fmt::Display) -> LakeError {
+    match announced.filter(|announced| i64::try_from(bytes).is_ok_and(|bytes| bytes != *announced)) {
+        Some(announced) => LakeError::Damaged(format!("\"{path}\" has {bytes} bytes, and its list says {announced}")),
+        None => LakeError::Damaged(format!("\"{path}\" does not parse: {error}")),
+    }
 }
 
 /// Which files a commit takes away.

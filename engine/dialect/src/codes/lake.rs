@@ -91,7 +91,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "L0118",
         "metadata file is damaged",
-        "A table's metadata file is stored whole and cannot be parsed: it was cut off, or something else wrote there. That table stops, and so do the views that read it; all others go on, and lists show it without columns. Restore the file from a backup, or register an older one of the table's metadata folder with another engine. `run` must be started again afterwards.",
+        "A table's metadata file, manifest list or manifest is stored whole and cannot be parsed: it was cut off, or something else wrote there. That table stops, and so do the views that read it; all others go on, and lists show it without columns. Restore the file from a backup, or register an older one of the table's metadata folder with another engine. `run` must be started again afterwards.",
     ),
     code(
         "L0119",

@@ -122,6 +122,46 @@ async fn compressed_metadata_is_told_apart_as_well() {
     assert_eq!(lake_of(&folder, &table).await, "L0109");
 }
 
+/// The store gives them: nothing is gained by asking it again.
+#[tokio::test]
+async fn a_damaged_manifest_is_no_store_that_is_away() {
+    use crate::changelog::live_files;
+    let (folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1, 2]).await;
+    let head = table.metadata().current_snapshot().unwrap().clone();
+    let manifest = load_list(&lake, table.metadata(), &head).await.unwrap()[0].manifest_path.clone();
+    for location in [head.manifest_list(), manifest.as_str()] {
+        let path = PathBuf::from(location.strip_prefix("file://").unwrap());
+        let text = std::fs::read(&path).unwrap();
+        let found = async || {
+            // Nothing is cached.
+            let lake = open(&folder).await;
+            let table = lake.load_table(table.name()).await.unwrap().unwrap();
+            live_files(&table, head.snapshot_id()).await
+        };
+        let mut garbled = text.clone();
+        let from = garbled.len() / 3;
+        garbled[from..].fill(0xff);
+        for bytes in [&text[..text.len() / 2], &text[..20], b"", b"no Avro at all", &garbled] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = found().await.map(|_| ()).unwrap_err();
+            assert_eq!((error.code(), error.retryable()), ("L0118", false), "{} bytes: {error}", bytes.len());
+            assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+            assert!(error.hint().is_some());
+        }
+        std::fs::remove_file(&path).unwrap();
+        let error = found().await.map(|_| ()).unwrap_err();
+        assert_eq!((error.code(), error.retryable()), ("L0105", false), "{error}");
+        // It is there and cannot be opened.
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let error = found().await.map(|_| ()).unwrap_err();
+        assert!(error.retryable(), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(found().await.unwrap().len(), 1);
+    }
+}
+
 async fn lake_of(folder: &TempDir, table: &Table) -> &'static str {
     open(folder).await.load_table(table.name()).await.unwrap_err().code()
 }
