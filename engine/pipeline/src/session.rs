@@ -32,6 +32,7 @@ use ingot_lake::Lake;
 use ingot_semantics::{has_namesakes, put_back_casts, take_out_casts};
 
 mod error;
+mod headers;
 #[cfg(test)]
 mod limits_tests;
 mod names;
@@ -54,6 +55,7 @@ pub use pins::{Pin, Pins};
 use crate::check::DialectTypes;
 use crate::project::ViewModel;
 use crate::{context, pool};
+use headers::Headers;
 use names::{Loaded, Served, Tables};
 pub use running::STACK_BYTES;
 use running::{QueryThreads, YieldingJoins};
@@ -106,6 +108,7 @@ struct Text {
     sql: Arc<str>,
     /// Of a statement with parameters: it is planned again with their values' types.
     tree: Option<Arc<EngineStatement>>,
+    headers: Headers,
 }
 
 /// A table or a view, as clients list it.
@@ -347,6 +350,8 @@ async fn plan_statement(
     state.mark_start_execution();
     let text = Arc::clone(&sql);
     let engine = |e: DataFusionError| QueryError::from_engine(&text, &e);
+    let explains = !matches!(tree, EngineStatement::Statement(_));
+    let headers = statement::tree_of(&mut tree).map(headers::take).filter(|_| !explains).unwrap_or_default();
     if let Some(tree) = statement::tree_of(&mut tree) {
         ingot_semantics::lower(tree).map_err(engine)?;
     }
@@ -372,7 +377,7 @@ async fn plan_statement(
     }
     let parameters = parameters::parameters(&plan).map_err(engine)?;
     let unbound = (!parameters.is_empty()).then_some(unbound);
-    Planned::new(Text { sql, tree: unbound }, plan, parameters, bound.pins, state)
+    Planned::new(Text { sql, tree: unbound, headers }, plan, parameters, bound.pins, state)
 }
 
 /// The plan of a statement, in which expressions that differ in a cast alone have names of their own.
@@ -406,6 +411,7 @@ impl Planned {
         mut state: SessionState,
     ) -> Result<Self, QueryError> {
         let engine = |e: DataFusionError| QueryError::from_engine(&text.sql, &e);
+        let written = plan.clone();
         let (plan, schema) = if parameters.is_empty() {
             // Optimizing now gives type errors their place in time: before a client asks for rows.
             let plan = state.optimize(&plan).map_err(engine)?;
@@ -426,6 +432,7 @@ impl Planned {
             let schema = output::client_schema(guessed.as_ref().map_or(plan.schema(), LogicalPlan::schema).as_arrow());
             (plan, schema)
         };
+        let schema = text.headers.over(schema, &written);
         let options = state.config_mut().options_mut();
         // It loses rows where a column's values so far are all NULL.
         options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
@@ -451,7 +458,7 @@ impl Planned {
             .build();
         let plan = planned_apart(&state, tree).await.map_err(engine)?;
         let plan = parameters::prepared(plan).with_param_values(ParamValues::from(values)).map_err(engine)?;
-        let text = Text { sql: Arc::clone(&self.text.sql), tree: None };
+        let text = Text { sql: Arc::clone(&self.text.sql), tree: None, headers: self.text.headers.clone() };
         Self::new(text, plan, Vec::new(), self.pins.clone(), state)
     }
 }

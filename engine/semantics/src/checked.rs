@@ -27,7 +27,9 @@ use sqlparser::ast::BinaryOperator;
 
 use crate::decimal::{Operation, Shape};
 use crate::failure::Named;
+use crate::interval_arithmetic::scaled;
 use crate::shown::{operand, shown};
+use crate::widen::beside_text;
 
 /// What a function computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,14 +140,32 @@ impl ExprPlanner for CheckedOperators {
             BinaryOperator::Multiply => Operator::Multiply,
             BinaryOperator::Divide => Operator::Divide,
             BinaryOperator::Modulo => Operator::Modulo,
+            BinaryOperator::Eq => Operator::Eq,
+            BinaryOperator::NotEq => Operator::NotEq,
+            BinaryOperator::Lt => Operator::Lt,
+            BinaryOperator::LtEq => Operator::LtEq,
+            BinaryOperator::Gt => Operator::Gt,
+            BinaryOperator::GtEq => Operator::GtEq,
             _ => return Ok(PlannerResult::Original(expr)),
         };
-        match (expr.left.get_type(schema), expr.right.get_type(schema)) {
-            (Ok(l), Ok(r)) if is_exact(&l, &r) => {
-                Ok(PlannerResult::Planned(of_operator(op, expr.left, expr.right, &l, &r)))
-            }
-            _ => Ok(PlannerResult::Original(expr)),
+        let (Ok(l), Ok(r)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        if !op.is_numerical_operators() {
+            return Ok(match beside_text(&expr.left, &expr.right, &l, &r)? {
+                Some((left, right)) => {
+                    PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
+                }
+                None => PlannerResult::Original(expr),
+            });
         }
+        if is_exact(&l, &r) {
+            return Ok(PlannerResult::Planned(of_operator(op, expr.left, expr.right, &l, &r)));
+        }
+        Ok(match scaled(op, &expr.left, &expr.right, &l, &r)? {
+            Some(scaled) => PlannerResult::Planned(scaled),
+            None => PlannerResult::Original(expr),
+        })
     }
 }
 

@@ -5,13 +5,16 @@
 //!
 //! Invariants
 //! * What does not fit the result's type is an error, never NULL or a wrapped number.
-//! * Parts of dates, times and timestamps are DataFusion's own.
+//! * Parts of dates, times and timestamps are DataFusion's own, over the whole range of microseconds: beyond the year
+//!   262142 they are those of a time whole cycles of the calendar nearer.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Float64Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
@@ -24,6 +27,7 @@ use datafusion::logical_expr::{
 
 use crate::calendar::{DAY_SECONDS, ticks};
 use crate::date_trunc::{text, timestamp};
+use crate::instant_text::CHRONO_DAYS;
 
 /// Plans `extract` by the function here.
 #[derive(Debug)]
@@ -101,7 +105,14 @@ impl ScalarUDFImpl for DatePart {
         let [word, value] = args.args.as_slice() else { return internal_err!("date_part takes two arguments") };
         let from = value.data_type();
         if !is_span(&from) {
-            return self.inner.invoke_with_args(args);
+            let far = match value {
+                ColumnarValue::Array(array) => nearer(array)?,
+                ColumnarValue::Scalar(value) => nearer(&value.to_array()?)?,
+            };
+            return match far {
+                Some((near, cycles)) => self.of_far_times(args, near, &cycles),
+                None => self.inner.invoke_with_args(args),
+            };
         }
         let ColumnarValue::Scalar(word) = word else {
             return exec_err!("the part of date_part must be a constant");
@@ -121,6 +132,83 @@ impl ScalarUDFImpl for DatePart {
 
     fn preimage(&self, args: &[Expr], literal: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
         self.inner.inner().preimage(args, literal, info)
+    }
+}
+
+/// The calendar repeats itself, weekdays included, after 400 years.
+const CYCLE_YEARS: i64 = 400;
+const CYCLE_DAYS: i64 = 146_097;
+
+/// The ticks of a day, of a type of times.
+fn ticks_of_a_day(data_type: &DataType) -> Option<i64> {
+    const SECONDS: i64 = 86_400;
+    Some(match data_type {
+        DataType::Date32 => 1,
+        DataType::Timestamp(TimeUnit::Second, _) => SECONDS,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => SECONDS * 1_000,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => SECONDS * 1_000_000,
+        // Nanoseconds are all near.
+        _ => return None,
+    })
+}
+
+/// Times whose years the engine does not know, as times within 1970 to 2369, and how many cycles of the calendar each is
+/// from there; None if it knows all.
+fn nearer(times: &ArrayRef) -> Result<Option<(ArrayRef, Int64Array)>> {
+    let Some(day) = ticks_of_a_day(times.data_type()) else { return Ok(None) };
+    let whole = match times.data_type() {
+        DataType::Date32 => cast(&cast(times, &DataType::Int32)?, &DataType::Int64)?,
+        _ => cast(times, &DataType::Int64)?,
+    };
+    let ticks = whole.as_primitive::<Int64Type>();
+    if !ticks.iter().flatten().any(|t| t.div_euclid(day).abs() > CHRONO_DAYS) {
+        return Ok(None);
+    }
+    let cycle = CYCLE_DAYS * day;
+    let near: ArrayRef = Arc::new(ticks.unary::<_, Int64Type>(|t| t.rem_euclid(cycle)));
+    let near = match times.data_type() {
+        DataType::Date32 => cast(&cast(&near, &DataType::Int32)?, &DataType::Date32)?,
+        // Ticks of this unit: no time is computed.
+        other => arrow::compute::cast(&near, other)?,
+    };
+    Ok(Some((near, ticks.unary(|t| t.div_euclid(cycle)))))
+}
+
+impl DatePart {
+    /// A part of times as of those nearer: the same, or 400 for each cycle more where it counts years.
+    fn of_far_times(&self, args: ScalarFunctionArgs, near: ArrayRef, cycles: &Int64Array) -> Result<ColumnarValue> {
+        let [word, value] = args.args.as_slice() else { return internal_err!("date_part takes two arguments") };
+        let is_constant = matches!(value, ColumnarValue::Scalar(_));
+        let part = |times: ArrayRef, rows: usize| -> Result<ArrayRef> {
+            let own = ScalarFunctionArgs {
+                args: vec![word.clone(), ColumnarValue::Array(times)],
+                arg_fields: args.arg_fields.clone(),
+                number_rows: rows,
+                return_field: Arc::clone(&args.return_field),
+                config_options: Arc::clone(&args.config_options),
+            };
+            self.inner.invoke_with_args(own)?.to_array(rows)
+        };
+        // What it is of the first day of two cycles says how it goes on.
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![0, CYCLE_DAYS as i32]));
+        let first = cast(&part(cast(&days, near.data_type())?, 2)?, &DataType::Float64)?;
+        let first = first.as_primitive::<Float64Type>();
+        let rows = near.len();
+        let parts = match first.value(1) - first.value(0) {
+            0.0 => part(near, rows)?,
+            years if years == CYCLE_YEARS as f64 => {
+                let parts = cast(&part(near, rows)?, &DataType::Int64)?;
+                let more = |n: i64, cycles: i64| n + cycles * CYCLE_YEARS;
+                let parts: Int64Array = arrow::compute::binary(parts.as_primitive::<Int64Type>(), cycles, more)?;
+                cast(&parts, args.return_field.data_type())?
+            }
+            // Seconds since 1970, of which the engine knows all.
+            _ => return self.inner.invoke_with_args(args),
+        };
+        Ok(match is_constant {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&parts, 0)?),
+            false => ColumnarValue::Array(parts),
+        })
     }
 }
 

@@ -47,6 +47,14 @@ fn plan_text(plan: &LogicalPlan) -> Result<String> {
     Ok(lines.out)
 }
 
+/// What the engine's names of columns stand for, where no alias gave them one.
+///
+/// # Errors
+/// When a plan cannot be walked.
+pub fn names_shown(plan: &LogicalPlan) -> Result<HashMap<String, String>> {
+    names(plan)
+}
+
 /// The texts of expressions by the names of the columns that they become.
 fn names(plan: &LogicalPlan) -> Result<HashMap<String, String>> {
     let plain = Words { casts: false, names: HashMap::new() };

@@ -108,6 +108,9 @@ impl Failure {
                 "CAST the operands to types with fewer digits, or write TRY({}) for NULL where it does not fit",
                 self.expression
             ),
+            FailureKind::Overflow if !is_number(&self.data_type) => {
+                format!("exclude such values with WHERE or CASE, or write TRY({}) for NULL", self.expression)
+            }
             FailureKind::Overflow => format!(
                 "CAST an operand to a wider type (BIGINT, DECIMAL(38, 0)), or write TRY({}) for NULL where it does not fit",
                 self.expression
@@ -122,6 +125,13 @@ impl Failure {
             FailureKind::Size => "make smaller values, or aggregate fewer rows into one".into(),
         }
     }
+}
+
+fn is_number(type_name: &str) -> bool {
+    ["TINYINT", "SMALLINT", "INT", "BIGINT", "REAL", "DOUBLE", "DECIMAL"]
+        .iter()
+        .any(|n| type_name == *n || type_name.strip_prefix(n).is_some_and(|rest| rest.starts_with('(')))
+        || type_name.starts_with("an unsigned integer")
 }
 
 /// Whether an error is one of a row's values, and not of the engine or of what it stands on.
@@ -216,7 +226,14 @@ impl Named {
                 ArrowError::CastError(_) | ArrowError::ParseError(_) if wrong.is_empty() => FailureKind::Conversion,
                 _ => FailureKind::Argument(wrong),
             },
-            DataFusionError::External(e) if e.is::<Failure>() || e.is::<Refusal>() => return error,
+            // It names its function by the column that it was given.
+            DataFusionError::External(e) if e.is::<Failure>() => {
+                return match e.downcast_ref::<Failure>() {
+                    Some(failure) => failure.clone().under(self.0.clone()).into(),
+                    None => error,
+                };
+            }
+            DataFusionError::External(e) if e.is::<Refusal>() => return error,
             // Whatever they call it, the function has no value for a row: a library's word for a pattern is External, a
             // negative size Internal, a form out of a column Plan.
             DataFusionError::Execution(_)

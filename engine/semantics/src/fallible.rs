@@ -24,6 +24,8 @@ const FUNCTIONS: &[&str] = &[
     "from_unixtime",
     "gcd",
     "generate_series",
+    "ingot_interval_divide",
+    "ingot_interval_multiply",
     "lcm",
     "make_date",
     "make_time",
@@ -228,6 +230,7 @@ pub(crate) fn cast_can_fail(from: &DataType, to: &DataType) -> bool {
     }
     let text = |t: &DataType| matches!(t, Utf8 | LargeUtf8 | Utf8View);
     match (from, to) {
+        (Binary | LargeBinary | BinaryView, FixedSizeBinary(_)) => true,
         (from, to) if text(to) => matches!(from, Binary | LargeBinary | BinaryView),
         (from, _) if text(from) => !matches!(to, Binary | LargeBinary | BinaryView),
         (Dictionary(_, value), to) => cast_can_fail(value, to),

@@ -11,7 +11,8 @@
 //!   them, beside NULL.
 //! * Columns keep their names, qualifiers and order: those of the left side, then those of the right one.
 //!
-//! Not here: LEFT JOIN UNNEST with a condition, and LATERAL subqueries over tables, which DataFusion decorrelates or refuses.
+//! Not here: LEFT JOIN UNNEST with a condition (`laterals`), and LATERAL subqueries over tables, which DataFusion
+//! decorrelates or refuses.
 
 use std::sync::Arc;
 
@@ -22,13 +23,16 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr};
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{
-    Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableAliasColumnDef, TableFactor,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, TableAlias, TableAliasColumnDef,
+    TableFactor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
+use crate::constants::constant;
+
 /// Rewrites what DataFusion's planner does not know of UNNEST in FROM.
-pub(crate) fn in_factor(factor: &mut TableFactor) {
+pub(crate) fn in_factor(factor: &mut TableFactor, unnests: &mut usize) {
     if let TableFactor::Function { name, args, with_ordinality, alias, .. } = factor
         && name.0.len() == 1
         && name.to_string().eq_ignore_ascii_case("unnest")
@@ -49,11 +53,41 @@ pub(crate) fn in_factor(factor: &mut TableFactor) {
         }
     }
     let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = factor else { return };
-    if *with_ordinality && let Some(numbers) = numbers(array_exprs) {
+    // The planner forgets the tables beside it within brackets, and knows them within a call.
+    for list in array_exprs.iter_mut() {
+        if let SqlExpr::Array(array) = list
+            && !array.elem.is_empty()
+            && let Some(call) = make_array(&array.elem)
+        {
+            *list = call;
+        }
+    }
+    let lists = array_exprs.len();
+    let numbers = if *with_ordinality { numbers(array_exprs) } else { None };
+    if let Some(numbers) = numbers {
         *with_ordinality = false;
-        name_ordinality(alias, array_exprs.len());
         array_exprs.push(numbers);
     }
+    name_columns(alias, lists, array_exprs.len() > lists, unnests);
+}
+
+fn parsed(text: &str) -> Option<SqlExpr> {
+    Parser::new(&GenericDialect {}).try_with_sql(text).and_then(|mut p| p.parse_expr()).ok()
+}
+
+fn make_array(items: &[SqlExpr]) -> Option<SqlExpr> {
+    let mut call = parsed("make_array(1)")?;
+    if let SqlExpr::Function(function) = &mut call
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        let item = |item: &SqlExpr| match item {
+            SqlExpr::Array(array) if !array.elem.is_empty() => make_array(&array.elem),
+            other => Some(other.clone()),
+        };
+        let items = items.iter().map(item).collect::<Option<Vec<_>>>()?;
+        list.args = items.into_iter().map(|i| FunctionArg::Unnamed(FunctionArgExpr::Expr(i))).collect();
+    }
+    Some(call)
 }
 
 /// `range(1, n + 1)`, where n is the length of the longest list.
@@ -61,21 +95,30 @@ fn numbers(lists: &[SqlExpr]) -> Option<SqlExpr> {
     let lengths: Vec<String> =
         lists.iter().map(|l| format!("coalesce(CAST(array_length({l}) AS BIGINT), 0)")).collect();
     let text = format!("range(1, 1 + greatest({}))", lengths.join(", "));
-    Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut p| p.parse_expr()).ok()
+    parsed(&text)
 }
 
-/// The last column is called ordinality, as in PostgreSQL, where the text gives no names.
-fn name_ordinality(alias: &mut Option<TableAlias>, lists: usize) {
+/// Names where the text gives none, as in PostgreSQL: the items have the table's name, which is `unnest` without an
+/// alias, and their numbers are called `ordinality`.
+fn name_columns(alias: &mut Option<TableAlias>, lists: usize, numbered: bool, unnests: &mut usize) {
     let column = |name: Ident| TableAliasColumnDef { name, data_type: None };
-    if let Some(alias) = alias
-        && alias.columns.is_empty()
-    {
-        let name = alias.name.clone();
+    let is_named = alias.is_some();
+    let alias = alias.get_or_insert_with(|| {
+        *unnests += 1;
+        // Two of them may stand beside each other.
+        let name = if *unnests == 1 { "unnest".to_owned() } else { format!("unnest_{unnests}") };
+        TableAlias { explicit: true, name: Ident::new(name), columns: Vec::new(), at: None }
+    });
+    if alias.columns.is_empty() {
+        let name = if is_named { alias.name.clone() } else { Ident::new("unnest") };
         let own = (0..lists).map(|i| match i {
             0 => name.clone(),
-            i => Ident::new(format!("{}_{}", name.value, i + 1)),
+            i => Ident { value: format!("{}_{}", name.value, i + 1), ..name.clone() },
         });
-        alias.columns = own.chain([Ident::new("ordinality")]).map(column).collect();
+        alias.columns = own.map(column).collect();
+    }
+    if numbered && alias.columns.len() == lists {
+        alias.columns.push(column(Ident::new("ordinality")));
     }
 }
 
@@ -122,7 +165,7 @@ fn flatten(join: Join) -> Result<Transformed<LogicalPlan>> {
 /// Whether every row of the left side stands beside all that the right one gives for it, which one UNNEST makes; all
 /// that it gives is NULL where there is no element, so nothing is computed of it.
 fn is_unconditional(join: &Join) -> bool {
-    let always = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Boolean(Some(true)), _));
+    let always = |e: &Expr| matches!(constant(e), Ok(Some(ScalarValue::Boolean(Some(true)))));
     elements(&join.right).is_some_and(|columns| columns.into_iter().all(|element| element))
         && join.on.is_empty()
         && join.filter.as_ref().is_none_or(always)

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType}
 use crate::calendar::{DAY_SECONDS, month_of};
 
 /// Days from 1970 that chrono reaches on both sides, and a little less.
-const CHRONO_DAYS: i64 = 95_000_000;
+pub(crate) const CHRONO_DAYS: i64 = 95_000_000;
 const SECOND_MICROS: i64 = 1_000_000;
 
 /// The values as text, if Arrow could not print one of them.

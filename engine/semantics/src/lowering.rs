@@ -13,13 +13,17 @@ use crate::{flatten, grouping, patterns, recursion, sort_keys, using};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
-    match tree.visit(&mut Lowering) {
+    match tree.visit(&mut Lowering::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-struct Lowering;
+#[derive(Default)]
+struct Lowering {
+    /// Calls of UNNEST in FROM so far that have no alias.
+    unnests: usize,
+}
 
 fn flow(result: Result<()>) -> ControlFlow<DataFusionError> {
     match result {
@@ -47,7 +51,7 @@ impl VisitorMut for Lowering {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
-        flatten::in_factor(factor);
+        flatten::in_factor(factor, &mut self.unnests);
         let span: Span = match factor {
             TableFactor::Table { name, sample: Some(_), .. } => name.span(),
             TableFactor::Derived { subquery, sample: Some(_), .. } => subquery.span(),

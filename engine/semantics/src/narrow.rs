@@ -2,7 +2,8 @@
 //!
 //!   decimals that lose digits    DataFusion moves such a cast to the other side of a comparison, where
 //!                                `CAST(1.25 AS INT) = 1` becomes `1.25 = 1`
-//!   texts, DOUBLE to exact       its errors show the value, it takes no blanks around a date, no exponent in a decimal
+//!   texts, DOUBLE to exact       its errors show the value, it takes no blanks around a date, no exponent in a decimal,
+//!                                and multiplies a DOUBLE by a power of ten, which rounds: 1e22 is not 1e22
 //!   UUID from and to text        it has none
 //!   instants to text             it knows the years that chrono knows
 //!   long decimals to DOUBLE      it rounds the digits, and the quotient by the power of ten once more
@@ -15,9 +16,11 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::util::display::FormatOptions;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
@@ -81,6 +84,10 @@ impl Narrow {
             let from = array.data_type();
             let own = if is_text(from) {
                 text_casts::read(array, &self.to, self.attempt)?
+            } else if from.is_floating() && self.to.is_decimal() {
+                text_casts::read(&shortest(array), &self.to, self.attempt)?
+            } else if let Some(instants) = as_utc(array, &self.to) {
+                Some(instants)
             } else if is_text(&self.to) && *from == UUID {
                 Some(uuids_as_text(array)?)
             } else if is_text(&self.to) {
@@ -158,6 +165,30 @@ impl ScalarUDFImpl for Narrow {
             other => exec_err!("a cast of {} values", other.len()),
         }
     }
+}
+
+/// Timestamps without a zone as those of UTC, which Arrow only does for the years that chrono knows.
+fn as_utc(array: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
+    match (array.data_type(), to) {
+        (DataType::Timestamp(TimeUnit::Microsecond, None), DataType::Timestamp(TimeUnit::Microsecond, Some(zone)))
+            if matches!(zone.as_ref(), "UTC" | "+00:00") =>
+        {
+            let times = array.as_primitive::<TimestampMicrosecondType>().clone();
+            Some(Arc::new(times.with_timezone(Arc::clone(zone))))
+        }
+        _ => None,
+    }
+}
+
+/// The shortest decimals that stand for floats, as in PostgreSQL, Trino and Spark: a product with a power of ten would
+/// have digits that nobody wrote.
+fn shortest(floats: &ArrayRef) -> ArrayRef {
+    let texts: StringArray = match floats.data_type() {
+        DataType::Float32 => floats.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| format!("{v:e}"))).collect(),
+        DataType::Float64 => floats.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| format!("{v:e}"))).collect(),
+        _ => return Arc::clone(floats),
+    };
+    Arc::new(texts)
 }
 
 fn to_float(from: &DataType, to: &DataType) -> bool {

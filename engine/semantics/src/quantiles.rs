@@ -21,15 +21,23 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Floa
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, i256};
 use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::functions_aggregate::{median::median_udaf, percentile_cont::percentile_cont_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, Expr, GroupsAccumulator, LogicalPlan,
+    ReversedUDAF, Signature, WindowFunctionDefinition,
 };
+use datafusion::optimizer::AnalyzerRule;
+use sqlparser::tokenizer::Span;
 
+use crate::constants::constant;
 use crate::decimal::divide;
+use crate::refusal::Refusal;
+use crate::shown::shown;
 
 /// The functions to register.
 pub(crate) fn functions() -> [Arc<AggregateUDF>; 2] {
@@ -42,6 +50,68 @@ struct Quantile {
     inner: Arc<AggregateUDF>,
     /// The second argument says where; otherwise it is the middle.
     at_will: bool,
+}
+
+/// Refuses shares that are none before a plan runs. Runs on plans whose types are coerced.
+#[derive(Debug)]
+pub(crate) struct Shares;
+
+impl AnalyzerRule for Shares {
+    fn name(&self) -> &str {
+        "ingot_shares"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                expr.apply(|e| {
+                    if let Some((name, share)) = share_of(e) {
+                        refuse_share(name, share)?;
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        })?;
+        Ok(plan)
+    }
+}
+
+/// The argument that says where, of a call of a quantile, and the function's name.
+fn share_of(expr: &Expr) -> Option<(&str, &Expr)> {
+    let (name, args) = match expr {
+        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+        Expr::WindowFunction(call) => match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(func) => (func.name(), &call.params.args),
+            WindowFunctionDefinition::WindowUDF(_) => return None,
+        },
+        _ => return None,
+    };
+    let at = match name {
+        "percentile_cont" | "approx_percentile_cont" => 1,
+        "approx_percentile_cont_with_weight" => 2,
+        _ => return None,
+    };
+    Some((name, args.get(at)?))
+}
+
+fn refuse_share(name: &str, share: &Expr) -> Result<()> {
+    // Its value comes later.
+    if share.exists(|e| Ok(matches!(e, Expr::Placeholder(_))))? {
+        return Ok(());
+    }
+    let value = constant(share)?.map(|value| value.cast_to(&DataType::Float64)).transpose()?;
+    if let Some(ScalarValue::Float64(Some(at))) = value
+        && (0.0..=1.0).contains(&at)
+    {
+        return Ok(());
+    }
+    let text = match share {
+        Expr::Literal(ScalarValue::Float64(Some(at)), _) => at.to_string(),
+        other => shown(other),
+    };
+    let text = format!("the share of {name} is a constant between 0.0 and 1.0, and {text} is none");
+    let help = "write it as a number: percentile_cont(0.5) WITHIN GROUP (ORDER BY x) is the median";
+    Err(Refusal { code: "T0116", text, help, span: Span::empty() }.into())
 }
 
 /// Values of one group.
@@ -218,6 +288,8 @@ impl AggregateUDFImpl for Quantile {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types.first() {
             Some(DataType::Decimal128(p, s)) if *p < 38 => Ok(DataType::Decimal128(p + 1, s + 1)),
+            // `widen` gives it that type.
+            Some(DataType::Null) => Ok(DataType::Float64),
             _ => self.inner.return_type(types),
         }
     }

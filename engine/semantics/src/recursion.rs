@@ -9,7 +9,7 @@
 //!   rule:  the step is typed over wider and wider columns, until one more step changes no type
 //!
 //! Invariants
-//! * What grows with each step (decimals that are multiplied) has no such types, and is an error that names the column.
+//! * What grows with each step (decimals that are added, multiplied, divided ...) has no such types, and is an error that names the column.
 //!
 //! Not here: the common type of two columns (`set_operations`).
 

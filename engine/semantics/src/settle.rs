@@ -40,8 +40,9 @@ impl AnalyzerRule for Settle {
 
 /// Whether a constant is one that Arrow does not convert to the type.
 fn own_constant(value: &ScalarValue, to: &DataType) -> bool {
-    if !is_text(&value.data_type()) {
-        return value.data_type() == UUID && is_text(to);
+    let from = value.data_type();
+    if !is_text(&from) {
+        return from == UUID && is_text(to) || from.is_floating() && to.is_decimal();
     }
     let blank = value.try_as_str().flatten().is_some_and(|t| t.len() != t.trim().len());
     blank || to.is_decimal() || *to == UUID

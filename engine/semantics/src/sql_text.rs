@@ -16,6 +16,8 @@ pub(crate) const INFIX: &[(&str, &str)] = &[
     ("ingot_multiply", "*"),
     ("ingot_divide", "/"),
     ("ingot_remainder", "%"),
+    (crate::interval_arithmetic::MULTIPLY, "*"),
+    (crate::interval_arithmetic::DIVIDE, "/"),
 ];
 /// What the user did not write.
 pub(crate) const SILENT: &[&str] =
@@ -56,6 +58,27 @@ pub fn sql_text(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// What the engine says of a call whose arguments have types that its function does not take, without its lists of
+/// signatures; None of other texts.
+pub fn call_text(text: &str) -> Option<String> {
+    const OURS: &str = "user-defined coercion failed with: ";
+    const THEIRS: &str = "No function matches the given name and argument types '";
+    let Some(end) = text.find(THEIRS) else {
+        let (before, _) = text.split_once("' failed to match any signature")?;
+        let (_, name) = before.rsplit_once("Function '")?;
+        return Some(format!("{name} does not take arguments of these types"));
+    };
+    // What one of our functions says.
+    if let Some((_, ours)) = text.get(..end)?.split_once(OURS)
+        && let Some(ours) = ours.strip_prefix("Error during planning: ")
+    {
+        return Some(ours.trim_end().trim_end_matches('.').to_owned());
+    }
+    let call = text.get(end + THEIRS.len()..)?.split("'.").next()?;
+    let name = call.split('(').next()?;
+    Some(format!("{name} does not take arguments of these types: {call}"))
 }
 
 /// The engine's names of types.
@@ -211,7 +234,32 @@ fn arguments(text: &str) -> Option<(Vec<&str>, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{sql_text, sql_words};
+    use super::{call_text, sql_text, sql_words};
+
+    #[test]
+    fn calls_that_do_not_fit_are_said_shortly() {
+        let tail = " No function matches the given name and argument types 'f(Utf8, Timestamp(µs))'. You might need to \
+                    add explicit type casts.\n\tCandidate functions:\n\tf(Int64)";
+        for (text, wanted) in [
+            (
+                "Internal error: Function 'f' failed to match any signature, errors: x, y.",
+                Some("f does not take arguments of these types: f(Utf8, Timestamp(µs))"),
+            ),
+            (
+                "Execution error: Function 'f' user-defined coercion failed with: Error during planning: f takes one list, not 2 arguments",
+                Some("f takes one list, not 2 arguments"),
+            ),
+            (
+                "Function 'f' user-defined coercion failed with: Execution error: of theirs",
+                Some("f does not take arguments of these types: f(Utf8, Timestamp(µs))"),
+            ),
+        ] {
+            assert_eq!(call_text(&format!("{text}{tail}")).as_deref(), wanted);
+        }
+        let bare = call_text("Internal error: Function 'f' failed to match any signature, errors: x");
+        assert_eq!(bare.as_deref(), Some("f does not take arguments of these types"));
+        assert_eq!(call_text("column \"f\" does not exist"), None);
+    }
 
     #[test]
     fn internal_names_are_said_in_sql() {

@@ -25,30 +25,33 @@ use crate::grouping::Grouping;
 use crate::guard::Guard;
 use crate::instants::Instants;
 use crate::join_guards::JoinGuards;
+use crate::laterals::Laterals;
 use crate::lists::Lists;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
 use crate::postponed::postponed;
 use crate::pushdown::fenced;
+use crate::quantiles::Shares;
 use crate::recursion::Recursion;
 use crate::set_operations::SetOperations;
 use crate::settle::Settle;
 use crate::sort_keys::{KeysOnce, Peers};
 use crate::statistics::one_by_one;
 use crate::to_char::ToChar;
-use crate::to_timestamp::{ToTimestamp, ToUnixtime};
+use crate::to_timestamp::{FromUnixtime, ToTimestamp, ToUnixtime};
 use crate::widen::Widen;
 use crate::zero::Zero;
 
 /// The analyzer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(Flatten), Arc::new(Recursion), Arc::new(Grouping), Arc::new(Instants)];
+        vec![Arc::new(Flatten), Arc::new(Laterals), Arc::new(Recursion), Arc::new(Grouping), Arc::new(Instants)];
     rules.extend(Analyzer::new().rules);
     let coercion = rules.iter().position(|r| r.name() == "type_coercion").unwrap_or(rules.len());
     rules.insert(coercion, Arc::new(Widen));
     rules.insert(coercion, Arc::new(Peers));
     rules.push(Arc::new(Settle));
+    rules.push(Arc::new(Shares));
     rules.push(Arc::new(SetOperations));
     rules.push(Arc::new(Lists));
     rules.push(Arc::new(Arrays));
@@ -99,6 +102,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::bounds::wrap(functions);
         crate::doubles::wrap(functions);
         crate::list_totals::wrap(functions);
+        crate::log::wrap(functions);
         functions.push(crate::round::function());
         functions.extend(crate::whole::functions());
         functions.extend(crate::attempt::functions());
@@ -106,6 +110,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         functions.push(Arc::new(ScalarUDF::from(DateBin::new())));
         functions.push(Arc::new(ScalarUDF::from(DatePart::new())));
         functions.push(Arc::new(ScalarUDF::from(ToUnixtime::new())));
+        functions.push(Arc::new(ScalarUDF::from(FromUnixtime::new())));
         functions.push(Arc::new(ScalarUDF::from(ToChar::new())));
         functions.extend(ToTimestamp::all().into_iter().map(|f| Arc::new(ScalarUDF::from(f))));
     }

@@ -151,6 +151,8 @@ impl AggregateUDFImpl for Total {
                 let shape = Shape::new(*p, *s);
                 Ok(if self.average { shape.average() } else { shape.sum() }.data_type())
             }
+            // `widen` gives it that type.
+            [DataType::Null] if !self.average => Ok(DataType::Int64),
             other => self.inner.return_type(other),
         }
     }

@@ -7,18 +7,22 @@
 //! Invariants
 //! * Digits past the microsecond are cut off towards the past; what a timestamp cannot hold is an error.
 //!
+//! `from_unixtime` is a TIMESTAMP, of seconds alone.
+//!
 //! Not here: `to_timestamp_nanos`, which is DataFusion's own.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Float64Type, Int64Type, TimeUnit};
 use arrow::util::display::FormatOptions;
 use chrono::NaiveTime;
 use chrono::format::{Parsed, StrftimeItems, parse};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// `to_timestamp`, `to_timestamp_seconds`, `to_timestamp_millis` or `to_timestamp_micros`.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -138,6 +142,55 @@ impl ScalarUDFImpl for ToUnixtime {
         Ok(match scalar {
             true => ColumnarValue::Scalar(ScalarValue::try_from_array(&seconds, 0)?),
             false => ColumnarValue::Array(seconds),
+        })
+    }
+}
+
+/// `from_unixtime(seconds [, zone])`: a TIMESTAMP of microseconds, as all others.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FromUnixtime {
+    inner: Arc<ScalarUDF>,
+}
+
+impl FromUnixtime {
+    pub(crate) fn new() -> Self {
+        Self { inner: datafusion::functions::datetime::from_unixtime() }
+    }
+}
+
+impl ScalarUDFImpl for FromUnixtime {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let field = self.inner.return_field_from_args(args)?;
+        let DataType::Timestamp(_, zone) = field.data_type() else { return Ok(field) };
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+        Ok(Arc::new(field.as_ref().clone().with_data_type(micros)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let Some(seconds) = args.args.first() else { return exec_err!("from_unixtime takes seconds") };
+        let scalar = matches!(seconds, ColumnarValue::Scalar(_));
+        let seconds = seconds.to_array(if scalar { 1 } else { args.number_rows })?;
+        let utc = ToTimestamp::new("from_unixtime", TimeUnit::Second).counted(&seconds)?;
+        // The zone tells how the instant is shown.
+        let times = match args.return_field.data_type() {
+            DataType::Timestamp(_, None) => cast(&cast(&utc, &DataType::Int64)?, args.return_field.data_type())?,
+            zoned => cast(&utc, zoned)?,
+        };
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&times, 0)?),
+            false => ColumnarValue::Array(times),
         })
     }
 }

@@ -164,7 +164,9 @@ fn may_fail(node: &LogicalPlan) -> Result<bool> {
 fn fails(call: &ScalarFunction) -> bool {
     let (name, function) = (call.func.name(), call.func.inner().as_ref() as &dyn std::any::Any);
     // A part of a time exists, a part of a difference may not fit.
-    let is_total = TOTAL.contains(&name) && name != "date_part";
+    // A field of a record exists, a key of a map may be of another type.
+    let is_computed = !matches!(call.args.get(1), Some(Expr::Literal(..)));
+    let is_total = TOTAL.contains(&name) && name != "date_part" && !(name == "get_field" && is_computed);
     !(is_total || name == "try" || name.starts_with("ingot_") || function.is::<Told>())
 }
 
@@ -178,7 +180,7 @@ fn is_total(from: &DataType, to: &DataType) -> bool {
     let is_text = matches!(to, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match (from, to) {
         (DataType::Null, _) => true,
-        (DataType::Timestamp(f, _), DataType::Timestamp(t, _)) if f == t => true,
+        (DataType::Timestamp(f, from), DataType::Timestamp(t, to)) if f == t => from.is_some() || to.is_none(),
         (from, to) if from == to => true,
         (from, _) if from.is_nested() || from.is_temporal() => false,
         (from, to) => (is_text || to.is_numeric() || to.is_binary()) && !cast_can_fail(from, to),

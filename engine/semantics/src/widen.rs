@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
@@ -25,11 +25,13 @@ use crate::attempt::spell_out;
 use crate::canonical::is_canonical;
 use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
 use crate::decimal::Shape;
+use crate::narrow::constant;
 use crate::rewrite::expressions;
 use crate::set_operations::{common, is_set_operation, one_type, refuse_unlike, with_types};
 use crate::shown::{shown, type_name};
 use crate::spans::{are_spans, span};
 use crate::sum::{avg_udaf, sum_udaf};
+use crate::text_casts::{UUID, is_text};
 use crate::whole::truncated;
 
 #[derive(Debug)]
@@ -89,17 +91,74 @@ fn wide<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Option<DataType> {
 }
 
 /// What compared values are to be cast to.
-fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Transformed<Vec<Expr>> {
+///
+/// # Errors
+/// A text beside a UUID that is none.
+fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Result<Transformed<Vec<Expr>>> {
     if are_spans(types) {
-        return Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| span(e, t)).collect());
+        return Ok(Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| span(e, t)).collect()));
+    }
+    if types.contains(&UUID) && types.iter().any(is_text) {
+        let uuids = exprs.into_iter().zip(types).map(|(e, t)| if is_text(t) { beside_uuid(e, t) } else { Ok(e) });
+        return Ok(Transformed::yes(uuids.collect::<Result<_>>()?));
     }
     if mixed(types) {
-        return Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| to_double(e, t)).collect());
+        return Ok(Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| to_double(e, t)).collect()));
     }
-    match wide(types) {
+    Ok(match wide(types) {
         Some(wide) => Transformed::yes(exprs.into_iter().map(|e| cast(e, wide.clone())).collect()),
         None => Transformed::no(exprs),
+    })
+}
+
+/// What a text beside a UUID stands for. As in PostgreSQL a literal is one of the other side's type, and any other text
+/// is cast by whoever means that.
+///
+/// # Errors
+/// A literal that is no UUID, and every other text.
+pub(crate) fn beside_uuid(expr: Expr, data_type: &DataType) -> Result<Expr> {
+    match &expr {
+        Expr::Literal(value, _) if value.is_null() => Ok(lit(ScalarValue::FixedSizeBinary(16, None))),
+        Expr::Literal(value, _) => match constant(value, &UUID, false) {
+            Some(value) => Ok(lit(value)),
+            None => plan_err!("{} is no UUID", shown(&expr)),
+        },
+        _ => plan_err!(
+            "{} is {} and stands beside a UUID: write CAST({} AS UUID)",
+            shown(&expr),
+            type_name(data_type),
+            shown(&expr)
+        ),
     }
+}
+
+/// The operands of a comparison that the planner would not let stand beside each other: a literal beside a UUID or a
+/// length of time is one of these, as in PostgreSQL. None where they may.
+///
+/// # Errors
+/// A literal that is none.
+pub(crate) fn beside_text(left: &Expr, right: &Expr, l: &DataType, r: &DataType) -> Result<Option<(Expr, Expr)>> {
+    let typed = |expr: &Expr, own: &DataType, other: &DataType| -> Result<Option<Expr>> {
+        if !is_text(own) {
+            return Ok(None);
+        }
+        let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+        match (other, expr) {
+            (other, _) if *other == UUID => beside_uuid(expr.clone(), own).map(Some),
+            (DataType::Duration(_) | DataType::Interval(_), Expr::Literal(value, _)) => {
+                match value.cast_to(&interval) {
+                    Ok(value) => Ok(Some(lit(value))),
+                    Err(_) => plan_err!("{} is no INTERVAL", shown(expr)),
+                }
+            }
+            (DataType::Duration(_), _) => Ok(Some(cast(expr.clone(), interval))),
+            _ => Ok(None),
+        }
+    };
+    Ok(match (typed(left, l, r)?, typed(right, r, l)?) {
+        (None, None) => None,
+        (l, r) => Some((l.unwrap_or_else(|| left.clone()), r.unwrap_or_else(|| right.clone()))),
+    })
 }
 
 /// Functions whose arguments have one type.
@@ -124,9 +183,12 @@ fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => binary(*left, op, *right, schema),
         Expr::Negative(x) if x.get_type(schema)?.is_integer() => Ok(Transformed::yes(negate(*x))),
+        Expr::Negative(x) if matches!(x.get_type(schema)?, DataType::Timestamp(..) | DataType::Date32) => {
+            plan_err!("-{} has no meaning: it is {}", shown(&x), type_name(&x.get_type(schema)?))
+        }
         Expr::Between(Between { expr, negated, low, high }) => {
             let types = [expr.get_type(schema)?, low.get_type(schema)?, high.get_type(schema)?];
-            let parts = comparable(vec![*expr, *low, *high], &types);
+            let parts = comparable(vec![*expr, *low, *high], &types)?;
             parts.map_data(|parts| {
                 let [expr, low, high] = <[Expr; 3]>::try_from(parts).map_err(|_| lost("BETWEEN"))?;
                 Ok(Expr::Between(Between::new(Box::new(expr), negated, Box::new(low), Box::new(high))))
@@ -135,7 +197,7 @@ fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::InList(InList { expr, list, negated }) => {
             let parts: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
             let types = types_of(&parts, schema)?;
-            comparable(parts, &types).map_data(|parts| {
+            comparable(parts, &types)?.map_data(|parts| {
                 let mut parts = parts.into_iter();
                 let expr = parts.next().ok_or_else(|| lost("IN"))?;
                 Ok(Expr::InList(InList::new(Box::new(expr), parts.collect(), negated)))
@@ -153,11 +215,18 @@ fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::Case(case) => widen_case(case, schema),
         Expr::ScalarFunction(call) => function(call, schema),
-        Expr::AggregateFunction(call) => Ok(match of_doubles(&call.func, &call.params.args, schema)? {
-            Some(func) => Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, ..call })),
-            None => Transformed::no(Expr::AggregateFunction(call)),
-        }),
-        Expr::WindowFunction(call) => {
+        Expr::AggregateFunction(mut call) => {
+            let typed = type_null(&call.func, &mut call.params.args, schema)?;
+            Ok(match of_doubles(&call.func, &call.params.args, schema)? {
+                Some(func) => Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, ..call })),
+                None => Transformed::new_transformed(Expr::AggregateFunction(call), typed),
+            })
+        }
+        Expr::WindowFunction(mut call) => {
+            let typed = match &call.fun {
+                WindowFunctionDefinition::AggregateUDF(func) => type_null(func, &mut call.params.args, schema)?,
+                WindowFunctionDefinition::WindowUDF(_) => false,
+            };
             let func = match &call.fun {
                 WindowFunctionDefinition::AggregateUDF(func) => of_doubles(func, &call.params.args, schema)?,
                 WindowFunctionDefinition::WindowUDF(func) => {
@@ -172,11 +241,26 @@ fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                     let fun = WindowFunctionDefinition::AggregateUDF(func);
                     Transformed::yes(Expr::WindowFunction(Box::new(WindowFunction { fun, params: call.params })))
                 }
-                None => Transformed::no(Expr::WindowFunction(call)),
+                None => Transformed::new_transformed(Expr::WindowFunction(call), typed),
             })
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// Gives a NULL without a type the one that an aggregate over numbers has for it; whether there was one.
+fn type_null(func: &AggregateUDF, args: &mut [Expr], schema: &DFSchema) -> Result<bool> {
+    let to = match func.name() {
+        "sum" | "try_sum" | "bit_and" | "bit_or" | "bit_xor" => DataType::Int64,
+        "avg" | "try_avg" | "median" | "percentile_cont" => DataType::Float64,
+        _ => return Ok(false),
+    };
+    let Some(first) = args.first_mut() else { return Ok(false) };
+    let untyped = first.get_type(schema)?.is_null();
+    if untyped {
+        *first = cast(first.clone(), to);
+    }
+    Ok(untyped)
 }
 
 fn lost(what: &str) -> datafusion::common::DataFusionError {
@@ -214,7 +298,7 @@ fn binary(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Tr
     let types = [left.get_type(schema)?, right.get_type(schema)?];
     let [l, r] = &types;
     if compares {
-        return comparable(vec![left, right], &types).map_data(|parts| {
+        return comparable(vec![left, right], &types)?.map_data(|parts| {
             let [left, right] = <[Expr; 2]>::try_from(parts).map_err(|_| lost("a comparison"))?;
             Ok(again(left, right))
         });
@@ -238,7 +322,7 @@ fn beside_subquery(expr: Expr, mut subquery: Subquery, schema: &DFSchema) -> Res
     let right = field.data_type().clone();
     let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
     let name = field.name().clone();
-    let parts = comparable(vec![expr, column], &[left, right]);
+    let parts = comparable(vec![expr, column], &[left, right])?;
     let changed = parts.transformed;
     let [expr, column] = <[Expr; 2]>::try_from(parts.data).map_err(|_| lost("IN"))?;
     if changed && !matches!(column, Expr::Column(_)) {
@@ -257,7 +341,7 @@ fn widen_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let operands: Vec<Expr> = expr.map(|e| *e).into_iter().chain(whens).collect();
     let operands = if has_operand {
         let types = types_of(&operands, schema)?;
-        comparable(operands, &types)
+        comparable(operands, &types)?
     } else {
         Transformed::no(operands)
     };
@@ -357,7 +441,7 @@ fn widen_node(node: LogicalPlan) -> Result<LogicalPlan> {
                     continue;
                 }
                 let types = [left.get_type(join.left.schema())?, right.get_type(join.right.schema())?];
-                let pair = comparable(vec![left.clone(), right.clone()], &types).data;
+                let pair = comparable(vec![left.clone(), right.clone()], &types)?.data;
                 if let Ok([l, r]) = <[Expr; 2]>::try_from(pair) {
                     (*left, *right) = (l, r);
                 }

@@ -73,4 +73,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "ENCODE BYTES needs one BINARY column",
         "ENCODE BYTES gives the whole message to one column, so the source declares exactly one, of type BINARY and without FROM: `CREATE SOURCE raw (payload BINARY)`. INCLUDE columns may stand beside it.",
     ),
+    code(
+        "T0116",
+        "the share of a quantile is none",
+        "percentile_cont, quantile_cont and their like take a share of the rows: a constant from 0.0 to 1.0, neither NULL nor NaN, and the same for all groups. For example `percentile_cont(0.9) WITHIN GROUP (ORDER BY x)`. Per cents are divided by 100.",
+    ),
 ];

@@ -173,4 +173,14 @@ pub(super) const CODES: &[CodeInfo] = &[
         "the pattern is not a constant text",
         "SIMILAR TO, and LIKE with an ESCAPE character other than the backslash, have a pattern language that the query engine does not have. A pattern that is a constant text is translated when the query is planned; one that comes from a column cannot be. ESCAPE takes one character, or none. Write the pattern as a text, or use regexp_like(value, pattern).",
     ),
+    code(
+        "U0512",
+        "UNNEST of an outer column is not supported here",
+        "`FROM t CROSS JOIN UNNEST(t.list) AS x(v)` and `LEFT JOIN UNNEST(t.list) AS x(v) ON TRUE` give a row its own items. A LEFT JOIN with a condition on the items, and subqueries over UNNEST of a column of the query around them (a value, EXISTS, IN), are not built. For EXISTS and IN write `array_has(t.list, value)`, or SELECT DISTINCT over CROSS JOIN UNNEST with WHERE; for a value `array_sum`, `array_avg`, `array_min`, `array_max`, `array_length`, or CROSS JOIN UNNEST with GROUP BY the table's key; for a LEFT JOIN with a condition keep the items in a view or subquery and LEFT JOIN that by the table's key.",
+    ),
+    code(
+        "U0513",
+        "LIMIT in a correlated subquery is not supported",
+        "A subquery that looks at the query around it becomes a join, and a join has no first row. Number the rows in a view or subquery, `row_number() OVER (PARTITION BY key ORDER BY ...) AS n`, and LEFT JOIN those with `n = 1`; or LEFT JOIN the min or max by key.",
+    ),
 ];

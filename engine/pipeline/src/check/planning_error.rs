@@ -197,6 +197,8 @@ fn span_of(s: datafusion::common::Span) -> Span {
 
 /// One line in lower case, without a full stop at its end.
 fn tidy(text: &str, planned: &Planned<'_>) -> String {
+    let call = ingot_semantics::call_text(text);
+    let text = call.as_deref().unwrap_or(text);
     let written = planned.tokens.iter().map(|t| t.token.to_string()).collect::<Vec<_>>().join(" ");
     let text = ingot_semantics::sql_words(&ingot_semantics::sql_text(text), &written);
     let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or(&text).trim().trim_end_matches('.');

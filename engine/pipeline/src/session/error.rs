@@ -222,7 +222,9 @@ impl QueryError {
             return ours.clone();
         }
         if let Some(refusal) = find::<Refusal>(e) {
-            return Self::new(ErrorKind::Unsupported, format!("{} ({})", refusal.text, refusal.code))
+            // Values and types that do not fit are the statement's own fault.
+            let kind = if refusal.code.starts_with('T') { ErrorKind::Invalid } else { ErrorKind::Unsupported };
+            return Self::new(kind, format!("{} ({})", refusal.text, refusal.code))
                 .with_hint(refusal.help)
                 .at(sql, refusal.span);
         }
@@ -318,7 +320,7 @@ fn classify(sql: &str, root: &DataFusionError, runs: bool) -> QueryError {
             None => (ErrorKind::Internal, "an error without a cause".to_owned()),
         },
     };
-    let text = one_line(&text);
+    let text = ingot_semantics::call_text(&text).unwrap_or_else(|| one_line(&text));
     // What follows are the engine's own names of types, and what it asks of its developers.
     let ends = [" Candidate functions:", ", errors:", ". This issue was likely"];
     let text = ends.iter().fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));

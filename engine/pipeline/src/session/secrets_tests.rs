@@ -343,8 +343,7 @@ async fn no_operator_cast_or_aggregate_shows_a_value_of_a_row() {
     }
     assert!(tried.leaks.is_empty(), "{} leaks:\n{}", tried.leaks.len(), tried.leaks.join("\n"));
     assert!(tried.failed.len() > 60, "{:?}", tried.failed);
-    // Times whose zone or part has no value and shares of a quantile that are none are still without a name.
-    assert!(tried.nameless.len() * 5 < tried.failed.len(), "{:#?}", tried.nameless);
+    assert!(tried.nameless.len() * 20 < tried.failed.len(), "{:#?}", tried.nameless);
 }
 
 /// Maps that are the same count as different to the engine, wherever it looks for equals.

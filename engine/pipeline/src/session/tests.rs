@@ -532,3 +532,65 @@ async fn what_no_query_has_is_refused_with_its_place() {
         ["+------+", "| type |", "+------+", "| tram |", "+------+"].join("\n")
     );
 }
+
+#[tokio::test]
+async fn columns_without_a_name_are_called_as_they_are_written() {
+    let s = session();
+    let names = async |sql: &str| {
+        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let rows: Vec<_> = s.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+        for batch in &rows {
+            assert_eq!(batch.schema(), planned.schema, "{sql}");
+        }
+        planned.schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" | ")
+    };
+    for (sql, wanted) in [
+        ("SELECT 1", "1"),
+        ("SELECT 1, 1, 'a', NULL", "1 | 1 | 'a' | NULL"),
+        ("SELECT 1, 1 UNION ALL SELECT 2, 2", "1 | 1"),
+        (
+            "SELECT battery + 1, e.battery*2, (battery), e.id FROM silver.events e",
+            "battery + 1 | e.battery * 2 | battery | id",
+        ),
+        (
+            "SELECT id, id, \"vehicleId\", e.\"vehicleId\" AS v FROM silver.events e ORDER BY id",
+            "id | id | vehicleId | v",
+        ),
+        ("SELECT count(*), sum(battery), count(*) AS n FROM silver.events", "count(*) | sum(battery) | n"),
+        ("SELECT cast(battery AS int), upper(id) FROM silver.events", "CAST(battery AS INT) | upper(id)"),
+        ("SELECT row_number() OVER (ORDER BY id) FROM silver.events", "row_number() OVER (ORDER BY id)"),
+        ("SELECT 1, *, battery + 1 FROM silver.events", "1 | id | type | battery | ts | vehicleId | battery + 1"),
+        ("SELECT * FROM (SELECT battery + 1, 2 AS two FROM silver.events) q", "silver.events.battery + 1 | two"),
+        ("SELECT * FROM silver.events", "id | type | battery | ts | vehicleId"),
+        ("WITH q AS (SELECT 1 AS a) SELECT a, a + 1 FROM q", "a | a + 1"),
+        ("SELECT type, count(*) FROM silver.events GROUP BY type ORDER BY count(*), type", "type | count(*)"),
+        ("SELECT DISTINCT type, type FROM silver.events ORDER BY type", "type | type"),
+        ("VALUES (1, 2)", "column1 | column2"),
+    ] {
+        assert_eq!(names(sql).await, wanted, "{sql}");
+    }
+    let planned = s.plan("SELECT ? + 1, id FROM silver.events", None).await.unwrap();
+    let bound = s.bind(&planned, vec![ScalarValue::Int64(Some(1))]).await.unwrap();
+    for schema in [&planned.schema, &bound.schema] {
+        assert_eq!(schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["$1 + 1", "id"]);
+    }
+}
+
+#[tokio::test]
+async fn errors_of_types_and_shares_are_short() {
+    let s = session();
+    for (sql, wanted) in [
+        ("SELECT median(ts) FROM silver.events", "median does not take arguments of these types: median(TIMESTAMPTZ)"),
+        ("SELECT sum(id) FROM silver.events", "sum does not take arguments of these types: sum(STRING)"),
+        ("SELECT array_sum(['1'])", "array_sum takes a list of numbers, and this is one of STRING"),
+        (
+            "SELECT percentile_cont(1.5) WITHIN GROUP (ORDER BY battery) FROM silver.events",
+            "the share of percentile_cont is a constant between 0.0 and 1.0, and 1.5 is none (T0116)",
+        ),
+    ] {
+        let error = s.plan(sql, None).await.map(|_| ()).unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, wanted), "{sql}");
+    }
+    let error = run(&s, "SELECT array_sum([9223372036854775807, 1]) FROM silver.events").await.unwrap_err();
+    assert_eq!(error.message, "the result of array_sum([9223372036854775807, 1]) does not fit BIGINT");
+}

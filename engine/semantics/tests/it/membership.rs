@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::engine::Engine;
+use crate::world::World;
 
 const TABLES: &[&str] = &[
     "CREATE TABLE t AS SELECT * FROM (VALUES (1, 10), (2, 20), (CAST(NULL AS INT), 30)) AS v(k, p)",
@@ -449,5 +450,40 @@ proptest! {
                 }
             }
         });
+    }
+}
+
+/// As in PostgreSQL: a literal is a UUID, another text is cast by whoever means that.
+#[tokio::test]
+async fn a_literal_beside_a_uuid_is_one() {
+    let w = World::new(&[(
+        "t",
+        "SELECT n, CAST(s AS UUID) AS u, s FROM (VALUES (1, '0f8fad5b-d9cb-469f-a165-70867728950e'), \
+         (2, '7c9e6679-7425-40de-944b-e07fc1f90ae7'), (3, NULL)) v(n, s)",
+    )])
+    .await;
+    let one = "'0F8FAD5B-d9cb469fa165-70867728950e'";
+    for (condition, rows) in [
+        (format!("u = {one}"), "1"),
+        (format!("{one} = u"), "1"),
+        (format!("u <> {one}"), "2"),
+        (format!("u > {one}"), "2"),
+        (format!("u IN ({one}, NULL)"), "1"),
+        (format!("u NOT IN ({one})"), "2"),
+        (format!("u BETWEEN '00000000-0000-0000-0000-000000000000' AND {one}"), "1"),
+        (format!("CASE u WHEN {one} THEN TRUE END"), "1"),
+        (format!("u IS DISTINCT FROM {one}"), "2;3"),
+        ("u = CAST(s AS UUID)".to_owned(), "1;2"),
+        ("u = NULL".to_owned(), ""),
+    ] {
+        w.rows(&format!("SELECT n FROM t WHERE {condition} ORDER BY n"), rows).await;
+    }
+    for condition in ["u = 'zz'", "u IN ('zz')", "u BETWEEN 'a' AND 'b'", "'zz' < u"] {
+        w.fails(&format!("SELECT n FROM t WHERE {condition}"), "is no UUID").await;
+    }
+    for sql in
+        ["SELECT n FROM t WHERE u = s", "SELECT n FROM t WHERE s IN (u)", "SELECT a.n FROM t a JOIN t b ON a.u = b.s"]
+    {
+        w.fails(sql, "AS UUID)").await;
     }
 }

@@ -402,3 +402,42 @@ async fn texts_are_cast_as_written() {
     .await;
     w.fails("SELECT CAST('1e' AS DECIMAL(10, 2))", "cannot be converted").await;
 }
+
+#[tokio::test]
+async fn whole_powers_have_whole_logarithms() {
+    let w = World::new(&[("t", "SELECT v FROM (VALUES (1000), (1)) t(v)")]).await;
+    // DuckDB's and PostgreSQL's.
+    w.typed(
+        "SELECT log(10, v), log(v), log(2, 8), log(3, 243), log(5e-1, 4), log(10.0, 0.001) FROM t",
+        "3.0|3.0|3.0|5.0|-2.0|-3.0;0.0|0.0|3.0|5.0|-2.0|-3.0",
+        "Float64|Float64|Float64|Float64|Float64|Float64",
+    )
+    .await;
+    w.rows("SELECT log(10, NULL), log(NULL)", "NULL|NULL").await;
+    w.rows("SELECT log(0), log(CAST('inf' AS DOUBLE))", "-inf|inf").await;
+}
+
+#[tokio::test]
+async fn a_double_becomes_the_decimal_that_it_is_written_as() {
+    let w = World::new(&[(
+        "t",
+        "SELECT CAST(v AS DOUBLE) AS v FROM (VALUES ('1e22'), ('0.1'), ('1.005'), ('-2.675'), ('123456789.123456789')) t(v)",
+    )])
+    .await;
+    // Spark's and Trino's, by the shortest decimal; PostgreSQL's but for its 15 digits.
+    w.rows(
+        "SELECT CAST(v AS DECIMAL(38, 15)) FROM t",
+        "10000000000000000000000.000000000000000;0.100000000000000;1.005000000000000;-2.675000000000000;\
+         123456789.123456790000000",
+    )
+    .await;
+    w.rows("SELECT CAST(v AS DECIMAL(30, 2)) FROM t", "10000000000000000000000.00;0.10;1.01;-2.68;123456789.12").await;
+    w.rows(
+        "SELECT CAST(1e22 AS DECIMAL(38, 15)), CAST(CAST(0.1 AS REAL) AS DECIMAL(20, 10))",
+        "10000000000000000000000.000000000000000|0.1000000000",
+    )
+    .await;
+    w.rows("SELECT TRY_CAST(v AS DECIMAL(5, 2)) FROM t WHERE v > 100", "NULL;NULL").await;
+    w.fails("SELECT CAST(v AS DECIMAL(5, 2)) FROM t", "a value cannot be converted to DECIMAL(5, 2)").await;
+    w.fails("SELECT CAST(CAST('NaN' AS DOUBLE) * v AS DECIMAL(5, 2)) FROM t", "a value cannot be converted").await;
+}

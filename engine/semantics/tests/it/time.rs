@@ -322,3 +322,87 @@ async fn instants_of_any_year_have_a_text() {
     )
     .await;
 }
+
+/// PostgreSQL's.
+#[tokio::test]
+async fn intervals_are_multiplied_and_divided_by_whole_numbers() {
+    let w = World::new(&[(
+        "t",
+        "SELECT CAST(n AS INT) AS n, TIMESTAMP '2020-01-31 12:00:00' AS ts, TIMESTAMP '2020-01-01' AS a FROM (VALUES (2), (-3), (NULL)) t(n)",
+    )])
+    .await;
+    w.rows(
+        "SELECT n * INTERVAL '1 month 2 days 3 hours' FROM t",
+        "2 mons 4 days 6 hours;-3 mons -6 days -9 hours;NULL",
+    )
+    .await;
+    w.rows("SELECT INTERVAL '1 day' * n FROM t", "2 days;-3 days;NULL").await;
+    w.rows("SELECT ts + n * INTERVAL '1 month' FROM t", "2020-03-31T12:00:00;2019-10-31T12:00:00;NULL").await;
+    w.rows("SELECT INTERVAL '1 month' / n FROM t", "15 days;-10 days;NULL").await;
+    w.rows(
+        "SELECT INTERVAL '-5 days' / 2, INTERVAL '1 month 10 days' / 3, INTERVAL '1 day' / 7, INTERVAL '5 months 7 days' / 2",
+        "-2 days -12 hours|13 days 8 hours|3 hours 25 mins 42.857143000 secs|2 mons 18 days 12 hours",
+    )
+    .await;
+    w.rows(
+        "SELECT extract(epoch FROM (ts - a) * n), extract(epoch FROM (ts - a) / n) FROM t",
+        "5270400.0|1317600.0;-7905600.0|-878400.0;NULL|NULL",
+    )
+    .await;
+    w.rows("SELECT n FROM t WHERE ts - a > n * INTERVAL '20 days'", "-3").await;
+    w.rows("SELECT TRY(INTERVAL '1 day' / (n - 2)) FROM t", "NULL;-4 hours -48 mins;NULL").await;
+    w.fails("SELECT INTERVAL '1 day' / (n - 2) FROM t", "divides by zero").await;
+    w.fails("SELECT INTERVAL '1000000000 months' * n * n FROM t", "does not fit INTERVAL").await;
+    w.fails("SELECT INTERVAL '1 day' * 1.5", "whole numbers alone").await;
+    w.fails("SELECT INTERVAL '1 day' * INTERVAL '1 day'", "INTERVAL * INTERVAL has no meaning").await;
+    w.fails("SELECT 2 / INTERVAL '1 day'", "BIGINT / INTERVAL has no meaning").await;
+    w.fails("SELECT -ts FROM t", "has no meaning").await;
+}
+
+#[tokio::test]
+async fn parts_of_times_that_chrono_does_not_know() {
+    // By Python's calendar, modulo 400 years.
+    let w = World::new(&[(
+        "t",
+        "SELECT arrow_cast(n, 'Timestamp(Microsecond, None)') AS ts, arrow_cast(n, 'Timestamp(Microsecond, Some(\"UTC\"))') AS tz, arrow_cast(d, 'Date32') AS day FROM (VALUES \
+         (9223372036854775807, CAST(778177811 AS INT)), (-9223372036854775807, -778177811), (0, 0), (NULL, NULL)) v(n, d)",
+    )])
+    .await;
+    for column in ["ts", "tz"] {
+        w.rows(
+            &format!(
+                "SELECT extract(year FROM {column}), extract(month FROM {column}), extract(day FROM {column}), \
+                 extract(hour FROM {column}), extract(doy FROM {column}), extract(dow FROM {column}) FROM t"
+            ),
+            "294247|1|10|4|10|0;-290308|12|21|19|356|0;1970|1|1|0|1|4;NULL|NULL|NULL|NULL|NULL|NULL",
+        )
+        .await;
+    }
+    w.rows(
+        "SELECT extract(year FROM day), extract(month FROM day), extract(day FROM day), extract(isoyear FROM day) FROM t",
+        "2132548|6|25|2132548;-2128609|7|9|-2128609;1970|1|1|1970;NULL|NULL|NULL|NULL",
+    )
+    .await;
+    w.rows("SELECT ts = tz AS a, CAST(ts AS TIMESTAMPTZ) = tz AS b FROM t", "true|true;true|true;true|true;NULL|NULL")
+        .await;
+}
+
+#[tokio::test]
+async fn seconds_beyond_microseconds_are_no_time() {
+    let w = World::new(&[("t", "SELECT n FROM (VALUES (1), (9223372036854)) t(n)")]).await;
+    w.typed("SELECT from_unixtime(n) FROM t WHERE n = 1", "1970-01-01T00:00:01", "Timestamp(µs)").await;
+    w.rows("SELECT from_unixtime(n, 'UTC') FROM t WHERE n = 1", "1970-01-01T00:00:01Z").await;
+    w.fails("SELECT from_unixtime(n + 1) FROM t", "from_unixtime(t.n + 1): there is no such time").await;
+}
+
+#[tokio::test]
+async fn a_literal_beside_a_length_of_time_is_an_interval() {
+    let w = World::new(&[("t", "SELECT TIMESTAMP '2020-01-03' AS b, TIMESTAMP '2020-01-01' AS a")]).await;
+    w.rows(
+        "SELECT b - a = '2 days', b - a > '1 day', '49 hours' > b - a, INTERVAL '1 day' = '24 hours' FROM t",
+        "true|true|true|true",
+    )
+    .await;
+    w.fails("SELECT b - a = 'zz' FROM t", "'zz' is no INTERVAL").await;
+    w.fails("SELECT INTERVAL '1 day' < 'zz' FROM t", "'zz' is no INTERVAL").await;
+}

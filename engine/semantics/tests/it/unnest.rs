@@ -93,7 +93,7 @@ async fn a_left_join_computes_nothing_for_rows_without_items() {
         "(SELECT unnest(t.x) AS z, 'c' AS v)",
         "(SELECT z AS v FROM UNNEST(t.x) AS q(z) WHERE z > 10)",
     ] {
-        w.fails(&format!("SELECT id, v FROM t LEFT JOIN LATERAL {side} AS u ON TRUE"), "OuterReference").await;
+        w.fails(&format!("SELECT id, v FROM t LEFT JOIN LATERAL {side} AS u ON TRUE"), "LEFT JOIN").await;
     }
     w.rows(
         "SELECT id, v FROM t LEFT JOIN LATERAL (SELECT z AS v FROM UNNEST(t.x) AS q(z)) AS u ON TRUE \
@@ -156,4 +156,75 @@ async fn random_lists_give_the_rows_of_an_evaluator() {
             assert_eq!(found, wanted, "round {round}: {sql}");
         }
     }
+}
+
+async fn lists() -> World {
+    World::new(&[(
+        "t",
+        "SELECT * FROM (VALUES (1, 10, make_array(1, 2)), (2, 20, make_array(5, 6, 7)), (3, 30, NULL)) v(n, k, l)",
+    )])
+    .await
+}
+
+/// Names are PostgreSQL's and DuckDB's.
+#[tokio::test]
+async fn items_have_names() {
+    let w = lists().await;
+    w.rows("SELECT n, x FROM t, UNNEST(t.l) AS x WHERE x > 5", "2|6;2|7").await;
+    w.rows("SELECT x.x FROM t CROSS JOIN UNNEST(t.l) AS x WHERE n = 1", "1;2").await;
+    w.rows("SELECT unnest FROM UNNEST([1, 2])", "1;2").await;
+    w.rows("SELECT n, unnest FROM t, LATERAL UNNEST(l) WHERE n = 1", "1|1;1|2").await;
+    w.rows("SELECT unnest, ordinality FROM UNNEST([7, 8]) WITH ORDINALITY", "7|1;8|2").await;
+    w.rows("SELECT x, ordinality FROM UNNEST([7]) WITH ORDINALITY AS x", "7|1").await;
+    w.rows("SELECT v, ordinality FROM UNNEST([7]) WITH ORDINALITY AS x(v)", "7|1").await;
+    w.rows("SELECT v, o FROM UNNEST([7]) WITH ORDINALITY AS x(v, o)", "7|1").await;
+    w.rows("SELECT x, x_2 FROM UNNEST([1], [2, 3]) AS x", "1|2;NULL|3").await;
+    w.rows("SELECT * FROM UNNEST([1]), UNNEST([2, 3])", "1|2;1|3").await;
+    w.rows("SELECT n, unnest FROM t LEFT JOIN UNNEST(t.l) ON TRUE WHERE n > 2", "3|NULL").await;
+}
+
+#[tokio::test]
+async fn brackets_take_columns_of_the_row_beside() {
+    let w = lists().await;
+    w.rows("SELECT n, x.v FROM t CROSS JOIN UNNEST([t.k, t.n]) AS x(v) WHERE n = 2", "2|20;2|2").await;
+    w.rows("SELECT v FROM t, UNNEST([[n], [k]]) AS x(v) WHERE n = 1", "[1];[10]").await;
+}
+
+#[tokio::test]
+async fn a_condition_that_is_always_true_is_none() {
+    let w = lists().await;
+    for condition in ["TRUE", "1 = 1", "NOT FALSE", "1 < 2 AND 'a' = 'a'"] {
+        w.rows(
+            &format!("SELECT n, x.v FROM t LEFT JOIN UNNEST(t.l) AS x(v) ON {condition}"),
+            "1|1;1|2;2|5;2|6;2|7;3|NULL",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_join_stands_for_is_refused_in_our_own_words() {
+    let w = lists().await;
+    for (sql, place) in [
+        ("SELECT n FROM t LEFT JOIN UNNEST(t.l) AS x(v) ON x.v > 1", "LEFT JOIN"),
+        ("SELECT n FROM t LEFT JOIN UNNEST(t.l) AS x(v) ON 1 = 2", "LEFT JOIN"),
+        ("SELECT n FROM t LEFT JOIN LATERAL (SELECT v FROM UNNEST(t.l) AS x(v) WHERE v > 5) q ON TRUE", "LEFT JOIN"),
+        ("SELECT (SELECT sum(v) FROM UNNEST(t.l) AS x(v)) FROM t", "stands for a value"),
+        ("SELECT n FROM t WHERE EXISTS (SELECT 1 FROM UNNEST(t.l) AS x(v) WHERE v = 5)", "EXISTS"),
+        ("SELECT n FROM t WHERE NOT EXISTS (SELECT 1 FROM UNNEST(t.l) AS x(v))", "EXISTS"),
+        ("SELECT n FROM t WHERE 5 IN (SELECT v FROM UNNEST(t.l) AS x(v))", "IN, ANY or ALL"),
+        ("SELECT n, 5 NOT IN (SELECT v FROM UNNEST(t.l) AS x(v)) FROM t", "IN, ANY or ALL"),
+    ] {
+        w.fails(sql, "UNNEST of t.l, a column of the query around it").await;
+        w.fails(sql, place).await;
+    }
+    for sql in [
+        "SELECT (SELECT o.k FROM t o WHERE o.n = t.n ORDER BY o.k LIMIT 1) FROM t",
+        "SELECT n FROM t CROSS JOIN LATERAL (SELECT o.k AS m FROM t o WHERE o.n = t.n ORDER BY o.k LIMIT 1) q",
+        "SELECT n FROM t WHERE k IN (SELECT o.k FROM t o WHERE o.n = t.n ORDER BY o.k LIMIT 1)",
+    ] {
+        w.fails(sql, "LIMIT is not supported in a subquery that looks at the query around it").await;
+    }
+    w.rows("SELECT n FROM t WHERE EXISTS (SELECT 1 FROM t o WHERE o.n = t.n LIMIT 1) ORDER BY n", "1;2;3").await;
+    w.rows("SELECT (SELECT k FROM t ORDER BY k DESC LIMIT 1) FROM t WHERE n = 1", "30").await;
 }

@@ -78,7 +78,11 @@ pub async fn line(ctx: &SessionContext, sql: &str) -> Result<(String, String), S
     for batch in &batches {
         for row in 0..batch.num_rows() {
             let cell = |column: &arrow::array::ArrayRef| {
-                if column.is_null(row) { "NULL".to_owned() } else { array_value_to_string(column, row).unwrap() }
+                if column.data_type().is_null() || column.is_null(row) {
+                    "NULL".to_owned()
+                } else {
+                    array_value_to_string(column, row).unwrap()
+                }
             };
             rows.push(batch.columns().iter().map(cell).collect::<Vec<_>>().join("|"));
         }
