@@ -1,21 +1,19 @@
 //! `date_trunc(granularity, timestamp)` over the whole range of timestamps.
 //!
 //! Invariants
-//! * In UTC, and without a zone, by integer arithmetic; in another zone by its own wall clock.
+//! * A TIMESTAMPTZ is truncated in UTC.
 //! * TIME is DataFusion's own.
 //!
 //! Not here: `date_bin`.
 
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType,
 };
 use arrow::error::ArrowError;
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use datafusion::common::types::{NativeType, logical_date, logical_string};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -167,23 +165,13 @@ fn truncate(array: &ArrayRef, step: Step) -> Result<ArrayRef> {
 }
 
 fn each<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, step: Step) -> Result<ArrayRef> {
-    let DataType::Timestamp(unit, zone) = array.data_type() else { return exec_err!("date_trunc takes a timestamp") };
+    let DataType::Timestamp(unit, _) = array.data_type() else { return exec_err!("date_trunc takes a timestamp") };
     let per_second = ticks(*unit);
-    let zone = zone.as_deref().filter(|z| !is_utc(z)).map(str::parse::<Tz>).transpose()?;
-    let floor = |value: i64| match zone {
-        Some(zone) if !matches!(step, Step::Fraction(_) | Step::Seconds(1 | 60)) => {
-            in_zone(value, per_second, step, zone)
-        }
-        _ => down(value, per_second, step),
-    };
     let values: PrimitiveArray<T> = array.as_primitive::<T>().try_unary(|v| {
-        floor(v).ok_or_else(|| ArrowError::ComputeError("date_trunc goes before the first timestamp".to_owned()))
+        down(v, per_second, step)
+            .ok_or_else(|| ArrowError::ComputeError("date_trunc goes before the first timestamp".to_owned()))
     })?;
     Ok(Arc::new(values.with_data_type(array.data_type().clone())))
-}
-
-pub(crate) fn is_utc(zone: &str) -> bool {
-    matches!(zone, "UTC" | "utc" | "+00:00" | "Z" | "Etc/UTC")
 }
 
 /// The start of the step that holds a timestamp.
@@ -203,31 +191,4 @@ fn down(value: i64, per_second: i64, step: Step) -> Option<i64> {
             first_of_month(month - month.rem_euclid(months)).checked_mul(day)
         }
     }
-}
-
-/// As `down`, by the zone's wall clock.
-fn in_zone(value: i64, per_second: i64, step: Step, zone: Tz) -> Option<i64> {
-    let nanos = u32::try_from(value.rem_euclid(per_second) * (1_000_000_000 / per_second)).ok()?;
-    let utc = DateTime::from_timestamp(value.div_euclid(per_second), nanos)?.naive_utc();
-    let offset = zone.offset_from_utc_datetime(&utc).fix();
-    let wall = value.checked_add(i64::from(offset.local_minus_utc()).checked_mul(per_second)?)?;
-    let wall = down(wall, per_second, step)?;
-    let start: NaiveDateTime = DateTime::from_timestamp(wall.div_euclid(per_second), 0)?.naive_utc();
-    let start = match zone.from_local_datetime(&start) {
-        LocalResult::Single(start) => start,
-        // The clock went back within the step: the offset of the value decides.
-        LocalResult::Ambiguous(first, second) => {
-            if first.offset().fix() == offset {
-                first
-            } else {
-                second
-            }
-        }
-        // The clock went forward over the start.
-        LocalResult::None => {
-            let before = start.checked_sub_signed(TimeDelta::try_hours(3)?)?;
-            zone.from_local_datetime(&before).single()?.checked_add_signed(TimeDelta::try_hours(3)?)?
-        }
-    };
-    start.timestamp().checked_mul(per_second)
 }

@@ -189,6 +189,7 @@ pub(crate) fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool
                 DataType::Decimal128(p, _) => p >= 38,
                 other => other.is_integer() && call.args.len() > 1,
             },
+            ("timezone", Some(zone)) => !matches!(zone, Expr::Literal(..)),
             (name, _) => {
                 let constant = || call.args.iter().skip(1).all(|a| matches!(a, Expr::Literal(..)));
                 FUNCTIONS.contains(&name) || FUNCTIONS_OF_NUMBERS.contains(&name) && !constant()

@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::set_operations::is_set_operation;
+use crate::zones::refuse_zones;
 
 /// Runs before types are coerced.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ impl Scope {
     }
 
     fn aligned(&self, expr: Expr) -> Result<Transformed<Expr>> {
+        refuse_zones(&expr, |e| self.type_of(e))?;
         Ok(match expr {
             Expr::Cast(cast) => match in_micros(cast.field.data_type()) {
                 Some(micros) => Transformed::yes(Expr::Cast(Cast::new(cast.expr, micros))),

@@ -78,6 +78,7 @@ mod whole;
 mod widen;
 mod windows;
 mod zero;
+mod zones;
 
 pub use apart::{Casts, has_namesakes, put_back_casts, take_out_casts};
 pub use canonical::{CANONICAL, canonical_array, canonical_scalar, exactly, has_equals, uncanonical};

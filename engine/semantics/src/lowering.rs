@@ -1,6 +1,6 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`).
+//! Not here: what each construct becomes (`using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`, `zones`).
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, Visito
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
-use crate::{flatten, grouping, patterns, recursion, sort_keys, using};
+use crate::{flatten, grouping, patterns, recursion, sort_keys, using, zones};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
@@ -47,6 +47,7 @@ impl VisitorMut for Lowering {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        zones::in_expr(expr);
         flow(patterns::in_expr(expr))
     }
 

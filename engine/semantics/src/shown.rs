@@ -217,7 +217,7 @@ impl Words {
             Expr::Cast(cast) if !self.casts => self.is_compound(&cast.expr),
             Expr::ScalarFunction(call) => match call.args.as_slice() {
                 [inner] if SILENT.contains(&call.func.name()) => self.is_compound(inner),
-                [_, _] => INFIX.iter().any(|(name, _)| *name == call.func.name()),
+                [_, _] => call.func.name() == "timezone" || INFIX.iter().any(|(name, _)| *name == call.func.name()),
                 _ => call.func.name() == "ingot_negate",
             },
             Expr::BinaryExpr(_)
@@ -275,6 +275,7 @@ impl Words {
                 Some(Some(field)) if is_plain(field) => format!("{}.{field}", self.operand(of)),
                 _ => format!("{}[{}]", self.operand(of), literal(field)),
             },
+            ("timezone", [zone, time]) => format!("{} AT TIME ZONE {}", self.operand(time), self.operand(zone)),
             (_, [left, right]) => match INFIX.iter().find(|(n, _)| *n == name) {
                 Some((_, operator)) => self.infix(left, operator, right),
                 None => format!("{}({})", named(name), self.list(args)),

@@ -41,6 +41,7 @@ use crate::to_char::ToChar;
 use crate::to_timestamp::{FromUnixtime, ToTimestamp, ToUnixtime};
 use crate::widen::Widen;
 use crate::zero::Zero;
+use crate::zones::AtTimeZone;
 
 /// The analyzer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
@@ -112,6 +113,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         functions.push(Arc::new(ScalarUDF::from(ToUnixtime::new())));
         functions.push(Arc::new(ScalarUDF::from(FromUnixtime::new())));
         functions.push(Arc::new(ScalarUDF::from(ToChar::new())));
+        functions.push(Arc::new(ScalarUDF::from(AtTimeZone::new())));
         functions.extend(ToTimestamp::all().into_iter().map(|f| Arc::new(ScalarUDF::from(f))));
     }
     if let Some(functions) = builder.aggregate_functions() {

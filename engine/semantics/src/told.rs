@@ -62,6 +62,7 @@ const WRONG: &[(&str, &[&str])] = &[
         "this is no regular expression",
         &["regexp_count", "regexp_instr", "regexp_like", "regexp_match", "regexp_replace"],
     ),
+    ("there is no such time zone", &["timezone"]),
     ("the text is not in that encoding", &["decode"]),
     ("there is no such character", &["chr"]),
     ("there is no such position", &["array_element", "array_slice"]),

@@ -127,6 +127,28 @@ async fn any_value_binds_where_no_type_is_known() {
 }
 
 #[tokio::test]
+async fn an_instant_of_any_zone_is_bound_in_utc() {
+    let s = usual();
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let zone = || Some("+02:00".into());
+    for value in [
+        ScalarValue::TimestampMicrosecond(Some(7_000_000), zone()),
+        ScalarValue::TimestampSecond(Some(7), zone()),
+        ScalarValue::TimestampMicrosecond(Some(7_000_000), Some("UTC".into())),
+    ] {
+        let one = with(&s, "SELECT ? AS a", vec![value.clone()]).await.unwrap_or_else(|e| panic!("{value}: {e}"));
+        assert_eq!(one.column(0).data_type(), &utc, "{value}");
+        let micros = one.column(0).as_primitive::<datafusion::arrow::datatypes::TimestampMicrosecondType>();
+        assert_eq!(micros.value(0), 7_000_000, "{value}");
+    }
+    let value = ScalarValue::TimestampMicrosecond(Some(7_000_000), zone());
+    let list = ScalarValue::List(ScalarValue::new_list_nullable(&[value.clone()], &value.data_type()));
+    let one = with(&s, "SELECT ? AS a", vec![list]).await.unwrap();
+    let DataType::List(item) = one.column(0).data_type() else { panic!("{}", one.column(0).data_type()) };
+    assert_eq!(item.data_type(), &utc);
+}
+
+#[tokio::test]
 async fn what_would_lose_something_is_refused() {
     let s = usual();
     let names = MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() };

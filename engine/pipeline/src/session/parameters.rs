@@ -156,9 +156,11 @@ fn plain(name: &str, value: ScalarValue) -> Result<ScalarValue, QueryError> {
         S::FixedSizeBinary(n, _) if *n != 16 => DataType::Binary,
         S::Date64(_) => DataType::Date32,
         S::Time32Second(_) | S::Time32Millisecond(_) | S::Time64Nanosecond(_) => DataType::Time64(micros),
-        S::TimestampSecond(_, zone) | S::TimestampMillisecond(_, zone) | S::TimestampNanosecond(_, zone) => {
-            DataType::Timestamp(micros, zone.clone())
-        }
+        S::TimestampMicrosecond(_, zone) if is_utc_or_none(zone.as_deref()) => return Ok(value),
+        S::TimestampSecond(_, zone)
+        | S::TimestampMillisecond(_, zone)
+        | S::TimestampMicrosecond(_, zone)
+        | S::TimestampNanosecond(_, zone) => in_utc(zone.as_deref()),
         S::Decimal32(_, p, s) | S::Decimal64(_, p, s) => DataType::Decimal128(*p, *s),
         S::Decimal256(_, p, s) => DataType::Decimal128((*p).min(38), *s),
         S::Null
@@ -179,7 +181,6 @@ fn plain(name: &str, value: ScalarValue) -> Result<ScalarValue, QueryError> {
         | S::FixedSizeBinary(..)
         | S::Date32(_)
         | S::Time64Microsecond(_)
-        | S::TimestampMicrosecond(..)
         | S::IntervalYearMonth(_)
         | S::IntervalDayTime(_)
         | S::IntervalMonthDayNano(_)
@@ -191,7 +192,13 @@ fn plain(name: &str, value: ScalarValue) -> Result<ScalarValue, QueryError> {
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
                 if is_plain(item.data_type()) =>
             {
-                DataType::List(item)
+                match item.data_type() {
+                    DataType::Timestamp(_, zone) => {
+                        let micros = in_utc(zone.as_deref());
+                        DataType::List(Arc::new(item.as_ref().clone().with_data_type(micros)))
+                    }
+                    _ => DataType::List(item),
+                }
             }
             t => return Err(refused(name, &format!("is {t}, and lists are of numbers, text, times or binary"))),
         },
@@ -202,6 +209,15 @@ fn plain(name: &str, value: ScalarValue) -> Result<ScalarValue, QueryError> {
         }
     };
     exactly(name, &value, &to)
+}
+
+fn is_utc_or_none(zone: Option<&str>) -> bool {
+    zone.is_none_or(|z| z == "UTC")
+}
+
+/// The type of a time in microseconds; an instant keeps no zone but UTC.
+fn in_utc(zone: Option<&str>) -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, zone.map(|_| "UTC".into()))
 }
 
 /// Types that the items of a list may have.

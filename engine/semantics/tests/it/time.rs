@@ -110,19 +110,46 @@ async fn arithmetic() {
 #[tokio::test]
 async fn truncation() {
     check(&[
-        ("SELECT date_trunc('year', ts) FROM t", "0001-01-01T00:00:00 1600-01-01T00:00:00 2020-01-01T00:00:00 9999-01-01T00:00:00 NULL"),
-        ("SELECT date_trunc('quarter', ts) FROM t", "0001-01-01T00:00:00 1600-01-01T00:00:00 2020-04-01T00:00:00 9999-10-01T00:00:00 NULL"),
-        ("SELECT date_trunc('month', ts) FROM t", "0001-01-01T00:00:00 1600-02-01T00:00:00 2020-05-01T00:00:00 9999-12-01T00:00:00 NULL"),
-        ("SELECT date_trunc('week', ts) FROM t", "0001-01-01T00:00:00 1600-02-28T00:00:00 2020-05-11T00:00:00 9999-12-27T00:00:00 NULL"),
-        ("SELECT date_trunc('DAY', ts) FROM t", "0001-01-01T00:00:00 1600-02-29T00:00:00 2020-05-17T00:00:00 9999-12-31T00:00:00 NULL"),
+        (
+            "SELECT date_trunc('year', ts) FROM t",
+            "0001-01-01T00:00:00 1600-01-01T00:00:00 2020-01-01T00:00:00 9999-01-01T00:00:00 NULL",
+        ),
+        (
+            "SELECT date_trunc('quarter', ts) FROM t",
+            "0001-01-01T00:00:00 1600-01-01T00:00:00 2020-04-01T00:00:00 9999-10-01T00:00:00 NULL",
+        ),
+        (
+            "SELECT date_trunc('month', ts) FROM t",
+            "0001-01-01T00:00:00 1600-02-01T00:00:00 2020-05-01T00:00:00 9999-12-01T00:00:00 NULL",
+        ),
+        (
+            "SELECT date_trunc('week', ts) FROM t",
+            "0001-01-01T00:00:00 1600-02-28T00:00:00 2020-05-11T00:00:00 9999-12-27T00:00:00 NULL",
+        ),
+        (
+            "SELECT date_trunc('DAY', ts) FROM t",
+            "0001-01-01T00:00:00 1600-02-29T00:00:00 2020-05-17T00:00:00 9999-12-31T00:00:00 NULL",
+        ),
         ("SELECT date_trunc('hour', tz) FROM t WHERE i IN (2, 4)", "1600-02-29T12:00:00Z 9999-12-31T23:00:00Z"),
         ("SELECT date_trunc('minute', ts) FROM t WHERE i IN (2, 4)", "1600-02-29T12:34:00 9999-12-31T23:59:00"),
-        ("SELECT date_trunc('millisecond', ts) FROM t WHERE i IN (2, 4)", "1600-02-29T12:34:56.789 9999-12-31T23:59:59.999"),
-        ("SELECT date_trunc('month', d), date_trunc('month', '9999-12-31') FROM t WHERE i = 4", "9999-12-01T00:00:00|9999-12-01T00:00:00"),
+        (
+            "SELECT date_trunc('millisecond', ts) FROM t WHERE i IN (2, 4)",
+            "1600-02-29T12:34:56.789 9999-12-31T23:59:59.999",
+        ),
+        (
+            "SELECT date_trunc('month', d), date_trunc('month', '9999-12-31') FROM t WHERE i = 4",
+            "9999-12-01T00:00:00|9999-12-01T00:00:00",
+        ),
         ("SELECT date_trunc('year', TIMESTAMP '1969-12-31 23:59:59')", "1969-01-01T00:00:00"),
-        ("SELECT date_trunc('day', TIMESTAMP '2020-07-01 01:00:00' AT TIME ZONE 'Europe/Berlin')", "2020-07-01T00:00:00+02:00"),
-        ("SELECT date_trunc('hour', arrow_cast(arrow_cast('2020-10-25T01:30:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))'), 'Timestamp(Microsecond, Some(\"Europe/Berlin\"))'))", "2020-10-25T02:00:00+01:00"),
-        ("SELECT date_trunc('month', tz AT TIME ZONE 'Europe/Berlin') FROM t WHERE i = 4", "+10000-01-01T00:00:00+01:00"),
+        (
+            "SELECT date_trunc('day', TIMESTAMP '2020-07-01 01:00:00' AT TIME ZONE 'Europe/Berlin')",
+            "2020-06-30T00:00:00Z",
+        ),
+        (
+            "SELECT date_trunc('hour', TIMESTAMPTZ '2020-10-25T01:30:00Z' AT TIME ZONE 'Europe/Berlin')",
+            "2020-10-25T02:00:00",
+        ),
+        ("SELECT date_trunc('month', tz AT TIME ZONE 'Europe/Berlin') FROM t WHERE i = 4", "+10000-01-01T00:00:00"),
         ("SELECT date_trunc('second', TIME '10:20:30.5')", "10:20:30"),
         ("SELECT date_trunc('year', NULL)", "NULL"),
     ])
@@ -174,6 +201,7 @@ async fn text_and_numbers_to_timestamps() {
         ("SELECT to_char(tz, '%d.%m.%Y'), to_char(d, '%Y/%m') FROM t WHERE i = 4", "31.12.9999|9999/12"),
         ("SELECT from_unixtime(253402300799)", "9999-12-31T23:59:59"),
         ("SELECT ts AT TIME ZONE 'UTC' FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00Z 9999-12-31T23:59:59.999999Z"),
+        ("SELECT tz AT TIME ZONE 'UTC' FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00 9999-12-31T23:59:59.999999"),
         ("SELECT to_local_time(tz) FROM t WHERE i IN (1, 4)", "0001-01-01T00:00:00 9999-12-31T23:59:59.999999"),
         ("SELECT make_date(9999, 12, 31)", "9999-12-31"),
     ])
@@ -405,4 +433,131 @@ async fn a_literal_beside_a_length_of_time_is_an_interval() {
     .await;
     w.fails("SELECT b - a = 'zz' FROM t", "'zz' is no INTERVAL").await;
     w.fails("SELECT INTERVAL '1 day' < 'zz' FROM t", "'zz' is no INTERVAL").await;
+}
+
+/// Values are DuckDB's; DATE is taken as its midnight.
+#[tokio::test]
+async fn a_wall_clock_has_no_zone_and_an_instant_has_utc() {
+    let w = World::new(&[(
+        "e",
+        "SELECT k, CAST(tz AS TIMESTAMPTZ) AS tz, CAST(ts AS TIMESTAMP) AS ts, z FROM (VALUES
+           (1, '2024-03-31T01:30:00Z', '2024-03-31T02:30:00', 'Europe/Berlin'),
+           (2, '2023-01-01T00:00:00.000003Z', '2024-10-27T02:30:00', 'Europe/Berlin'),
+           (3, '1600-02-29T12:34:56.789012Z', '1600-02-29T12:34:56.789012', 'Asia/Kolkata'),
+           (4, NULL, NULL, 'Asia/Tokyo'), (5, '2024-01-01T00:00:00Z', '2024-01-01T00:00:00', NULL)) v(k, tz, ts, z)",
+    )])
+    .await;
+    let berlin = "(SELECT k, tz AT TIME ZONE 'Europe/Berlin' AS x FROM e) q";
+    let q = |sql: &str| sql.replace("{berlin}", berlin);
+    w.typed(
+        "SELECT tz AT TIME ZONE 'Europe/Berlin' AS a, ts AT TIME ZONE 'Europe/Berlin' AS b FROM e WHERE k < 5 ORDER BY k",
+        "2024-03-31T03:30:00|2024-03-31T01:30:00Z;2023-01-01T01:00:00.000003|2024-10-27T01:30:00Z;\
+         1600-02-29T13:28:24.789012|1600-02-29T11:41:28.789012Z;NULL|NULL",
+        "Timestamp(µs)|Timestamp(µs, \"UTC\")",
+    )
+    .await;
+    w.rows(
+        &q("SELECT CAST(x AS TIMESTAMP) AS a, CAST(x AS TIME) AS b, CAST(x AS DATE) AS c, CAST(x AS TIMESTAMP) = x AS d, extract(hour FROM x) AS e FROM {berlin} WHERE k = 1"),
+        "2024-03-31T03:30:00|03:30:00|2024-03-31|true|3",
+    )
+    .await;
+    w.rows(
+        &q("SELECT x = TIMESTAMP '2023-01-01 01:00:00.000003', extract(epoch FROM x - TIMESTAMP '2023-01-01 01:00:00'), CAST(x AS VARCHAR) FROM {berlin} WHERE k = 2"),
+        "true|3e-6|2023-01-01T01:00:00.000003",
+    )
+    .await;
+    // A row of the instant itself counts as its wall clock in UTC, on either side.
+    let (there, here) = (
+        "SELECT tz AT TIME ZONE 'Europe/Berlin' AS x FROM e WHERE k = 2",
+        "SELECT CAST(tz AS TIMESTAMP) AS x FROM e WHERE k = 2",
+    );
+    w.rows(&format!("SELECT extract(hour FROM x) FROM ({there} UNION ALL {here}) u ORDER BY 1"), "0;1").await;
+    w.rows(&format!("SELECT extract(hour FROM x) FROM ({here} UNION ALL {there}) u ORDER BY 1"), "0;1").await;
+    let stored = "SELECT tz AS x FROM e WHERE k = 2";
+    w.rows(
+        &format!("SELECT extract(hour FROM x), arrow_typeof(x) FROM ({there} UNION ALL {stored}) u ORDER BY 1"),
+        "0|Timestamp(µs, \"UTC\");1|Timestamp(µs, \"UTC\")",
+    )
+    .await;
+    w.rows(
+        &format!("SELECT extract(hour FROM x), arrow_typeof(x) FROM ({stored} UNION ALL {there}) u ORDER BY 1"),
+        "0|Timestamp(µs, \"UTC\");1|Timestamp(µs, \"UTC\")",
+    )
+    .await;
+    // Zones of rows, offsets to the east, NULL.
+    w.rows(
+        "SELECT tz AT TIME ZONE z FROM e ORDER BY k",
+        "2024-03-31T03:30:00;2023-01-01T01:00:00.000003;1600-02-29T18:28:24.789012;NULL;NULL",
+    )
+    .await;
+    w.typed(
+        "SELECT tz AT TIME ZONE '+02:00' AS a, ts AT TIME ZONE '-0330' AS b, tz AT TIME ZONE NULL AS c, NULL AT TIME ZONE 'UTC' AS d FROM e WHERE k = 1",
+        "2024-03-31T03:30:00|2024-03-31T06:00:00Z|NULL|NULL",
+        "Timestamp(µs)|Timestamp(µs, \"UTC\")|Timestamp(µs)|Timestamp(µs)",
+    )
+    .await;
+    w.typed(
+        "SELECT DATE '2020-07-01' AT TIME ZONE 'Europe/Berlin' AS a, ts AT TIME ZONE 'utc' AT TIME ZONE 'europe/berlin' AS b, timezone('Asia/Tokyo', ts) AS c FROM e WHERE k = 2",
+        "2020-06-30T22:00:00Z|2024-10-27T03:30:00|2024-10-26T17:30:00Z",
+        "Timestamp(µs, \"UTC\")|Timestamp(µs)|Timestamp(µs, \"UTC\")",
+    )
+    .await;
+    w.rows(&q("SELECT count(*) FROM {berlin} JOIN e ON q.x = e.tz AT TIME ZONE 'Europe/Berlin'"), "4").await;
+    w.rows("SELECT CASE WHEN k < 5 THEN tz AT TIME ZONE z END FROM e WHERE k = 3", "1600-02-29T18:28:24.789012").await;
+}
+
+#[tokio::test]
+async fn clocks_of_all_years_and_at_their_changes_are_duckdbs() {
+    let w = World::new(&[]).await;
+    for (instant, zone, wall) in [
+        ("0001-01-01T00:00:00Z", "Europe/Berlin", "0001-01-01T00:53:28"),
+        ("1600-02-29T12:34:56.789012Z", "Asia/Kolkata", "1600-02-29T18:28:24.789012"),
+        ("1900-07-01T00:00:00Z", "Europe/Berlin", "1900-07-01T01:00:00"),
+        ("1940-07-01T00:00:00Z", "Europe/Berlin", "1940-07-01T02:00:00"),
+        ("2098-07-01T00:00:00.000001Z", "Europe/Berlin", "2098-07-01T02:00:00.000001"),
+        ("2100-07-01T00:00:00.000001Z", "Europe/Berlin", "2100-07-01T02:00:00.000001"),
+        ("2500-07-01T00:00:00.000001Z", "Europe/Berlin", "2500-07-01T02:00:00.000001"),
+        ("9999-07-01T00:00:00.000001Z", "Europe/Berlin", "9999-07-01T02:00:00.000001"),
+        ("9999-12-31T23:59:59.999999Z", "America/New_York", "9999-12-31T18:59:59.999999"),
+    ] {
+        w.rows(&format!("SELECT TIMESTAMPTZ '{instant}' AT TIME ZONE '{zone}'"), wall).await;
+    }
+    for (wall, zone, instant) in [
+        // The clock goes forward from 2 to 3 and back from 3 to 2.
+        ("2024-03-31 02:00:00", "Europe/Berlin", "2024-03-31T01:00:00Z"),
+        ("2024-03-31 02:30:00", "Europe/Berlin", "2024-03-31T01:30:00Z"),
+        ("2024-10-27 02:00:00", "Europe/Berlin", "2024-10-27T01:00:00Z"),
+        ("2024-10-27 02:30:00", "Europe/Berlin", "2024-10-27T01:30:00Z"),
+        ("2024-10-27 03:00:00", "Europe/Berlin", "2024-10-27T02:00:00Z"),
+        ("2100-03-28 02:30:00", "Europe/Berlin", "2100-03-28T01:30:00Z"),
+        ("2100-10-31 02:30:00", "Europe/Berlin", "2100-10-31T01:30:00Z"),
+        ("1893-04-01 00:02:00", "Europe/Berlin", "1893-03-31T23:08:32Z"),
+        ("2500-07-01 12:00:00", "Australia/Sydney", "2500-07-01T02:00:00Z"),
+        ("2500-01-01 12:00:00", "Australia/Sydney", "2500-01-01T01:00:00Z"),
+    ] {
+        w.rows(&format!("SELECT TIMESTAMP '{wall}' AT TIME ZONE '{zone}'"), instant).await;
+    }
+}
+
+#[tokio::test]
+async fn no_type_has_a_zone_other_than_utc() {
+    let w = World::new(&[("e", "SELECT CAST('2024-03-31T01:30:00Z' AS TIMESTAMPTZ) AS tz, 0 AS n, 'Mars/Base' AS z")])
+        .await;
+    let utc = "Timestamp(µs, \"UTC\")";
+    w.typed(
+        "SELECT CAST('2024-01-01T00:00:00+02:00' AS TIMESTAMPTZ) AS a, TIMESTAMPTZ '2024-01-01 00:00:00+02' AS b, to_timestamp('2024-01-01T00:00:00+02:00') AS c, date_bin(INTERVAL '1 hour', tz) AS d, coalesce(tz, now()) AS e FROM e",
+        "2023-12-31T22:00:00Z|2023-12-31T22:00:00Z|2023-12-31T22:00:00Z|2024-03-31T01:00:00Z|2024-03-31T01:30:00Z",
+        &[utc; 5].join("|"),
+    )
+    .await;
+    let zoned = "Timestamp(Microsecond, Some(\"Europe/Berlin\"))";
+    w.fails(&format!("SELECT arrow_cast(tz, '{zoned}') FROM e"), "AT TIME ZONE 'Europe/Berlin'").await;
+    w.fails(&format!("SELECT arrow_cast(make_array(tz), 'List({zoned})') FROM e"), "AT TIME ZONE 'Europe/Berlin'")
+        .await;
+    w.fails("SELECT from_unixtime(n, 'Europe/Berlin') FROM e", "to_timestamp(n) AT TIME ZONE 'Europe/Berlin'").await;
+    w.fails("SELECT tz AT TIME ZONE 'Mars/Base' FROM e", "there is no time zone 'Mars/Base'").await;
+    w.fails("SELECT tz AT TIME ZONE z FROM e", "there is no such time zone").await;
+    w.fails("SELECT '2024-01-01' AT TIME ZONE 'Europe/Berlin' FROM e", "CAST it").await;
+    w.fails("SELECT TIME '10:00:00' AT TIME ZONE 'Europe/Berlin' FROM e", "this is TIME").await;
+    w.fails("SELECT tz AT TIME ZONE 2 FROM e", "a time zone is a text").await;
 }
