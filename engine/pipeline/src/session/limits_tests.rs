@@ -142,7 +142,7 @@ async fn an_instant_of_any_zone_is_bound_in_utc() {
         assert_eq!(micros.value(0), 7_000_000, "{value}");
     }
     let value = ScalarValue::TimestampMicrosecond(Some(7_000_000), zone());
-    let list = ScalarValue::List(ScalarValue::new_list_nullable(&[value.clone()], &value.data_type()));
+    let list = ScalarValue::List(ScalarValue::new_list_nullable(std::slice::from_ref(&value), &value.data_type()));
     let one = with(&s, "SELECT ? AS a", vec![list]).await.unwrap();
     let DataType::List(item) = one.column(0).data_type() else { panic!("{}", one.column(0).data_type()) };
     assert_eq!(item.data_type(), &utc);
