@@ -387,8 +387,12 @@ impl Lake {
             None => {
                 let bytes = self.0.store.read(&file.manifest_path).await?;
                 let size = bytes.len();
-                let parsed = avro_names::parse(file, bytes).await;
-                parsed.map_err(|e| damaged(&file.manifest_path, size, Some(file.manifest_length), &e))?
+                match avro_names::parse(file, bytes).await {
+                    Ok(manifest) => manifest,
+                    Err(e) => {
+                        return Err(damaged(self, &file.manifest_path, size, Some(file.manifest_length), &e).await);
+                    }
+                }
             }
         });
         let mut cache = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);

@@ -45,12 +45,29 @@ pub(crate) async fn load_list(
 ) -> Result<Vec<ManifestFile>> {
     let bytes = lake.0.store.read(snapshot.manifest_list()).await?;
     let list = ManifestList::parse_with_version(&bytes, metadata.format_version());
-    let list = list.map_err(|e| damaged(snapshot.manifest_list(), bytes.len(), None, &e))?;
-    Ok(list.consume_entries().into_iter().collect())
+    match list {
+        Ok(list) => Ok(list.consume_entries().into_iter().collect()),
+        Err(error) => Err(damaged(lake, snapshot.manifest_list(), bytes.len(), None, &error).await),
+    }
 }
 
-/// What the store gave whole and nobody can parse: the file is damaged, and the store is there.
-pub(crate) fn damaged(path: &str, bytes: usize, announced: Option<i64>, error: &dyn std::fmt::Display) -> LakeError {
+/// What the store gave whole and nobody can parse: the file is damaged, and the store is there. An answer that was cut
+/// short is the store's fault.
+pub(crate) async fn damaged(
+    lake: &Lake,
+    path: &str,
+    bytes: usize,
+    announced: Option<i64>,
+    error: &(dyn std::error::Error + Sync),
+) -> LakeError {
+    match lake.0.store.size(path).await {
+        Ok(size) if size != bytes as u64 => {
+            let source = format!("the answer has {bytes} of {size} bytes").into();
+            return LakeError::store(path, object_store::Error::Generic { store: "warehouse", source });
+        }
+        Ok(_) => {}
+        Err(away) => return away,
+    }
     match announced.filter(|announced| i64::try_from(bytes).is_ok_and(|bytes| bytes != *announced)) {
         Some(announced) => LakeError::Damaged(format!("\"{path}\" has {bytes} bytes, and its list says {announced}")),
         None => LakeError::Damaged(format!("\"{path}\" does not parse: {error}")),
