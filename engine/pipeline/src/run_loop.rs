@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 use crate::engine::{Engine, Report, StepError, StepReport};
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::Ingested;
-use crate::plan::{Action, Read, Step};
+use crate::plan::{Action, Read, Step, Upto};
 
 /// How long a stop may take.
 pub const GRACE: Duration = Duration::from_secs(8);
@@ -268,6 +268,11 @@ impl Failure {
     fn is_final(&self) -> bool {
         !self.error.retryable && !self.error.is_defect()
     }
+
+    /// Whether trying now is of no use. What a step of the same plan changes is not known yet.
+    fn would_read_the_same(&self, reads: &[Read]) -> bool {
+        self.is_final() && self.reads == reads && reads.iter().all(|read| read.to != Upto::Step)
+    }
 }
 
 type Failed = BTreeMap<TableName, Failure>;
@@ -303,7 +308,7 @@ async fn views(
                         _ => {}
                     }
                 }
-                let same = |s: &Step| failed.get(&s.table).is_some_and(|f| f.is_final() && f.reads == s.action.reads());
+                let same = |s: &Step| failed.get(&s.table).is_some_and(|f| f.would_read_the_same(s.action.reads()));
                 plan.steps.retain(|s| s.action.is_work() && !same(s));
                 let report = engine.execute(&plan, &shutdown, &|_| {}).await;
                 for step in report.steps {
