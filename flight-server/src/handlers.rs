@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
@@ -45,7 +45,7 @@ use crate::error::{encoding, failed, malformed, running, status};
 use crate::prepared::PreparedStatements;
 use crate::queries::{Queries, Running, Stoppable};
 use crate::ticket::{NOT_ARROW, StatementTicket, row};
-use crate::{actions, metadata, sql_info};
+use crate::{actions, jdbc, metadata, sql_info};
 
 type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>;
@@ -71,9 +71,8 @@ fn info(schema: &Schema, ticket: Ticket, descriptor: FlightDescriptor) -> Result
         .with_descriptor(descriptor))
 }
 
-/// Java's driver counts parameters by their schema and binds none without it. No type of Arrow makes it take every
-/// value: text is what it can always be told to send.
-fn needs_schema(metadata: &MetadataMap) -> bool {
+/// Java's driver counts parameters by their schema, binds none without it, and converts values to it.
+fn is_java(metadata: &MetadataMap) -> bool {
     metadata.get("user-agent").and_then(|v| v.to_str().ok()).is_some_and(|agent| agent.starts_with("grpc-java"))
 }
 
@@ -445,6 +444,8 @@ impl FlightSqlService for Handlers {
             }
             bound = Some(batch);
         }
+        let sent = self.prepared.sent(&query.prepared_statement_handle)?;
+        let bound = bound.map(|row| jdbc::restored(row, &sent)).transpose()?;
         self.prepared.bind(&query.prepared_statement_handle, bound)?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
     }
@@ -464,17 +465,17 @@ impl FlightSqlService for Handlers {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let planned = self.session.plan(&query.query, None).await.map_err(|e| status(&e))?;
-        let typed = planned.parameters.iter().all(|(_, t)| t.is_some());
-        let parameter_schema = if typed || needs_schema(request.metadata()) {
-            let field =
-                |(name, t): &(String, Option<DataType>)| Field::new(name, t.clone().unwrap_or(DataType::Utf8), true);
-            ipc_schema(&Schema::new(planned.parameters.iter().map(field).collect::<Vec<_>>()))?
+        let (parameter_schema, sent) = if is_java(request.metadata()) {
+            let (schema, sent) = jdbc::announced_all(&planned.parameters, &planned.places);
+            (ipc_schema(&schema)?, sent)
         } else {
+            let fields: Option<Vec<Field>> =
+                planned.parameters.iter().map(|(name, t)| Some(Field::new(name, t.clone()?, true))).collect();
             // No schema says that any will do; one that is there is taken for what must be sent.
-            Bytes::new()
+            (fields.map(|f| ipc_schema(&Schema::new(f))).transpose()?.unwrap_or_default(), Vec::new())
         };
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: self.prepared.prepare(&query.query),
+            prepared_statement_handle: self.prepared.prepare(&query.query, sent),
             dataset_schema: ipc_schema(&planned.schema)?,
             parameter_schema,
         })

@@ -1,7 +1,7 @@
 //! Arrow Flight SQL over the pipeline's query session.
 //!
 //!   gRPC ──▶ service ──▶ handlers ──▶ session (pins, plans, runs) ──▶ Arrow batches ──▶ Flight messages
-//!              │            └─ ticket, queries, prepared, metadata, sql_info, actions
+//!              │            └─ ticket, queries, prepared, jdbc, metadata, sql_info, actions
 //!              └─ error: every error to its gRPC status
 //!
 //! Invariants
@@ -28,6 +28,7 @@ mod actions;
 pub mod client;
 pub mod error;
 mod handlers;
+mod jdbc;
 mod metadata;
 mod prepared;
 mod queries;

@@ -15,6 +15,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::error::status;
+use crate::jdbc::Sent;
 
 const STATEMENTS_MAX: usize = 10_000;
 /// How long a statement is kept without being used.
@@ -29,6 +30,8 @@ pub(crate) struct PreparedStatements {
 
 struct Entry {
     sql: Arc<str>,
+    /// Of a client that converts values to the types it is told.
+    sent: Vec<Sent>,
     params: Option<RecordBatch>,
     used: Instant,
 }
@@ -49,7 +52,7 @@ impl PreparedStatements {
     }
 
     /// A handle for a statement.
-    pub fn prepare(&self, sql: &str) -> Bytes {
+    pub fn prepare(&self, sql: &str, sent: Vec<Sent>) -> Bytes {
         let id = Uuid::new_v4();
         let mut all = self.lock();
         all.retain(|_, e| e.used.elapsed() < self.idle_max);
@@ -57,13 +60,18 @@ impl PreparedStatements {
             let Some(oldest) = all.iter().min_by_key(|(_, e)| e.used).map(|(id, _)| *id) else { break };
             all.remove(&oldest);
         }
-        all.insert(id, Entry { sql: sql.into(), params: None, used: Instant::now() });
+        all.insert(id, Entry { sql: sql.into(), sent, params: None, used: Instant::now() });
         Bytes::copy_from_slice(id.as_bytes())
     }
 
     /// The statement and its row of parameters.
     pub fn get(&self, handle: &[u8]) -> Result<(Arc<str>, Option<RecordBatch>), Status> {
         self.entry(handle, |e| (Arc::clone(&e.sql), e.params.clone()))
+    }
+
+    /// How the values of its parameters come, if not as they are bound.
+    pub fn sent(&self, handle: &[u8]) -> Result<Vec<Sent>, Status> {
+        self.entry(handle, |e| e.sent.clone())
     }
 
     pub fn bind(&self, handle: &[u8], params: Option<RecordBatch>) -> Result<(), Status> {
@@ -103,10 +111,10 @@ mod tests {
     #[test]
     fn the_least_used_statement_goes_first() {
         let all = PreparedStatements::bounded(2, IDLE_MAX);
-        let first = all.prepare("SELECT 1");
-        let second = all.prepare("SELECT 2");
+        let first = all.prepare("SELECT 1", Vec::new());
+        let second = all.prepare("SELECT 2", Vec::new());
         all.get(&first).unwrap();
-        let third = all.prepare("SELECT 3");
+        let third = all.prepare("SELECT 3", Vec::new());
         assert!(all.get(&first).is_ok());
         assert!(all.get(&third).is_ok());
         let gone = all.get(&second).unwrap_err();
@@ -116,8 +124,8 @@ mod tests {
     #[test]
     fn idle_statements_expire() {
         let all = PreparedStatements::bounded(10, Duration::ZERO);
-        let first = all.prepare("SELECT 1");
-        all.prepare("SELECT 2");
+        let first = all.prepare("SELECT 1", Vec::new());
+        all.prepare("SELECT 2", Vec::new());
         assert!(all.get(&first).is_err());
         all.close(&first);
     }

@@ -50,6 +50,7 @@ mod watch;
 pub(crate) use error::find;
 pub use error::{ErrorKind, QueryError};
 pub use ingot_lake::TableName;
+pub use parameters::Place;
 pub use pins::{Pin, Pins};
 
 use crate::check::DialectTypes;
@@ -95,6 +96,8 @@ pub struct Planned {
     pub schema: SchemaRef,
     /// In order: `$1`, `$2`, ..., then named ones. `None`: any type will do.
     pub parameters: Vec<(String, Option<DataType>)>,
+    /// The place of each parameter.
+    pub places: Vec<Place>,
     pub pins: Pins,
     text: Text,
     /// Optimized unless it has parameters. Shared: plans are large, and a deep one is not copied on any thread.
@@ -356,10 +359,12 @@ async fn plan_statement(
         ingot_semantics::lower(tree).map_err(engine)?;
     }
     let unbound = Arc::new(tree.clone());
-    if let Some(tree) = statement::tree_of(&mut tree) {
-        parameters::guessed(tree);
-    }
-    let mut plan = planned_apart(&state, tree).await.map_err(engine)?;
+    let guessed = statement::tree_of(&mut tree).map(parameters::guessed).unwrap_or_default();
+    let first = planned_apart(&state, tree).await;
+    let mut plan = match first {
+        Ok(plan) => plan,
+        Err(e) => planned_with_intervals(&state, &unbound, e).await.map_err(engine)?,
+    };
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -376,8 +381,27 @@ async fn plan_statement(
         plan = frame.into_unoptimized_plan();
     }
     let parameters = parameters::parameters(&plan).map_err(engine)?;
+    let places = parameters::places(&plan, &parameters, &guessed).map_err(engine)?;
     let unbound = (!parameters.is_empty()).then_some(unbound);
-    Planned::new(Text { sql, tree: unbound, headers }, plan, parameters, bound.pins, state)
+    let planned = Planned::new(Text { sql, tree: unbound, headers }, plan, parameters, bound.pins, state)?;
+    Ok(Planned { places, ..planned })
+}
+
+/// The plan of a statement with its parameters taken for intervals where they may be, if it needs that.
+async fn planned_with_intervals(
+    state: &SessionState,
+    unbound: &EngineStatement,
+    without: DataFusionError,
+) -> Result<LogicalPlan, DataFusionError> {
+    let mut tree = unbound.clone();
+    if let Some(tree) = statement::tree_of(&mut tree) {
+        parameters::guessed(tree);
+        parameters::intervals(tree);
+    }
+    if tree == *unbound {
+        return Err(without);
+    }
+    planned_apart(state, tree).await.map_err(|_| without)
 }
 
 /// The plan of a statement, in which expressions that differ in a cast alone have names of their own.
@@ -439,7 +463,7 @@ impl Planned {
         if joins_lose_keys(&plan).map_err(engine)? {
             options.optimizer.enable_join_dynamic_filter_pushdown = false;
         }
-        Ok(Self { schema, parameters, pins, plan: Arc::new(plan), state: Arc::new(state), text })
+        Ok(Self { schema, parameters, places: Vec::new(), pins, plan: Arc::new(plan), state: Arc::new(state), text })
     }
 
     /// The statement's text.

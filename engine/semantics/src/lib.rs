@@ -94,4 +94,4 @@ pub use shown::{shown, type_name};
 pub use sql_text::{call_text, sql_text, sql_words};
 pub use state::{lower, lower_expr, rules, state};
 pub use sum::{avg_udaf, fit, sum_udaf};
-pub use text_casts::uuids_as_text;
+pub use text_casts::{uuids_as_text, uuids_of_text};

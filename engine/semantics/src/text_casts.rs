@@ -150,6 +150,17 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
     rest.next().is_none().then_some(bytes)
 }
 
+/// Text as UUIDs.
+///
+/// # Errors
+/// Text that is no UUID, and an array that holds no text.
+pub fn uuids_of_text(array: &ArrayRef) -> Result<ArrayRef> {
+    match read(array, &UUID, false)? {
+        Some(read) => Ok(read),
+        None => exec_err!("{} is no text", array.data_type()),
+    }
+}
+
 /// UUIDs as text.
 ///
 /// # Errors

@@ -9,20 +9,26 @@
 //!
 //! Not here: Arrow's wire format (`ingot_flight`).
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr::{Between, InList, InSubquery, SetComparison};
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{LogicalPlan, Statement};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Statement};
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType as SqlType, ExactNumberInfo, Expr as SqlExpr, Ident, ObjectName, ObjectNamePart,
-    Statement as Tree, TimezoneInfo, UnaryOperator, Value, visit_expressions_mut,
+    BinaryOperator, CastKind, DataType as SqlType, ExactNumberInfo, Expr as SqlExpr, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Statement as Tree, TimezoneInfo, UnaryOperator, Value,
+    visit_expressions_mut,
 };
+
+use ingot_semantics::uuids_of_text;
 
 use super::error::{ErrorKind, QueryError};
 use super::statement;
@@ -30,9 +36,99 @@ use crate::check::DialectTypes;
 
 const PARAMETERS_MAX: usize = 10_000;
 
+/// Where a parameter stands: what matters to a client that turns every value into the type it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Beside what it is compared with, and nowhere else: its type shows in no result.
+    Compared,
+    /// How many rows LIMIT and OFFSET mean.
+    Counted,
+    /// In a CAST to this type.
+    Cast(DataType),
+    /// In arithmetic with nothing but another parameter: its type is a guess.
+    Guessed,
+    /// In arithmetic, a function, a result, or in several kinds of places.
+    Elsewhere,
+}
+
+/// The place of each parameter, in the order of `names`.
+pub(super) fn places(
+    plan: &LogicalPlan,
+    names: &[(String, Option<DataType>)],
+    guessed: &HashSet<String>,
+) -> Result<Vec<Place>, DataFusionError> {
+    let mut found = HashMap::new();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    plan.apply_with_subqueries(|node| {
+        let top = if matches!(node, LogicalPlan::Limit(_)) { Place::Counted } else { Place::Elsewhere };
+        node.apply_expressions(|e| {
+            note(e, &top, &mut found);
+            e.apply(|parent| {
+                let place = place_within(parent);
+                parent.apply_children(|child| {
+                    note(child, &place, &mut found);
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        })
+    })?;
+    let mut place = |name: &String| {
+        if guessed.contains(name) { Place::Guessed } else { found.remove(name).unwrap_or(Place::Elsewhere) }
+    };
+    Ok(names.iter().map(|(name, _)| name).map(&mut place).collect())
+}
+
+fn note(e: &Expr, place: &Place, found: &mut HashMap<String, Place>) {
+    if let Expr::Placeholder(p) = e {
+        let known = found.entry(p.id.clone()).or_insert_with(|| place.clone());
+        if known != place {
+            *known = Place::Elsewhere;
+        }
+    }
+}
+
+/// What an expression is to the parameters that are its operands.
+fn place_within(parent: &Expr) -> Place {
+    match parent {
+        Expr::BinaryExpr(BinaryExpr {
+            op:
+                Operator::Eq
+                | Operator::NotEq
+                | Operator::Lt
+                | Operator::LtEq
+                | Operator::Gt
+                | Operator::GtEq
+                | Operator::IsDistinctFrom
+                | Operator::IsNotDistinctFrom,
+            ..
+        })
+        | Expr::Between(Between { .. })
+        | Expr::InList(InList { .. })
+        | Expr::InSubquery(InSubquery { .. })
+        | Expr::SetComparison(SetComparison { .. }) => Place::Compared,
+        Expr::Cast(cast) => Place::Cast(cast.field.data_type().clone()),
+        Expr::TryCast(cast) => Place::Cast(cast.field.data_type().clone()),
+        _ => Place::Elsewhere,
+    }
+}
+
 /// Numbered parameters without gaps, then named ones by name. `None`: any type will do.
 pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>, DataFusionError> {
-    let found = plan.get_parameter_fields()?;
+    let mut found = plan.get_parameter_fields()?;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for e in limit.skip.iter().chain(&limit.fetch) {
+                if let Expr::Placeholder(p) = e.as_ref()
+                    && let Some(unknown @ None) = found.get_mut(&p.id)
+                {
+                    *unknown = Some(Arc::new(Field::new(&p.id, DataType::Int64, true)));
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
     let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
     let count = found.keys().filter_map(|n| number(n)).max().unwrap_or(0);
     // `? BETWEEN ? AND ?` says of its operands that they are of one type, and not of which.
@@ -55,9 +151,10 @@ pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataT
 }
 
 /// Gives parameters that an operator joins with nothing but each other the type that is most likely, so that the statement
-/// can be planned before values come.
-pub(super) fn guessed(tree: &mut Tree) {
+/// can be planned before values come. Those of them that may be any kind of number.
+pub(super) fn guessed(tree: &mut Tree) -> HashSet<String> {
     use BinaryOperator as Op;
+    let mut numbers = HashSet::new();
     let _ = visit_expressions_mut(tree, |e| {
         // Its operands were visited before it.
         if let SqlExpr::Extract { expr, .. } = e
@@ -74,10 +171,45 @@ pub(super) fn guessed(tree: &mut Tree) {
                 Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => SqlType::Double(ExactNumberInfo::None),
                 _ => return ControlFlow::<()>::Continue(()),
             };
+            if matches!(data_type, SqlType::Double(_)) {
+                numbers.extend([&**left, &**right].into_iter().filter_map(parameter_name));
+            }
             let expr = std::mem::replace(left, Box::new(SqlExpr::value(Value::Null)));
             **left = SqlExpr::Cast { kind: CastKind::Cast, expr, data_type, format: None, array: false };
         }
         ControlFlow::Continue(())
+    });
+    numbers
+}
+
+/// Takes parameters that are added to or taken from something, and the width that `date_bin` has, for intervals: what
+/// they are beside a time, which the planner takes to be of the other operand's type.
+pub(super) fn intervals(tree: &mut Tree) {
+    let cast = |e: &mut SqlExpr| {
+        let expr = Box::new(std::mem::replace(e, SqlExpr::value(Value::Null)));
+        let data_type = SqlType::Interval { fields: None, precision: None };
+        *e = SqlExpr::Cast { kind: CastKind::Cast, expr, data_type, format: None, array: false };
+    };
+    let _ = visit_expressions_mut(tree, |e| {
+        match e {
+            SqlExpr::BinaryOp { left, op: BinaryOperator::Plus, right } => {
+                match (is_parameter(left), is_parameter(right)) {
+                    (true, false) => cast(left),
+                    (false, true) => cast(right),
+                    _ => {}
+                }
+            }
+            SqlExpr::Function(f) if f.name.to_string().eq_ignore_ascii_case("date_bin") => {
+                if let FunctionArguments::List(list) = &mut f.args
+                    && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(width))) = list.args.first_mut()
+                    && is_parameter(width)
+                {
+                    cast(width);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::<()>::Continue(())
     });
 }
 
@@ -94,11 +226,18 @@ fn difference_of(e: &mut SqlExpr) -> Option<&mut SqlType> {
 }
 
 fn is_parameter(e: &SqlExpr) -> bool {
+    parameter_name(e).is_some()
+}
+
+fn parameter_name(e: &SqlExpr) -> Option<String> {
     match e {
-        SqlExpr::Nested(e) => is_parameter(e),
-        SqlExpr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => is_parameter(expr),
-        SqlExpr::Value(value) => matches!(value.value, Value::Placeholder(_)),
-        _ => false,
+        SqlExpr::Nested(e) => parameter_name(e),
+        SqlExpr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => parameter_name(expr),
+        SqlExpr::Value(value) => match &value.value {
+            Value::Placeholder(name) => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -250,6 +389,12 @@ fn read_as(name: &str, text: &ScalarValue, to: &DataType) -> Result<ScalarValue,
         refused(name, &format!("is {to}, and the text does not fit it without loss"))
             .with_hint("bind a value of another type, or write CAST(? AS ...) around the parameter")
     };
+    if *to == DataType::FixedSizeBinary(16) {
+        let array = text.to_array().map_err(|_| lossy())?;
+        return uuids_of_text(&array)
+            .and_then(|read| ScalarValue::try_from_array(&read, 0))
+            .map_err(|_| refused(name, "is a UUID, and the text is none"));
+    }
     let read = strictly(text, to).map_err(|_| lossy())?;
     // The widest type of the same kind says whether something was left out.
     let widest = match to {

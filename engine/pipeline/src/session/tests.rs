@@ -20,6 +20,8 @@ use super::statement::{self, Version};
 use super::{ErrorKind, Pin, Pins, QueryError, Session, SessionLimits};
 use crate::project::ViewModel;
 
+mod parameters;
+
 fn name(text: &str) -> TableName {
     let (namespace, name) = text.split_once('.').unwrap();
     TableName { namespace: namespace.into(), name: name.into() }
