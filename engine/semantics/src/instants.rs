@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::nvl2::as_case;
 use crate::set_operations::is_set_operation;
 use crate::zones::refuse_zones;
 
@@ -154,6 +155,10 @@ impl Scope {
                 comparison.subquery = rows_beside(comparison.subquery, &right, &left)?;
                 Transformed::yes(Expr::SetComparison(comparison))
             }
+            Expr::ScalarFunction(call) => match as_case(call) {
+                Ok(case) => Transformed::yes(self.in_case(case).data),
+                Err(call) => Transformed::no(Expr::ScalarFunction(call)),
+            },
             other => Transformed::no(other),
         })
     }

@@ -4,7 +4,7 @@
 //!   RANGE over a UUID, up to its peers ──▶ GROUPS, which is the same there
 //!
 //! It forgets the second `k` in one place and counts it in another. It looks for the distance of a RANGE also where
-//! no bound has one, and UUID, BINARY, STRUCT and lengths of time have none.
+//! no bound has one, and UUID, BINARY, STRUCT, TIME and lengths of time have none.
 //!
 //! Invariants
 //! * A key that stands behind itself decides nothing, whatever its direction: the first one stays.
@@ -15,7 +15,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Distinct;
@@ -24,6 +24,7 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 use sqlparser::ast::{Distinct as SqlDistinct, Expr as SqlExpr, OrderByKind, Query, SetExpr};
 
 use crate::rewrite::expressions;
+use crate::shown::type_name;
 
 /// Keys that DISTINCT ON names twice, and sorts behind themselves: the planner compares both lists by their places.
 pub(crate) fn in_query(query: &mut Query) {
@@ -71,12 +72,14 @@ fn peers(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let frame = &call.params.window_frame;
     let ends = |bound: &WindowFrameBound| bound.is_unbounded() || matches!(bound, WindowFrameBound::CurrentRow);
     let key = call.params.order_by.first().map(|sort| sort.expr.get_type(schema)).transpose()?;
-    if frame.units != WindowFrameUnits::Range
-        || !ends(&frame.start_bound)
-        || !ends(&frame.end_bound)
-        || key.is_none_or(|t| has_distance(&t))
-    {
+    let Some(key) = key.filter(|t| frame.units == WindowFrameUnits::Range && !has_distance(t)) else {
         return Ok(Transformed::no(Expr::WindowFunction(call)));
+    };
+    if !ends(&frame.start_bound) || !ends(&frame.end_bound) {
+        return plan_err!(
+            "a RANGE with a distance is over a number, a date or a timestamp, and this one is ordered by {}",
+            type_name(&key)
+        );
     }
     let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
     call.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
@@ -91,6 +94,8 @@ fn has_distance(data_type: &DataType) -> bool {
             | DataType::Binary
             | DataType::LargeBinary
             | DataType::BinaryView
+            | DataType::Time32(_)
+            | DataType::Time64(_)
             | DataType::Duration(_)
             | DataType::Interval(_)
             | DataType::Struct(_)

@@ -103,6 +103,8 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::bounds::wrap(functions);
         crate::doubles::wrap(functions);
         crate::list_totals::wrap(functions);
+        crate::nvl2::wrap(functions);
+        crate::replacement::wrap(functions);
         crate::log::wrap(functions);
         functions.push(crate::round::function());
         functions.extend(crate::whole::functions());

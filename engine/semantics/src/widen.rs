@@ -162,7 +162,7 @@ pub(crate) fn beside_text(left: &Expr, right: &Expr, l: &DataType, r: &DataType)
 }
 
 /// Functions whose arguments have one type.
-const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull", "nvl2", "make_array"];
+const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull", "make_array"];
 fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if let Some((Kind::Binary(operation), [l, r])) = checked(&expr) {
         let (tl, tr) = (l.get_type(schema)?, r.get_type(schema)?);

@@ -177,3 +177,22 @@ async fn a_default_that_would_be_cut_is_refused() {
     w.rows("SELECT lag(n, 1, 0) OVER (ORDER BY k) AS a, lag(CAST(n AS DOUBLE), 1, 1.5) OVER (ORDER BY k) AS b FROM t ORDER BY k", "0|1.5;10|10.0")
         .await;
 }
+
+#[tokio::test]
+async fn windows_are_ordered_by_time_of_day() {
+    let w = crate::world::World::new(&[(
+        "t",
+        "SELECT k, CAST(x AS TIME) AS x FROM (VALUES (1, '10:00:00'), (2, '09:30:00'), (3, '10:00:00'), (4, NULL)) v(k, x)",
+    )])
+    .await;
+    w.rows(
+        "SELECT k, rank() OVER (ORDER BY x), cume_dist() OVER (ORDER BY x), count(*) OVER (ORDER BY x), sum(k) OVER (ORDER BY x DESC NULLS LAST) FROM t ORDER BY k",
+        "1|2|0.75|3|4;2|1|0.25|1|6;3|2|0.75|3|4;4|4|1.0|4|10",
+    )
+    .await;
+    w.fails(
+        "SELECT count(*) OVER (ORDER BY x RANGE BETWEEN INTERVAL '1 hour' PRECEDING AND CURRENT ROW) FROM t",
+        "this one is ordered by TIME",
+    )
+    .await;
+}

@@ -386,3 +386,19 @@ async fn a_subquery_gets_what_the_conditions_around_it_leave() {
     w.fails("SELECT CASE WHEN b >= 0 THEN (SELECT max(g) FROM o WHERE o.id = 10 / a.b) END FROM a", "divides by zero")
         .await;
 }
+
+/// Spark's: nothing of the first argument is in the result.
+#[tokio::test]
+async fn nvl2_has_the_type_of_what_it_gives() {
+    let w = crate::world::World::new(&[("t", "SELECT * FROM (VALUES (1, 'a', 0), (2, NULL, 5)) v(k, s, n)")]).await;
+    w.typed(
+        "SELECT nvl2('a', 1, 2) AS a, nvl2(s, DATE '2020-01-01', NULL) AS b, nvl2(s, 1, 2.5) AS c, nvl2(1e0, 1.5, 2.25) AS d, nvl2(k = 1, 1, 2) AS e FROM t ORDER BY k",
+        "1|2020-01-01|1.0|1.50|1;1|NULL|2.5|1.50|1",
+        "Int64|Date32|Decimal128(20, 1)|Decimal128(3, 2)|Int64",
+    )
+    .await;
+    w.rows("SELECT nvl2(s, 1, 10 / n) AS a FROM t ORDER BY k", "1;2").await;
+    w.rows("SELECT nvl2(s, 'x', 'y') AS g, count(*) AS c FROM t GROUP BY nvl2(s, 'x', 'y') ORDER BY g", "x|1;y|1")
+        .await;
+    w.fails("SELECT nvl2(s, 1) FROM t", "nvl2").await;
+}
