@@ -394,7 +394,7 @@ async fn nvl2_has_the_type_of_what_it_gives() {
     w.typed(
         "SELECT nvl2('a', 1, 2) AS a, nvl2(s, DATE '2020-01-01', NULL) AS b, nvl2(s, 1, 2.5) AS c, nvl2(1e0, 1.5, 2.25) AS d, nvl2(k = 1, 1, 2) AS e FROM t ORDER BY k",
         "1|2020-01-01|1.0|1.50|1;1|NULL|2.5|1.50|1",
-        "Int64|Date32|Decimal128(20, 1)|Decimal128(3, 2)|Int64",
+        "Int64|Date32|Decimal128(21, 1)|Decimal128(3, 2)|Int64",
     )
     .await;
     w.rows("SELECT nvl2(s, 1, 10 / n) AS a FROM t ORDER BY k", "1;2").await;
