@@ -300,6 +300,10 @@ fn must_recompute(
                     }
                 }
             }
+            (None, Some(uuid)) if !uuid.is_empty() => {
+                let text = format!("source \"{}\" was dropped and is made again", read.table);
+                return Some(Reason::new("R0533", text));
+            }
             (None, _) => {}
         }
     }
@@ -336,10 +340,11 @@ fn append(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action
     }
     if let Some(recorded) = table.and_then(|t| t.recorded.as_ref()) {
         for read in &since {
-            let Some(source) = facts.tables.get(&read.table) else { continue };
+            let source = facts.tables.get(&read.table);
             let uuid = recorded.sources.get(&read.table).map(|(uuid, _)| uuid.as_str());
-            let gone = read.from.is_some_and(|from| !source.snapshots.contains(&from));
-            if gone || uuid.is_some_and(|u| !u.is_empty() && u != source.uuid) {
+            // A source that was dropped is made again by an earlier step, with another id.
+            let gone = read.from.is_some_and(|from| source.is_none_or(|s| !s.snapshots.contains(&from)));
+            if gone || uuid.is_some_and(|u| !u.is_empty() && source.is_none_or(|s| s.uuid != u)) {
                 let text = format!(
                     "where it stood in \"{}\" is gone; ingot refresh {} --full reads it again",
                     read.table, model.name

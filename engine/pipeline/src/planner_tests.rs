@@ -114,6 +114,16 @@ fn new_offsets_move_everything_above() {
 }
 
 #[test]
+fn a_streaming_table_stops_where_its_source_was_dropped() {
+    let p = project("CREATE STREAMING TABLE silver.s AS SELECT * FROM STREAM bronze.t;");
+    let mut facts = fresh(&p);
+    assert!(matches!(of(&all(&p, &facts), "silver.s"), Action::Nothing));
+    facts.tables.remove(&name("bronze.t"));
+    let plan = all(&p, &facts);
+    assert!(matches!(of(&plan, "silver.s"), Action::Blocked { reason } if reason.code == "R0534"), "{plan}");
+}
+
+#[test]
 fn a_new_partition_is_work() {
     let p = project("");
     let mut facts = fresh(&p);
@@ -145,6 +155,13 @@ fn every_recompute_has_its_reason() {
     table(&mut facts, "bronze.t").uuid = "another".into();
     moved(&mut facts);
     assert_eq!(recompute_code(of(&all(&p, &facts), "silver.t")), "R0533");
+
+    // Dropped, and made again by this plan's first step.
+    let mut facts = fresh(&p);
+    facts.tables.remove(&name("bronze.t"));
+    let plan = all(&p, &facts);
+    assert!(matches!(of(&plan, "bronze.t"), Action::Ingest { create: true, .. }));
+    assert_eq!(recompute_code(of(&plan, "silver.t")), "R0533");
 
     let mut facts = fresh(&p);
     moved(&mut facts);
