@@ -301,8 +301,11 @@ async fn views(
                         // An input that is yet to come is no failure of this table.
                         Action::Blocked { reason } if reason.code != "R0303" => {
                             let error = PipelineError::blocked(reason);
-                            warn!(table = %step.table, code = error.code(), error = %error, hint = error.hint(), "refresh blocked");
-                            fails(&mut failed, &shared, &step.table, StepError::from(&error), now, Vec::new());
+                            let told = StepError::from(&error);
+                            if !is_known(&failed, &step.table, &told) {
+                                warn!(table = %step.table, code = error.code(), error = %error, hint = error.hint(), "refresh blocked");
+                            }
+                            fails(&mut failed, &shared, &step.table, told, now, Vec::new());
                         }
                         Action::Nothing => recovers(&mut failed, &shared, &step.table),
                         _ => {}
@@ -355,6 +358,11 @@ fn pause(tries: u32) -> Duration {
     Duration::from_secs(1 << tries.min(5))
 }
 
+/// Whether the table failed in the same way the last time, so that nobody needs to be told.
+fn is_known(failed: &Failed, table: &TableName, error: &StepError) -> bool {
+    failed.get(table).is_some_and(|f| f.error.code == error.code && f.error.message == error.message)
+}
+
 fn fails(
     failed: &mut Failed,
     shared: &Shared,
@@ -363,9 +371,8 @@ fn fails(
     now: tokio::time::Instant,
     reads: Vec<Read>,
 ) {
-    let before = failed.get(table);
-    let tries = before.map_or(0, |f| f.tries) + 1;
-    let is_known = before.is_some_and(|f| f.error.code == error.code && f.error.message == error.message);
+    let is_known = is_known(failed, table, &error);
+    let tries = failed.get(table).map_or(0, |f| f.tries) + 1;
     note(shared, |p| {
         p.failures.insert(table.clone(), error.clone());
     });
@@ -384,4 +391,28 @@ fn recovers(failed: &mut Failed, shared: &Shared, table: &TableName) {
     note(shared, |p| {
         p.failures.remove(table);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(retryable: bool, to: Upto) -> (Failure, Vec<Read>) {
+        let error = StepError { code: "R0301".into(), message: "".into(), hint: None, retryable, exit_code: 1 };
+        let reads = vec![Read { table: "silver.t".parse().unwrap(), from: Some(1), to }];
+        (Failure { error, tries: 1, again: tokio::time::Instant::now(), reads: reads.clone() }, reads)
+    }
+
+    #[test]
+    fn a_failed_view_rests_until_what_it_reads_may_have_changed() {
+        let (failed, reads) = failure(false, Upto::Snapshot(Some(2)));
+        assert!(failed.would_read_the_same(&reads));
+        let moved = vec![Read { to: Upto::Snapshot(Some(3)), ..reads[0].clone() }];
+        assert!(!failed.would_read_the_same(&moved));
+        let (again, reads) = failure(true, Upto::Snapshot(Some(2)));
+        assert!(!again.would_read_the_same(&reads));
+        // A step of the same plan changes it: the two plans look alike, and what is read does not.
+        let (failed, reads) = failure(false, Upto::Step);
+        assert!(!failed.would_read_the_same(&reads));
+    }
 }
