@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A catch-up and a verification of tables several times larger than `run.memory_bytes_max` stay within it and a room for
-# what no pool counts: code, threads, Kafka's queues, single batches.
+# what no pool counts: code, threads, Kafka's queues, single batches. Statements that must hold more than it end with an
+# error that names it, within the same room.
 
 . "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
 ROWS=${INGOT_TEST_ROWS:-4000000}
@@ -50,4 +51,16 @@ say "verification"
 peak verify verify
 bounded "verify"
 cat "$WORK/verify.log"
+
+say "statements that hold all rows"
+for call in "array_agg(id ORDER BY ts DESC)" "string_agg(id, ',' ORDER BY ts)" "array_agg(DISTINCT ts ORDER BY ts)"; do
+  for keys in "" "GROUP BY type"; do
+    peak held sql --format csv "SELECT $call AS a FROM bronze.vehicle_events $keys"
+    check "$call $keys: $(tail -c 300 "$WORK/held.log" | tr '\n' ' ')" grep -q "run.memory_bytes_max" "$WORK/held.log"
+    check "$call $keys: the peak was $PEAK MiB, at most $LIMIT_MIB + $ROOM_MIB" test "$PEAK" -le $((LIMIT_MIB + ROOM_MIB))
+  done
+done
+peak held sql "SELECT count(*) AS n FROM (SELECT id, sum(battery) OVER () AS a FROM bronze.vehicle_events) WHERE a > 0"
+check "a window over all rows is refused" grep -q "rows of a window" "$WORK/held.log"
+check "a window over all rows: the peak was $PEAK MiB" test "$PEAK" -le $((LIMIT_MIB + ROOM_MIB))
 topics delete "$TOPIC"

@@ -39,6 +39,7 @@ use crate::sort_keys::{KeysOnce, Peers};
 use crate::statistics::one_by_one;
 use crate::to_char::ToChar;
 use crate::to_timestamp::{FromUnixtime, ToTimestamp, ToUnixtime};
+use crate::whole_windows::WholeWindows;
 use crate::widen::Widen;
 use crate::zero::Zero;
 use crate::zones::AtTimeZone;
@@ -87,6 +88,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     let mut physical = vec![Arc::new(RaiseFences) as Arc<dyn PhysicalOptimizerRule + Send + Sync>];
     physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced).map(postponed).map(one_by_one));
     physical.push(Arc::new(LowerFences));
+    physical.push(Arc::new(WholeWindows));
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -119,6 +121,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         functions.extend(ToTimestamp::all().into_iter().map(|f| Arc::new(ScalarUDF::from(f))));
     }
     if let Some(functions) = builder.aggregate_functions() {
+        crate::collected::wrap(functions);
         crate::spread::wrap(functions);
         functions.extend(crate::quantiles::functions());
         functions.extend(crate::sum::functions());

@@ -478,6 +478,7 @@ impl Accumulator for DistinctTotal {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.seen.capacity() * 24
+        // Of a table's slots, one in eight is kept free, and each has a byte beside it.
+        size_of_val(self) + self.seen.capacity() * 8 / 7 * (size_of::<(i128, i64)>() + 1)
     }
 }
