@@ -82,7 +82,7 @@ pub fn take_out_casts(statement: &mut Statement, plan: &dyn Fn(&SqlExpr) -> Opti
                 texts.push(text);
             }
             if let SqlExpr::Cast { expr, .. } = e {
-                *e = call(&name, expr.as_ref().clone());
+                *e = call(&name, vec![expr.as_ref().clone()]);
             }
         }
         std::ops::ControlFlow::Continue(())
@@ -90,14 +90,15 @@ pub fn take_out_casts(statement: &mut Statement, plan: &dyn Fn(&SqlExpr) -> Opti
     casts
 }
 
-fn call(name: &str, argument: SqlExpr) -> SqlExpr {
+/// A plain call of a function.
+pub(crate) fn call(name: &str, arguments: Vec<SqlExpr>) -> SqlExpr {
     SqlExpr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+            args: arguments.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect(),
             clauses: vec![],
         }),
         filter: None,

@@ -151,7 +151,7 @@ fn outer_column(plan: &LogicalPlan, kind: &dyn Fn(&LogicalPlan) -> bool) -> Resu
     Ok(found)
 }
 
-fn span_of(column: &Column) -> Span {
+pub(crate) fn span_of(column: &Column) -> Span {
     let location = |l: datafusion::common::Location| Location { line: l.line, column: l.column };
     column.spans.first().map_or_else(Span::empty, |s| Span { start: location(s.start), end: location(s.end) })
 }

@@ -52,6 +52,7 @@ mod membership;
 mod names;
 mod narrow;
 mod nvl2;
+mod outputs;
 mod patterns;
 mod postponed;
 mod pushdown;

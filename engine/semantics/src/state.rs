@@ -29,6 +29,7 @@ use crate::laterals::Laterals;
 use crate::lists::Lists;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
+use crate::outputs::Outputs;
 use crate::postponed::postponed;
 use crate::pushdown::fenced;
 use crate::quantiles::Shares;
@@ -46,8 +47,14 @@ use crate::zones::AtTimeZone;
 
 /// The analyzer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(Flatten), Arc::new(Laterals), Arc::new(Recursion), Arc::new(Grouping), Arc::new(Instants)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(Outputs),
+        Arc::new(Flatten),
+        Arc::new(Laterals),
+        Arc::new(Recursion),
+        Arc::new(Grouping),
+        Arc::new(Instants),
+    ];
     rules.extend(Analyzer::new().rules);
     let coercion = rules.iter().position(|r| r.name() == "type_coercion").unwrap_or(rules.len());
     rules.insert(coercion, Arc::new(Widen));
@@ -108,6 +115,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::nvl2::wrap(functions);
         crate::replacement::wrap(functions);
         crate::log::wrap(functions);
+        functions.push(crate::outputs::function());
         functions.push(crate::round::function());
         functions.extend(crate::whole::functions());
         functions.extend(crate::attempt::functions());

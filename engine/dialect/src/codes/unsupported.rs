@@ -183,4 +183,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "LIMIT in a correlated subquery is not supported",
         "A subquery that looks at the query around it becomes a join, and a join has no first row. Number the rows in a view or subquery, `row_number() OVER (PARTITION BY key ORDER BY ...) AS n`, and LEFT JOIN those with `n = 1`; or LEFT JOIN the min or max by key.",
     ),
+    code(
+        "U0514",
+        "ORDER BY of a SELECT DISTINCT computes with a column that the output hides",
+        "Within an expression of ORDER BY a name is the input's column, also where an output column has the same name: `SELECT DISTINCT -b AS b FROM t ORDER BY abs(b)` asks for the b of t, and the distinct rows have none. A name that stands alone is the output's. Give the output column another name, or select the expression and order by its name.",
+    ),
 ];

@@ -12,6 +12,7 @@ mod guards;
 mod membership;
 mod names;
 mod numbers;
+mod outputs;
 mod patterns;
 mod pushdown;
 mod quantiles;
