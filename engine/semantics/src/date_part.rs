@@ -3,7 +3,11 @@
 //! A difference of timestamps is an interval of days and a time of day, as in SQL: `extract(hour FROM b - a)` is 0 to
 //! 23, and `epoch` is the whole of it in seconds.
 //!
+//! `decade`, `century` and `millennium` are computed of the year, as in PostgreSQL: the first century is that of the years
+//! 1 to 100, and the offset of a TIMESTAMPTZ (`timezone`, `timezone_hour`, `timezone_minute`) is 0, because the zone is UTC.
+//!
 //! Invariants
+//! * A part that a type does not have is refused when the query is planned.
 //! * What does not fit the result's type is an error, never NULL or a wrapped number.
 //! * Parts of dates, times and timestamps are DataFusion's own, over the whole range of microseconds: beyond the year
 //!   262142 they are those of a time whole cycles of the calendar nearer.
@@ -87,10 +91,19 @@ impl ScalarUDFImpl for DatePart {
         let ([part, _], [_, field]) = (args.scalar_arguments, args.arg_fields) else {
             return plan_err!("date_part takes a part and a time");
         };
+        let word = part.and_then(|p| p.try_as_str().flatten());
         if !is_span(field.data_type()) {
+            if let Some(word) = word {
+                let whole = || Ok(Arc::new(Field::new(self.name(), DataType::Int32, field.is_nullable())));
+                match Computed::of(word) {
+                    Some(part) if part.is_of(field.data_type()) => return whole(),
+                    None if is_known(word, field.data_type()) => {}
+                    _ => return plan_err!("{}", unknown(word, field.data_type())),
+                }
+            }
             return self.inner.return_field_from_args(args);
         }
-        let Some(word) = part.and_then(|p| p.try_as_str().flatten()) else {
+        let Some(word) = word else {
             return plan_err!("the part of date_part must be a constant");
         };
         let data_type = match Part::of(word, field.data_type())? {
@@ -105,6 +118,11 @@ impl ScalarUDFImpl for DatePart {
         let [word, value] = args.args.as_slice() else { return internal_err!("date_part takes two arguments") };
         let from = value.data_type();
         if !is_span(&from) {
+            if let ColumnarValue::Scalar(word) = word
+                && let Some(part) = word.try_as_str().flatten().and_then(Computed::of)
+            {
+                return self.computed(part, args);
+            }
             let far = match value {
                 ColumnarValue::Array(array) => nearer(array)?,
                 ColumnarValue::Scalar(value) => nearer(&value.to_array()?)?,
@@ -130,6 +148,7 @@ impl ScalarUDFImpl for DatePart {
         }
     }
 
+    // Of years alone, which `inner` tells by the word.
     fn preimage(&self, args: &[Expr], literal: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
         self.inner.inner().preimage(args, literal, info)
     }
@@ -174,7 +193,101 @@ fn nearer(times: &ArrayRef) -> Result<Option<(ArrayRef, Int64Array)>> {
     Ok(Some((near, ticks.unary(|t| t.div_euclid(cycle)))))
 }
 
+/// Parts that the engine does not have, of times.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Computed {
+    /// Years of 10, counted from 0.
+    Decade,
+    /// Years of 100 or 1000, counted from 1.
+    Count(i32),
+    /// Of UTC, which is 0.
+    Offset,
+}
+
+impl Computed {
+    fn of(word: &str) -> Option<Self> {
+        Some(match folded(word).as_str() {
+            "decade" | "decades" => Self::Decade,
+            "century" | "centuries" => Self::Count(100),
+            "millennium" | "millenium" | "millennia" | "millenniums" => Self::Count(1000),
+            "timezone" | "timezone_hour" | "timezone_minute" => Self::Offset,
+            _ => return None,
+        })
+    }
+
+    fn is_of(self, data_type: &DataType) -> bool {
+        match self {
+            Self::Offset => matches!(data_type, DataType::Timestamp(_, Some(_)) | DataType::Null),
+            _ => !is_time_of_day(data_type),
+        }
+    }
+
+    /// Of a year, where 0 is 1 BC. PostgreSQL's formulas.
+    fn of_year(self, year: i32) -> i32 {
+        match self {
+            Self::Decade => year.div_euclid(10),
+            Self::Count(years) if year > 0 => (year - 1) / years + 1,
+            Self::Count(years) => year.div_euclid(years) - i32::from(year % years == 0),
+            Self::Offset => 0,
+        }
+    }
+}
+
+fn folded(word: &str) -> String {
+    word.trim_matches(['\'', '"']).to_lowercase()
+}
+
+fn is_time_of_day(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Time32(_) | DataType::Time64(_))
+}
+
+/// Whether the engine has a part of times of a type.
+fn is_known(word: &str, data_type: &DataType) -> bool {
+    use arrow::compute::kernels::cast_utils::IntervalUnit as Unit;
+    let word = folded(word);
+    match word.parse::<Unit>() {
+        Ok(Unit::Century | Unit::Decade) => false,
+        Ok(Unit::Year | Unit::Month | Unit::Week | Unit::Day) => !is_time_of_day(data_type),
+        Ok(_) => true,
+        Err(_) => match word.as_str() {
+            "epoch" => true,
+            "isoyear" | "qtr" | "quarter" | "doy" | "dow" | "isodow" => !is_time_of_day(data_type),
+            _ => false,
+        },
+    }
+}
+
+fn unknown(word: &str, data_type: &DataType) -> String {
+    let has = match data_type {
+        DataType::Time32(_) | DataType::Time64(_) => "hour, minute, second, millisecond, microsecond and epoch",
+        DataType::Timestamp(_, Some(_)) => {
+            "millennium, century, decade, year, isoyear, quarter, month, week, day, doy, dow, isodow, hour, minute, second, \
+             millisecond, microsecond, epoch, timezone, timezone_hour and timezone_minute"
+        }
+        _ => {
+            "millennium, century, decade, year, isoyear, quarter, month, week, day, doy, dow, isodow, hour, minute, second, \
+             millisecond, microsecond and epoch"
+        }
+    };
+    format!("{} has no part '{}'; it has {has}", crate::shown::type_name(data_type), folded(word))
+}
+
 impl DatePart {
+    fn computed(&self, part: Computed, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if let Some(word) = args.args.first_mut() {
+            *word = ColumnarValue::Scalar(ScalarValue::from("year"));
+        }
+        let rows = args.number_rows;
+        let years = self.invoke_with_args(args)?;
+        let is_constant = matches!(years, ColumnarValue::Scalar(_));
+        let years = cast(&years.to_array(if is_constant { 1 } else { rows })?, &DataType::Int32)?;
+        let parts: ArrayRef = Arc::new(years.as_primitive::<Int32Type>().unary::<_, Int32Type>(|y| part.of_year(y)));
+        Ok(match is_constant {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&parts, 0)?),
+            false => ColumnarValue::Array(parts),
+        })
+    }
+
     /// A part of times as of those nearer: the same, or 400 for each cycle more where it counts years.
     fn of_far_times(&self, args: ScalarFunctionArgs, near: ArrayRef, cycles: &Int64Array) -> Result<ColumnarValue> {
         let [word, value] = args.args.as_slice() else { return internal_err!("date_part takes two arguments") };
@@ -226,7 +339,11 @@ struct Span {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
+    Millennium,
+    Century,
+    Decade,
     Year,
+    Quarter,
     Month,
     Day,
     Hour,
@@ -240,10 +357,14 @@ enum Part {
 
 impl Part {
     fn of(word: &str, from: &DataType) -> Result<Self> {
-        let lower = word.trim_matches(['\'', '"']).to_lowercase();
+        let lower = folded(word);
         Ok(match lower.as_str() {
             "year" | "years" if matches!(from, DataType::Interval(_)) => Part::Year,
             "month" | "months" if matches!(from, DataType::Interval(_)) => Part::Month,
+            "quarter" if matches!(from, DataType::Interval(_)) => Part::Quarter,
+            "decade" | "decades" if matches!(from, DataType::Interval(_)) => Part::Decade,
+            "century" | "centuries" if matches!(from, DataType::Interval(_)) => Part::Century,
+            "millennium" | "millennia" | "millenniums" if matches!(from, DataType::Interval(_)) => Part::Millennium,
             "day" | "days" => Part::Day,
             "hour" | "hours" => Part::Hour,
             "minute" | "minutes" => Part::Minute,
@@ -253,8 +374,12 @@ impl Part {
             "nanosecond" | "nanoseconds" => Part::Nanosecond,
             "epoch" => Part::Epoch,
             _ => {
+                let calendar = match from {
+                    DataType::Interval(_) => "millennium, century, decade, year, quarter, month, ",
+                    _ => "",
+                };
                 return plan_err!(
-                    "a difference of times has no part '{word}'; it has day, hour, minute, second, millisecond, microsecond and epoch"
+                    "a difference of times has no part '{lower}'; it has {calendar}day, hour, minute, second, millisecond, microsecond and epoch"
                 );
             }
         })
@@ -280,7 +405,11 @@ impl Part {
         const SECOND: i128 = 1_000_000_000;
         const MINUTE: i128 = 60 * SECOND;
         let number = match self {
+            Part::Millennium => i128::from(span.months / 12_000),
+            Part::Century => i128::from(span.months / 1_200),
+            Part::Decade => i128::from(span.months / 120),
             Part::Year => i128::from(span.months / 12),
+            Part::Quarter => i128::from(span.months % 12 / 3 + 1),
             Part::Month => i128::from(span.months % 12),
             Part::Day => i128::from(span.days),
             Part::Hour => span.nanos / (60 * MINUTE),

@@ -137,6 +137,7 @@ impl QueryPlanner for FencePlanner {
         logical_plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        crate::correlated::refuse_left_over(logical_plan)?;
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(FencePlanner)]);
         let physical = planner.create_physical_plan(&crate::told::told(logical_plan)?, session).await?;
         crate::explained::explained(logical_plan, physical)

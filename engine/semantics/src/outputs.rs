@@ -64,6 +64,8 @@ pub(crate) fn in_query(query: &mut Query) {
         }
         match same_item(select, &sort.expr) {
             Some(place) => sort.expr = place,
+            // The planner looks for its own name of a window.
+            None if has_window(&sort.expr) => {}
             None => {
                 let marks = &mut Marks { names: &names, relations: &relations, queries: 0, aggregates: 0 };
                 let _ = VisitMut::visit(&mut sort.expr, marks);
@@ -172,6 +174,14 @@ fn mentions(expr: &SqlExpr, names: &BTreeSet<String>) -> bool {
     found.is_break()
 }
 
+fn has_window(expr: &SqlExpr) -> bool {
+    let found = visit_expressions(expr, |e| match e {
+        SqlExpr::Function(call) if call.over.is_some() => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
 /// The number, or the alias, of the item that is the same expression.
 fn same_item(select: &Select, expr: &SqlExpr) -> Option<SqlExpr> {
     let expr = folded(expr);
@@ -264,7 +274,8 @@ impl VisitorMut for Marks<'_> {
 
 /// Names the subqueries in FROM that have no alias, if the select has aliases that may be taken for their columns.
 fn name_subqueries(select: &mut Select) {
-    if renamed(select).is_empty() {
+    // Beside a `*` an output has no name of the input's: the planner refuses both.
+    if renamed(select).is_empty() || select.projection.iter().any(|item| item_expr(item).is_none()) {
         return;
     }
     let qualifiers = Qualifiers::of(select);

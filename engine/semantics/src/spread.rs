@@ -76,6 +76,10 @@ impl AggregateUDFImpl for Spread {
         self.inner.coerce_types(types)
     }
 
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        self.inner.default_value(data_type)
+    }
+
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         if args.is_distinct {
             let item = Field::new_list_field(DataType::Float64, true);

@@ -15,6 +15,7 @@ use sqlparser::ast::{Expr, Statement};
 
 use crate::arrays::Arrays;
 use crate::checked::CheckedOperators;
+use crate::correlated::Correlated;
 use crate::date_bin::DateBin;
 use crate::date_part::{DatePart, Extract};
 use crate::date_trunc::DateTrunc;
@@ -65,6 +66,7 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(Lists));
     rules.push(Arc::new(Arrays));
     rules.push(Arc::new(SubqueryNames));
+    rules.push(Arc::new(Correlated));
     rules.push(Arc::new(Membership));
     // Sees the comparisons that the rules before it make.
     rules.push(Arc::new(Zero));
@@ -74,7 +76,8 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 }
 
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = crate::windows::optimizer_rules(crate::distinct::optimizer_rules());
+    let rules = crate::correlated::optimizer_rules(crate::distinct::optimizer_rules());
+    let mut rules = crate::windows::optimizer_rules(rules);
     // When subqueries are joins, and before conditions move.
     let keys = rules.iter().position(|r| r.name() == "extract_equijoin_predicate").map_or(rules.len(), |at| at + 1);
     rules.insert(keys, Arc::new(JoinGuards));
@@ -111,6 +114,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::list_items::wrap(functions);
         crate::bounds::wrap(functions);
         crate::doubles::wrap(functions);
+        crate::encode::wrap(functions);
         crate::list_totals::wrap(functions);
         crate::nvl2::wrap(functions);
         crate::replacement::wrap(functions);

@@ -188,4 +188,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "ORDER BY of a SELECT DISTINCT computes with a column that the output hides",
         "Within an expression of ORDER BY a name is the input's column, also where an output column has the same name: `SELECT DISTINCT -b AS b FROM t ORDER BY abs(b)` asks for the b of t, and the distinct rows have none. A name that stands alone is the output's. Give the output column another name, or select the expression and order by its name.",
     ),
+    code(
+        "U0515",
+        "this correlated subquery is not supported",
+        "A subquery that looks at the query around it becomes a join on the conditions that look there. That gives the right answer where those are equalities of a column (`o.id = t.id`) below an aggregate without GROUP BY or none, and any condition in EXISTS and IN of a WHERE; not below a window function, OFFSET, DISTINCT ON, the other side of an outer join or a second aggregate, and not for columns of the query around in the select list, in a UNION, or two queries up. Write a join: `LEFT JOIN (SELECT id, count(*) AS n FROM o GROUP BY id) AS s ON s.id = t.id`, with `coalesce(s.n, 0)`; for other conditions join the tables and GROUP BY the outer table's key, or number rows with a window function in a subquery below.",
+    ),
 ];

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod arrays;
+mod correlated;
 mod engine;
 mod frames;
 mod grouping;
@@ -13,6 +14,7 @@ mod membership;
 mod names;
 mod numbers;
 mod outputs;
+mod parts;
 mod patterns;
 mod pushdown;
 mod quantiles;

@@ -13,6 +13,23 @@ async fn world() -> World {
     World::new(&[("t", T)]).await
 }
 
+/// The values are those of RFC 4648, section 10.
+#[tokio::test]
+async fn base64_is_padded() {
+    let world = World::new(&[(
+        "t",
+        "SELECT * FROM (VALUES ('', ''), ('f', 'Zg=='), ('fo', 'Zm8='), ('foo', 'Zm9v'), ('foob', 'Zm9vYg=='), (NULL, NULL)) \
+         AS v(plain, coded)",
+    )])
+    .await;
+    world.rows("SELECT encode(plain, 'base64') FROM t", ";Zg==;Zm8=;Zm9v;Zm9vYg==;NULL").await;
+    world.rows("SELECT count(*) FROM t WHERE encode(CAST(plain AS BYTEA), 'base64') = coded", "5").await;
+    for coded in ["coded", "rtrim(coded, '=')"] {
+        world.rows(&format!("SELECT CAST(decode({coded}, 'base64') AS VARCHAR) FROM t"), ";f;fo;foo;foob;NULL").await;
+    }
+    world.rows("SELECT encode('f', 'base64'), encode('f', 'hex'), encode('f', 'base64pad')", "Zg==|66|Zg==").await;
+}
+
 #[tokio::test]
 async fn literals_are_exact_or_double_as_written() {
     let w = world().await;

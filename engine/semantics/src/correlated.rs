@@ -1,0 +1,401 @@
+//! Subqueries that look at the row around them: what becomes a join has the answers of the row, or is refused.
+//!
+//!   x IN (SELECT max(y) FROM s WHERE s.k = t.k)            ──▶ x = (SELECT max(y) ..): always one row
+//!   EXISTS (SELECT max(y) .. HAVING c)                     ──▶ (SELECT c IS TRUE ..)
+//!   (SELECT e .. HAVING c)                                 ──▶ CASE WHEN (SELECT c IS TRUE ..) THEN (SELECT e ..) END
+//!
+//! DataFusion moves the condition that looks outside (`s.k = t.k`) up into a join, past everything above it. Then a group
+//! without rows has no row, a window counts the rows of all groups, and the other side of an outer join loses rows.
+//!
+//! Invariants
+//! * Above a condition that is moved stand projections, filters, joins that keep it right, and aggregates whose keys it
+//!   may join; an aggregate without keys stands at the top of a value or of a LATERAL subquery alone.
+//! * What the optimizer leaves as it is, is refused before it runs.
+//!
+//! Not here: three-valued logic (`membership`), UNNEST and LIMIT (`laterals`).
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DataFusionError, Result, Spans};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::{Distinct, Filter, Projection};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Case, Cast, Expr, JoinType, LogicalPlan, Operator, Subquery, lit};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
+
+use crate::laterals::span_of;
+use crate::refusal::Refusal;
+use crate::rewrite::input_schema;
+
+/// Runs on plans whose types are coerced, before memberships are answered.
+#[derive(Debug)]
+pub(crate) struct Correlated;
+
+impl AnalyzerRule for Correlated {
+    fn name(&self) -> &str {
+        "ingot_correlated"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan
+            .transform_up_with_subqueries(|plan| {
+                let names = NamePreserver::new(&plan);
+                plan.map_expressions(|expr| {
+                    let name = names.save(&expr);
+                    let expr = expr.transform_up(over_one_row)?;
+                    Ok(if expr.transformed { expr.update_data(|e| name.restore(e)) } else { expr })
+                })
+            })
+            .data()?;
+        plan.apply_with_subqueries(|node| {
+            if let Some(lateral) = lateral(node) {
+                judge(&lateral.subquery, Use::Lateral)?;
+            }
+            node.apply_expressions(|expr| {
+                expr.apply(|e| {
+                    let (subquery, at) = match e {
+                        Expr::ScalarSubquery(s) => (s, Use::Value),
+                        Expr::Exists(e) => (&e.subquery, Use::Test),
+                        Expr::InSubquery(i) => (&i.subquery, Use::Test),
+                        Expr::SetComparison(c) => (&c.subquery, Use::Test),
+                        _ => return Ok(TreeNodeRecursion::Continue),
+                    };
+                    looks_at_next(subquery, node)?;
+                    judge(&subquery.subquery, at)?;
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        })?;
+        Ok(plan)
+    }
+}
+
+/// The LATERAL subquery of a join.
+fn lateral(node: &LogicalPlan) -> Option<&Subquery> {
+    let LogicalPlan::Join(join) = node else { return None };
+    let right = match join.right.as_ref() {
+        LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
+        other => other,
+    };
+    if let LogicalPlan::Subquery(subquery) = right { Some(subquery) } else { None }
+}
+
+/// Refuses columns of another query than the next one around a subquery.
+fn looks_at_next(subquery: &Subquery, node: &LogicalPlan) -> Result<()> {
+    if subquery.outer_ref_columns.is_empty() {
+        return Ok(());
+    }
+    let schema = input_schema(node)?;
+    for outer in &subquery.outer_ref_columns {
+        if let Expr::OuterReferenceColumn(_, column) = outer
+            && !schema.has_column(column)
+        {
+            let text =
+                format!("the subquery looks at {column}, a column of a query that is not the next one around it");
+            return Err(Refusal { code: "U0515", text, help: HELP, span: span_of(column) }.into());
+        }
+    }
+    Ok(())
+}
+
+/// A subquery that has one row for every row around it, if its HAVING is true.
+struct OneRow {
+    /// Its value.
+    value: Expr,
+    /// `HAVING .. IS TRUE`, as a subquery of one row.
+    has_row: Option<Expr>,
+}
+
+fn one_row(subquery: &Subquery) -> Result<Option<OneRow>> {
+    let LogicalPlan::Projection(projection) = subquery.subquery.as_ref() else { return Ok(None) };
+    let (aggregate, having) = match projection.input.as_ref() {
+        LogicalPlan::Filter(filter) => (filter.input.as_ref(), Some(&filter.predicate)),
+        other => (other, None),
+    };
+    if !matches!(aggregate, LogicalPlan::Aggregate(a) if a.group_expr.is_empty()) || !holds_outer(&subquery.subquery) {
+        return Ok(None);
+    }
+    let has_row = match having {
+        None => None,
+        Some(having) => {
+            let having = having.clone().is_true().alias("__ingot_having");
+            Some(value_of(vec![having], aggregate)?)
+        }
+    };
+    let value = match projection.expr.as_slice() {
+        // EXISTS takes no notice of them.
+        [] | [_, _, ..] => lit(true),
+        _ => value_of(projection.expr.clone(), aggregate)?,
+    };
+    Ok(Some(OneRow { value, has_row }))
+}
+
+/// An expression over an aggregate that has one row. The engine loses a constant where no rows come in.
+fn value_of(exprs: Vec<Expr>, aggregate: &LogicalPlan) -> Result<Expr> {
+    if let [expr] = exprs.as_slice()
+        && is_constant(expr)
+    {
+        return Ok(expr.clone().unalias());
+    }
+    let rows = Projection::try_new(exprs, Arc::new(aggregate.clone()))?;
+    Ok(Expr::ScalarSubquery(scalar(LogicalPlan::Projection(rows))))
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    let depends = |e: &Expr| {
+        matches!(e, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_) | Expr::InSubquery(_))
+            || matches!(e, Expr::Exists(_) | Expr::SetComparison(_))
+    };
+    !expr.exists(|e| Ok(depends(e))).unwrap_or(true)
+}
+
+fn scalar(plan: LogicalPlan) -> Subquery {
+    Subquery { outer_ref_columns: plan.all_out_ref_exprs(), subquery: Arc::new(plan), spans: Spans::new() }
+}
+
+/// A question to a subquery of one row, as a comparison with that row.
+fn over_one_row(expr: Expr) -> Result<Transformed<Expr>> {
+    let subquery = match &expr {
+        Expr::InSubquery(i) => &i.subquery,
+        Expr::Exists(e) => &e.subquery,
+        Expr::SetComparison(c) => &c.subquery,
+        Expr::ScalarSubquery(s) => s,
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let Some(OneRow { value, has_row }) = one_row(subquery)? else { return Ok(Transformed::no(expr)) };
+    let compared =
+        |left: Box<Expr>, op: Operator, value: Expr| Expr::BinaryExpr(BinaryExpr::new(left, op, Box::new(value)));
+    let not = |e: Expr, negated: bool| if negated { Expr::Not(Box::new(e)) } else { e };
+    let (value, without) = match expr {
+        Expr::InSubquery(InSubquery { expr, negated, .. }) => {
+            (not(compared(expr, Operator::Eq, value), negated), Some(lit(negated)))
+        }
+        Expr::SetComparison(SetComparison { expr, op, quantifier, .. }) => {
+            (compared(expr, op, value), Some(lit(quantifier == SetQuantifier::All)))
+        }
+        Expr::Exists(Exists { negated, .. }) => {
+            return Ok(Transformed::yes(not(has_row.unwrap_or_else(|| lit(true)), negated)));
+        }
+        other if has_row.is_none() => return Ok(Transformed::no(other)),
+        _ => (value, None),
+    };
+    Ok(Transformed::yes(match has_row {
+        None => value,
+        Some(has_row) => Expr::Case(Case::new(None, vec![(Box::new(has_row), Box::new(value))], without.map(Box::new))),
+    }))
+}
+
+/// Where a subquery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// One row, or NULL.
+    Value,
+    /// EXISTS, IN, ANY and ALL.
+    Test,
+    Lateral,
+}
+
+/// What stands between a subquery's top and a node of it.
+#[derive(Debug, Clone, Copy)]
+struct Above {
+    at: Use,
+    only_projections: bool,
+    /// Copies of rows are taken together, for which a condition must be an equality.
+    merges: bool,
+}
+
+fn judge(plan: &LogicalPlan, at: Use) -> Result<()> {
+    walk(plan, Above { at, only_projections: true, merges: false })
+}
+
+fn walk(plan: &LogicalPlan, above: Above) -> Result<()> {
+    if !holds_outer(plan) {
+        return Ok(());
+    }
+    let below = Above { only_projections: false, ..above };
+    match plan {
+        LogicalPlan::Projection(projection) => walk(&projection.input, above),
+        LogicalPlan::Filter(filter) => {
+            if above.merges && !joins_groups(filter) {
+                return Err(refused(plan, "DISTINCT or GROUP BY by another condition than an equality").into());
+            }
+            walk(&filter.input, below)
+        }
+        LogicalPlan::SubqueryAlias(alias) => walk(&alias.input, below),
+        LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.as_slice() {
+            [] if above.at != Use::Test && above.only_projections => walk(&aggregate.input, below),
+            [] => Err(refused(plan, "an aggregate without GROUP BY").into()),
+            keys if keys.iter().any(|k| matches!(k, Expr::GroupingSet(_))) => {
+                Err(refused(plan, "ROLLUP, CUBE or GROUPING SETS").into())
+            }
+            _ => walk(&aggregate.input, Above { merges: above.merges || above.at == Use::Lateral, ..below }),
+        },
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            walk(input, Above { merges: above.merges || above.at == Use::Lateral, ..below })
+        }
+        LogicalPlan::Join(join) => {
+            let (left, right) = match join.join_type {
+                JoinType::Inner => (true, true),
+                JoinType::Left => (true, false),
+                JoinType::Right => (false, true),
+                _ => (false, false),
+            };
+            for (side, keeps) in [(&join.left, left), (&join.right, right)] {
+                if !keeps && holds_outer(side) {
+                    return Err(refused(side, "the other side of an outer join, EXCEPT or INTERSECT").into());
+                }
+                walk(side, below)?;
+            }
+            Ok(())
+        }
+        LogicalPlan::Window(_) => Err(refused(plan, "a window function").into()),
+        LogicalPlan::Distinct(Distinct::On(_)) => Err(refused(plan, "DISTINCT ON").into()),
+        LogicalPlan::Limit(limit) if limit.skip.is_some() => Err(refused(plan, "OFFSET").into()),
+        LogicalPlan::Limit(limit) => walk(&limit.input, below),
+        // The optimizer leaves them as they are.
+        LogicalPlan::Sort(_) | LogicalPlan::Union(_) => Ok(()),
+        LogicalPlan::Subquery(_) | LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(()),
+        _ => Err(refused(plan, "").into()),
+    }
+}
+
+/// Whether a plan refers to the query around it; LATERAL subqueries within it have a row of their own.
+fn holds_outer(plan: &LogicalPlan) -> bool {
+    outer_column(plan).is_some()
+}
+
+fn outer_column(plan: &LogicalPlan) -> Option<Column> {
+    let mut found = None;
+    let _ = plan.apply(|node| {
+        if matches!(node, LogicalPlan::Subquery(_)) {
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|e| match e {
+                Expr::OuterReferenceColumn(_, column) => {
+                    found = Some(column.clone());
+                    Ok(TreeNodeRecursion::Stop)
+                }
+                _ => Ok(TreeNodeRecursion::Continue),
+            })
+        })
+    });
+    found
+}
+
+/// Whether each condition that looks outside holds a column equal to something outside, so that it may be a key.
+fn joins_groups(filter: &Filter) -> bool {
+    let is_column = |e: &Expr| match e {
+        Expr::Column(_) => true,
+        Expr::Cast(Cast { expr, .. }) => matches!(expr.as_ref(), Expr::Column(_)),
+        _ => false,
+    };
+    let joins = |e: &Expr| match e {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            is_column(left) && !right.any_column_refs() || is_column(right) && !left.any_column_refs()
+        }
+        _ => false,
+    };
+    split_conjunction(&filter.predicate).into_iter().filter(|e| e.contains_outer()).all(joins)
+}
+
+fn refused(plan: &LogicalPlan, above: &str) -> Refusal {
+    let text = match (outer_column(plan), above) {
+        (Some(column), "") => {
+            format!("the subquery looks at {column}, a column of the query around it, in a way that no join has")
+        }
+        (Some(column), _) => {
+            format!("the subquery looks at {column}, a column of the query around it, below {above}")
+        }
+        (None, _) => "the subquery looks at the query around it in a way that no join has".to_owned(),
+    };
+    let span = outer_column(plan).map_or_else(sqlparser::tokenizer::Span::empty, |c| span_of(&c));
+    Refusal { code: "U0515", text, help: HELP, span }
+}
+
+const HELP: &str = "compare its columns with = alone, or write a join: LEFT JOIN (SELECT key, count(*) AS n FROM .. GROUP BY key) AS s \
+                    ON s.key = t.key; for other conditions join the tables and GROUP BY the outer table's key, or use a window \
+                    function in a subquery below";
+
+/// DataFusion's rules that make joins of subqueries: what they stumble over is refused in our words.
+pub(crate) fn optimizer_rules(
+    mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
+) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    const JOINS: [&str; 3] = ["decorrelate_predicate_subquery", "scalar_subquery_to_join", "decorrelate_lateral_join"];
+    for rule in &mut rules {
+        if JOINS.contains(&rule.name()) {
+            *rule = Arc::new(InOurWords { inner: Arc::clone(rule) });
+        }
+    }
+    rules
+}
+
+#[derive(Debug)]
+struct InOurWords {
+    inner: Arc<dyn OptimizerRule + Send + Sync>,
+}
+
+impl OptimizerRule for InOurWords {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.inner.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let subqueries = left_over(&plan);
+        self.inner.rewrite(plan, config).map_err(|e| match (e, subqueries) {
+            (
+                DataFusionError::SchemaError(..) | DataFusionError::Plan(_) | DataFusionError::Internal(_),
+                Some(refusal),
+            ) => refusal.into(),
+            (other, _) => other,
+        })
+    }
+}
+
+/// Refuses what is left of subqueries that should have become joins.
+///
+/// # Errors
+/// A [`Refusal`].
+pub(crate) fn refuse_left_over(plan: &LogicalPlan) -> Result<()> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        found = left_over(node);
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    found.map_or(Ok(()), |refusal| Err(refusal.into()))
+}
+
+/// A subquery of a node that depends on the row around it.
+fn left_over(node: &LogicalPlan) -> Option<Refusal> {
+    let mut found = None;
+    let mut look = |plan: &LogicalPlan, always: bool| {
+        if found.is_none() && (always || holds_outer(plan)) {
+            found = Some(refused(plan, ""));
+        }
+    };
+    if let Some(lateral) = lateral(node) {
+        look(&lateral.subquery, false);
+    }
+    let _ = node.apply_expressions(|expr| {
+        expr.apply(|e| {
+            match e {
+                Expr::ScalarSubquery(s) => look(&s.subquery, !s.outer_ref_columns.is_empty()),
+                Expr::Exists(e) => look(&e.subquery.subquery, !e.subquery.outer_ref_columns.is_empty()),
+                Expr::InSubquery(i) => look(&i.subquery.subquery, !i.subquery.outer_ref_columns.is_empty()),
+                Expr::SetComparison(c) => look(&c.subquery.subquery, !c.subquery.outer_ref_columns.is_empty()),
+                Expr::OuterReferenceColumn(..) => look(node, true),
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    found
+}

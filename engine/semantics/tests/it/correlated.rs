@@ -1,0 +1,231 @@
+//! Subqueries that look at the row around them. Answers are DuckDB's.
+
+use crate::world::*;
+
+async fn world() -> World {
+    World::new(&[
+        (
+            "t",
+            "SELECT * FROM (VALUES (1, 1, 1), (2, 1, 0), (3, 2, 5), (4, 2, NULL), (5, NULL, 1), (6, 3, 0)) AS v(id, k, b)",
+        ),
+        (
+            "o",
+            "SELECT * FROM (VALUES (1, 1, NULL), (2, 2, 20), (3, NULL, 30), (9, 9, 90), (2, 1, 5)) AS v(id, k, v)",
+        ),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn a_group_without_rows_has_its_row() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT id, k IN (SELECT max(o.k) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|true;2|false;3|NULL;4|NULL;5|NULL;6|NULL",
+        ),
+        (
+            "SELECT id, k NOT IN (SELECT max(o.k) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|false;2|true;3|NULL;4|NULL;5|NULL;6|NULL",
+        ),
+        (
+            "SELECT id, k = ANY (SELECT max(o.k) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|true;2|false;3|NULL;4|NULL;5|NULL;6|NULL",
+        ),
+        (
+            "SELECT id, k > ALL (SELECT max(o.k) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|false;2|false;3|NULL;4|NULL;5|NULL;6|NULL",
+        ),
+        (
+            "SELECT id, k < ANY (SELECT count(*) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|false;2|true;3|false;4|false;5|NULL;6|false",
+        ),
+        ("SELECT id FROM t WHERE k NOT IN (SELECT max(o.k) FROM o WHERE o.id = t.id) ORDER BY id", "2"),
+        ("SELECT id FROM t WHERE b IN (SELECT count(*) FROM o WHERE o.id = t.id) ORDER BY id", "1;6"),
+        ("SELECT id FROM t WHERE b NOT IN (SELECT count(*) FROM o WHERE o.id = t.id) ORDER BY id", "2;3;5"),
+        (
+            "SELECT id, b IN (SELECT count(*) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|true;2|false;3|false;4|NULL;5|false;6|true",
+        ),
+        (
+            "SELECT id, b IN (SELECT count(*) + 1 FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|false;2|false;3|false;4|NULL;5|true;6|false",
+        ),
+        (
+            "SELECT id, k IN (SELECT count(*) FROM o WHERE o.id = t.id) OR id = 5 FROM t ORDER BY id",
+            "1|true;2|false;3|false;4|false;5|true;6|false",
+        ),
+        ("SELECT id FROM t WHERE b >= ALL (SELECT count(*) FROM o WHERE o.id = t.id) ORDER BY id", "1;3;5;6"),
+        ("SELECT id FROM t WHERE EXISTS (SELECT max(o.k) FROM o WHERE o.id = t.id) ORDER BY id", "1;2;3;4;5;6"),
+        ("SELECT id FROM t WHERE NOT EXISTS (SELECT max(o.k) FROM o WHERE o.id = t.id) ORDER BY id", ""),
+        (
+            "SELECT id, EXISTS (SELECT count(*) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|true;2|true;3|true;4|true;5|true;6|true",
+        ),
+        (
+            "SELECT id FROM t WHERE EXISTS (SELECT count(*) FROM o WHERE o.id = t.id HAVING count(*) = 0) ORDER BY id",
+            "4;5;6",
+        ),
+        (
+            "SELECT id FROM t WHERE NOT EXISTS (SELECT 1 FROM o WHERE o.id = t.id HAVING max(o.v) > 10) ORDER BY id",
+            "1;4;5;6",
+        ),
+        (
+            "SELECT id, EXISTS (SELECT 1 FROM o WHERE o.id = t.id HAVING count(*) > 1) FROM t ORDER BY id",
+            "1|false;2|true;3|false;4|false;5|false;6|false",
+        ),
+        (
+            "SELECT id, b IN (SELECT count(*) FROM o WHERE o.id = t.id HAVING count(*) = 0) FROM t ORDER BY id",
+            "1|false;2|false;3|false;4|NULL;5|false;6|true",
+        ),
+        (
+            "SELECT id, b NOT IN (SELECT max(o.k) FROM o WHERE o.id = t.id HAVING count(*) > 0) FROM t ORDER BY id",
+            "1|false;2|true;3|NULL;4|true;5|true;6|true",
+        ),
+        (
+            "SELECT id, b < ALL (SELECT max(o.v) FROM o WHERE o.id = t.id HAVING count(*) > 0) FROM t ORDER BY id",
+            "1|NULL;2|true;3|true;4|true;5|true;6|true",
+        ),
+        (
+            "SELECT id, (SELECT 5 FROM o WHERE o.id = t.id HAVING count(*) = 0) FROM t ORDER BY id",
+            "1|NULL;2|NULL;3|NULL;4|5;5|5;6|5",
+        ),
+        (
+            "SELECT id, (SELECT count(*) FROM o WHERE o.id = t.id HAVING count(*) <> 1) FROM t ORDER BY id",
+            "1|NULL;2|2;3|NULL;4|0;5|0;6|0",
+        ),
+        ("SELECT id, (SELECT count(*) FROM o WHERE o.id = t.id) FROM t ORDER BY id", "1|1;2|2;3|1;4|0;5|0;6|0"),
+        ("SELECT id, (SELECT count(*) + 1 FROM o WHERE o.id = t.id) FROM t ORDER BY id", "1|2;2|3;3|2;4|1;5|1;6|1"),
+        (
+            "SELECT id, (SELECT count(*) + coalesce(sum(o.v), 5) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|6;2|27;3|31;4|5;5|5;6|5",
+        ),
+        (
+            "SELECT id, (SELECT regr_count(o.v, o.k) FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|0;2|2;3|0;4|0;5|0;6|0",
+        ),
+        (
+            "SELECT id, (SELECT CASE WHEN count(*) = 0 THEN 'none' ELSE 'some' END FROM o WHERE o.id = t.id) FROM t ORDER BY id",
+            "1|some;2|some;3|some;4|none;5|none;6|none",
+        ),
+        ("SELECT id FROM t WHERE (SELECT count(*) + 1 FROM o WHERE o.id = t.id) = 1 ORDER BY id", "4;5;6"),
+        ("SELECT id FROM t WHERE (SELECT count(*) FROM o WHERE o.id = t.id) = 0 OR id = 2 ORDER BY id", "2;4;5;6"),
+        (
+            "SELECT t.id, x.n FROM t CROSS JOIN LATERAL (SELECT count(*) + 1 AS n FROM o WHERE o.id = t.id) AS x ORDER BY 1",
+            "1|2;2|3;3|2;4|1;5|1;6|1",
+        ),
+        (
+            "SELECT t.id, x.n FROM t LEFT JOIN LATERAL (SELECT count(*) AS n FROM o WHERE o.id = t.id) AS x ON x.n > 0 ORDER BY 1",
+            "1|1;2|2;3|1;4|NULL;5|NULL;6|NULL",
+        ),
+        (
+            "SELECT t.id, x.v FROM t LEFT JOIN LATERAL (SELECT o.v FROM o WHERE o.id = t.id) AS x ON TRUE ORDER BY 1, 2 NULLS LAST",
+            "1|NULL;2|5;2|20;3|30;4|NULL;5|NULL;6|NULL",
+        ),
+        (
+            "SELECT t.id, x.k FROM t CROSS JOIN LATERAL (SELECT DISTINCT o.k FROM o WHERE o.id = t.id) AS x ORDER BY 1, 2 NULLS LAST",
+            "1|1;2|1;2|2;3|NULL",
+        ),
+        (
+            "SELECT t.id, x.k, x.c FROM t CROSS JOIN LATERAL (SELECT o.k, count(*) AS c FROM o WHERE o.id = t.id GROUP BY o.k) AS x ORDER BY 1, 2 NULLS LAST",
+            "1|1|1;2|1|1;2|2|1;3|NULL|1",
+        ),
+        (
+            "SELECT id, k IN (SELECT max(o.k) FROM o WHERE o.id = t.id GROUP BY o.v) FROM t ORDER BY id",
+            "1|true;2|true;3|NULL;4|false;5|false;6|false",
+        ),
+        ("SELECT id FROM t WHERE EXISTS (SELECT DISTINCT o.k FROM o WHERE o.id < t.id) ORDER BY id", "2;3;4;5;6"),
+        (
+            "SELECT id, (SELECT count(*) FROM (SELECT DISTINCT o.k, o.id FROM o WHERE o.id = t.id)) FROM t ORDER BY id",
+            "1|1;2|2;3|1;4|0;5|0;6|0",
+        ),
+        (
+            "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o AS a LEFT JOIN o AS x ON a.k = x.k WHERE a.id = t.id) ORDER BY id",
+            "1;2;3",
+        ),
+        (
+            "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o WHERE o.k = t.k GROUP BY o.k HAVING count(*) > 1) ORDER BY id",
+            "1;2",
+        ),
+    ];
+    for (sql, rows) in cases {
+        world.rows(sql, rows).await;
+    }
+    let within = "SELECT k, sum((SELECT count(*) + 1 FROM o WHERE o.id = t.id)) FROM t GROUP BY k ORDER BY k";
+    world.rows(within, "1|5;2|3;3|1;NULL|1").await;
+    let on = "SELECT t.id, o.v FROM t JOIN o ON o.id = t.id AND t.b IN (SELECT count(*) FROM o AS p WHERE p.id = t.id)";
+    world.rows(on, "1|NULL").await;
+}
+
+/// DataFusion answers these, with the rows of other groups or without those of none.
+#[tokio::test]
+async fn a_condition_does_not_move_past_what_it_changes() {
+    let world = world().await;
+    let numbered = "SELECT row_number() OVER (ORDER BY o.v) AS n FROM o WHERE o.id = t.id";
+    let joined = "SELECT count(*) FROM o AS a LEFT JOIN (SELECT * FROM o WHERE o.id = t.id) AS x ON a.k = x.k";
+    let counted = "SELECT count(*) AS c FROM o WHERE o.id = t.id";
+    let refused = [
+        (format!("SELECT id, (SELECT max(n) FROM ({numbered})) FROM t"), "below a window function"),
+        (format!("SELECT id, EXISTS (SELECT 1 FROM ({numbered}) WHERE n = 1) FROM t"), "below a window function"),
+        (format!("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM ({numbered}) WHERE n = 1)"), "below a window function"),
+        (format!("SELECT id FROM t WHERE 1 IN ({numbered})"), "below a window function"),
+        (format!("SELECT t.id, x.n FROM t, LATERAL ({numbered}) AS x"), "below a window function"),
+        (format!("SELECT id, ({joined}) FROM t"), "the other side of an outer join"),
+        (format!("SELECT id FROM t WHERE 4 IN ({joined})"), "the other side of an outer join"),
+        (format!("SELECT id, (SELECT max(c) FROM ({counted})) FROM t"), "below an aggregate without GROUP BY"),
+        (format!("SELECT id, (SELECT x.c FROM ({counted}) AS x) FROM t"), "below an aggregate without GROUP BY"),
+        (
+            format!("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM ({counted}) WHERE c = 0)"),
+            "below an aggregate without",
+        ),
+        (format!("SELECT t.id FROM t, LATERAL (SELECT 1 FROM ({counted}) AS x) AS y"), "below an aggregate without"),
+        ("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o WHERE o.id = t.id OFFSET 1)".into(), "below OFFSET"),
+        (
+            "SELECT id FROM t WHERE EXISTS (SELECT k FROM o WHERE o.id = t.id GROUP BY ROLLUP (k))".into(),
+            "below ROLLUP",
+        ),
+        (
+            "SELECT id FROM t WHERE EXISTS (SELECT DISTINCT ON (o.k) o.v FROM o WHERE o.id <= t.id)".into(),
+            "below DISTINCT ON",
+        ),
+        (
+            "SELECT t.id, x.k FROM t, LATERAL (SELECT DISTINCT o.k FROM o WHERE o.id < t.id) AS x".into(),
+            "another condition than an equality",
+        ),
+        (
+            "SELECT id FROM t WHERE NOT EXISTS (SELECT o.id FROM o EXCEPT SELECT o.id FROM o WHERE o.id = t.id)".into(),
+            "below the other side of an outer join, EXCEPT or INTERSECT",
+        ),
+    ];
+    for (sql, words) in &refused {
+        world.fails(sql, words).await;
+    }
+}
+
+/// What the optimizer leaves as it is, or stumbles over.
+#[tokio::test]
+async fn what_does_not_become_a_join_is_refused_in_our_own_words() {
+    let world = world().await;
+    for sql in [
+        "SELECT id, (SELECT count(*) FROM o WHERE o.id < t.id) FROM t",
+        "SELECT id, (SELECT sum(o.v) FROM o WHERE o.id = t.id OR o.k = t.k) FROM t",
+        "SELECT id FROM t WHERE (SELECT count(*) FROM o WHERE o.id < t.id) = 0",
+        "SELECT t.id, x.n FROM t, LATERAL (SELECT count(*) AS n FROM o WHERE o.id < t.id) AS x",
+        "SELECT id, (SELECT t.id + 1) FROM t",
+        "SELECT id, (SELECT max(o.v) + t.id FROM o WHERE o.id = t.id) FROM t",
+        "SELECT id, (SELECT count(*) FROM o WHERE t.id = 2) FROM t",
+        "SELECT id, (SELECT sum(c) FROM (SELECT o.k AS c FROM o WHERE o.id = t.id UNION ALL SELECT 1)) FROM t",
+        "SELECT t.id, x.n FROM t, LATERAL (SELECT o.k + t.k AS n FROM o WHERE o.id = t.id) AS x",
+        "SELECT id FROM t WHERE EXISTS (SELECT o.k FROM o WHERE o.id <> t.id GROUP BY o.k HAVING count(*) > 1)",
+        "SELECT id FROM t WHERE id IN (SELECT o.id FROM o WHERE o.k = t.k EXCEPT SELECT 1)",
+        "SELECT id, id IN (SELECT o.id FROM o WHERE o.k = t.k EXCEPT SELECT 1) FROM t",
+    ] {
+        world.fails(sql, "the query around it").await;
+    }
+    for sql in [
+        "SELECT id, (SELECT count(*) FROM o WHERE NOT EXISTS (SELECT 1 FROM o AS p WHERE p.id = o.id AND p.k = t.k)) FROM t",
+        "SELECT (SELECT count(*) FROM o WHERE o.id = (SELECT max(id) FROM t AS u WHERE u.k = t.k)) FROM t",
+    ] {
+        world.fails(sql, "the next one around it").await;
+    }
+}
