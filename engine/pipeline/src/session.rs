@@ -35,6 +35,7 @@ mod error;
 mod headers;
 #[cfg(test)]
 mod limits_tests;
+mod listing;
 mod names;
 mod output;
 mod parameters;
@@ -354,16 +355,26 @@ async fn plan_statement(
     let text = Arc::clone(&sql);
     let engine = |e: DataFusionError| QueryError::from_engine(&text, &e);
     let explains = !matches!(tree, EngineStatement::Statement(_));
-    let headers = statement::tree_of(&mut tree).map(headers::take).filter(|_| !explains).unwrap_or_default();
+    let mut headers = statement::tree_of(&mut tree).map(headers::take).filter(|_| !explains).unwrap_or_default();
     if let Some(tree) = statement::tree_of(&mut tree) {
         ingot_semantics::lower(tree).map_err(engine)?;
     }
-    let unbound = Arc::new(tree.clone());
+    let mut unbound = Arc::new(tree.clone());
     let guessed = statement::tree_of(&mut tree).map(parameters::guessed).unwrap_or_default();
     let first = planned_apart(&state, tree).await;
+    let first = match first {
+        Err(e) => planned_with_intervals(&state, &unbound, e).await,
+        planned => planned,
+    };
     let mut plan = match first {
         Ok(plan) => plan,
-        Err(e) => planned_with_intervals(&state, &unbound, e).await.map_err(engine)?,
+        Err(e) => match planned_with_names(&state, &unbound, &headers).await {
+            Some((plan, tree, own)) => {
+                (unbound, headers) = (Arc::new(tree), own);
+                plan
+            }
+            None => return Err(engine(e)),
+        },
     };
     SQLOptions::new()
         .with_allow_ddl(false)
@@ -404,8 +415,30 @@ async fn planned_with_intervals(
     planned_apart(state, tree).await.map_err(|_| without)
 }
 
+/// The plan of a statement in which the items beside a `*` have names of their own, if that makes it one.
+async fn planned_with_names(
+    state: &SessionState,
+    unbound: &EngineStatement,
+    headers: &headers::Headers,
+) -> Option<(LogicalPlan, EngineStatement, headers::Headers)> {
+    let EngineStatement::Statement(tree) = unbound else { return None };
+    let (tree, headers) = headers.apart(tree)?;
+    let unbound = EngineStatement::Statement(Box::new(tree));
+    let mut tree = unbound.clone();
+    statement::tree_of(&mut tree).map(parameters::guessed);
+    let plan = planned_apart(state, tree).await.ok()?;
+    Some((plan, unbound, headers))
+}
+
 /// The plan of a statement, in which expressions that differ in a cast alone have names of their own.
-async fn planned_apart(state: &SessionState, mut tree: EngineStatement) -> Result<LogicalPlan, DataFusionError> {
+async fn planned_apart(state: &SessionState, tree: EngineStatement) -> Result<LogicalPlan, DataFusionError> {
+    listing::in_sql_words(planned_once_or_apart(state, tree).await?)
+}
+
+async fn planned_once_or_apart(
+    state: &SessionState,
+    mut tree: EngineStatement,
+) -> Result<LogicalPlan, DataFusionError> {
     let planned = state.statement_to_plan(tree.clone()).await;
     if planned.as_ref().is_ok_and(|plan| !has_namesakes(plan)) {
         return planned;

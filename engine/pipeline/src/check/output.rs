@@ -13,8 +13,8 @@ use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::logical_plan::Distinct;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Query as SqlQuery, Select, SelectItem, SetExpr,
-    Spanned,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident as SqlIdent, Query as SqlQuery, Select,
+    SelectItem, SetExpr, Spanned,
 };
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use ingot_dialect::ast::{Columns, Ident, Query};
@@ -183,6 +183,61 @@ fn name_for(e: &SqlExpr) -> String {
         _ => String::new(),
     };
     if plain(&proposed) { proposed } else { "a_name".into() }
+}
+
+/// N0311 for items of one name that the engine refuses to plan beside each other. None if it is not for them that
+/// planning failed.
+pub(crate) fn twice(
+    file: &str,
+    query: &Query,
+    tree: &SqlQuery,
+    plan: impl Fn(&SqlQuery) -> Option<LogicalPlan>,
+) -> Option<Vec<Diagnostic>> {
+    let mut tree = tree.clone();
+    let SetExpr::Select(select) = tree.body.as_mut() else { return None };
+    let mut given: BTreeMap<String, String> = BTreeMap::new();
+    for (i, item) in select.projection.iter_mut().enumerate() {
+        let (expr, name) = match item {
+            SelectItem::UnnamedExpr(expr) if is_column(expr) => (expr.clone(), name_for_column(expr)?),
+            SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), fold(alias)),
+            _ => continue,
+        };
+        let own = format!("_ingot_output_{i}");
+        *item = SelectItem::ExprWithAlias { expr, alias: SqlIdent::with_quote('"', &own) };
+        given.insert(own, name);
+    }
+    // Its keys may name what has another name now; they change no columns.
+    tree.order_by = None;
+    let plan = plan(&tree)?;
+    let fields = plan.schema().fields();
+    let mut seen: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (i, field) in fields.iter().enumerate() {
+        let item = given.get(field.name());
+        let name = item.unwrap_or(field.name()).as_str();
+        let Some((first, is_item)) = seen.insert(name, (i, item.is_some())) else { continue };
+        let (at, beside) = match (item, is_item) {
+            (Some(_), true) => (i, None),
+            (Some(_), false) => (i, Some("leave it out: * has it already; or ")),
+            (None, true) => (first, Some("leave it out: * has it already; or ")),
+            (None, false) => continue,
+        };
+        found.push(
+            Diagnostic::error("N0311", format!("two output columns are called \"{name}\""))
+                .at(file, place_of(query, at, fields.len()).unwrap_or(query.span))
+                .help(format!("{}give this one another name: ... AS {}", beside.unwrap_or_default(), other_name(name))),
+        );
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+fn name_for_column(expr: &SqlExpr) -> Option<String> {
+    match expr {
+        SqlExpr::Identifier(name) => Some(fold(name)),
+        SqlExpr::CompoundIdentifier(parts) => parts.last().map(fold),
+        SqlExpr::Nested(inner) => name_for_column(inner),
+        _ => None,
+    }
 }
 
 /// Names of a plan's output: duplicates, made-up names, names that differ in case, capitals.

@@ -380,7 +380,8 @@ impl<'a> Resolver<'a> {
         match result {
             Ok((plan, analyzed)) => Some((plan, analyzed)),
             Err(error) => {
-                let mut all = diagnostics(&error, &planned);
+                let plan = |tree: &SqlQuery| self.planner.plan(&reading.relations, tree).ok();
+                let mut all = output::twice(path, query, &tree, plan).unwrap_or_else(|| diagnostics(&error, &planned));
                 if let [only] = all.as_mut_slice()
                     && only.span == Some(head(&planned))
                 {

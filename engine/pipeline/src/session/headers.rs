@@ -4,6 +4,8 @@
 //!
 //! The engine would call the first `t.v + Int64(1)` and refuse the last, because two columns of a plan have two names.
 //!
+//! An item beside a `*` that has one of its columns gets a name of its own for the plan, when the engine refuses both.
+//!
 //! Invariants
 //! * A column's own name and an alias stay, and so do the names that subqueries give.
 //! * Only what a client sees is renamed; the plan's names are the engine's.
@@ -15,7 +17,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, SelectItem, SetExpr, Statement as Tree};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Statement as Tree};
 
 /// What the columns of a result are called; empty where the plan's names hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -108,10 +110,57 @@ fn own_name(expr: &Expr) -> Option<String> {
         Expr::CompoundIdentifier(parts) => parts.last()?,
         _ => return None,
     };
-    Some(if last.quote_style.is_some() { last.value.clone() } else { last.value.to_lowercase() })
+    Some(folded(last))
+}
+
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
 impl Headers {
+    /// The statement with other names for the items beside its `*`, and its headers. None where there is nothing to
+    /// rename, or where ORDER BY names such an item.
+    pub(super) fn apart(&self, tree: &Tree) -> Option<(Tree, Self)> {
+        let mut tree = tree.clone();
+        let Tree::Query(query) = &mut tree else { return None };
+        let SetExpr::Select(select) = query.body.as_mut() else { return None };
+        let sorted = match query.order_by.as_ref().map(|o| &o.kind) {
+            Some(OrderByKind::Expressions(keys)) => keys.iter().filter_map(|key| own_name(&key.expr)).collect(),
+            _ => HashSet::new(),
+        };
+        let mut headers = self.clone();
+        let (first, items) = (headers.first.len(), select.projection.len());
+        let behind = items.checked_sub(headers.last.len()).filter(|at| headers.has_star && *at >= first)?;
+        let mut any = false;
+        for (at, item) in select.projection.iter_mut().enumerate() {
+            let header = match at {
+                _ if at < first => headers.first.get_mut(at)?,
+                _ if at >= behind => headers.last.get_mut(at - behind)?,
+                _ => continue,
+            };
+            let (expr, name) = match item {
+                SelectItem::UnnamedExpr(expr) => match own_name(expr) {
+                    Some(name) => (expr.clone(), name),
+                    None => continue,
+                },
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    let name = folded(alias);
+                    // Two outputs of one name, of which the order would be by either.
+                    if sorted.contains(&name) && own_name(expr).as_ref() != Some(&name) {
+                        return None;
+                    }
+                    (expr.clone(), name)
+                }
+                _ => continue,
+            };
+            header.get_or_insert(name);
+            let alias = Ident::with_quote('"', format!("__ingot_column_{at}"));
+            *item = SelectItem::ExprWithAlias { expr, alias };
+            any = true;
+        }
+        any.then_some((tree, headers))
+    }
+
     /// The schema of a plan's result under these names.
     pub(super) fn over(&self, schema: SchemaRef, plan: &LogicalPlan) -> SchemaRef {
         let count = schema.fields().len();

@@ -20,6 +20,8 @@ use super::statement::{self, Version};
 use super::{ErrorKind, Pin, Pins, QueryError, Session, SessionLimits};
 use crate::project::ViewModel;
 
+mod headers;
+mod listing;
 mod parameters;
 
 fn name(text: &str) -> TableName {
@@ -533,49 +535,6 @@ async fn what_no_query_has_is_refused_with_its_place() {
             .await,
         ["+------+", "| type |", "+------+", "| tram |", "+------+"].join("\n")
     );
-}
-
-#[tokio::test]
-async fn columns_without_a_name_are_called_as_they_are_written() {
-    let s = session();
-    let names = async |sql: &str| {
-        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let rows: Vec<_> = s.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
-        for batch in &rows {
-            assert_eq!(batch.schema(), planned.schema, "{sql}");
-        }
-        planned.schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" | ")
-    };
-    for (sql, wanted) in [
-        ("SELECT 1", "1"),
-        ("SELECT 1, 1, 'a', NULL", "1 | 1 | 'a' | NULL"),
-        ("SELECT 1, 1 UNION ALL SELECT 2, 2", "1 | 1"),
-        (
-            "SELECT battery + 1, e.battery*2, (battery), e.id FROM silver.events e",
-            "battery + 1 | e.battery * 2 | battery | id",
-        ),
-        (
-            "SELECT id, id, \"vehicleId\", e.\"vehicleId\" AS v FROM silver.events e ORDER BY id",
-            "id | id | vehicleId | v",
-        ),
-        ("SELECT count(*), sum(battery), count(*) AS n FROM silver.events", "count(*) | sum(battery) | n"),
-        ("SELECT cast(battery AS int), upper(id) FROM silver.events", "CAST(battery AS INT) | upper(id)"),
-        ("SELECT row_number() OVER (ORDER BY id) FROM silver.events", "row_number() OVER (ORDER BY id)"),
-        ("SELECT 1, *, battery + 1 FROM silver.events", "1 | id | type | battery | ts | vehicleId | battery + 1"),
-        ("SELECT * FROM (SELECT battery + 1, 2 AS two FROM silver.events) q", "silver.events.battery + 1 | two"),
-        ("SELECT * FROM silver.events", "id | type | battery | ts | vehicleId"),
-        ("WITH q AS (SELECT 1 AS a) SELECT a, a + 1 FROM q", "a | a + 1"),
-        ("SELECT type, count(*) FROM silver.events GROUP BY type ORDER BY count(*), type", "type | count(*)"),
-        ("SELECT DISTINCT type, type FROM silver.events ORDER BY type", "type | type"),
-        ("VALUES (1, 2)", "column1 | column2"),
-    ] {
-        assert_eq!(names(sql).await, wanted, "{sql}");
-    }
-    let planned = s.plan("SELECT ? + 1, id FROM silver.events", None).await.unwrap();
-    let bound = s.bind(&planned, vec![ScalarValue::Int64(Some(1))]).await.unwrap();
-    for schema in [&planned.schema, &bound.schema] {
-        assert_eq!(schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["$1 + 1", "id"]);
-    }
 }
 
 #[tokio::test]

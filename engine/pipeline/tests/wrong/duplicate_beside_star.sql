@@ -1,0 +1,3 @@
+CREATE MATERIALIZED VIEW silver.x
+AS SELECT *, e.id AS id
+FROM bronze.vehicle_events AS e
