@@ -1,6 +1,11 @@
 """What other engines do to a streaming table's history and what they see of its columns (tests/e2e/lost.sh).
 
     lost.py LAKE expire TABLE...          expire all snapshots but the head, as PyIceberg does: the head loses its parent
+    lost.py LAKE append TABLE...          append a copy of three rows, without any position
+    lost.py LAKE rollback TABLE...        go back to the snapshot before the head
+    lost.py LAKE forget TABLE...          remove the properties that Ingot keeps positions in
+    lost.py LAKE garble TABLE...          write what is no position in their place
+    lost.py LAKE purge TABLE...           delete all old metadata files
     lost.py LAKE columns TABLE            the columns of the current schema, one a line, `name:values`, values not NULL
     lost.py LAKE partitions TABLE         every partition column: a scan that is filtered by it finds what a full scan holds
 
@@ -20,6 +25,33 @@ def expire(table):
     head = table.current_snapshot()
     assert [s.snapshot_id for s in table.metadata.snapshots] == [head.snapshot_id], table.metadata.snapshots
     assert head.parent_snapshot_id is None, head
+
+
+def append(table):
+    table.append(table.scan(limit=3).to_arrow())
+
+
+def rollback(table):
+    table.manage_snapshots().rollback_to_snapshot(table.current_snapshot().parent_snapshot_id).commit()
+
+
+def kept(table):
+    return [name for name in table.properties if name.startswith("ingot.") and "position" in name]
+
+
+def forget(table):
+    with table.transaction() as change:
+        change.remove_properties(*kept(table))
+
+
+def garble(table):
+    with table.transaction() as change:
+        change.set_properties({name: "{" for name in kept(table)})
+
+
+def purge(table):
+    for entry in table.metadata.metadata_log:
+        table.io.delete(entry.metadata_file)
 
 
 def columns(table):
@@ -52,13 +84,14 @@ def partitions(table):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_lake_arguments(parser)
-    parser.add_argument("command", choices=["expire", "columns", "partitions"])
+    commands = {f.__name__: f for f in (expire, append, rollback, forget, garble, purge, columns, partitions)}
+    parser.add_argument("command", choices=sorted(commands))
     parser.add_argument("tables", nargs="+")
     args = parser.parse_args()
     catalog, wrong = open_catalog(args), 0
     for name in args.tables:
         table = catalog.load_table(name)
-        wrong += {"expire": expire, "columns": columns, "partitions": partitions}[args.command](table) or 0
+        wrong += commands[args.command](table) or 0
     return 1 if wrong else 0
 
 

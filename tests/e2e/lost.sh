@@ -23,6 +23,7 @@ SQL
 stream kept "" "id, battery, kafka_partition, kafka_offset"
 stream named 'PARTITIONED BY ("my col", days("ev-time"), "é", "日本語", "9x")' \
   'id, type AS "my col", ts AS "ev-time", type AS "é", upper(type) AS "日本語", kafka_partition AS "9x"'
+echo 'CREATE STREAMING TABLE silver.flow AS SELECT * FROM STREAM bronze.named;' >"$PROJECT/silver/flow.sql"
 echo 'CREATE MATERIALIZED VIEW silver.kept AS SELECT * FROM bronze.kept;' >"$PROJECT/silver/kept.sql"
 lost() { "$PYTHON" "$CLIENTS/lost.py" "${LAKE[@]}" "$@"; }
 round() {
@@ -44,9 +45,21 @@ same "after it"
 last_says 'bronze.named  equal: ' "  so is bronze.named"
 check "refresh --full" ingot refresh bronze.kept --full
 same "after a full refresh"
-check "expire again" lost expire bronze.kept
+check "expire again" lost expire bronze.kept silver.flow
 round 4
 same "and on"
+last_says 'silver.flow  equal: ' "  so is a streaming table over one"
+say "others write twice, then expire"
+check "append, append, expire" lost append silver.flow bronze.kept
+check "append, append, expire" lost append silver.flow bronze.kept
+check "append, append, expire" lost expire silver.flow bronze.kept
+flow() { ingot sql --format csv "SELECT (SELECT count(*) FROM silver.flow) - (SELECT count(*) FROM bronze.named) AS more" | tail -1; }
+check "six rows more" test "$(flow)" = 6
+round 5
+check "the next round brings its rows once" test "$(flow)" = 6
+check "refresh --full" ingot refresh bronze.kept --full
+check "refresh --full" ingot refresh silver.flow --full
+same "after a full refresh"
 
 if [ -n "$WITH_SPARK" ]; then
   say "Spark expires everything but the head"
@@ -72,6 +85,34 @@ if [ -n "$WITH_SPARK" ]; then
   check "refresh --full" ingot refresh bronze.kept --full
   same "after a full refresh"
 fi
+
+kept() { ingot sql --format csv "SELECT (SELECT count(*) FROM bronze.kept) - (SELECT count(*) FROM bronze.named) AS more" | tail -1; }
+# lost_position CODE ACT...: a table that lost its position stops by that code, and reading everything again mends it.
+lost_position() {
+  local code=$1
+  shift
+  for act; do check "$act" lost "$act" bronze.kept; done
+  topics send "$TOPIC" 50 --seed 7
+  check_exit 1 "run --once stops" ingot run --once
+  last_says "$code" "  with $code"
+  last_says 'ingot refresh (bronze.kept|TABLE) --full' "  and says how to go on"
+  check "refresh --full" ingot refresh bronze.kept --full
+  same "after it"
+  round 8
+  same "and on"
+}
+say "a table that nothing tells the position of"
+lost_position L0131 append forget expire purge
+say "a rollback under another's rows, and nothing tells of it"
+lost_position L0132 rollback append expire purge
+say "a rollback that old metadata tell of"
+for act in rollback append expire; do check "$act" lost "$act" bronze.kept; done
+round 9
+check "what went is read again" test "$(kept)" = 3
+check "refresh --full" ingot refresh bronze.kept --full
+same "after it"
+say "a position that cannot be read"
+lost_position L0134 append garble expire
 
 say "partition columns of any name"
 check "PyIceberg finds rows by their partitions" lost partitions bronze.named

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::record::parsed;
 use crate::summary::{self, BEGAN_AT, FINGERPRINT, KAFKA_POSITIONS, KafkaPositions, REFRESH_MODE};
-use crate::table::{SnapshotInfo, Table, TableName, ancestry};
+use crate::table::{SnapshotInfo, Table, TableName};
 
 /// The start of a streaming table: made, or emptied to be read again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct Beginning {
 /// # Errors
 /// A property that does not parse.
 pub fn beginning(table: &Table) -> Result<Option<Beginning>> {
-    find(table.name(), table.metadata())
+    find(table)
 }
 
 /// Whether a snapshot that has lost its parent, or never had one, holds nothing of what was there before: as the first
@@ -93,12 +93,13 @@ fn recorded(table: &TableName, metadata: &TableMetadata) -> Result<Vec<Beginning
     text.map_or(Ok(Vec::new()), |text| parsed(table, place, BEGAN_AT, serde_json::from_str(text)))
 }
 
-fn find(table: &TableName, metadata: &TableMetadata) -> Result<Option<Beginning>> {
+fn find(base: &Table) -> Result<Option<Beginning>> {
+    let (table, metadata) = (base.name(), base.metadata());
     let recorded = recorded(table, metadata)?;
     let mut fingerprints = BTreeSet::new();
     let mut wanted = None;
     let mut oldest = None;
-    for snapshot in ancestry(metadata) {
+    for snapshot in base.line() {
         oldest = Some(snapshot);
         fingerprints.extend(snapshot.summary().additional_properties.get(FINGERPRINT).cloned());
         wanted = match wanted {
@@ -137,26 +138,26 @@ fn find(table: &TableName, metadata: &TableMetadata) -> Result<Option<Beginning>
     Ok(last)
 }
 
-/// Records where a table began in a commit of positions over `base`: the one that begins it, or one of those since.
+/// Records where a table began in a commit of positions over `base`, none for a new table: the one that begins it, or one of those since.
 ///
 /// # Errors
 /// Recorded beginnings that do not parse.
 pub(crate) fn update(
     table: &TableName,
-    base: &TableMetadata,
+    base: Option<&Table>,
     begins: Option<KafkaPositions>,
     summary: &mut HashMap<String, String>,
     properties: &mut HashMap<String, String>,
     (snapshot_id, sequence_number): (i64, i64),
 ) -> Result<()> {
-    let mut known = match recorded(table, base) {
+    let mut known = match base.map_or(Ok(Vec::new()), |base| recorded(table, base.metadata())) {
         // Whoever begins anew needs nothing of what was.
         Err(_) if begins.is_some() => Vec::new(),
         known => known?,
     };
     let mut current = match begins {
         Some(positions) => Beginning { snapshot_id, sequence_number, fingerprints: BTreeSet::new(), positions },
-        None => match find(table, base)? {
+        None => match base.map(find).transpose()?.flatten() {
             Some(found) => found,
             None => return Ok(()),
         },
@@ -164,7 +165,7 @@ pub(crate) fn update(
     current.fingerprints.extend(summary.get(FINGERPRINT).cloned());
     summary.insert(BEGAN_AT.to_owned(), current.snapshot_id.to_string());
     // A rollback may go back to any snapshot that is left.
-    let oldest = base.snapshots().map(|snapshot| snapshot.sequence_number()).min();
+    let oldest = base.and_then(|base| base.metadata().snapshots().map(|snapshot| snapshot.sequence_number()).min());
     let overtaken = oldest.is_none_or(|oldest| oldest >= current.sequence_number);
     known.retain(|other| {
         other.snapshot_id != current.snapshot_id && !(overtaken && other.sequence_number < current.sequence_number)

@@ -34,7 +34,7 @@ use crate::definition::{self, Definition, NewTable, apply_definition, fresh};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::manifest::{ManifestSet, Removal, check_version, load_list};
-use crate::position;
+use crate::position::{self, PositionError};
 use crate::properties::deletes_old_metadata;
 use crate::summary::{self, KAFKA_POSITIONS, KafkaPositions};
 use crate::table::{Table, TableName, ancestry};
@@ -402,7 +402,7 @@ impl Attempt {
         properties.insert(summary::COMMIT_ID.into(), change.commit_id.to_string());
         let mut set: HashMap<String, String> = change.set_properties.clone().into_iter().collect();
         let ids = (snapshot_id, sequence_number);
-        set_positions(base.name(), metadata, change.begins, &mut properties, &mut set, ids)?;
+        set_positions(base.name(), Some(base), change.begins, &mut properties, &mut set, ids)?;
         lake.own(base, &mut set)?;
         let listed = std::mem::take(&mut manifests.manifests);
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
@@ -539,7 +539,7 @@ async fn write_first(lake: &Lake, new: NewTable, written: &mut Vec<String>) -> R
         properties.extend(first);
         properties.entry(summary::COMMIT_ID.to_string()).or_insert_with(|| Uuid::new_v4().to_string());
         let mut set = HashMap::new();
-        set_positions(&name, &shape, true, &mut properties, &mut set, (snapshot_id, sequence_number))?;
+        set_positions(&name, None, true, &mut properties, &mut set, (snapshot_id, sequence_number))?;
         let snapshot = Snapshot::builder()
             .with_snapshot_id(snapshot_id)
             .with_sequence_number(sequence_number)
@@ -562,7 +562,7 @@ async fn write_first(lake: &Lake, new: NewTable, written: &mut Vec<String>) -> R
 /// Completes positions in a summary, and their copy in the table's properties; with them where the table began.
 fn set_positions(
     table: &TableName,
-    base: &TableMetadata,
+    base: Option<&Table>,
     begins: bool,
     summary: &mut HashMap<String, String>,
     properties: &mut HashMap<String, String>,
@@ -578,11 +578,20 @@ fn set_positions(
         return Err(LakeError::Corrupt(format!("{KAFKA_POSITIONS} to commit: a table begins with a full vector")));
     }
     began::update(table, base, start, summary, properties, (snapshot_id, sequence_number))?;
-    let update = position::update(table, base, moved, begins, (snapshot_id, sequence_number))
-        .map_err(|error| LakeError::Corrupt(error.to_string()))?;
+    let rows = summary.get(summary::TOTAL_RECORDS).and_then(|text| text.parse().ok());
+    let update = position::update(table, base, moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
     summary.insert(KAFKA_POSITIONS.to_string(), update.summary);
     properties.insert(KAFKA_POSITIONS.to_string(), update.property);
     Ok(())
+}
+
+fn unreadable(error: PositionError) -> LakeError {
+    match error {
+        PositionError::Unreadable { table, place, reason } => {
+            LakeError::Unreadable { table, place, property: KAFKA_POSITIONS.to_owned(), reason }
+        }
+        error => LakeError::Corrupt(error.to_string()),
+    }
 }
 
 async fn write_list(

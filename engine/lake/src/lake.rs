@@ -24,6 +24,7 @@ use crate::commit;
 use crate::crash;
 use crate::definition::NewTable;
 use crate::error::{LakeError, Result};
+use crate::lineage;
 use crate::manifest::damaged;
 use crate::metadata_file;
 use crate::owner;
@@ -336,15 +337,19 @@ impl Lake {
 
     /// The table that a metadata file describes.
     async fn table_at(&self, name: &TableName, location: &str) -> Result<Table> {
-        let metadata = match self.cached(location) {
-            Some(metadata) => metadata,
-            None => {
-                let metadata = Arc::new(metadata_file::read(&self.0.store, location).await?);
-                self.cache(location, &metadata);
-                metadata
-            }
-        };
-        Table::new(self.clone(), name.clone(), metadata, location.to_string())
+        let metadata = self.metadata_at(location).await?;
+        let expired = lineage::expired(self, &metadata).await?;
+        Ok(Table::new(self.clone(), name.clone(), metadata, location.to_string())?.with_expired(expired))
+    }
+
+    /// What a metadata file holds.
+    pub(crate) async fn metadata_at(&self, location: &str) -> Result<Arc<TableMetadata>> {
+        if let Some(metadata) = self.cached(location) {
+            return Ok(metadata);
+        }
+        let metadata = Arc::new(metadata_file::read(&self.0.store, location).await?);
+        self.cache(location, &metadata);
+        Ok(metadata)
     }
 
     fn cached(&self, location: &str) -> Option<Arc<TableMetadata>> {

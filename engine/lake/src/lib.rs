@@ -28,6 +28,7 @@ mod encode;
 pub mod error;
 pub mod lake;
 pub mod lease;
+mod lineage;
 pub mod locate;
 mod manifest;
 mod metadata_file;

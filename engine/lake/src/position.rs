@@ -11,6 +11,8 @@
 //! * A snapshot in which every partition moved is full, so that it proves its position without its parents.
 //! * Snapshots without our key are passed over, whatever their operation and whoever made them.
 //! * A snapshot without parent proves nothing: expiry by others makes such ones. What it holds may.
+//! * The copy counts where what is left stands on the commit that wrote it: it names that one as its parent, or it was
+//!   made over as many rows. After a rollback it stands on an earlier one, and the copy would skip messages.
 //! * A position is never guessed. Where the history does not prove one, the answer is an error that
 //!   names the way out.
 //!
@@ -18,13 +20,13 @@
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{SnapshotRef, TableMetadata};
 
 use crate::began::starts_over;
 use crate::summary::{
-    self, KAFKA_POSITIONS, KafkaPositions, PartitionRange, RecordedPositions, parse_recorded, print_recorded,
+    self, KAFKA_POSITIONS, KafkaPositions, PartitionRange, RecordedPositions, TOTAL_RECORDS, parse_recorded, print_recorded,
 };
-use crate::table::{Table, TableName, ancestry};
+use crate::table::{Table, TableName};
 
 /// Every so many commits of a flow, a summary holds the full vector.
 pub const FULL_VECTOR_INTERVAL: usize = 100;
@@ -112,7 +114,7 @@ impl PositionError {
 /// # Errors
 /// A history that does not prove a position.
 pub fn kafka_position(table: &Table, key: &FlowKey) -> Result<Option<KafkaPositions>, PositionError> {
-    Ok(walk(table.name(), table.metadata(), key)?.vector)
+    Ok(walk(table, key)?.vector)
 }
 
 /// The flows that the retained history or the properties of a table know, newest first.
@@ -122,7 +124,7 @@ pub fn kafka_position(table: &Table, key: &FlowKey) -> Result<Option<KafkaPositi
 pub fn recorded_flows(table: &Table) -> Result<Vec<KafkaPositions>, PositionError> {
     let metadata = table.metadata();
     let mut found: Vec<KafkaPositions> = Vec::new();
-    for snapshot in ancestry(metadata) {
+    for snapshot in table.line() {
         let properties = &snapshot.summary().additional_properties;
         if let Some(text) = properties.get(KAFKA_POSITIONS) {
             let positions = parse(table.name(), snapshot.snapshot_id(), text)?;
@@ -148,13 +150,14 @@ pub(crate) struct Walk {
     pub(crate) since_full: Option<usize>,
 }
 
-pub(crate) fn walk(table: &TableName, metadata: &TableMetadata, key: &FlowKey) -> Result<Walk, PositionError> {
+pub(crate) fn walk(base: &Table, key: &FlowKey) -> Result<Walk, PositionError> {
+    let (table, metadata) = (base.name(), base.metadata());
     let mut vector: Option<KafkaPositions> = None;
     let mut commits = 0;
     let mut other_flows = false;
     let mut oldest = None;
     let mut visited = Vec::new();
-    for snapshot in ancestry(metadata) {
+    for snapshot in base.line() {
         oldest = Some(snapshot);
         visited.push(snapshot.snapshot_id());
         let Some(text) = snapshot.summary().additional_properties.get(KAFKA_POSITIONS) else {
@@ -178,7 +181,7 @@ pub(crate) fn walk(table: &TableName, metadata: &TableMetadata, key: &FlowKey) -
     };
     let head_rows = metadata
         .current_snapshot()
-        .and_then(|head| head.summary().additional_properties.get("total-records"))
+        .and_then(|head| head.summary().additional_properties.get(TOTAL_RECORDS))
         .map_or("an unknown number of", String::as_str);
     let met = vector.is_some();
     let nothing_of_ours = !met && !other_flows;
@@ -197,9 +200,10 @@ pub(crate) fn walk(table: &TableName, metadata: &TableMetadata, key: &FlowKey) -
     }
     // Every commit of a flow writes its copy. Commits of ours that the walk met and the copy does not
     // know would mean a gap between them, and a gap would read rows twice.
-    let proves = |entry: &RecordedPositions| {
-        visited.contains(&entry.snapshot_id) || !met && entry.sequence_number <= oldest.sequence_number()
-    };
+    // The last commit of any flow wrote the property as it is.
+    let wrote = recorded.iter().max_by_key(|entry| entry.sequence_number);
+    let stands = !met && wrote.is_some_and(|last| stands_on(oldest, last));
+    let proves = |entry: &RecordedPositions| visited.contains(&entry.snapshot_id) || stands;
     let Some(place) = recorded.iter().position(|entry| key.owns(&entry.positions)) else {
         if vector.is_some() {
             return Err(expired("the table property has no vector of this flow"));
@@ -216,6 +220,24 @@ pub(crate) fn walk(table: &TableName, metadata: &TableMetadata, key: &FlowKey) -
     }
     fill(&mut vector, entry.positions);
     Ok(Walk { vector: complete(vector), since_full: None })
+}
+
+/// Whether a snapshot of another writer, whose parent is expired, was made over the commit of `entry`.
+fn stands_on(snapshot: &SnapshotRef, entry: &RecordedPositions) -> bool {
+    if entry.sequence_number >= snapshot.sequence_number() {
+        return false;
+    }
+    if snapshot.parent_snapshot_id() == Some(entry.snapshot_id) {
+        return true;
+    }
+    let count = |name: &str| {
+        let text = snapshot.summary().additional_properties.get(name);
+        text.map(|text| text.parse::<u64>().ok())
+    };
+    let changed = |name: &str| count(name).unwrap_or(Some(0));
+    // Expiry may take the parent's id as well. What it held is told by the change.
+    let before = || (count(TOTAL_RECORDS)?? + changed("deleted-records")?).checked_sub(changed("added-records")?);
+    entry.total_records.is_some() && before() == entry.total_records
 }
 
 /// Adds the partitions that a newer snapshot has not told already.
@@ -262,23 +284,23 @@ pub(crate) struct PositionUpdate {
     pub(crate) property: String,
 }
 
-/// Completes the positions that a commit of snapshot `snapshot_id` moves, over the base it is made on; `begins` if the
-/// table begins anew with it.
+/// Completes the positions that a commit of snapshot `snapshot_id` moves, over the base it is made on, none for a new
+/// table; `begins` if the table begins anew with it.
 ///
 /// # Errors
 /// A base that does not prove a position, unless `moved` is a full vector itself.
 pub(crate) fn update(
     table: &TableName,
-    base: &TableMetadata,
+    base: Option<&Table>,
     moved: KafkaPositions,
     begins: bool,
-    (snapshot_id, sequence_number): (i64, i64),
+    (snapshot_id, sequence_number, total_records): (i64, i64, Option<u64>),
 ) -> Result<PositionUpdate, PositionError> {
     let key = FlowKey::of(&moved);
     let (full, write_full) = if moved.full {
         (moved.clone(), true)
     } else {
-        let before = walk(table, base, &key)?;
+        let before = base.map_or(Ok(Walk { vector: None, since_full: None }), |base| walk(base, &key))?;
         let due = before.since_full.is_none_or(|commits| commits + 1 >= FULL_VECTOR_INTERVAL);
         let mut partitions: BTreeMap<i32, PartitionRange> = before
             .vector
@@ -292,13 +314,13 @@ pub(crate) fn update(
         let whole = partitions.len() == moved.partitions.len();
         (KafkaPositions { full: true, partitions, ..moved.clone() }, due || whole)
     };
-    let mut vectors = match recorded(table, base) {
+    let mut vectors = match base.map_or(Ok(Vec::new()), |base| recorded(table, base.metadata())) {
         // Whoever begins anew needs nothing of what was.
         Err(_) if begins => Vec::new(),
         vectors => vectors?,
     };
     vectors.retain(|entry| !key.owns(&entry.positions));
-    let entry = RecordedPositions { positions: full.clone(), snapshot_id, sequence_number };
+    let entry = RecordedPositions { positions: full.clone(), snapshot_id, sequence_number, total_records };
     vectors.push(entry);
     let unreadable = |error: serde_json::Error| PositionError::Unreadable {
         table: table.clone(),

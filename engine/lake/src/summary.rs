@@ -159,10 +159,14 @@ pub struct RecordedPositions {
     pub snapshot_id: i64,
     /// That snapshot's sequence number.
     pub sequence_number: i64,
+    /// Rows in its data files, deleted ones included; none if it is not recorded.
+    pub total_records: Option<u64>,
 }
 
 const SNAPSHOT_ID: &str = "snapshot-id";
 const SEQUENCE_NUMBER: &str = "sequence-number";
+/// Iceberg's name.
+pub(crate) const TOTAL_RECORDS: &str = "total-records";
 
 impl RecordedPositions {
     fn to_value(&self) -> Result<Value, serde_json::Error> {
@@ -170,21 +174,25 @@ impl RecordedPositions {
         if let Value::Object(object) = &mut value {
             object.insert(SNAPSHOT_ID.into(), self.snapshot_id.into());
             object.insert(SEQUENCE_NUMBER.into(), self.sequence_number.into());
+            if let Some(total) = self.total_records {
+                object.insert(TOTAL_RECORDS.into(), total.into());
+            }
         }
         Ok(value)
     }
 
     fn from_value(mut value: Value) -> Result<Self, serde_json::Error> {
         // Not serde's flatten: it loses the integer keys of `partitions`.
-        let mut take = |name: &str| {
-            let number = value.as_object_mut().and_then(|object| object.remove(name));
-            number
+        let mut take = |name: &str| value.as_object_mut().and_then(|object| object.remove(name));
+        let total_records = take(TOTAL_RECORDS).and_then(|n| n.as_u64());
+        let mut number = |name: &str| {
+            take(name)
                 .and_then(|n| n.as_i64())
                 .ok_or_else(|| serde::de::Error::custom(format!("field \"{name}\" is missing")))
         };
-        let (snapshot_id, sequence_number) = (take(SNAPSHOT_ID)?, take(SEQUENCE_NUMBER)?);
+        let (snapshot_id, sequence_number) = (number(SNAPSHOT_ID)?, number(SEQUENCE_NUMBER)?);
         let positions = serde_json::from_value(value)?;
-        Ok(RecordedPositions { positions, snapshot_id, sequence_number })
+        Ok(RecordedPositions { positions, snapshot_id, sequence_number, total_records })
     }
 }
 

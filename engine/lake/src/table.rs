@@ -146,6 +146,7 @@ struct Inner {
     lake: Lake,
     metadata: Arc<TableMetadata>,
     metadata_location: String,
+    expired: Vec<SnapshotRef>,
     schema: SchemaRef,
     schema_with_state: SchemaRef,
     defined: SchemaRef,
@@ -177,12 +178,21 @@ impl Table {
             lake,
             metadata,
             metadata_location,
+            expired: Vec::new(),
             schema: Arc::new(public),
             schema_with_state: Arc::new(Schema::new(all)),
             defined: Arc::new(defined),
             left_out,
             state,
         })))
+    }
+
+    /// The same version, with the ancestors that older metadata files know of.
+    pub(crate) fn with_expired(mut self, expired: Vec<SnapshotRef>) -> Self {
+        if let (false, Some(inner)) = (expired.is_empty(), Arc::get_mut(&mut self.0)) {
+            inner.expired = expired;
+        }
+        self
     }
 
     /// The table's name.
@@ -218,6 +228,16 @@ impl Table {
     /// The head and its ancestors, the head first, as far as the metadata holds them.
     pub fn history(&self) -> Vec<SnapshotInfo> {
         ancestry(&self.0.metadata).map(SnapshotInfo::of).collect()
+    }
+
+    /// The head and its ancestors, the head first, and where others expired all of ours, those of them that older
+    /// metadata files still tell of: what they held may be gone.
+    pub fn past(&self) -> Vec<SnapshotInfo> {
+        self.line().map(SnapshotInfo::of).collect()
+    }
+
+    pub(crate) fn line(&self) -> impl Iterator<Item = &SnapshotRef> {
+        ancestry(&self.0.metadata).chain(&self.0.expired)
     }
 
     /// The public columns of the current schema.

@@ -303,7 +303,9 @@ impl Engine {
     }
 
     fn table_facts(&self, name: &TableName, table: &Table) -> Result<TableFacts> {
-        let history = table.history();
+        let streaming = self.project.tables.get(name).filter(|m| m.is_streaming());
+        // A view that lost all of ours is computed anew; a streaming table goes on from what is known of them.
+        let history = if streaming.is_some() { table.past() } else { table.history() };
         let ours = |s: &SnapshotInfo| s.is_ours() && s.summary.contains_key(summary::FINGERPRINT);
         let mut recorded = history.iter().find(|s| ours(s)).map(|s| recorded_in(table, s)).transpose()?;
         let above: Vec<&SnapshotInfo> = history.iter().take_while(|s| !ours(s)).collect();
@@ -319,7 +321,6 @@ impl Engine {
                 }
             }
         }
-        let streaming = self.project.tables.get(name).filter(|m| m.is_streaming());
         // A definition that Iceberg refuses is reported by the step itself.
         let redefines = streaming.and_then(|m| {
             let error = standing::redefined(m, table, &table.redefined_by(&m.definition).ok().flatten()?);

@@ -333,6 +333,13 @@ fn append(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action
     if let Some(blocked) = redefined(table) {
         return blocked;
     }
+    if table.is_some_and(|t| t.head.is_some() && t.recorded.is_none()) {
+        let text = format!(
+            "no snapshot that is left of it tells how far it has read; ingot refresh {} --full reads its source again",
+            model.name
+        );
+        return Action::Blocked { reason: Reason::new("R0534", text) };
+    }
     let (since, moved) = reads(model, facts, working, false);
     let changed = table.and_then(|t| t.recorded.as_ref()).is_some_and(|r| r.fingerprint != model.fingerprint);
     if table.is_some() && !moved && !changed {

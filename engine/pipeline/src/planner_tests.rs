@@ -121,6 +121,11 @@ fn a_streaming_table_stops_where_its_source_was_dropped() {
     facts.tables.remove(&name("bronze.t"));
     let plan = all(&p, &facts);
     assert!(matches!(of(&plan, "silver.s"), Action::Blocked { reason } if reason.code == "R0534"), "{plan}");
+    // Reading from the start would append everything once more.
+    let mut facts = fresh(&p);
+    table(&mut facts, "silver.s").recorded = None;
+    let plan = all(&p, &facts);
+    assert!(matches!(of(&plan, "silver.s"), Action::Blocked { reason } if reason.code == "R0534"), "{plan}");
 }
 
 #[test]

@@ -561,7 +561,7 @@ impl Job<'_> {
         let mut counts = Counts::new();
         let relations: Vec<_> = self.model.checked.iter().collect();
         self.judge(&relations, &bound, 1, &mut counts).await?;
-        let last = table.history().into_iter().find(|s| s.is_ours());
+        let last = table.past().into_iter().find(|s| s.is_ours());
         let same = last.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&self.model.fingerprint));
         let definition = self.definition();
         let redefine = (!same && !is_new).then_some(&definition);

@@ -141,7 +141,7 @@ pub fn left_out(table: &TableName, column: &str) -> String {
 
 /// The definition that the newest of our snapshots with one was made by.
 pub(crate) fn judged_by(table: &Table) -> Option<String> {
-    table.history().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())
+    table.past().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())
 }
 
 /// Positions that say where reading goes on and claim no range of their own.

@@ -263,7 +263,7 @@ impl Engine {
         let rows = self.ctx.read_table(Arc::new(LakeTableProvider::try_new(table, ScanOptions::default()).await?))?;
         let total = rows.count().await? as u64;
         let counted: u64 = positions.partitions.values().map(|r| r.main).sum();
-        let foreign = table.history().iter().find(|s| !s.is_ours() && s.operation != "replace").map(|s| s.id);
+        let foreign = foreign_since_it_began(table)?;
         if total != counted {
             let text = format!("it holds {total} rows and its snapshots record {counted}");
             findings.push(match foreign {
@@ -449,7 +449,7 @@ impl Engine {
             let text = format!("it holds {total} rows up to the main table's position and {counted} are recorded");
             return Ok(Verdict::Different { findings: vec![text] });
         }
-        let foreign = table.history().iter().find(|s| !s.is_ours() && s.operation != "replace").map(|s| s.id);
+        let foreign = foreign_since_it_began(table)?;
         let from = match self.replayable(main, &main_table, &kafka).await? {
             Ok(from) => from,
             Err(reason) => return Ok(uncompared(total, foreign, reason)),
@@ -484,6 +484,14 @@ impl Engine {
 /// How a table that cannot be compared gets one definition.
 fn again(model: &Model, why: &str) -> String {
     format!("{why}; ingot refresh {} --full makes it one", model.name)
+}
+
+/// A change of rows that another writer made since the table was made, or emptied to be read again.
+fn foreign_since_it_began(table: &Table) -> Result<Option<i64>> {
+    let began = ingot_lake::began::beginning(table)?.map(|began| began.snapshot_id);
+    let history = table.history();
+    let mut since = history.iter().take_while(|s| Some(s.id) != began);
+    Ok(since.find(|s| !s.is_ours() && s.operation != "replace").map(|s| s.id))
 }
 
 /// What is said of a table whose rows were not all made by the definition of today.

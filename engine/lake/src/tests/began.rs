@@ -59,6 +59,11 @@ pub(super) async fn foreign(table: &Table, change: Change) -> Table {
 
 pub(super) async fn edited(table: &Table, edit: impl FnOnce(&mut Value)) -> Table {
     let mut json = serde_json::to_value(table.metadata().as_ref()).unwrap();
+    let before = serde_json::json!({
+        "metadata-file": table.metadata_location(),
+        "timestamp-ms": table.metadata().last_updated_ms(),
+    });
+    json["metadata-log"].as_array_mut().unwrap().push(before);
     edit(&mut json);
     let lake = table.lake();
     let location = format!("{}/metadata/09999-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
@@ -90,6 +95,11 @@ pub(super) async fn all_but_head_expired(table: &Table, expiry: Expiry) -> Table
         }
     })
     .await
+}
+
+/// As an engine leaves it that deletes old metadata files.
+async fn without_log(table: &Table) -> Table {
+    edited(table, |json| json["metadata-log"] = serde_json::json!([])).await
 }
 
 async fn rolled_back(table: &Table, to: i64) -> Table {
@@ -143,6 +153,44 @@ async fn expiry_by_others_takes_neither_beginning_nor_position() {
 }
 
 #[tokio::test]
+async fn without_old_metadata_the_copy_counts_where_it_fits() {
+    for expiry in BOTH {
+        let (_folder, lake) = lake().await;
+        let table = moved(&started(&lake).await, &[(1, 0, 4)]).await;
+        let table = moved(&table, &[(0, 5, 9)]).await;
+        let remove = vec![entries(&table).await[0].file_path().into()];
+        let add = write(&table, &rows(&[7, 8])).await;
+        let rewritten = foreign(&table, Change { remove, add, ..Change::default() }).await;
+        let head = without_log(&all_but_head_expired(&rewritten, expiry).await).await;
+        assert_eq!((starts(&head), ends(&head)), (Some(vec![5, 0]), vec![9, 4]), "{expiry:?}");
+        // What stood between is gone without a trace: it may have been a rollback.
+        let change = Change { add: write(&head, &rows(&[7])).await, ..Change::default() };
+        let above = foreign(&head, change).await;
+        let refused = kafka_position(&without_log(&all_but_head_expired(&above, expiry).await).await, &key());
+        assert!(matches!(refused, Err(PositionError::Expired { .. })), "{expiry:?}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_a_rollback_took_away_does_not_count() {
+    for expiry in BOTH {
+        let (_folder, lake) = lake().await;
+        let before = moved(&started(&lake).await, &[(0, 5, 9)]).await;
+        let after = moved(&before, &[(0, 9, 20)]).await;
+        let back = rolled_back(&after, before.head().unwrap()).await;
+        assert_eq!(ends(&back), [9, 0]);
+        let change = Change { add: write(&back, &rows(&[7])).await, ..Change::default() };
+        let above = all_but_head_expired(&foreign(&back, change).await, expiry).await;
+        assert_eq!(starts(&above), Some(vec![5, 0]), "{expiry:?}");
+        // Where old metadata tell of the snapshot that it stands on, that one's counts; else none does.
+        for above in [without_log(&above).await, above] {
+            let refused = kafka_position(&above, &key());
+            assert!(matches!(refused, Err(PositionError::Expired { .. })), "{expiry:?}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_rollback_finds_its_own_beginning_after_expiry() {
     for expiry in BOTH {
         let (_folder, lake) = lake().await;
@@ -159,10 +207,12 @@ async fn a_rollback_finds_its_own_beginning_after_expiry() {
         // The copy of its position is from after the rollback, and says so.
         let refused = kafka_position(&back, &key()).unwrap_err();
         assert!(matches!(refused, PositionError::Expired { .. }), "{expiry:?}: {refused}");
-        // Where only another engine's snapshot is left above it, the two beginnings cannot be told apart.
+        // Where only another engine's snapshot is left above it, old metadata tell what it stands on; without them the
+        // two beginnings cannot be told apart.
         let change = Change { add: write(&back, &rows(&[7])).await, ..Change::default() };
         let above = all_but_head_expired(&foreign(&back, change).await, expiry).await;
-        assert_eq!(starts(&above), None, "{expiry:?}");
+        assert_eq!(starts(&above), Some(vec![5, 0]), "{expiry:?}");
+        assert_eq!(starts(&without_log(&above).await), None, "{expiry:?}");
         // A beginning that nothing can go back to any more is forgotten.
         let table = all_but_head_expired(&table, expiry).await;
         let table = moved(&table, &[(1, 0, 2)]).await;

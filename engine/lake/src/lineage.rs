@@ -1,0 +1,63 @@
+//! The ancestors of a table's head that other engines have expired, as older metadata files still tell of them.
+//!
+//! ```text
+//!   head (others') ─▶ parent (others') ─▶ gone     the metadata log, newest first:
+//!                                          └─▶ older file: its parent, and that one's ─▶ ... until one of ours
+//! ```
+//!
+//! Invariants
+//! * Looked for only where no snapshot of ours is left: our commits say all that is needed.
+//! * They tell what was; their files may be gone.
+//! * Bounded in files read. Files of the log that are gone, or do not parse, are passed over.
+//!
+//! Not here: what is read from them (`position`, `began`, and the recorded sources of a streaming table).
+
+use std::sync::Arc;
+
+use iceberg::spec::{SnapshotRef, TableMetadata};
+
+use crate::error::Result;
+use crate::lake::Lake;
+use crate::summary;
+use crate::table::{SnapshotInfo, ancestry};
+
+/// Metadata files that are read at most.
+const FILES_MAX: usize = 32;
+
+/// The ancestors past the end of the retained history, newest first, up to the first of ours.
+///
+/// # Errors
+/// The store's, where it may pass.
+pub(crate) async fn expired(lake: &Lake, metadata: &TableMetadata) -> Result<Vec<SnapshotRef>> {
+    let ours = |snapshot: &SnapshotRef| SnapshotInfo::of(snapshot).is_ours();
+    let mut found = Vec::new();
+    let Some(mut oldest) = ancestry(metadata).last().cloned() else { return Ok(found) };
+    let kept = [summary::PROJECT, summary::KAFKA_POSITIONS];
+    if !kept.iter().any(|name| metadata.properties().contains_key(*name)) || ancestry(metadata).any(ours) {
+        return Ok(found);
+    }
+    for log in metadata.metadata_log().iter().rev().take(FILES_MAX) {
+        let older = match lake.metadata_at(&log.metadata_file).await {
+            Ok(older) if older.uuid() == metadata.uuid() => older,
+            Err(error) if error.retryable() => return Err(error),
+            _ => continue,
+        };
+        if older.snapshot_by_id(oldest.snapshot_id()).is_none() {
+            break;
+        }
+        while let Some(parent) = parent(&older, &oldest) {
+            found.push(Arc::clone(parent));
+            if ours(parent) {
+                return Ok(found);
+            }
+            oldest = Arc::clone(parent);
+        }
+    }
+    Ok(found)
+}
+
+/// The parent that a file knows of a snapshot.
+fn parent<'a>(metadata: &'a TableMetadata, of: &SnapshotRef) -> Option<&'a SnapshotRef> {
+    let known = metadata.snapshot_by_id(of.snapshot_id())?;
+    metadata.snapshot_by_id(known.parent_snapshot_id()?).filter(|p| p.sequence_number() < of.sequence_number())
+}
