@@ -51,7 +51,10 @@ def garble(table):
 
 def purge(table):
     for entry in table.metadata.metadata_log:
-        table.io.delete(entry.metadata_file)
+        try:
+            table.io.delete(entry.metadata_file)
+        except FileNotFoundError:
+            pass
 
 
 def columns(table):
