@@ -128,7 +128,7 @@ pub const SETTINGS: &[Setting] = &[
         "run.memory_bytes_max",
         Kind::Number,
         Some("1073741824"),
-        "What queries, refreshes, verification and writers may hold in memory together. Past it sorts, aggregates and comparisons spill to disk, files are closed early, catch-ups go in parts, and hash joins fail with an error.",
+        "What queries, refreshes, verification and writers may hold in memory together. Past it sorts, GROUP BY and comparisons of rows spill to disk, files are closed early and catch-ups go in parts. What must be held whole fails with an error that names it: the smaller side of a hash join, the rows of an ORDER BY with a large LIMIT, a list, a text or a set of distinct values of one group (array_agg, string_agg, median, count(DISTINCT x)), and the largest partition of a window that looks behind its row. Statements at the same time share it: those that spill share three quarters evenly, so that each of many goes to disk sooner, and the last quarter is there for the others, for those that ask first.",
     ),
     plain(
         "run.freshness",

@@ -294,8 +294,9 @@ fn classify(sql: &str, root: &DataFusionError, runs: bool) -> QueryError {
         E::Plan(m) => (ErrorKind::Invalid, m.clone()),
         E::NotImplemented(m) => (ErrorKind::Unsupported, m.clone()),
         E::ResourcesExhausted(m) => {
-            return QueryError::new(ErrorKind::Resources, format!("out of memory: {}", one_line(m)))
-                .with_hint("select fewer columns or rows, or raise run.memory_bytes_max");
+            return QueryError::new(ErrorKind::Resources, format!("out of memory: {}", one_line(m))).with_hint(
+                "select fewer columns or rows, run fewer statements at a time, or raise run.memory_bytes_max",
+            );
         }
         E::Execution(m) if !runs => (ErrorKind::Data, m.clone()),
         E::Execution(_) | E::ArrowError(..) | E::ParquetError(_) => {
