@@ -240,13 +240,13 @@ fn walk(plan: &LogicalPlan, above: Above) -> Result<()> {
         LogicalPlan::Join(join) => {
             let (left, right) = match join.join_type {
                 JoinType::Inner => (true, true),
-                JoinType::Left => (true, false),
+                JoinType::Left | JoinType::LeftSemi => (true, false),
                 JoinType::Right => (false, true),
                 _ => (false, false),
             };
             for (side, keeps) in [(&join.left, left), (&join.right, right)] {
                 if !keeps && holds_outer(side) {
-                    return Err(refused(side, "the other side of an outer join, EXCEPT or INTERSECT").into());
+                    return Err(refused(side, "the other side of an outer join, of EXCEPT or INTERSECT").into());
                 }
                 walk(side, below)?;
             }

@@ -33,9 +33,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{
-    Distinct as SqlDistinct, Expr as SqlExpr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableAlias, TableFactor, Value, VisitMut, Visitor, VisitorMut, visit_expressions, visit_expressions_mut,
-    visit_relations,
+    BinaryOperator, Distinct as SqlDistinct, Expr as SqlExpr, GroupByExpr, Ident, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, Visitor, VisitorMut, WindowType, visit_expressions,
+    visit_expressions_mut, visit_relations,
 };
 
 use crate::refusal::Refusal;
@@ -78,6 +78,23 @@ pub(crate) fn in_query(query: &mut Query) {
 pub(crate) fn in_select(select: &mut Select) {
     if select.having.is_some() || select.qualify.is_some() {
         name_subqueries(select);
+    }
+    if let Some(qualify) = &mut select.qualify
+        && !has_window(qualify)
+        && let Some(window) = select.projection.iter().filter_map(item_expr).find_map(window)
+    {
+        // The planner looks for a window in QUALIFY itself; this one is computed as it is.
+        let always = SqlExpr::BinaryOp {
+            left: Box::new(SqlExpr::IsNull(Box::new(window))),
+            op: BinaryOperator::Or,
+            right: Box::new(SqlExpr::value(Value::Boolean(true))),
+        };
+        let given = SqlExpr::Nested(Box::new(qualify.clone()));
+        *qualify = SqlExpr::BinaryOp {
+            left: Box::new(given),
+            op: BinaryOperator::And,
+            right: Box::new(SqlExpr::Nested(Box::new(always))),
+        };
     }
     let items = std::mem::take(&mut select.projection);
     if let Some(SqlDistinct::On(keys)) = &mut select.distinct {
@@ -180,6 +197,14 @@ fn has_window(expr: &SqlExpr) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
+}
+
+/// An item that is a window whose specification stands beside it.
+fn window(item: &SqlExpr) -> Option<SqlExpr> {
+    match bare(item) {
+        SqlExpr::Function(call) if matches!(call.over, Some(WindowType::WindowSpec(_))) => Some(bare(item).clone()),
+        _ => None,
+    }
 }
 
 /// The number, or the alias, of the item that is the same expression.

@@ -151,6 +151,8 @@ async fn a_group_without_rows_has_its_row() {
     for (sql, rows) in cases {
         world.rows(sql, rows).await;
     }
+    let both = "SELECT id FROM t WHERE EXISTS (SELECT o.id FROM o WHERE o.id = t.id INTERSECT SELECT u.k FROM t AS u)";
+    world.rows(&format!("{both} ORDER BY id"), "1;2;3").await;
     let within = "SELECT k, sum((SELECT count(*) + 1 FROM o WHERE o.id = t.id)) FROM t GROUP BY k ORDER BY k";
     world.rows(within, "1|5;2|3;3|1;NULL|1").await;
     let on = "SELECT t.id, o.v FROM t JOIN o ON o.id = t.id AND t.b IN (SELECT count(*) FROM o AS p WHERE p.id = t.id)";
@@ -194,7 +196,7 @@ async fn a_condition_does_not_move_past_what_it_changes() {
         ),
         (
             "SELECT id FROM t WHERE NOT EXISTS (SELECT o.id FROM o EXCEPT SELECT o.id FROM o WHERE o.id = t.id)".into(),
-            "below the other side of an outer join, EXCEPT or INTERSECT",
+            "below the other side of an outer join, of EXCEPT or INTERSECT",
         ),
     ];
     for (sql, words) in &refused {

@@ -109,3 +109,13 @@ async fn numbers_name_items_wherever_keys_stand() {
     world.rows("SELECT k + 1 AS k, count(*) FROM t GROUP BY 1 ORDER BY 1", "2|2;3|1;4|2").await;
     world.rows("SELECT k / 2 AS k, count(*) FROM t GROUP BY k ORDER BY k, 2", "0|2;1|1;1|2").await;
 }
+
+#[tokio::test]
+async fn qualify_may_look_at_no_window() {
+    let world = world().await;
+    let numbered = "SELECT k AS b, b AS x, row_number() OVER (ORDER BY b, id) AS n FROM t";
+    world.rows(&format!("{numbered} QUALIFY b > 5 ORDER BY n"), "3|7|3;3|7|4;1|10|5").await;
+    world.rows(&format!("{numbered} QUALIFY b > 5 AND n < 5 ORDER BY n"), "3|7|3;3|7|4").await;
+    world.rows(&format!("{numbered} QUALIFY n = 1 OR x = 10 ORDER BY n"), "1|0|1;1|10|5").await;
+    world.fails("SELECT k FROM t QUALIFY k > 1", "QUALIFY clause requires window functions").await;
+}
