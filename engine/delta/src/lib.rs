@@ -44,4 +44,4 @@ pub use refuse::{REFUSALS, Refusal, refuse, refuse_unequal};
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,
 /// rounding, tie breaking, state layout) raises it, which announces a rebuild.
-pub const ENGINE_SEMANTICS_VERSION: u32 = 3;
+pub const ENGINE_SEMANTICS_VERSION: u32 = 4;

@@ -579,7 +579,8 @@ fn set_positions(
     }
     began::update(table, base, start, summary, properties, (snapshot_id, sequence_number))?;
     let rows = summary.get(summary::TOTAL_RECORDS).and_then(|text| text.parse().ok());
-    let update = position::update(table, base, moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
+    let update =
+        position::update(table, base, moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
     summary.insert(KAFKA_POSITIONS.to_string(), update.summary);
     properties.insert(KAFKA_POSITIONS.to_string(), update.property);
     Ok(())

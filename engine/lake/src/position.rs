@@ -24,7 +24,8 @@ use iceberg::spec::{SnapshotRef, TableMetadata};
 
 use crate::began::starts_over;
 use crate::summary::{
-    self, KAFKA_POSITIONS, KafkaPositions, PartitionRange, RecordedPositions, TOTAL_RECORDS, parse_recorded, print_recorded,
+    self, KAFKA_POSITIONS, KafkaPositions, PartitionRange, RecordedPositions, TOTAL_RECORDS, parse_recorded,
+    print_recorded,
 };
 use crate::table::{Table, TableName};
 
