@@ -185,6 +185,13 @@ pub async fn engine(global: &Global) -> Result<Engine, Failure> {
     Ok(Engine::open(project, config).await?)
 }
 
+/// As `engine`, as soon as queries can be served: what only builds need is not checked, and warnings are not told.
+pub async fn engine_to_serve(global: &Global) -> Result<Engine, Failure> {
+    let quiet = Global { quiet: true, ..global.clone() };
+    let (config, project) = project_of(&quiet, checked_by(&quiet, project::load_to_read)?)?;
+    Ok(Engine::open(project, config).await?)
+}
+
 /// A project joined to its lake, to look at it: nothing is made, it may not be there, and a start takes no longer than it
 /// must.
 pub async fn reader(global: &Global) -> Result<Engine, Failure> {

@@ -112,10 +112,17 @@ pub async fn run(global: &Global, args: &RunArgs, and_serve: bool) -> Result<u8,
     if and_serve && args.once {
         return Err(Failure::Usage("up serves until stopped; use `run --once`, then `serve`".into()));
     }
-    let engine = Arc::new(open::engine(global).await?);
+    let opened = if and_serve { open::engine_to_serve(global).await? } else { open::engine(global).await? };
+    let mut engine = Arc::new(opened);
     let stop = stop_on_signals()?;
     let limit = Limit::start(args.timeout, &stop);
-    let server = if and_serve { Some(serve::start(&engine, stop.clone()).await?) } else { None };
+    let mut server = None;
+    if and_serve {
+        server = Some(serve::start(&engine, stop.clone()).await?);
+        // Queries are answered while the plans of all views are tried, which takes milliseconds a view.
+        let (_, project) = tokio::task::block_in_place(|| open::project(global))?;
+        engine = Arc::new(engine.with_project(project).await?);
+    }
     let Some(_lease) = lease(&engine, args.timeout, &stop).await? else {
         return Ok(no_lease(args.timeout));
     };

@@ -169,3 +169,21 @@ async fn a_catalog_is_queried_without_a_project() {
     server.wait().unwrap();
     assert_eq!(text(&answer.stdout), "total\n42\n", "{}", text(&answer.stderr));
 }
+
+/// `up` serves before the plans of its views are tried; what a trial finds still ends it.
+#[test]
+fn what_the_engine_cannot_run_ends_check_run_and_up() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let view = "CREATE MATERIALIZED VIEW gold.bad AS SELECT make_map(id, 1) AS m FROM bronze.vehicle_events;\n";
+    std::fs::write(folder.path().join("sql/gold/bad.sql"), view).unwrap();
+    let set = ["--set", "kafka.bootstrap.servers=127.0.0.1:1", "--set", "serve.listen=127.0.0.1:0"];
+    for command in [vec!["check"], vec!["run", "--once"], vec!["up", "--timeout", "60s"]] {
+        let arguments: Vec<&str> = command.iter().copied().chain(set).collect();
+        let output = run(folder.path(), &arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains("error[U0126]: the query engine cannot run this"), "{command:?}: {said}");
+        assert_eq!(said.matches("U0126").count(), 1, "{command:?}: {said}");
+    }
+}

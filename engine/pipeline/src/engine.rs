@@ -169,14 +169,27 @@ impl Engine {
         Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked, told })
     }
 
+    /// The same lake and memory, of a project that was checked again.
+    ///
+    /// # Errors
+    /// Lake errors.
+    pub async fn with_project(&self, project: Arc<Project>) -> Result<Self> {
+        let project = kept::settled(&self.lake, project, &self.config, &|_| true).await?;
+        Ok(self.of(project))
+    }
+
     /// The same, of a project in which one table has the types that its query gives, whatever is stored.
     async fn with_own_types(&self, table: &TableName) -> Result<Self> {
         let others = |name: &TableName| name != table;
         let checked = check::check_over(&self.project, &self.config, &kept::Stored::new()).project;
         let project = checked.map_or_else(|| Arc::clone(&self.project), Arc::new);
         let project = kept::settled(&self.lake, project, &self.config, &others).await?;
+        Ok(self.of(project))
+    }
+
+    fn of(&self, project: Arc<Project>) -> Self {
         let (looked, told) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
-        Ok(Self {
+        Self {
             project,
             config: Arc::clone(&self.config),
             lake: self.lake.clone(),
@@ -184,7 +197,7 @@ impl Engine {
             answer_within: self.answer_within,
             looked,
             told,
-        })
+        }
     }
 
     /// The session that serves queries over this project.
