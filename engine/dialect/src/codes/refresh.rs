@@ -191,7 +191,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "R0534",
         "a source's snapshot is gone",
-        "The snapshot of a source that this table was computed from is no longer there, so the change since then cannot be told. A view is computed in full, once. A streaming table stops instead, since it only appends: `ingot refresh TABLE --full` reads the source again. Keep snapshots longer, or refresh more often.",
+        "The snapshot of a source that this table was computed from is no longer there, or none of this table's own snapshots is left that names it, so the change since then cannot be told. A view is computed in full, once. A streaming table stops instead, since it only appends: `ingot refresh TABLE --full` reads the source again. Keep snapshots longer, or refresh more often.",
     ),
     code(
         "R0536",
