@@ -166,7 +166,7 @@ fn over_one_row(expr: Expr) -> Result<Transformed<Expr>> {
         Expr::ScalarSubquery(s) => s,
         _ => return Ok(Transformed::no(expr)),
     };
-    let Some(OneRow { value, has_row }) = one_row(subquery)? else { return Ok(Transformed::no(expr)) };
+    let Some(OneRow { value, has_row }) = one_row(subquery)? else { return without_items(expr) };
     let compared =
         |left: Box<Expr>, op: Operator, value: Expr| Expr::BinaryExpr(BinaryExpr::new(left, op, Box::new(value)));
     let not = |e: Expr, negated: bool| if negated { Expr::Not(Box::new(e)) } else { e };
@@ -189,6 +189,24 @@ fn over_one_row(expr: Expr) -> Result<Transformed<Expr>> {
     }))
 }
 
+/// EXISTS takes no notice of the select list, whose names would be in the way of what is joined by.
+fn without_items(expr: Expr) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::Exists(Exists { subquery, negated }) if holds_outer(&subquery.subquery) => {
+            let LogicalPlan::Projection(projection) = subquery.subquery.as_ref() else {
+                return Ok(Transformed::no(Expr::Exists(Exists { subquery, negated })));
+            };
+            if projection.expr.iter().any(Expr::contains_outer) || moved(&subquery.subquery).is_ok() {
+                return Ok(Transformed::no(Expr::Exists(Exists { subquery, negated })));
+            }
+            let one = Projection::try_new(vec![lit(1).alias("__ingot_exists")], Arc::clone(&projection.input))?;
+            let subquery = subquery.with_plan(Arc::new(LogicalPlan::Projection(one)));
+            Ok(Transformed::yes(Expr::Exists(Exists { subquery, negated })))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
 /// Where a subquery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -209,7 +227,81 @@ struct Above {
 }
 
 fn judge(plan: &LogicalPlan, at: Use) -> Result<()> {
-    walk(plan, Above { at, only_projections: true, merges: false })
+    walk(plan, Above { at, only_projections: true, merges: false })?;
+    // The join has all of them under one name of a table.
+    let moved = moved(plan)?;
+    let names: Vec<&str> = plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
+    for (at, column) in moved.iter().enumerate() {
+        let twice = moved.iter().take(at).any(|other| other.name == column.name);
+        let is_projected = matches!(plan, LogicalPlan::Projection(_));
+        if twice || !is_projected && names.contains(&column.name.as_str()) && !plan.schema().has_column(column) {
+            return Err(two_of_one_name(plan, column).into());
+        }
+    }
+    Ok(())
+}
+
+fn two_of_one_name(plan: &LogicalPlan, column: &Column) -> Refusal {
+    let name = &column.name;
+    Refusal {
+        text: format!("the subquery is joined by {column}, and has another column that is called {name}"),
+        help: "give one of them another name in a subquery: FROM (SELECT k AS k2, .. FROM t) AS t2",
+        ..refused(plan, "")
+    }
+}
+
+/// The columns of a plan that the conditions within it, once they are moved above it, compare with the row around.
+fn moved(plan: &LogicalPlan) -> Result<Vec<Column>> {
+    if !holds_outer(plan) {
+        return Ok(Vec::new());
+    }
+    let mut all: Vec<Column> = Vec::new();
+    for input in plan.inputs() {
+        for column in moved(input)? {
+            if !all.contains(&column) {
+                all.push(column);
+            }
+        }
+    }
+    // A column that is passed on keeps its name; another one of that name would be taken for it.
+    let passes = |exprs: &[Expr]| -> Result<()> {
+        for column in &all {
+            let other = |e: &Expr| {
+                let (_, name) = e.qualified_name();
+                name == column.name && !matches!(e.clone().unalias(), Expr::Column(c) if c == *column)
+            };
+            if exprs.iter().any(other) {
+                return Err(two_of_one_name(plan, column).into());
+            }
+        }
+        Ok(())
+    };
+    match plan {
+        LogicalPlan::Filter(filter) => {
+            for condition in split_conjunction(&filter.predicate).into_iter().filter(|e| e.contains_outer()) {
+                let columns = condition.column_refs().into_iter().filter(|c| !all.contains(*c)).cloned();
+                let columns: Vec<Column> = columns.collect();
+                all.extend(columns);
+            }
+        }
+        // The top of EXISTS and IN is looked at by `judge`.
+        LogicalPlan::Projection(projection) => passes(&projection.expr)?,
+        LogicalPlan::Aggregate(aggregate) => {
+            passes(&aggregate.group_expr)?;
+            passes(&aggregate.aggr_expr)?;
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            for (at, column) in all.iter().enumerate() {
+                if all.iter().take(at).any(|other| other.name == column.name) {
+                    return Err(two_of_one_name(plan, column).into());
+                }
+            }
+            let under = |c: Column| Column::new(Some(alias.alias.clone()), c.name);
+            all = all.into_iter().map(under).collect();
+        }
+        _ => {}
+    }
+    Ok(all)
 }
 
 fn walk(plan: &LogicalPlan, above: Above) -> Result<()> {
@@ -245,6 +337,12 @@ fn walk(plan: &LogicalPlan, above: Above) -> Result<()> {
                 _ => (false, false),
             };
             for (side, keeps) in [(&join.left, left), (&join.right, right)] {
+                // A condition of its own that looks outside keeps or loses rows before it is moved.
+                let outer = |e: &Expr| e.contains_outer();
+                let own = join.filter.iter().any(outer) || join.on.iter().any(|(l, r)| outer(l) || outer(r));
+                if join.join_type != JoinType::Inner && own {
+                    return Err(refused(plan, "the condition of an outer join").into());
+                }
                 if !keeps && holds_outer(side) {
                     return Err(refused(side, "the other side of an outer join, of EXCEPT or INTERSECT").into());
                 }

@@ -1,6 +1,6 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`outputs`, `using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`, `zones`).
+//! Not here: what each construct becomes (`named_windows`, `outputs`, `using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`, `zones`).
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, Visito
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
-use crate::{flatten, grouping, outputs, patterns, recursion, sort_keys, using, zones};
+use crate::{flatten, grouping, named_windows, outputs, patterns, recursion, sort_keys, using, zones};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
@@ -36,6 +36,9 @@ impl VisitorMut for Lowering {
     type Break = DataFusionError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
+        if let Err(error) = named_windows::in_query(query) {
+            return ControlFlow::Break(error);
+        }
         outputs::in_query(query);
         sort_keys::in_query(query);
         recursion::in_query(query);
@@ -43,6 +46,9 @@ impl VisitorMut for Lowering {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        if let Err(error) = named_windows::in_select(select) {
+            return ControlFlow::Break(error);
+        }
         outputs::in_select(select);
         grouping::in_select(select);
         flow(using::in_select(select, None))

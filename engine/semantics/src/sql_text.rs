@@ -21,7 +21,7 @@ pub(crate) const INFIX: &[(&str, &str)] = &[
 ];
 /// What the user did not write.
 pub(crate) const SILENT: &[&str] =
-    &["ingot_canonical", "ingot_exactly", "ingot_joined", "ingot_lazily", "ingot_reached"];
+    &["ingot_canonical", "ingot_exactly", "ingot_joined", "ingot_lazily", "ingot_no_row", "ingot_reached"];
 /// Functions.
 pub(crate) const NAMED: &[(&str, &str)] = &[
     ("ingot_abs", "abs"),

@@ -30,6 +30,7 @@ use crate::laterals::Laterals;
 use crate::lists::Lists;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
+use crate::no_row::NoRow;
 use crate::outputs::Outputs;
 use crate::postponed::postponed;
 use crate::pushdown::fenced;
@@ -67,6 +68,7 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(Arrays));
     rules.push(Arc::new(SubqueryNames));
     rules.push(Arc::new(Correlated));
+    rules.push(Arc::new(NoRow));
     rules.push(Arc::new(Membership));
     // Sees the comparisons that the rules before it make.
     rules.push(Arc::new(Zero));
@@ -117,6 +119,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::encode::wrap(functions);
         crate::list_totals::wrap(functions);
         crate::nvl2::wrap(functions);
+        crate::plain_text::wrap(functions);
         crate::replacement::wrap(functions);
         crate::log::wrap(functions);
         functions.push(crate::outputs::function());

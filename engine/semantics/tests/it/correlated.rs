@@ -231,3 +231,62 @@ async fn what_does_not_become_a_join_is_refused_in_our_own_words() {
         world.fails(sql, "the next one around it").await;
     }
 }
+
+#[tokio::test]
+async fn a_subquery_without_rows_is_null_whatever_its_column_is() {
+    let world = world().await;
+    let per_id = "(SELECT count(*) FROM o WHERE o.id = t.id GROUP BY o.id)";
+    let none = "(SELECT count(*) FROM o HAVING count(*) > 100)";
+    world.rows(&format!("SELECT id, coalesce({per_id}, 0) FROM t ORDER BY id"), "1|1;2|2;3|1;4|0;5|0;6|0").await;
+    world.rows(&format!("SELECT id FROM t WHERE {per_id} IS NULL ORDER BY id"), "4;5;6").await;
+    world.rows(&format!("SELECT id FROM t WHERE coalesce({per_id}, 0) = 0 ORDER BY id"), "4;5;6").await;
+    world
+        .rows(
+            &format!("SELECT id, CASE WHEN {per_id} IS NOT NULL THEN 'some' ELSE 'none' END FROM t ORDER BY id"),
+            "1|some;2|some;3|some;4|none;5|none;6|none",
+        )
+        .await;
+    world.rows("SELECT (SELECT 1 FROM o WHERE v = -100) IS NULL", "true").await;
+    world.rows(&format!("SELECT {none}"), "NULL").await;
+    world.rows(&format!("SELECT id FROM t WHERE b > coalesce({none}, 0) ORDER BY id"), "1;3;5").await;
+    world
+        .rows(&format!("SELECT k, sum(b) FROM t GROUP BY k HAVING {none} IS NULL ORDER BY k"), "1|1;2|5;3|0;NULL|1")
+        .await;
+    world.rows(&format!("SELECT t.id FROM t JOIN o ON o.id = t.id AND {none} IS NULL ORDER BY 1"), "1;2;2;3").await;
+}
+
+#[tokio::test]
+async fn columns_of_one_name_are_not_taken_for_each_other() {
+    let world = world().await;
+    for sql in [
+        "SELECT id, (SELECT count(*) FROM o, t AS d WHERE o.k = t.k AND d.k = t.k) FROM t",
+        "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o, t AS d WHERE o.k = t.k AND d.k = t.id)",
+        "SELECT id FROM t WHERE NOT EXISTS (SELECT 1 FROM o, t AS d WHERE o.k = t.k AND d.k = t.id)",
+        "SELECT id FROM t WHERE k IN (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k)",
+        "SELECT id, k IN (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k) FROM t",
+        "SELECT id FROM t WHERE k > ANY (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k)",
+        "SELECT id, (SELECT max(m) FROM (SELECT max(o.v) AS m, d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k GROUP BY d.k) q) FROM t",
+        "SELECT t.id, l.n FROM t, LATERAL (SELECT count(*) AS n FROM o, t AS d WHERE o.k = t.k AND d.k = t.id) AS l",
+    ] {
+        world.fails(sql, "another column that is called k").await;
+    }
+    let joined = "FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k";
+    world.rows(&format!("SELECT id FROM t WHERE EXISTS (SELECT * {joined}) ORDER BY id"), "1;2;3;4").await;
+    world.rows(&format!("SELECT id FROM t WHERE NOT EXISTS (SELECT d.k, o.k {joined}) ORDER BY id"), "5;6").await;
+    world
+        .rows(&format!("SELECT id, (SELECT max(d.b) {joined}) FROM t ORDER BY id"), "1|1;2|1;3|0;4|0;5|NULL;6|NULL")
+        .await;
+    world
+        .rows(
+            "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o, (SELECT k AS dk FROM t) AS d WHERE o.k = t.k AND d.dk = t.id) ORDER BY id",
+            "1;2;3",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn an_outer_join_within_is_not_joined_by_its_own_condition() {
+    let world = world().await;
+    let sql = "SELECT id, (SELECT sum(o.id) FROM o LEFT JOIN t AS e ON e.k = t.k AND e.id = o.id) FROM t";
+    world.fails(sql, "the condition of an outer join").await;
+}

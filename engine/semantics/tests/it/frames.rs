@@ -196,3 +196,57 @@ async fn windows_are_ordered_by_time_of_day() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_named_window_is_what_it_is_defined_as() {
+    let w = crate::world::World::new(&[
+        (
+            "t",
+            "SELECT * FROM (VALUES (1, 1, 1), (2, 1, 0), (3, 2, 5), (4, 2, NULL), (5, NULL, 1), (6, 3, 0)) AS v(id, k, b)",
+        ),
+        ("o", "SELECT * FROM (VALUES (1), (2), (2)) AS v(id)"),
+    ])
+    .await;
+    for (sql, expected) in [
+        (
+            "SELECT id, sum(b) OVER (w), count(*) OVER W FROM t WINDOW w AS (PARTITION BY k) ORDER BY id",
+            "1|1|2;2|1|2;3|5|2;4|5|2;5|1|1;6|0|1",
+        ),
+        (
+            "SELECT id, row_number() OVER (w ORDER BY id DESC) FROM t WINDOW w AS (PARTITION BY k) ORDER BY id",
+            "1|2;2|1;3|2;4|1;5|1;6|1",
+        ),
+        (
+            "SELECT id, sum(id) OVER (w ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t WINDOW w AS (ORDER BY id) ORDER BY id",
+            "1|1;2|3;3|5;4|7;5|9;6|11",
+        ),
+        (
+            "SELECT id FROM t WINDOW w AS (PARTITION BY k), w2 AS (w ORDER BY id) QUALIFY row_number() OVER w2 = 1 ORDER BY id",
+            "1;3;5;6",
+        ),
+        ("SELECT id FROM t WINDOW w AS (PARTITION BY k) QUALIFY sum(b) OVER (w) > 0 ORDER BY id", "1;2;3;4;5"),
+        ("SELECT id FROM t WINDOW w AS (PARTITION BY k) ORDER BY count(*) OVER (w), id", "5;6;1;2;3;4"),
+        (
+            "SELECT id, (SELECT max(n) FROM (SELECT count(*) OVER w AS n FROM o WINDOW w AS (PARTITION BY id)) q) FROM t WINDOW w AS (PARTITION BY k) ORDER BY id",
+            "1|2;2|2;3|2;4|2;5|2;6|2",
+        ),
+        (
+            "SELECT id, count(*) OVER w AS n FROM t WINDOW w AS (PARTITION BY k) UNION ALL SELECT id, count(*) OVER (w) FROM o WINDOW w AS () ORDER BY 1, 2",
+            "1|2;1|3;2|2;2|3;2|3;3|2;4|2;5|1;6|1",
+        ),
+    ] {
+        w.rows(sql, expected).await;
+    }
+    w.fails("SELECT sum(b) OVER (nope) FROM t", "there is no window \"nope\"").await;
+    w.fails("SELECT sum(b) OVER nope FROM t", "there is no window \"nope\"").await;
+    w.fails("SELECT sum(b) OVER (w PARTITION BY id) FROM t WINDOW w AS (PARTITION BY k)", "cannot be changed").await;
+    w.fails("SELECT sum(b) OVER (w ORDER BY id) FROM t WINDOW w AS (ORDER BY k)", "cannot be changed").await;
+    w.fails("SELECT sum(b) OVER w FROM t WINDOW w AS (ORDER BY k), w AS (ORDER BY id)", "defined twice").await;
+}
+
+#[tokio::test]
+async fn text_of_functions_is_plain() {
+    let w = crate::world::World::new(&[("t", "SELECT * FROM (VALUES ('a'), (NULL)) AS v(s)")]).await;
+    let sql = "SELECT md5(s) AS a, coalesce(md5(s), 'none') AS b, md5('b') || 'x' AS c FROM t ORDER BY s";
+    w.typed(sql, "0cc175b9c0f1b6a831c399e269772661|0cc175b9c0f1b6a831c399e269772661|92eb5ffee6ae2fec3ad71c777531578fx;NULL|none|92eb5ffee6ae2fec3ad71c777531578fx", "Utf8|Utf8|Utf8").await;
+}
