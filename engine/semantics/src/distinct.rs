@@ -9,13 +9,16 @@
 //!
 //! It also computes keys that follow from other keys above the aggregate, and stumbles over two of one name there
 //! (`GROUP BY k, CAST(k AS INT)`): such an aggregate stays whole.
+//!
+//! It also puts inner joins in another order, and gives all of them the NULLs of the topmost one: `a IS NOT DISTINCT FROM b`
+//! becomes `a = b` below a cross join, and the other way round. A plan with such a join keeps its order.
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
@@ -24,6 +27,7 @@ use crate::apart::are_namesakes;
 const SPLITS: &str = "single_distinct_aggregation_to_group_by";
 const MOVES_KEYS: &str = "eliminate_group_by_constant";
 const PUSHES: &str = "push_down_filter";
+const REORDERS: &str = "eliminate_cross_join";
 
 /// The optimizer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -33,6 +37,7 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
             SPLITS => |plan| Ok(matches!(plan, LogicalPlan::Aggregate(a) if a.aggr_expr.iter().any(adds_up))),
             MOVES_KEYS => are_namesakes,
             PUSHES => |plan| Ok(is_all_or_nothing(plan)),
+            REORDERS => joins_nulls,
             _ => continue,
         };
         *rule = Arc::new(LeavesAlone { inner: Arc::clone(rule), stays });
@@ -67,6 +72,17 @@ fn is_all_or_nothing(plan: &LogicalPlan) -> bool {
     let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref() else { return false };
     let has_row = matches!(aggregate.group_expr.as_slice(), [] | [Expr::GroupingSet(_)]);
     has_row && split_conjunction(&filter.predicate).into_iter().any(|c| c.column_refs().is_empty())
+}
+
+/// Whether an inner join somewhere takes NULL for equal to NULL.
+fn joins_nulls(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Join(join)
+            if join.join_type == JoinType::Inner && join.null_equality == NullEquality::NullEqualsNull);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// Whether an expression holds an aggregate that is neither DISTINCT nor an extremum, or is DISTINCT over pairs.

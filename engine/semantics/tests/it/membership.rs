@@ -487,3 +487,25 @@ async fn a_literal_beside_a_uuid_is_one() {
         w.fails(sql, "AS UUID)").await;
     }
 }
+
+#[tokio::test]
+async fn each_join_has_its_own_equality_of_nulls() {
+    let world = World::new(&[
+        ("t", "SELECT * FROM (VALUES (1, 1, 1), (2, 1, 0), (3, 2, 5), (4, 2, NULL), (5, NULL, 1), (6, 3, 0)) AS v(id, k, b)"),
+        ("o", "SELECT * FROM (VALUES (1, 1, NULL), (2, 2, 20), (3, NULL, 30), (9, 9, 90), (2, 1, 5)) AS v(id, k, v)"),
+    ])
+    .await;
+    for (from, expected) in [
+        ("t JOIN o ON t.k IS NOT DISTINCT FROM o.k", "7"),
+        ("t JOIN o ON t.k IS NOT DISTINCT FROM o.k CROSS JOIN t AS u", "42"),
+        ("t JOIN o ON t.k IS NOT DISTINCT FROM o.k JOIN t AS u ON TRUE", "42"),
+        ("t AS u CROSS JOIN t JOIN o ON t.k IS NOT DISTINCT FROM o.k", "42"),
+        ("t JOIN o ON t.k = o.k JOIN t AS u ON u.b IS NOT DISTINCT FROM o.v", "4"),
+        ("t JOIN o ON t.k IS NOT DISTINCT FROM o.k JOIN t AS u ON u.b = o.v", "2"),
+        ("t JOIN o ON t.k IS NOT DISTINCT FROM o.k WHERE t.id = o.id", "2"),
+        ("t, o, t AS u WHERE t.k = o.k AND u.b IS NOT DISTINCT FROM o.v", "4"),
+        ("t JOIN o ON t.id = o.id JOIN o AS p ON (p.v IS NOT DISTINCT FROM t.b) AND p.k = t.k", "0"),
+    ] {
+        world.rows(&format!("SELECT count(*) FROM {from}"), expected).await;
+    }
+}
