@@ -317,8 +317,16 @@ class Statements:
         outer = self.column(scope, "int")
         if outer and self.chance(0.85):
             conditions.append(op("bool", "(", self.column(inner, "int"), " = ", outer, ")"))
+        item, joined = "1 AS one", []
+        if self.chance(0.3):
+            self.use("EXISTS over a join")
+            (other, other_plain), columns = self.table(numbered=True)
+            b = self.alias("s")
+            right = [Column(f"{b}.{c}", k, t) for c, k, t in columns]
+            joined = [self.r.choice([" JOIN ", " LEFT JOIN "]), (other, other_plain), f" {b} ON ", Items(self.join_condition(inner, right), " AND ")]
+            item = self.r.choice(["1 AS one", f"{a}.i AS one", f"{b}.i AS one"])
         return op("bool", "(", self.r.choice(["", "NOT "]),
-                  "EXISTS (SELECT 1 AS one FROM ", (name, plain), f" {a}", Items(conditions, " AND ", 0, " WHERE "), "))")
+                  f"EXISTS (SELECT {item} FROM ", (name, plain), f" {a}", *joined, Items(conditions, " AND ", 0, " WHERE "), "))")
 
     def scalar_subquery(self, scope):
         self.use("scalar subquery")
@@ -329,6 +337,14 @@ class Statements:
         outer = self.column(scope, "int", True)
         if outer and self.chance(0.5):
             self.use("correlated scalar subquery")
+            if self.chance(0.3):
+                self.use("scalar subquery that may have no row")
+                # Beside a condition that is always false the engine does not see that the group is the outer row's (Q0103).
+                conditions = [op("bool", f"({a}.k = ", outer, ")")]
+                having = op(None, " HAVING ", self.r.choice(["count(*) > 1", f"min({a}.i) > 0", "TRUE"]))
+                call = self.r.choice(["count(*)", f"count({a}.i)", "7", f"sum({a}.i)", f"max({a}.n)"])
+                return op("int", f"(SELECT {call} FROM ", (name, plain), f" {a}", Items(conditions, " AND ", 0, " WHERE "),
+                          f" GROUP BY {a}.k", Items([having], "", 0), ")")
             conditions.append(op("bool", "(", self.column(inner, "int", True), " = ", outer, ")"))
         kind, call = self.r.choice([("int", "count(*)"), ("int", f"max({a}.i)"), ("text", f"min({a}.v)"), ("int", f"sum({a}.i)"), ("int", f"count({a}.k)")])
         return op(kind, f"(SELECT {call} FROM ", (name, plain), f" {a}", Items(conditions, " AND ", 0, " WHERE "), ")")
@@ -597,7 +613,20 @@ class Statements:
         node, scope = self.one_table()
         n = self.only_n(scope)
         items = [self.item(scope, 1) for _ in range(r_int(self.r, 0, 2))] + [self.window_call(scope, n) for _ in range(r_int(self.r, 1, 3))]
-        return self.finish(items, self.select(items, self.names(len(items)), node, self.where(scope, 0.4)))
+        tail = []
+        if self.chance(0.2):
+            self.use("named window")
+            tail = [" WINDOW w AS (", Items([c.node() for c in self.r.sample(scope, self.r.choice([0, 1, 2]))], ", ", 0, "PARTITION BY "), ")"]
+            items.append((op("int", "count(*) OVER ", self.r.choice(["w", "(w)"])), "int", True))
+            if self.chance(0.6):
+                tail += [", w2 AS (w ORDER BY ", self.order(scope, n, 1), ")"]
+                call = self.r.choice(["row_number() OVER w2", f"row_number() OVER (w2 {self.rows_frame()})", f"sum({n}) OVER (w2 {self.rows_frame()})"])
+            else:
+                call = op("int", "row_number() OVER (w ORDER BY ", self.order(scope, n, 1), ")")
+            items.append((op("int", call), "int", True))
+            if self.chance(0.3):
+                tail.append(" QUALIFY count(*) OVER (w) > 1")
+        return self.finish(items, self.select(items, self.names(len(items)), node, self.where(scope, 0.4), tail))
 
     def keep_first(self, depth, widest):
         self.use("QUALIFY" if self.chance(0.7) else "DISTINCT ON")
