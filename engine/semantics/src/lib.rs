@@ -16,6 +16,7 @@ mod arrays;
 mod attempt;
 mod average;
 mod bounds;
+mod branches;
 mod calendar;
 mod canonical;
 mod checked;

@@ -1,6 +1,6 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`named_windows`, `outputs`, `using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`, `zones`).
+//! Not here: what each construct becomes (`branches`, `named_windows`, `outputs`, `using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`, `zones`).
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, Visito
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
-use crate::{flatten, grouping, named_windows, outputs, patterns, recursion, sort_keys, using, zones};
+use crate::{branches, flatten, grouping, named_windows, outputs, patterns, recursion, sort_keys, using, zones};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
@@ -39,6 +39,7 @@ impl VisitorMut for Lowering {
         if let Err(error) = named_windows::in_query(query) {
             return ControlFlow::Break(error);
         }
+        branches::in_query(query);
         outputs::in_query(query);
         sort_keys::in_query(query);
         recursion::in_query(query);

@@ -130,3 +130,30 @@ async fn columns_have_one_type_on_both_sides() {
         w.fails(&format!("SELECT i FROM n {both} SELECT d FROM m"), "DATE and INT").await;
     }
 }
+
+#[tokio::test]
+async fn a_branch_may_compute_a_column_beside_one_of_its_name() {
+    let engine = Engine::with(&[
+        "CREATE TABLE a AS SELECT * FROM (VALUES (1, 10), (2, 20)) AS v(k, id)",
+        "CREATE TABLE c AS SELECT * FROM (VALUES (3, 1), (1, 30)) AS v(k, id)",
+    ])
+    .await;
+    let queries = [
+        ("SELECT k, id FROM a UNION ALL SELECT id, -k FROM c", "1|-3 1|10 2|20 30|-1"),
+        ("SELECT k, id FROM a UNION ALL SELECT c.id, c.k * 10 FROM c", "1|10 1|30 2|20 30|10"),
+        ("SELECT k, id FROM a EXCEPT SELECT id, k + 7 FROM c", "2|20"),
+        ("SELECT k, id FROM a INTERSECT SELECT id, k + 7 FROM c", "1|10"),
+        (
+            "SELECT k AS x, id FROM a UNION ALL SELECT -id, x FROM (SELECT id, k AS x FROM c) AS q",
+            "-1|3 -30|1 1|10 2|20",
+        ),
+        (
+            "SELECT k, id FROM a UNION ALL SELECT id, -k FROM c UNION ALL SELECT id, -id FROM a",
+            "10|-10 1|-3 1|10 20|-20 2|20 30|-1",
+        ),
+        ("SELECT k FROM (SELECT k, id FROM a UNION SELECT id, -k FROM c) AS u WHERE id < 0", "1 30"),
+    ];
+    for (sql, expected) in queries {
+        assert_eq!(engine.sorted(sql).await, expected, "{sql}");
+    }
+}
