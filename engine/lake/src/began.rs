@@ -138,7 +138,8 @@ fn find(base: &Table) -> Result<Option<Beginning>> {
     Ok(last)
 }
 
-/// Records where a table began in a commit of positions over `base`, none for a new table: the one that begins it, or one of those since.
+/// Records where a table began in a commit of positions over `base`, none for a new table: the one that begins it, or one
+/// of those since.
 ///
 /// # Errors
 /// Recorded beginnings that do not parse.

@@ -237,7 +237,10 @@ fn stands_on(snapshot: &SnapshotRef, entry: &RecordedPositions) -> bool {
     };
     let changed = |name: &str| count(name).unwrap_or(Some(0));
     // Expiry may take the parent's id as well. What it held is told by the change.
-    let before = || (count(TOTAL_RECORDS)?? + changed("deleted-records")?).checked_sub(changed("added-records")?);
+    let before = || {
+        let whole = count(TOTAL_RECORDS)??.checked_add(changed("deleted-records")?)?;
+        whole.checked_sub(changed("added-records")?)
+    };
     entry.total_records.is_some() && before() == entry.total_records
 }
 
