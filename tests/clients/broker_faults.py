@@ -45,6 +45,7 @@ LOSING = {"expired": "S0101", "remade": "S0102", "shrunk": "S0102", "cut": "S010
 began = time.monotonic()
 verdict = {"passed": 0, "failed": 0}
 children = []
+left = []       # consumers of brokers that died and topics that went: to destroy one may wait for ever, so they go with the process
 
 
 def say(text):
@@ -175,6 +176,7 @@ class Project:
     def log_of(self, topic):
         if topic not in self.logs:
             self.logs[topic] = Log(self.brokers, topic)
+            left.append(self.logs[topic])
         return self.logs[topic]
 
     def wanted(self, topic):
@@ -454,5 +456,6 @@ if __name__ == "__main__":
         import traceback
         traceback.print_exc()
         verdict["failed"] += 1
-    print(f"{verdict['passed']} right, {verdict['failed']} wrong")
-    sys.exit(1 if verdict["failed"] else 0)
+    print(f"{verdict['passed']} right, {verdict['failed']} wrong", flush=True)
+    sys.stderr.flush()
+    os._exit(1 if verdict["failed"] else 0)

@@ -63,12 +63,17 @@ finish() {
   local code=$? pid
   trap - EXIT
   for pid in ${PIDS[@]+"${PIDS[@]}"}; do kill "$pid" 2>/dev/null || true; done
-  [ "$code" = 0 ] || { FAILED=$((FAILED + 1)); echo "FAIL  $SCRIPT ended early (exit $code)"; }
+  if [ "$code" != 0 ]; then
+    FAILED=$((FAILED + 1))
+    echo "FAIL  $SCRIPT ended early (exit $code)"
+    [ ! -s "$WORK/driver.err" ] || tail -n 60 "$WORK/driver.err"
+  fi
   if [ "$FAILED" = 0 ]; then rm -rf "$WORK"; else echo "kept: $WORK"; fi
   echo "$PASSED passed, $FAILED failed"
   [ "$FAILED" = 0 ] || exit 1
 }
 trap finish EXIT
+trap 'exit 143' TERM
 
 start_kafka() {
   local exports
@@ -86,11 +91,18 @@ PYTHON=$("$SERVICES/python.sh" install)
 
 topics() { "$PYTHON" "$CLIENTS/topics.py" "$INGOT_TEST_KAFKA" "$@"; }
 
+# A driver that is ended because its time is over says where its threads stood.
+DRIVER='import faulthandler, os, runpy, signal, sys
+faulthandler.register(signal.SIGTERM, chain=True)
+sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")'
+
 # driven SCRIPT ARG...: a driver of tests/clients that starts and kills the binary itself; what it counts is counted here.
 driven() {
   local script=$1 last
   shift
-  "$PYTHON" "$CLIENTS/$script" --ingot "$INGOT" ${INGOT_TEST_KAFKA:+--brokers "$INGOT_TEST_KAFKA"} --work "$WORK" "$@" 2>"$WORK/driver.err" |
+  "$PYTHON" -c "$DRIVER" "$CLIENTS/$script" --ingot "$INGOT" ${INGOT_TEST_KAFKA:+--brokers "$INGOT_TEST_KAFKA"} --work "$WORK" "$@" 2>"$WORK/driver.err" |
     tee "$WORK/driver.out" || true
   last=$(tail -n 1 "$WORK/driver.out")
   if [[ $last =~ ^([0-9]+)\ right,\ ([0-9]+)\ wrong$ ]]; then
