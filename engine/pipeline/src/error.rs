@@ -8,7 +8,7 @@ use datafusion::parquet::errors::ParquetError;
 use ingot_delta::DeltaError;
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_lake::{CommitError, LakeError};
-use ingot_semantics::Failure;
+use ingot_semantics::{Failure, Refusal};
 use ingot_source::SourceError;
 
 use crate::session::find;
@@ -52,7 +52,11 @@ fn shown(error: &DataFusionError) -> String {
 
 fn shown_change(error: &DeltaError) -> String {
     match error {
-        DeltaError::DataFusion(e) if find::<Failure>(e).is_some() || find::<LakeError>(e).is_some() => shown(e),
+        DeltaError::DataFusion(e)
+            if find::<Failure>(e).is_some() || find::<LakeError>(e).is_some() || find::<Refusal>(e).is_some() =>
+        {
+            shown(e)
+        }
         error => error.to_string(),
     }
 }
@@ -149,6 +153,9 @@ impl PipelineError {
             Self::Lake(e) => e.code(),
             Self::Source(e) => e.code(),
             Self::Engine(e) => outside(e).map_or("R0301", |(code, _)| code),
+            Self::Delta(DeltaError::DataFusion(e)) if find::<Refusal>(e).is_some() => {
+                outside(e).map_or("R0540", |(code, _)| code)
+            }
             Self::Delta(e) => e.code(),
             Self::Superseded { .. } => "L0121",
             Self::UnknownCommit { .. } => "L0122",
@@ -245,9 +252,12 @@ fn arrow_remedy(error: &ArrowError) -> &'static str {
     }
 }
 
-/// What the engine met while it read, rather than computed: the code and what to do. A store that fails for a while must
+/// What was refused, or what the engine met while it read, rather than computed: the code and what to do. A store that fails for a while must
 /// not stop a view for good.
 fn outside(error: &DataFusionError) -> Option<(&'static str, Option<&'static str>)> {
+    if let Some(refusal) = find::<Refusal>(error) {
+        return Some((refusal.code, Some(refusal.help)));
+    }
     if let Some(lake) = find::<LakeError>(error).filter(|e| !matches!(e, LakeError::DataFusion(_))) {
         return Some((lake.code(), lake.hint()));
     }
@@ -268,6 +278,31 @@ mod tests {
 
     fn hint(e: DataFusionError) -> String {
         PipelineError::Engine(e.context("while rows were read")).hint().unwrap()
+    }
+
+    /// The engine carries it as an error from outside, often with a context around it.
+    #[test]
+    fn a_refusal_keeps_its_code_its_words_and_its_help() {
+        let refusal = || {
+            let (text, help) = ("no join stands for this".to_owned(), "write a join");
+            DataFusionError::from(Refusal {
+                code: "U0515",
+                text,
+                help,
+                span: datafusion::sql::sqlparser::tokenizer::Span::empty(),
+            })
+        };
+        let errors = [
+            PipelineError::Engine(refusal()),
+            PipelineError::Engine(refusal().context("while it was planned")),
+            PipelineError::Delta(DeltaError::DataFusion(refusal().context("while it was planned"))),
+        ];
+        for error in errors {
+            assert_eq!(error.code(), "U0515");
+            assert_eq!(error.hint().as_deref(), Some("write a join"));
+            assert_eq!(error.to_string(), "no join stands for this");
+            assert!(!error.retryable());
+        }
     }
 
     #[test]

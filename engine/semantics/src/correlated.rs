@@ -1,4 +1,4 @@
-//! Subqueries that look at the row around them: what becomes a join has the answers of the row, or is refused.
+//! Subqueries that look at the row around them: which of them DataFusion makes joins of, with the answers of the row.
 //!
 //!   x IN (SELECT max(y) FROM s WHERE s.k = t.k)            ──▶ x = (SELECT max(y) ..): always one row
 //!   EXISTS (SELECT max(y) .. HAVING c)                     ──▶ (SELECT c IS TRUE ..)
@@ -8,11 +8,12 @@
 //! without rows has no row, a window counts the rows of all groups, and the other side of an outer join loses rows.
 //!
 //! Invariants
-//! * Above a condition that is moved stand projections, filters, joins that keep it right, and aggregates whose keys it
-//!   may join; an aggregate without keys stands at the top of a value or of a LATERAL subquery alone.
+//! * `judge` passes what DataFusion's rules keep right: above a condition that is moved stand projections, filters, joins
+//!   that keep it right, and aggregates whose keys it may join; an aggregate without keys stands at the top of a value or of
+//!   a LATERAL subquery alone.
 //! * What the optimizer leaves as it is, is refused before it runs.
 //!
-//! Not here: three-valued logic (`membership`), UNNEST and LIMIT (`laterals`).
+//! Not here: what is joined in another way (`dependent`), three-valued logic (`membership`), UNNEST and LIMIT (`laterals`).
 
 use std::sync::Arc;
 
@@ -21,15 +22,15 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::common::{Column, DataFusionError, Result, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::logical_plan::{Distinct, Filter, Projection};
+use datafusion::logical_expr::logical_plan::{Distinct, Filter, Projection, Sort, SubqueryAlias};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Case, Cast, Expr, JoinType, LogicalPlan, Operator, Subquery, lit};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
 use crate::laterals::span_of;
+use crate::outer_rows::{outer_columns, subquery_of};
 use crate::refusal::Refusal;
-use crate::rewrite::input_schema;
 
 /// Runs on plans whose types are coerced, before memberships are answered.
 #[derive(Debug)]
@@ -43,6 +44,10 @@ impl AnalyzerRule for Correlated {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         let plan = plan
             .transform_up_with_subqueries(|plan| {
+                let plan = match plan {
+                    LogicalPlan::Sort(sort) => sorted(sort)?,
+                    other => other,
+                };
                 let names = NamePreserver::new(&plan);
                 plan.map_expressions(|expr| {
                     let name = names.save(&expr);
@@ -51,31 +56,59 @@ impl AnalyzerRule for Correlated {
                 })
             })
             .data()?;
-        plan.apply_with_subqueries(|node| {
-            if let Some(lateral) = lateral(node) {
-                judge(&lateral.subquery, Use::Lateral)?;
-            }
-            node.apply_expressions(|expr| {
-                expr.apply(|e| {
-                    let (subquery, at) = match e {
-                        Expr::ScalarSubquery(s) => (s, Use::Value),
-                        Expr::Exists(e) => (&e.subquery, Use::Test),
-                        Expr::InSubquery(i) => (&i.subquery, Use::Test),
-                        Expr::SetComparison(c) => (&c.subquery, Use::Test),
-                        _ => return Ok(TreeNodeRecursion::Continue),
-                    };
-                    looks_at_next(subquery, node)?;
-                    judge(&subquery.subquery, at)?;
-                    Ok(TreeNodeRecursion::Continue)
-                })
-            })
-        })?;
         Ok(plan)
     }
 }
 
+/// ORDER BY (SELECT ..) of a column that the query does not select: the planner keeps what it sees of a key, and it does
+/// not see what subqueries look at.
+fn sorted(mut sort: Sort) -> Result<LogicalPlan> {
+    let mut missing: Vec<Column> = Vec::new();
+    for key in &sort.expr {
+        key.expr.apply(|e| {
+            let Some(subquery) = subquery_of(e) else { return Ok(TreeNodeRecursion::Continue) };
+            let columns = outer_columns(&subquery.subquery)?.into_iter().map(|(_, c)| c);
+            missing.extend(columns.filter(|c| !sort.input.schema().has_column(c)));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    let mut seen = Vec::new();
+    missing.retain(|c| {
+        is_below(&sort.input, c) && !seen.contains(c) && {
+            seen.push(c.clone());
+            true
+        }
+    });
+    let Some(first) = missing.first().cloned() else { return Ok(LogicalPlan::Sort(sort)) };
+    let wanted = sort.input.schema().columns().into_iter().map(Expr::Column).collect();
+    let with_keys = match sort.input.as_ref() {
+        LogicalPlan::Projection(projection) => {
+            let exprs = projection.expr.iter().cloned().chain(missing.into_iter().map(Expr::Column)).collect();
+            Projection::try_new(exprs, Arc::clone(&projection.input)).ok()
+        }
+        _ => None,
+    };
+    let Some(with_keys) = with_keys else {
+        let text = format!("a subquery in ORDER BY looks at {first}, which the query does not select");
+        let help = "select the subquery's value under a name in a subquery in FROM, and ORDER BY that name";
+        return Err(Refusal { code: "U0515", text, help, span: span_of(&first) }.into());
+    };
+    sort.input = Arc::new(LogicalPlan::Projection(with_keys));
+    Ok(LogicalPlan::Projection(Projection::try_new(wanted, Arc::new(LogicalPlan::Sort(sort)))?))
+}
+
+/// Whether a column is lost on the way to a plan's output.
+fn is_below(plan: &LogicalPlan, column: &Column) -> bool {
+    match plan {
+        LogicalPlan::Projection(_) | LogicalPlan::Distinct(_) | LogicalPlan::Sort(_) => {
+            plan.inputs().into_iter().any(|input| input.schema().has_column(column) || is_below(input, column))
+        }
+        _ => false,
+    }
+}
+
 /// The LATERAL subquery of a join.
-fn lateral(node: &LogicalPlan) -> Option<&Subquery> {
+pub(crate) fn lateral(node: &LogicalPlan) -> Option<&Subquery> {
     let LogicalPlan::Join(join) = node else { return None };
     let right = match join.right.as_ref() {
         LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
@@ -84,22 +117,10 @@ fn lateral(node: &LogicalPlan) -> Option<&Subquery> {
     if let LogicalPlan::Subquery(subquery) = right { Some(subquery) } else { None }
 }
 
-/// Refuses columns of another query than the next one around a subquery.
-fn looks_at_next(subquery: &Subquery, node: &LogicalPlan) -> Result<()> {
-    if subquery.outer_ref_columns.is_empty() {
-        return Ok(());
-    }
-    let schema = input_schema(node)?;
-    for outer in &subquery.outer_ref_columns {
-        if let Expr::OuterReferenceColumn(_, column) = outer
-            && !schema.has_column(column)
-        {
-            let text =
-                format!("the subquery looks at {column}, a column of a query that is not the next one around it");
-            return Err(Refusal { code: "U0515", text, help: HELP, span: span_of(column) }.into());
-        }
-    }
-    Ok(())
+/// What a subquery is refused for that looks past the query around it.
+pub(crate) fn two_queries_up(column: &Column) -> Refusal {
+    let text = format!("the subquery looks at {column}, a column of a query that is not the next one around it");
+    Refusal { code: "U0515", text, help: HELP, span: span_of(column) }
 }
 
 /// A subquery that has one row for every row around it, if its HAVING is true.
@@ -209,7 +230,7 @@ fn without_items(expr: Expr) -> Result<Transformed<Expr>> {
 
 /// Where a subquery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
+pub(crate) enum Use {
     /// One row, or NULL.
     Value,
     /// EXISTS, IN, ANY and ALL.
@@ -226,7 +247,11 @@ struct Above {
     merges: bool,
 }
 
-fn judge(plan: &LogicalPlan, at: Use) -> Result<()> {
+/// Whether DataFusion's rules answer a subquery rightly.
+///
+/// # Errors
+/// A [`Refusal`] if they do not.
+pub(crate) fn judge(plan: &LogicalPlan, at: Use) -> Result<()> {
     walk(plan, Above { at, only_projections: true, merges: false })?;
     // The join has all of them under one name of a table.
     let moved = moved(plan)?;
@@ -332,7 +357,7 @@ fn walk(plan: &LogicalPlan, above: Above) -> Result<()> {
         LogicalPlan::Join(join) => {
             let (left, right) = match join.join_type {
                 JoinType::Inner => (true, true),
-                JoinType::Left | JoinType::LeftSemi => (true, false),
+                JoinType::Left => (true, false),
                 JoinType::Right => (false, true),
                 _ => (false, false),
             };
@@ -359,6 +384,16 @@ fn walk(plan: &LogicalPlan, above: Above) -> Result<()> {
         LogicalPlan::Subquery(_) | LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(()),
         _ => Err(refused(plan, "").into()),
     }
+}
+
+/// Whether a plan has subqueries that look at queries around them.
+pub(crate) fn has_outer(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= node.contains_outer_reference();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// Whether a plan refers to the query around it; LATERAL subqueries within it have a row of their own.
@@ -401,7 +436,8 @@ fn joins_groups(filter: &Filter) -> bool {
     split_conjunction(&filter.predicate).into_iter().filter(|e| e.contains_outer()).all(joins)
 }
 
-fn refused(plan: &LogicalPlan, above: &str) -> Refusal {
+/// The refusal of a subquery for what stands above a condition that looks outside.
+pub(crate) fn refused(plan: &LogicalPlan, above: &str) -> Refusal {
     let text = match (outer_column(plan), above) {
         (Some(column), "") => {
             format!("the subquery looks at {column}, a column of the query around it, in a way that no join has")
@@ -415,15 +451,30 @@ fn refused(plan: &LogicalPlan, above: &str) -> Refusal {
     Refusal { code: "U0515", text, help: HELP, span }
 }
 
-const HELP: &str = "compare its columns with = alone, or write a join: LEFT JOIN (SELECT key, count(*) AS n FROM .. GROUP BY key) AS s \
-                    ON s.key = t.key; for other conditions join the tables and GROUP BY the outer table's key, or use a window \
-                    function in a subquery below";
+const HELP: &str = "write a join: LEFT JOIN (SELECT key, count(*) AS n FROM .. GROUP BY key) AS s ON s.key = t.key; or compute a part \
+                    of it in a view below";
+
+const LATERAL: &str = "decorrelate_lateral_join";
+
+/// A LATERAL subquery that looks at nothing once its conditions are simplified, which DataFusion leaves as it is.
+fn without_lateral(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let Some(subquery) = lateral(&plan).filter(|s| !holds_outer(&s.subquery)) else { return Ok(plan) };
+    let rows = Arc::clone(&subquery.subquery);
+    let LogicalPlan::Join(mut join) = plan else { return Ok(plan) };
+    join.right = match join.right.as_ref() {
+        LogicalPlan::SubqueryAlias(alias) => {
+            Arc::new(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(rows, alias.alias.clone())?))
+        }
+        _ => rows,
+    };
+    Ok(LogicalPlan::Join(join))
+}
 
 /// DataFusion's rules that make joins of subqueries: what they stumble over is refused in our words.
 pub(crate) fn optimizer_rules(
     mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    const JOINS: [&str; 3] = ["decorrelate_predicate_subquery", "scalar_subquery_to_join", "decorrelate_lateral_join"];
+    const JOINS: [&str; 3] = ["decorrelate_predicate_subquery", "scalar_subquery_to_join", LATERAL];
     for rule in &mut rules {
         if JOINS.contains(&rule.name()) {
             *rule = Arc::new(InOurWords { inner: Arc::clone(rule) });
@@ -447,6 +498,7 @@ impl OptimizerRule for InOurWords {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let plan = if self.name() == LATERAL { without_lateral(plan)? } else { plan };
         let subqueries = left_over(&plan);
         self.inner.rewrite(plan, config).map_err(|e| match (e, subqueries) {
             (

@@ -11,14 +11,15 @@
 //! (`GROUP BY k, CAST(k AS INT)`): such an aggregate stays whole.
 //!
 //! It also puts inner joins in another order, and gives all of them the NULLs of the topmost one: `a IS NOT DISTINCT FROM b`
-//! becomes `a = b` below a cross join, and the other way round. A plan with such a join keeps its order.
+//! becomes `a = b` below a cross join, and the other way round. A plan with such a join keeps its order. Nor does such a join
+//! get more keys (`ON a IS NOT DISTINCT FROM b WHERE c = d`): NULL would be equal to NULL in those as well.
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
@@ -28,6 +29,7 @@ const SPLITS: &str = "single_distinct_aggregation_to_group_by";
 const MOVES_KEYS: &str = "eliminate_group_by_constant";
 const PUSHES: &str = "push_down_filter";
 const REORDERS: &str = "eliminate_cross_join";
+const ADDS_KEYS: &str = "extract_equijoin_predicate";
 
 /// The optimizer's rules, in their order: all of them, to be used in the place of DataFusion's.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -38,6 +40,11 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
             MOVES_KEYS => are_namesakes,
             PUSHES => |plan| Ok(is_all_or_nothing(plan)),
             REORDERS => joins_nulls,
+            ADDS_KEYS => |plan| {
+                let joins_nulls =
+                    |join: &Join| join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty();
+                Ok(matches!(plan, LogicalPlan::Join(join) if joins_nulls(join)))
+            },
             _ => continue,
         };
         *rule = Arc::new(LeavesAlone { inner: Arc::clone(rule), stays });
@@ -117,6 +124,20 @@ mod tests {
         let sql = "SELECT k, count(DISTINCT x) AS c, sum(d) AS s, max(x) AS m FROM (VALUES (1, 1, CAST(1.5 AS DECIMAL(10, 2))),
                    (1, 1, CAST(2.5 AS DECIMAL(10, 2))), (1, 2, CAST(3 AS DECIMAL(10, 2)))) AS t(k, x, d) GROUP BY k";
         assert!(rows(sql).await.contains("| 1 | 2 | 7.00 | 2 |"), "{}", rows(sql).await);
+    }
+
+    /// `2 = NULL` and `NULL = NULL` join nothing: the first row of each alone is left.
+    #[tokio::test]
+    async fn a_key_beside_is_not_distinct_from_joins_no_nulls() {
+        for join in ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"] {
+            let sql = format!(
+                "SELECT count(*) AS n, sum(a.x) AS x FROM (VALUES (1, 10), (2, NULL), (NULL, 30), (NULL, NULL)) AS a(k, x) \
+                 {join} (VALUES (1, 10), (2, NULL), (NULL, 30), (NULL, NULL)) AS b(k, y) ON a.k IS NOT DISTINCT FROM b.k \
+                 WHERE a.x = b.y"
+            );
+            let found = rows(&sql).await;
+            assert!(found.contains("| 2 | 40 |"), "{sql}\n{found}");
+        }
     }
 
     #[tokio::test]

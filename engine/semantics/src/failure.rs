@@ -264,6 +264,9 @@ pub fn without_values(error: &DataFusionError) -> String {
         if let Some(failure) = c.downcast_ref::<Failure>() {
             return failure.to_string();
         }
+        if let Some(refusal) = c.downcast_ref::<Refusal>() {
+            return refusal.to_string();
+        }
         cause = c.source();
     }
     match error.find_root() {

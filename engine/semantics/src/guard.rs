@@ -28,7 +28,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result, TableReference};
+use datafusion::common::{Column, DFSchema, NullEquality, Result, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
@@ -403,7 +403,12 @@ pub(crate) fn guard_join(mut join: Join, schema: &DFSchema) -> Result<LogicalPla
     let conditions = join.filter.take().map(split_conjunction_owned).unwrap_or_default();
     let conditions = conditions.into_iter().map(|c| Ok(guard_expr(c, schema)?.data)).collect::<Result<Vec<Expr>>>()?;
     let (mut safe, failing) = split(conditions, schema)?;
-    let equalities = join.on.iter().map(|(l, r)| l.clone().eq(r.clone()));
+    let op = match join.null_equality {
+        NullEquality::NullEqualsNothing => Operator::Eq,
+        NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
+    };
+    let equal = |(l, r): &(Expr, Expr)| Expr::BinaryExpr(BinaryExpr::new(Box::new(l.clone()), op, Box::new(r.clone())));
+    let equalities = join.on.iter().map(equal);
     let mut before: Vec<Expr> = equalities.chain(safe.iter().cloned()).collect();
     let (joining, failing): (Vec<_>, Vec<_>) = failing.into_iter().partition(|c| joins_alone(c, &before));
     before = without_outer(&before)?;

@@ -9,10 +9,9 @@
 //! * A conjunct of a filter that the engine's own joins answer rightly stays as it is: `x IN S`, and `x NOT IN S`
 //!   over a column and a subquery without correlation.
 //! * Elsewhere a membership stands in a filter or a projection; what other operators need is projected below them.
-//! * A correlation that the optimizer cannot make a join of is refused.
 //! * Nothing is asked of the subquery that its types exclude: without NULLs there is one question.
 //!
-//! Not here: lists of values (`lists`), arrays (`arrays`).
+//! Not here: lists of values (`lists`), arrays (`arrays`), correlations that the optimizer makes no join of (`dependent`).
 
 use std::sync::Arc;
 
@@ -28,7 +27,6 @@ use datafusion::logical_expr::{
     lit,
 };
 use datafusion::optimizer::AnalyzerRule;
-use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 use sqlparser::tokenizer::Span;
 
 use crate::reached::guard_subqueries;
@@ -336,6 +334,11 @@ enum Place {
     Projection,
 }
 
+/// A comparison with ANY or ALL as a value of questions.
+pub(crate) fn as_value(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
+    Ok(answer(expr, outer, Place::Projection)?.data)
+}
+
 /// A membership as a CASE of questions that the engine answers with TRUE or FALSE; as a value also EXISTS, ANY and ALL.
 fn answer(expr: Expr, outer: &DFSchemaRef, place: Place) -> Result<Transformed<Expr>> {
     let (expr, subquery, op, negated) = match expr {
@@ -378,7 +381,7 @@ fn answer(expr: Expr, outer: &DFSchemaRef, place: Place) -> Result<Transformed<E
 }
 
 /// The expression as a subquery sees it.
-fn referred(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
+pub(crate) fn referred(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
     expr.transform_up(|e| match e {
         Expr::Column(column) => {
             let (_, field) = outer.qualified_field_from_column(&column)?;
@@ -393,31 +396,12 @@ fn referred(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
 fn has_rows(plan: LogicalPlan, place: Place) -> Result<Expr> {
     let correlated = is_correlated(&plan);
     if correlated && place == Place::Filter {
-        decorrelates(&plan, PullUpCorrelatedExpr::new().with_exists_sub_query(true))?;
         return Ok(Expr::Exists(Exists::new(subquery(plan), false)));
     }
     let rows = LogicalPlanBuilder::from(plan);
     let rows = if correlated { rows } else { rows.limit(0, Some(1))? };
     let counted = rows.aggregate(Vec::<Expr>::new(), vec![count(lit(1i64))])?.build()?;
-    if correlated {
-        decorrelates(&counted, PullUpCorrelatedExpr::new().with_need_handle_count_bug(true))?;
-    }
     Ok(Expr::ScalarSubquery(subquery(counted)).gt(lit(0i64)))
-}
-
-/// Refuses what the optimizer cannot make a join of, which would fail when the query runs.
-fn decorrelates(plan: &LogicalPlan, mut pull_up: PullUpCorrelatedExpr) -> Result<()> {
-    plan.clone().rewrite(&mut pull_up)?;
-    if pull_up.can_pull_up {
-        return Ok(());
-    }
-    Err(Refusal {
-        code: "U0510",
-        text: "the value of this correlated subquery is not supported here".to_owned(),
-        help: "as a value it may compare the outer query's columns with = alone; in WHERE it may use any condition",
-        span: Span::empty(),
-    }
-    .into())
 }
 
 fn subquery(plan: LogicalPlan) -> Subquery {

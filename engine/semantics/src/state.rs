@@ -19,6 +19,7 @@ use crate::correlated::Correlated;
 use crate::date_bin::DateBin;
 use crate::date_part::{DatePart, Extract};
 use crate::date_trunc::DateTrunc;
+use crate::dependent::Dependent;
 use crate::fence::{FencePlanner, LowerFences, RaiseFences};
 use crate::flatten::Flatten;
 use crate::frames::Frames;
@@ -70,6 +71,7 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(Correlated));
     rules.push(Arc::new(NoRow));
     rules.push(Arc::new(Membership));
+    rules.push(Arc::new(Dependent));
     // Sees the comparisons that the rules before it make.
     rules.push(Arc::new(Zero));
     rules.push(Arc::new(Frames));
@@ -78,7 +80,8 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 }
 
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let rules = crate::correlated::optimizer_rules(crate::distinct::optimizer_rules());
+    let rules =
+        crate::correlated::optimizer_rules(crate::uniqueness::optimizer_rules(crate::distinct::optimizer_rules()));
     let mut rules = crate::windows::optimizer_rules(rules);
     // When subqueries are joins, and before conditions move.
     let keys = rules.iter().position(|r| r.name() == "extract_equijoin_predicate").map_or(rules.len(), |at| at + 1);

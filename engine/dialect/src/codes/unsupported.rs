@@ -165,8 +165,8 @@ pub(super) const CODES: &[CodeInfo] = &[
     ),
     code(
         "U0510",
-        "the value of this correlated subquery is not supported here",
-        "IN, EXISTS, ANY, ALL and values over a subquery that refers to the outer query become a join. In WHERE, and in the ON of an inner join, any condition will do; as a value (in the select list, GROUP BY, an aggregate, the ON of an outer join) the subquery may compare the outer query's columns with = alone, and in the ON of an outer join it may look at one side of the join. Join the tables instead, or compute the value in a subquery below.",
+        "a subquery in the ON of an outer join looks at both of its sides",
+        "In the ON of an outer join a subquery (IN, EXISTS, ANY, ALL, a value) becomes a column of one side of the join, so it may look at columns of that side alone. Compute it in a subquery below, as a column of one side, or move the condition to WHERE.",
     ),
     code(
         "U0511",
@@ -191,6 +191,6 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "U0515",
         "this correlated subquery is not supported",
-        "A subquery that looks at the query around it becomes a join on the conditions that look there. That gives the right answer where those are equalities of a column (`o.id = t.id`) below an aggregate without GROUP BY or none, and any condition in EXISTS and IN of a WHERE; not below a window function, OFFSET, DISTINCT ON, the other side of an outer join or a second aggregate, and not for columns of the query around in the select list, in a UNION, or two queries up, nor where another column of the subquery has the name of one that is compared (`o.id = t.id` beside `i.id`): rename it in a subquery below. Write a join: `LEFT JOIN (SELECT id, count(*) AS n FROM o GROUP BY id) AS s ON s.id = t.id`, with `coalesce(s.n, 0)`; for other conditions join the tables and GROUP BY the outer table's key, or number rows with a window function in a subquery below.",
+        "A subquery that looks at the query around it is answered by joins: any condition will do, below aggregates, windows, DISTINCT, joins and set operations, and several queries up. Not answered are ROLLUP, CUBE and GROUPING SETS, OFFSET, LATERAL and WITH RECURSIVE within it, values without an aggregate whose type has no order, and ORDER BY of a subquery that looks at a column which SELECT DISTINCT left out. Where no single join will do, the rows around are read twice, so they must be the same each time: rows below a LIMIT or DISTINCT ON, of `random()` or of float sums are not; keep them in a view below. Or write a join: `LEFT JOIN (SELECT id, count(*) AS n FROM o GROUP BY id) AS s ON s.id = t.id`, with `coalesce(s.n, 0)`.",
     ),
 ];

@@ -1,4 +1,6 @@
-//! Subqueries that look at the row around them. Answers are DuckDB's.
+//! Subqueries that look at the row around them and become a join by that. Answers are DuckDB's.
+//!
+//! Not here: those that no single join stands for (`dependent`).
 
 use crate::world::*;
 
@@ -159,79 +161,6 @@ async fn a_group_without_rows_has_its_row() {
     world.rows(on, "1|NULL").await;
 }
 
-/// DataFusion answers these, with the rows of other groups or without those of none.
-#[tokio::test]
-async fn a_condition_does_not_move_past_what_it_changes() {
-    let world = world().await;
-    let numbered = "SELECT row_number() OVER (ORDER BY o.v) AS n FROM o WHERE o.id = t.id";
-    let joined = "SELECT count(*) FROM o AS a LEFT JOIN (SELECT * FROM o WHERE o.id = t.id) AS x ON a.k = x.k";
-    let counted = "SELECT count(*) AS c FROM o WHERE o.id = t.id";
-    let refused = [
-        (format!("SELECT id, (SELECT max(n) FROM ({numbered})) FROM t"), "below a window function"),
-        (format!("SELECT id, EXISTS (SELECT 1 FROM ({numbered}) WHERE n = 1) FROM t"), "below a window function"),
-        (format!("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM ({numbered}) WHERE n = 1)"), "below a window function"),
-        (format!("SELECT id FROM t WHERE 1 IN ({numbered})"), "below a window function"),
-        (format!("SELECT t.id, x.n FROM t, LATERAL ({numbered}) AS x"), "below a window function"),
-        (format!("SELECT id, ({joined}) FROM t"), "the other side of an outer join"),
-        (format!("SELECT id FROM t WHERE 4 IN ({joined})"), "the other side of an outer join"),
-        (format!("SELECT id, (SELECT max(c) FROM ({counted})) FROM t"), "below an aggregate without GROUP BY"),
-        (format!("SELECT id, (SELECT x.c FROM ({counted}) AS x) FROM t"), "below an aggregate without GROUP BY"),
-        (
-            format!("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM ({counted}) WHERE c = 0)"),
-            "below an aggregate without",
-        ),
-        (format!("SELECT t.id FROM t, LATERAL (SELECT 1 FROM ({counted}) AS x) AS y"), "below an aggregate without"),
-        ("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o WHERE o.id = t.id OFFSET 1)".into(), "below OFFSET"),
-        (
-            "SELECT id FROM t WHERE EXISTS (SELECT k FROM o WHERE o.id = t.id GROUP BY ROLLUP (k))".into(),
-            "below ROLLUP",
-        ),
-        (
-            "SELECT id FROM t WHERE EXISTS (SELECT DISTINCT ON (o.k) o.v FROM o WHERE o.id <= t.id)".into(),
-            "below DISTINCT ON",
-        ),
-        (
-            "SELECT t.id, x.k FROM t, LATERAL (SELECT DISTINCT o.k FROM o WHERE o.id < t.id) AS x".into(),
-            "another condition than an equality",
-        ),
-        (
-            "SELECT id FROM t WHERE NOT EXISTS (SELECT o.id FROM o EXCEPT SELECT o.id FROM o WHERE o.id = t.id)".into(),
-            "below the other side of an outer join, of EXCEPT or INTERSECT",
-        ),
-    ];
-    for (sql, words) in &refused {
-        world.fails(sql, words).await;
-    }
-}
-
-/// What the optimizer leaves as it is, or stumbles over.
-#[tokio::test]
-async fn what_does_not_become_a_join_is_refused_in_our_own_words() {
-    let world = world().await;
-    for sql in [
-        "SELECT id, (SELECT count(*) FROM o WHERE o.id < t.id) FROM t",
-        "SELECT id, (SELECT sum(o.v) FROM o WHERE o.id = t.id OR o.k = t.k) FROM t",
-        "SELECT id FROM t WHERE (SELECT count(*) FROM o WHERE o.id < t.id) = 0",
-        "SELECT t.id, x.n FROM t, LATERAL (SELECT count(*) AS n FROM o WHERE o.id < t.id) AS x",
-        "SELECT id, (SELECT t.id + 1) FROM t",
-        "SELECT id, (SELECT max(o.v) + t.id FROM o WHERE o.id = t.id) FROM t",
-        "SELECT id, (SELECT count(*) FROM o WHERE t.id = 2) FROM t",
-        "SELECT id, (SELECT sum(c) FROM (SELECT o.k AS c FROM o WHERE o.id = t.id UNION ALL SELECT 1)) FROM t",
-        "SELECT t.id, x.n FROM t, LATERAL (SELECT o.k + t.k AS n FROM o WHERE o.id = t.id) AS x",
-        "SELECT id FROM t WHERE EXISTS (SELECT o.k FROM o WHERE o.id <> t.id GROUP BY o.k HAVING count(*) > 1)",
-        "SELECT id FROM t WHERE id IN (SELECT o.id FROM o WHERE o.k = t.k EXCEPT SELECT 1)",
-        "SELECT id, id IN (SELECT o.id FROM o WHERE o.k = t.k EXCEPT SELECT 1) FROM t",
-    ] {
-        world.fails(sql, "the query around it").await;
-    }
-    for sql in [
-        "SELECT id, (SELECT count(*) FROM o WHERE NOT EXISTS (SELECT 1 FROM o AS p WHERE p.id = o.id AND p.k = t.k)) FROM t",
-        "SELECT (SELECT count(*) FROM o WHERE o.id = (SELECT max(id) FROM t AS u WHERE u.k = t.k)) FROM t",
-    ] {
-        world.fails(sql, "the next one around it").await;
-    }
-}
-
 #[tokio::test]
 async fn a_subquery_without_rows_is_null_whatever_its_column_is() {
     let world = world().await;
@@ -258,18 +187,6 @@ async fn a_subquery_without_rows_is_null_whatever_its_column_is() {
 #[tokio::test]
 async fn columns_of_one_name_are_not_taken_for_each_other() {
     let world = world().await;
-    for sql in [
-        "SELECT id, (SELECT count(*) FROM o, t AS d WHERE o.k = t.k AND d.k = t.k) FROM t",
-        "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o, t AS d WHERE o.k = t.k AND d.k = t.id)",
-        "SELECT id FROM t WHERE NOT EXISTS (SELECT 1 FROM o, t AS d WHERE o.k = t.k AND d.k = t.id)",
-        "SELECT id FROM t WHERE k IN (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k)",
-        "SELECT id, k IN (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k) FROM t",
-        "SELECT id FROM t WHERE k > ANY (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k)",
-        "SELECT id, (SELECT max(m) FROM (SELECT max(o.v) AS m, d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k GROUP BY d.k) q) FROM t",
-        "SELECT t.id, l.n FROM t, LATERAL (SELECT count(*) AS n FROM o, t AS d WHERE o.k = t.k AND d.k = t.id) AS l",
-    ] {
-        world.fails(sql, "another column that is called k").await;
-    }
     let joined = "FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k";
     world.rows(&format!("SELECT id FROM t WHERE EXISTS (SELECT * {joined}) ORDER BY id"), "1;2;3;4").await;
     world.rows(&format!("SELECT id FROM t WHERE NOT EXISTS (SELECT d.k, o.k {joined}) ORDER BY id"), "5;6").await;
@@ -282,11 +199,4 @@ async fn columns_of_one_name_are_not_taken_for_each_other() {
             "1;2;3",
         )
         .await;
-}
-
-#[tokio::test]
-async fn an_outer_join_within_is_not_joined_by_its_own_condition() {
-    let world = world().await;
-    let sql = "SELECT id, (SELECT sum(o.id) FROM o LEFT JOIN t AS e ON e.k = t.k AND e.id = o.id) FROM t";
-    world.fails(sql, "the condition of an outer join").await;
 }

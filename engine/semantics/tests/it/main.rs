@@ -6,6 +6,7 @@
 
 mod arrays;
 mod correlated;
+mod dependent;
 mod engine;
 mod frames;
 mod grouping;
@@ -23,6 +24,7 @@ mod set_operations;
 mod spread;
 mod time;
 mod top_n;
+mod uniqueness;
 mod unnest;
 mod using;
 mod world;

@@ -24,9 +24,12 @@ async fn base64_is_padded() {
     .await;
     world.rows("SELECT encode(plain, 'base64') FROM t", ";Zg==;Zm8=;Zm9v;Zm9vYg==;NULL").await;
     world.rows("SELECT count(*) FROM t WHERE encode(CAST(plain AS BYTEA), 'base64') = coded", "5").await;
-    for coded in ["coded", "rtrim(coded, '=')"] {
-        world.rows(&format!("SELECT CAST(decode({coded}, 'base64') AS VARCHAR) FROM t"), ";f;fo;foo;foob;NULL").await;
+    world.rows("SELECT CAST(decode(coded, 'base64') AS VARCHAR) FROM t", ";f;fo;foo;foob;NULL").await;
+    // PostgreSQL, Trino and DuckDB refuse them.
+    for coded in ["'Zg'", "'Zm8'", "'Zm9vYg='", "'Zm9vY'", "rtrim(coded, '=')", "CAST(rtrim(coded, '=') AS BYTEA)"] {
+        world.fails(&format!("SELECT CAST(decode({coded}, 'base64') AS VARCHAR) FROM t"), "decode").await;
     }
+    world.rows("SELECT try(CAST(decode('Zg', 'base64') AS VARCHAR))", "NULL").await;
     world.rows("SELECT encode('f', 'base64'), encode('f', 'hex'), encode('f', 'base64pad')", "Zg==|66|Zg==").await;
 }
 
