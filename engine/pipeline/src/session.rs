@@ -19,18 +19,16 @@ use std::time::Duration;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DFSchema, NullEquality, ParamValues, ScalarValue};
+use datafusion::common::{NullEquality, ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::execution::registry::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as EngineStatement;
-use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use ingot_lake::Lake;
-use ingot_semantics::{has_namesakes, put_back_casts, take_out_casts};
 
+mod attempts;
 mod error;
 mod headers;
 #[cfg(test)]
@@ -57,6 +55,7 @@ pub use pins::{Pin, Pins};
 use crate::check::DialectTypes;
 use crate::project::ViewModel;
 use crate::{context, pool};
+use attempts::{planned_apart, planned_with_intervals, planned_with_names};
 use headers::Headers;
 use names::{Loaded, Served, Tables};
 pub use running::STACK_BYTES;
@@ -396,67 +395,6 @@ async fn plan_statement(
     let unbound = (!parameters.is_empty()).then_some(unbound);
     let planned = Planned::new(Text { sql, tree: unbound, headers }, plan, parameters, bound.pins, state)?;
     Ok(Planned { places, ..planned })
-}
-
-/// The plan of a statement with its parameters taken for intervals where they may be, if it needs that.
-async fn planned_with_intervals(
-    state: &SessionState,
-    unbound: &EngineStatement,
-    without: DataFusionError,
-) -> Result<LogicalPlan, DataFusionError> {
-    let mut tree = unbound.clone();
-    if let Some(tree) = statement::tree_of(&mut tree) {
-        parameters::guessed(tree);
-        parameters::intervals(tree);
-    }
-    if tree == *unbound {
-        return Err(without);
-    }
-    planned_apart(state, tree).await.map_err(|_| without)
-}
-
-/// The plan of a statement in which the items beside a `*` have names of their own, if that makes it one.
-async fn planned_with_names(
-    state: &SessionState,
-    unbound: &EngineStatement,
-    headers: &headers::Headers,
-) -> Option<(LogicalPlan, EngineStatement, headers::Headers)> {
-    let EngineStatement::Statement(tree) = unbound else { return None };
-    let (tree, headers) = headers.apart(tree)?;
-    let unbound = EngineStatement::Statement(Box::new(tree));
-    let mut tree = unbound.clone();
-    statement::tree_of(&mut tree).map(parameters::guessed);
-    let plan = planned_apart(state, tree).await.ok()?;
-    Some((plan, unbound, headers))
-}
-
-/// The plan of a statement, in which expressions that differ in a cast alone have names of their own.
-async fn planned_apart(state: &SessionState, tree: EngineStatement) -> Result<LogicalPlan, DataFusionError> {
-    listing::in_sql_words(planned_once_or_apart(state, tree).await?)
-}
-
-async fn planned_once_or_apart(
-    state: &SessionState,
-    mut tree: EngineStatement,
-) -> Result<LogicalPlan, DataFusionError> {
-    let planned = state.statement_to_plan(tree.clone()).await;
-    if planned.as_ref().is_ok_and(|plan| !has_namesakes(plan)) {
-        return planned;
-    }
-    let Some(inner) = statement::tree_of(&mut tree) else { return planned };
-    let value = |e: &SqlExpr| state.create_logical_expr(&e.to_string(), &DFSchema::empty()).ok();
-    let casts = take_out_casts(inner, &value);
-    if casts.is_empty() {
-        return planned;
-    }
-    let mut apart = state.clone();
-    for cast in casts.into_values() {
-        apart.register_udf(cast)?;
-    }
-    match apart.statement_to_plan(tree).await.and_then(put_back_casts) {
-        Ok(plan) => Ok(plan),
-        Err(_) => planned,
-    }
 }
 
 impl Planned {

@@ -397,7 +397,7 @@ pub(crate) fn has_outer(plan: &LogicalPlan) -> Result<bool> {
 }
 
 /// Whether a plan refers to the query around it; LATERAL subqueries within it have a row of their own.
-fn holds_outer(plan: &LogicalPlan) -> bool {
+pub(crate) fn holds_outer(plan: &LogicalPlan) -> bool {
     outer_column(plan).is_some()
 }
 

@@ -65,7 +65,7 @@ fn names(plan: &LogicalPlan) -> Result<HashMap<String, String>> {
                 Expr::Alias(alias) => alias.expr.as_ref(),
                 other => other,
             };
-            if !matches!(inner, Expr::Column(_)) {
+            if !matches!(inner, Expr::Column(_) | Expr::Alias(_)) {
                 found.entry(inner.schema_name().to_string()).or_insert_with(|| plain.of(inner));
             }
             Ok(TreeNodeRecursion::Continue)

@@ -1,6 +1,8 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`branches`, `named_windows`, `outputs`, `using`, `patterns`, `recursion`, `flatten`, `sort_keys`, `grouping`, `zones`).
+//! Not here: what each construct becomes (`branches`, `hidden_keys`, `named_windows`, `outputs`, `using`, `patterns`,
+//! `recursion`, `flatten`, `sort_keys`,
+//! `grouping`, `syntax`, `zones`).
 
 use std::ops::ControlFlow;
 
@@ -9,7 +11,10 @@ use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, Visito
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
-use crate::{branches, flatten, grouping, named_windows, outputs, patterns, recursion, sort_keys, using, zones};
+use crate::{
+    branches, flatten, grouping, hidden_keys, named_windows, outputs, patterns, recursion, sort_keys, syntax, using,
+    zones,
+};
 
 /// Rewrites every query of a statement or an expression.
 pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
@@ -36,7 +41,8 @@ impl VisitorMut for Lowering {
     type Break = DataFusionError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
-        if let Err(error) = named_windows::in_query(query) {
+        let first = syntax::in_query(query).and_then(|()| named_windows::in_query(query));
+        if let Err(error) = first.and_then(|()| hidden_keys::in_query(query)) {
             return ControlFlow::Break(error);
         }
         branches::in_query(query);
@@ -47,7 +53,7 @@ impl VisitorMut for Lowering {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
-        if let Err(error) = named_windows::in_select(select) {
+        if let Err(error) = syntax::in_select(select).and_then(|()| named_windows::in_select(select)) {
             return ControlFlow::Break(error);
         }
         outputs::in_select(select);
@@ -57,10 +63,13 @@ impl VisitorMut for Lowering {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
         zones::in_expr(expr);
-        flow(patterns::in_expr(expr))
+        flow(syntax::in_expr(expr).and_then(|()| patterns::in_expr(expr)))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
+        if let Err(error) = syntax::in_factor(factor) {
+            return ControlFlow::Break(error);
+        }
         flatten::in_factor(factor, &mut self.unnests);
         let span: Span = match factor {
             TableFactor::Table { name, sample: Some(_), .. } => name.span(),

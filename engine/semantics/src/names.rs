@@ -1,6 +1,7 @@
 //! Names for what DataFusion would call like something beside it.
 //!
 //!   x IN (SELECT CAST(s.k AS BIGINT) FROM s WHERE s.k = ..)  ──▶ SELECT CAST(s.k AS BIGINT) AS "CAST(s.k AS Int64)"
+//!   x IN (SELECT max(b) AS k FROM s WHERE s.k = ..)          ──▶ SELECT max(b) AS __ingot_k
 //!   JOIN ON f(CAST(a.k AS BIGINT)) = b.n AND f(a.k) = b.k    ──▶ each f as a name of its own
 //!
 //! Its names leave casts out. It makes a projection of a subquery's column and the columns that correlate it, and of
@@ -21,6 +22,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Distinct, Projection};
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
+
+use crate::correlated::holds_outer;
 
 /// Runs on plans whose types are coerced, before subqueries are taken apart.
 #[derive(Debug)]
@@ -77,15 +80,42 @@ fn in_expr(expr: Expr) -> Result<Transformed<Expr>> {
 /// The plan with names for the casts that are its columns; None if it has none.
 fn named_columns(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     match plan {
-        LogicalPlan::Projection(projection) if projection.expr.iter().any(hides_cast) => {
-            let exprs = projection.expr.iter().map(|e| if hides_cast(e) { named(e.clone()) } else { e.clone() });
-            Ok(Some(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::clone(&projection.input))?)))
+        LogicalPlan::Projection(projection) => {
+            let correlated = projection.expr.len() == 1 && holds_outer(plan);
+            let mut any = false;
+            let exprs = projection.expr.iter().map(|e| {
+                let takes_name = correlated && takes_name(e, &projection.input);
+                any |= takes_name || hides_cast(e);
+                match e {
+                    e if takes_name => apart(e.clone()),
+                    e if hides_cast(e) => named(e.clone()),
+                    e => e.clone(),
+                }
+            });
+            let exprs = exprs.collect();
+            let renamed = || Projection::try_new(exprs, Arc::clone(&projection.input)).map(LogicalPlan::Projection);
+            any.then(renamed).transpose()
         }
         LogicalPlan::Distinct(Distinct::All(input)) => {
             Ok(named_columns(input)?.map(|input| LogicalPlan::Distinct(Distinct::All(Arc::new(input)))))
         }
         _ => Ok(None),
     }
+}
+
+/// Whether an expression is called like another column below it, which may be one that correlates the subquery.
+fn takes_name(expr: &Expr, input: &LogicalPlan) -> bool {
+    let (_, name) = expr.qualified_name();
+    if let Expr::Column(own) = expr.clone().unalias() {
+        return input.schema().columns().iter().any(|column| column.name == name && own != *column);
+    }
+    input.exists(|node| Ok(node.schema().fields().iter().any(|f| *f.name() == name))).unwrap_or(true)
+}
+
+/// The expression by a name that no column has.
+fn apart(expr: Expr) -> Expr {
+    let (_, name) = expr.qualified_name();
+    expr.unalias().alias(format!("__ingot_{name}"))
 }
 
 /// Whether it has its argument's name: a cast of the engine's or of ours (`narrow`).

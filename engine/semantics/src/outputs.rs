@@ -16,7 +16,7 @@
 //! * A name that only the output has is the output wherever it stands.
 //! * Columns keep their names.
 //!
-//! Not here: keys that stand twice (`sort_keys`).
+//! Not here: keys that stand twice (`sort_keys`), aggregates and windows as keys (`hidden_keys`).
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,7 +26,6 @@ use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference, plan_err};
-use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::logical_plan::{Distinct, Projection, Sort};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -34,10 +33,11 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{
     BinaryOperator, Distinct as SqlDistinct, Expr as SqlExpr, GroupByExpr, Ident, OrderByKind, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, Visitor, VisitorMut, WindowType, visit_expressions,
+    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, Visitor, VisitorMut, visit_expressions,
     visit_expressions_mut, visit_relations,
 };
 
+use crate::hidden_keys::window;
 use crate::refusal::Refusal;
 use crate::rewrite::expressions;
 
@@ -65,9 +65,9 @@ pub(crate) fn in_query(query: &mut Query) {
         match same_item(select, &sort.expr) {
             Some(place) => sort.expr = place,
             // The planner looks for its own name of a window.
-            None if has_window(&sort.expr) => {}
+            None if window(&sort.expr).is_some() => {}
             None => {
-                let marks = &mut Marks { names: &names, relations: &relations, queries: 0, aggregates: 0 };
+                let marks = &mut Marks { names: &names, relations: &relations, queries: 0 };
                 let _ = VisitMut::visit(&mut sort.expr, marks);
             }
         }
@@ -80,8 +80,8 @@ pub(crate) fn in_select(select: &mut Select) {
         name_subqueries(select);
     }
     if let Some(qualify) = &mut select.qualify
-        && !has_window(qualify)
-        && let Some(window) = select.projection.iter().filter_map(item_expr).find_map(window)
+        && window(qualify).is_none()
+        && let Some(window) = window(&select.projection)
     {
         // The planner looks for a window in QUALIFY itself; this one is computed as it is.
         let always = SqlExpr::BinaryOp {
@@ -147,11 +147,11 @@ fn number(expr: &SqlExpr) -> Option<usize> {
     }
 }
 
-fn fold(name: &Ident) -> String {
+pub(crate) fn fold(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
-fn bare(mut expr: &SqlExpr) -> &SqlExpr {
+pub(crate) fn bare(mut expr: &SqlExpr) -> &SqlExpr {
     while let SqlExpr::Nested(inner) = expr {
         expr = inner;
     }
@@ -159,12 +159,12 @@ fn bare(mut expr: &SqlExpr) -> &SqlExpr {
 }
 
 /// A name or a number: the output's.
-fn stands_alone(expr: &SqlExpr) -> bool {
+pub(crate) fn stands_alone(expr: &SqlExpr) -> bool {
     matches!(bare(expr), SqlExpr::Identifier(_) | SqlExpr::Value(_))
 }
 
 /// Names that items give to something else than a column of that name.
-fn renamed(select: &Select) -> BTreeSet<String> {
+pub(crate) fn renamed(select: &Select) -> BTreeSet<String> {
     let names = select.projection.iter().filter_map(|item| {
         let SelectItem::ExprWithAlias { expr, alias } = item else { return None };
         let own = match bare(expr) {
@@ -191,24 +191,8 @@ fn mentions(expr: &SqlExpr, names: &BTreeSet<String>) -> bool {
     found.is_break()
 }
 
-fn has_window(expr: &SqlExpr) -> bool {
-    let found = visit_expressions(expr, |e| match e {
-        SqlExpr::Function(call) if call.over.is_some() => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
-}
-
-/// An item that is a window whose specification stands beside it.
-fn window(item: &SqlExpr) -> Option<SqlExpr> {
-    match bare(item) {
-        SqlExpr::Function(call) if matches!(call.over, Some(WindowType::WindowSpec(_))) => Some(bare(item).clone()),
-        _ => None,
-    }
-}
-
 /// The number, or the alias, of the item that is the same expression.
-fn same_item(select: &Select, expr: &SqlExpr) -> Option<SqlExpr> {
+pub(crate) fn same_item(select: &Select, expr: &SqlExpr) -> Option<SqlExpr> {
     let expr = folded(expr);
     let at = select.projection.iter().position(|item| item_expr(item).is_some_and(|e| folded(e) == expr))?;
     let before = select.projection.get(..at)?;
@@ -242,7 +226,6 @@ struct Marks<'a> {
     names: &'a BTreeSet<String>,
     relations: &'a BTreeSet<String>,
     queries: usize,
-    aggregates: usize,
 }
 
 static AGGREGATES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
@@ -250,7 +233,7 @@ static AGGREGATES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     all.iter().flat_map(|f| f.aliases().iter().cloned().chain([f.name().to_owned()])).collect()
 });
 
-fn is_aggregate(expr: &SqlExpr) -> bool {
+pub(crate) fn is_aggregate(expr: &SqlExpr) -> bool {
     matches!(expr, SqlExpr::Function(call) if AGGREGATES.contains(&call.name.to_string().to_lowercase()))
 }
 
@@ -267,13 +250,7 @@ impl VisitorMut for Marks<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<()> {
-        self.aggregates += usize::from(is_aggregate(expr));
-        ControlFlow::Continue(())
-    }
-
     fn post_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<()> {
-        self.aggregates -= usize::from(is_aggregate(expr));
         if self.queries > 0 {
             return ControlFlow::Continue(());
         }
@@ -281,8 +258,7 @@ impl VisitorMut for Marks<'_> {
             SqlExpr::Identifier(name) if self.names.contains(&fold(name)) => {
                 *expr = crate::apart::call(MARK, vec![expr.clone()]);
             }
-            // The planner knows these within an aggregate.
-            SqlExpr::CompoundIdentifier(parts) if self.aggregates == 0 => {
+            SqlExpr::CompoundIdentifier(parts) => {
                 let [qualifiers @ .., name] = parts.as_slice() else { return ControlFlow::Continue(()) };
                 let is_relation = qualifiers.last().is_some_and(|q| self.relations.contains(&fold(q)));
                 if is_relation && self.names.contains(&fold(name)) {
@@ -449,14 +425,6 @@ fn in_sort(mut sort: Sort) -> Result<LogicalPlan> {
     };
     for by in &mut sort.expr {
         let resolved = std::mem::take(&mut by.expr).transform_down(|e| {
-            if let Expr::AggregateFunction(_) = &e
-                && is_marked(&e)
-            {
-                return Ok(match of_aggregate(&e, &projection.input)? {
-                    Some(column) => hidden(column),
-                    None => Transformed::no(e),
-                });
-            }
             let Some((named, column)) = of_input(&e, input)? else { return Ok(Transformed::no(e)) };
             if is_distinct {
                 return Err(refused(&named).into());
@@ -496,31 +464,6 @@ fn of_input(mark: &Expr, input: &DFSchema) -> Result<Option<(Column, Column)>> {
         return plan_err!("column \"{}.{}\" is not among the columns to sort by", relation, named.name);
     };
     Ok(Some((named.clone(), Column::new(relation.cloned(), field.name()))))
-}
-
-/// The column of an aggregate that stands in a key alone: the planner computes it, and does not find it.
-fn of_aggregate(call: &Expr, input: &LogicalPlan) -> Result<Option<Column>> {
-    let mut below = input;
-    let aggregate = loop {
-        match below {
-            LogicalPlan::Aggregate(aggregate) => break aggregate,
-            LogicalPlan::Filter(filter) => below = &filter.input,
-            LogicalPlan::Window(window) => below = &window.input,
-            _ => return Ok(None),
-        }
-    };
-    let schema = aggregate.input.schema();
-    let computed = call.clone().transform_down(|e| match of_input(&e, schema)? {
-        Some((_, column)) => {
-            let Expr::ScalarFunction(mut mark) = e else { return Ok(Transformed::no(e)) };
-            mark.args = vec![Expr::Column(column)];
-            Ok(Transformed::new(Expr::ScalarFunction(mark), true, TreeNodeRecursion::Jump))
-        }
-        None => Ok(Transformed::no(e)),
-    })?;
-    let computed = normalize_col(computed.data, &aggregate.input)?;
-    let name = computed.schema_name().to_string();
-    Ok(input.schema().has_column_with_unqualified_name(&name).then(|| Column::new_unqualified(name)))
 }
 
 fn refused(name: &Column) -> Refusal {

@@ -65,8 +65,9 @@ impl AnalyzerRule for Shares {
         plan.apply_with_subqueries(|node| {
             node.apply_expressions(|expr| {
                 expr.apply(|e| {
-                    if let Some((name, share)) = share_of(e) {
+                    if let Some((name, share, centroids)) = share_of(e) {
                         refuse_share(name, share)?;
+                        centroids.map_or(Ok(()), |n| refuse_centroids(name, n))?;
                     }
                     Ok(TreeNodeRecursion::Continue)
                 })
@@ -76,8 +77,8 @@ impl AnalyzerRule for Shares {
     }
 }
 
-/// The argument that says where, of a call of a quantile, and the function's name.
-fn share_of(expr: &Expr) -> Option<(&str, &Expr)> {
+/// The name of a quantile that is called, the argument that says where, and the one behind it: how exact it is.
+fn share_of(expr: &Expr) -> Option<(&str, &Expr, Option<&Expr>)> {
     let (name, args) = match expr {
         Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
         Expr::WindowFunction(call) => match &call.fun {
@@ -91,7 +92,19 @@ fn share_of(expr: &Expr) -> Option<(&str, &Expr)> {
         "approx_percentile_cont_with_weight" => 2,
         _ => return None,
     };
-    Some((name, args.get(at)?))
+    Some((name, args.get(at)?, args.get(at + 1)))
+}
+
+fn refuse_centroids(name: &str, number: &Expr) -> Result<()> {
+    if number.exists(|e| Ok(matches!(e, Expr::Placeholder(_))))? {
+        return Ok(());
+    }
+    let value = constant(number)?.map(|value| value.cast_to(&DataType::Int64)).transpose()?;
+    if let Some(ScalarValue::Int64(Some(1..))) = value {
+        return Ok(());
+    }
+    let text = format!("the number of centroids of {name} is a constant from 1 on, and {} is none", shown(number));
+    Err(Refusal { code: "T0116", text, help: "leave it out, or write 100", span: Span::empty() }.into())
 }
 
 fn refuse_share(name: &str, share: &Expr) -> Result<()> {

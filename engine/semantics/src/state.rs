@@ -29,9 +29,11 @@ use crate::instants::Instants;
 use crate::join_guards::JoinGuards;
 use crate::laterals::Laterals;
 use crate::lists::Lists;
+use crate::maps::MakeMap;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
 use crate::no_row::NoRow;
+use crate::outer_names::NoFields;
 use crate::outputs::Outputs;
 use crate::postponed::postponed;
 use crate::pushdown::fenced;
@@ -108,7 +110,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         .with_config(config)
         .with_runtime_env(runtime)
         // Ours come first, so that they are asked first.
-        .with_expr_planners(vec![Arc::new(CheckedOperators), Arc::new(Extract)])
+        .with_expr_planners(vec![Arc::new(CheckedOperators), Arc::new(Extract), Arc::new(MakeMap), Arc::new(NoFields)])
         .with_default_features()
         .with_analyzer_rules(rules())
         .with_optimizer_rules(optimizer_rules())
@@ -121,6 +123,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::doubles::wrap(functions);
         crate::encode::wrap(functions);
         crate::list_totals::wrap(functions);
+        crate::maps::wrap(functions);
         crate::nvl2::wrap(functions);
         crate::plain_text::wrap(functions);
         crate::replacement::wrap(functions);

@@ -76,6 +76,6 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "T0116",
         "the share of a quantile is none",
-        "percentile_cont, quantile_cont and their like take a share of the rows: a constant from 0.0 to 1.0, neither NULL nor NaN, and the same for all groups. For example `percentile_cont(0.9) WITHIN GROUP (ORDER BY x)`. Per cents are divided by 100.",
+        "percentile_cont, quantile_cont and their like take a share of the rows: a constant from 0.0 to 1.0, neither NULL nor NaN, and the same for all groups. For example `percentile_cont(0.9) WITHIN GROUP (ORDER BY x)`. Per cents are divided by 100. The number of centroids behind it is a constant from 1 on.",
     ),
 ];

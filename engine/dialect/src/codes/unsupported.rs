@@ -193,4 +193,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "this correlated subquery is not supported",
         "A subquery that looks at the query around it is answered by joins: any condition will do, below aggregates, windows, DISTINCT, joins and set operations, and several queries up. Not answered are ROLLUP, CUBE and GROUPING SETS, OFFSET, LATERAL and WITH RECURSIVE within it, values without an aggregate whose type has no order, and ORDER BY of a subquery that looks at a column which SELECT DISTINCT left out. Where no single join will do, the rows around are read twice, so they must be the same each time: rows below a LIMIT or DISTINCT ON, of `random()` or of float sums are not; keep them in a view below. Or write a join: `LEFT JOIN (SELECT id, count(*) AS n FROM o GROUP BY id) AS s ON s.id = t.id`, with `coalesce(s.n, 0)`.",
     ),
+    code(
+        "U0516",
+        "this construct is not supported",
+        "The grammar knows it, and the query engine does not: PIVOT, MATCH_RECOGNIZE, ASOF JOIN, CONNECT BY, PREWHERE, CONVERT, COLLATE other than \"C\", INTERVAL from one unit to another, FETCH .. WITH TIES, and DISTINCT, ORDER BY or FILTER of a function that is no aggregate. Some of them it would drop in silence. The hint says what to write instead.",
+    ),
 ];

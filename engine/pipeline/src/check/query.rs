@@ -24,7 +24,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Query, Statement};
 
-use ingot_semantics::{Casts, has_namesakes, put_back_casts, take_out_casts};
+use ingot_semantics::{Casts, has_namesakes, look_outside, name_twins, own_name, put_back_casts, take_out_casts};
 
 use super::types::DialectTypes;
 
@@ -81,7 +81,30 @@ impl Planner {
         ingot_semantics::lower(&mut statement)?;
         let none = Casts::new();
         let scope = Scope { planner: self, relations, casts: &none };
-        let planned = SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(statement.clone());
+        let plan =
+            |tree: &Statement| SqlToRel::new_with_options(&scope, self.options()).sql_statement_to_plan(tree.clone());
+        let planned = plan(&statement).or_else(|first| {
+            let mut outside = statement.clone();
+            let mut last = None;
+            while look_outside(&mut outside, last.as_ref().unwrap_or(&first)) {
+                match plan(&outside) {
+                    Ok(plan) => {
+                        statement = outside;
+                        return Ok(plan);
+                    }
+                    Err(error) => last = Some(error),
+                }
+            }
+            // An output's own columns are called as the text says.
+            if name_twins(&mut outside)
+                && let Ok(plan) = plan(&outside)
+                && plan.schema().fields().iter().all(|f| own_name(f.name()).is_none())
+            {
+                statement = outside;
+                return Ok(plan);
+            }
+            Err(first)
+        });
         match planned {
             Ok(plan) if !has_namesakes(&plan) => Ok(plan),
             // Two columns may differ in a cast alone.

@@ -250,7 +250,8 @@ impl QueryError {
                     .iter()
                     .chain(e.diagnostic().into_iter().flat_map(|d| &d.helps))
                     .map(|h| h.message.clone())
-                    .next();
+                    // One that prints a value of the engine's as Rust does helps nobody.
+                    .find(|h| !h.contains(" { "));
             }
             if out.kind == ErrorKind::Invalid {
                 out.message = lower_first(&sql_words(&d.message, sql));
@@ -404,7 +405,12 @@ fn end_of(sql: &str) -> Location {
 
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+    match (chars.next(), chars.clone().next()) {
+        // NOT, UNNEST and the like.
+        (Some(_), Some(second)) if second.is_uppercase() => text.to_owned(),
+        (Some(first), _) => first.to_lowercase().chain(chars).collect(),
+        (None, _) => String::new(),
+    }
 }
 
 /// The line with the place underlined, numbered; long lines are cut around the place.

@@ -36,7 +36,11 @@ fn client_field(field: &FieldRef) -> FieldRef {
 
 /// The schema a client gets.
 pub(super) fn client_schema(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(schema.fields().iter().map(client_field).collect::<Vec<_>>()))
+    let fields = schema.fields().iter().map(client_field).map(|field| match ingot_semantics::own_name(field.name()) {
+        Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
+        None => field,
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The stream in the announced schema.

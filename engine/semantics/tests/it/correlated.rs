@@ -200,3 +200,42 @@ async fn columns_of_one_name_are_not_taken_for_each_other() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn an_item_may_be_called_like_what_correlates_the_subquery() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT id FROM t WHERE k IN (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k) ORDER BY id",
+            "1;2",
+        ),
+        (
+            "SELECT id, k IN (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k) FROM t ORDER BY id",
+            "1|true;2|true;3|false;4|false;5|false;6|false",
+        ),
+        (
+            "SELECT id FROM t WHERE k > ANY (SELECT d.k FROM o JOIN t AS d ON o.id = d.id WHERE o.k = t.k) ORDER BY id",
+            "3;4",
+        ),
+        ("SELECT id FROM t WHERE b IN (SELECT max(o.id) AS k FROM o WHERE o.k = t.k GROUP BY k) ORDER BY id", ""),
+        ("SELECT id FROM t WHERE id IN (SELECT max(id) AS k FROM o WHERE o.k = t.k GROUP BY k) ORDER BY id", "2"),
+        ("SELECT id FROM t WHERE id = (SELECT max(id) AS k FROM o WHERE o.k = t.k GROUP BY k) ORDER BY id", "2"),
+        ("SELECT id FROM t WHERE id NOT IN (SELECT id + 1 AS k FROM o WHERE o.k = t.k) ORDER BY id", "1;4;5;6"),
+        ("SELECT id FROM t WHERE k IN (SELECT count(*) AS k FROM o WHERE o.k = t.k) ORDER BY id", ""),
+        ("SELECT id, (SELECT count(*) AS k FROM o WHERE o.k = t.k) AS k FROM t ORDER BY id", "1|2;2|2;3|1;4|1;5|0;6|0"),
+        (
+            "SELECT id, (SELECT max(v) AS k FROM o WHERE o.k = t.k GROUP BY o.k) AS n FROM t ORDER BY id",
+            "1|5;2|5;3|20;4|20;5|NULL;6|NULL",
+        ),
+        ("SELECT id FROM t WHERE id = ANY (SELECT DISTINCT id AS k FROM o WHERE o.k = t.k) ORDER BY id", "1;2"),
+        ("SELECT id FROM t WHERE id IN (SELECT id AS k FROM o WHERE o.k = t.k) ORDER BY id", "1;2"),
+        (
+            "SELECT id FROM t WHERE id IN (SELECT max(id) AS k FROM o WHERE o.k = t.k GROUP BY k HAVING count(*) > 1) ORDER BY id",
+            "2",
+        ),
+        ("SELECT id FROM t WHERE EXISTS (SELECT max(v) AS k FROM o WHERE o.k = t.k GROUP BY v) ORDER BY id", "1;2;3;4"),
+    ];
+    for (sql, rows) in cases {
+        world.rows(sql, rows).await;
+    }
+}

@@ -91,3 +91,44 @@ async fn a_grouping_set_names_a_key_twice() {
     let sql = "SELECT k, count(*) FROM a GROUP BY GROUPING SETS ((k, k), (k), ()) ORDER BY k";
     world.rows(sql, "1|1;1|1;2|1;2|1;NULL|2").await;
 }
+
+/// DataFusion takes `k.k` for a field of the column `k` of the subquery.
+#[tokio::test]
+async fn a_table_around_a_subquery_may_be_called_like_a_column_of_it() {
+    let world = world().await;
+    let cases = [
+        ("SELECT n.k FROM a AS n WHERE EXISTS (SELECT 1 FROM b WHERE b.n = n.k) ORDER BY n.k", "1;2"),
+        ("SELECT n.k FROM a AS n WHERE NOT EXISTS (SELECT 1 FROM b WHERE b.n = n.n) ORDER BY n.k", "2"),
+        ("SELECT n.k, (SELECT count(*) FROM b WHERE b.k = n.k) FROM a AS n ORDER BY n.k", "1|1;2|2"),
+        ("SELECT n.k, (SELECT max(b.n) FROM b WHERE b.k = n.k) AS n FROM a AS n ORDER BY 1", "1|1;2|3"),
+        ("SELECT n.k FROM a AS n WHERE n.k IN (SELECT b.n FROM b WHERE b.k = n.k) ORDER BY n.k", "1;2"),
+        ("SELECT N.k FROM a AS N WHERE N.k = ANY (SELECT b.n FROM b WHERE b.k = N.k) ORDER BY N.k", "1;2"),
+        (
+            "SELECT k.n, l.c FROM a AS k, LATERAL (SELECT count(*) AS c FROM b WHERE b.k = k.k) AS l ORDER BY k.k",
+            "1|1;-2|2",
+        ),
+        ("SELECT k.k FROM a AS k ORDER BY (SELECT count(*) FROM b WHERE b.k = k.k) DESC", "2;1"),
+        (
+            "SELECT k.n, CASE WHEN EXISTS (SELECT 1 FROM b WHERE b.k = k.g) THEN 1 ELSE 0 END FROM a AS k ORDER BY k.k",
+            "1|0;-2|0",
+        ),
+        (
+            "WITH k AS (SELECT * FROM a) SELECT k.n FROM k WHERE EXISTS (SELECT 1 FROM b WHERE b.k = k.k AND b.n > 1)",
+            "-2",
+        ),
+        ("SELECT k.n FROM (SELECT n, k FROM a) AS k WHERE EXISTS (SELECT 1 FROM b WHERE b.k = k.k AND b.n > 1)", "-2"),
+        (
+            "SELECT k.n FROM a AS k JOIN s AS n ON k.k = n.i WHERE EXISTS (SELECT 1 FROM b WHERE b.n = n.n AND b.k = k.k)",
+            "1",
+        ),
+        ("SELECT k.n FROM a AS k WHERE EXISTS (SELECT 1 FROM b AS k WHERE k.k = 5)", ""),
+        (r#"SELECT "k"."n" FROM a AS "k" WHERE EXISTS (SELECT 1 FROM b WHERE b.k = "k"."k" AND "k".n < 0)"#, "-2"),
+    ];
+    for (sql, rows) in cases {
+        world.rows(sql, rows).await;
+    }
+    let field = "SELECT (SELECT n.k FROM (SELECT named_struct('k', 5) AS n) AS q) FROM a AS n LIMIT 1";
+    world.rows(field, "5").await;
+    world.fails("SELECT k.n FROM a AS k WHERE EXISTS (SELECT 1 FROM b WHERE b.k = k.x)", "k.x").await;
+    world.fails("SELECT k.x FROM a", "k.x").await;
+}

@@ -119,3 +119,100 @@ async fn qualify_may_look_at_no_window() {
     world.rows(&format!("{numbered} QUALIFY n = 1 OR x = 10 ORDER BY n"), "1|0|1;1|10|5").await;
     world.fails("SELECT k FROM t QUALIFY k > 1", "QUALIFY clause requires window functions").await;
 }
+
+#[tokio::test]
+async fn a_name_within_an_aggregate_of_order_by_is_the_input() {
+    let world = world().await;
+    let cases = [
+        ("SELECT k, sum(id) AS id FROM t GROUP BY k ORDER BY max(b - id), k", "2|3;3|9;1|3"),
+        ("SELECT k AS s, sum(id) AS id FROM t GROUP BY k ORDER BY max(id - k) DESC, 1", "3|9;1|3;2|3"),
+        ("SELECT k, sum(id) AS id FROM t GROUP BY k ORDER BY max(t.b - t.id), k", "2|3;3|9;1|3"),
+        ("SELECT k, -count(*) AS id FROM t GROUP BY k ORDER BY min(id) DESC", "3|-2;2|-1;1|-2"),
+        ("SELECT k, -count(*) AS id FROM t GROUP BY k ORDER BY -min(id) - max(b - id), k", "1|-2;3|-2;2|-1"),
+        (
+            "SELECT k, -count(*) AS id FROM t GROUP BY k ORDER BY count(*) FILTER (WHERE id > 2) DESC, k",
+            "3|-2;2|-1;1|-2",
+        ),
+        (
+            "SELECT k AS x, count(*) AS id FROM t GROUP BY k ORDER BY string_agg(CAST(b AS VARCHAR), ',' ORDER BY id), 1",
+            "1|2;2|1;3|2",
+        ),
+        (
+            "SELECT k AS x, count(*) AS id FROM t GROUP BY k ORDER BY string_agg(CAST(b AS VARCHAR), ',' ORDER BY id DESC), 1",
+            "1|2;2|1;3|2",
+        ),
+        ("SELECT k, count(*) AS b FROM t GROUP BY k ORDER BY max(coalesce(b, id)), k", "2|1;3|2;1|2"),
+        ("SELECT k, max(b) AS id, min(id) AS b FROM t GROUP BY k ORDER BY max(b) + min(id), k", "2|5|3;1|10|1;3|7|4"),
+        ("SELECT sum(b) AS b FROM t ORDER BY max(b + id)", "29"),
+        ("SELECT k, count(*) AS b FROM t GROUP BY ROLLUP (k) ORDER BY sum(b - id), k", "2|1;3|2;1|2;NULL|5"),
+        ("SELECT k, sum(b) AS b FROM (SELECT * FROM t) GROUP BY k ORDER BY max(b - id), k", "2|5;3|14;1|10"),
+        (
+            "SELECT x.k, sum(y.b) AS b FROM t AS x JOIN t AS y ON x.k = y.k GROUP BY x.k ORDER BY max(x.b - y.id), 1",
+            "2|5;3|28;1|20",
+        ),
+        (
+            "WITH u AS (SELECT * FROM t) SELECT k, sum(id) AS id FROM u GROUP BY k ORDER BY max(b - id) LIMIT 2",
+            "2|3;3|9",
+        ),
+        (
+            "SELECT id FROM t WHERE id IN (SELECT sum(id) AS id FROM t AS u GROUP BY k ORDER BY max(b - id) LIMIT 2) ORDER BY id",
+            "3",
+        ),
+        ("SELECT k, sum(id) AS id FROM t GROUP BY ALL ORDER BY max(b - id), k", "2|3;3|9;1|3"),
+        ("SELECT k, sum(b) AS b FROM t GROUP BY k HAVING max(b) > 5 ORDER BY max(b - id), k", "3|14;1|10"),
+    ];
+    for (sql, rows) in cases {
+        world.rows(sql, rows).await;
+    }
+    // Only what is selected orders distinct rows.
+    world.fails("SELECT DISTINCT k, count(*) AS b FROM t GROUP BY k ORDER BY max(b), k", "").await;
+}
+
+#[tokio::test]
+async fn a_name_within_a_window_of_order_by_is_the_input() {
+    let world = world().await;
+    let cases = [
+        ("SELECT id, -b AS b FROM t ORDER BY row_number() OVER (ORDER BY b, id)", "2|0;3|-5;4|-7;5|-7;1|-10"),
+        ("SELECT id, -b AS b FROM t ORDER BY sum(b) OVER (PARTITION BY k ORDER BY id), id", "3|-5;4|-7;1|-10;2|0;5|-7"),
+        ("SELECT id, -b AS b FROM t ORDER BY rank() OVER (ORDER BY t.b), id DESC", "2|0;3|-5;5|-7;4|-7;1|-10"),
+        ("SELECT k, -sum(b) AS b FROM t GROUP BY k ORDER BY rank() OVER (ORDER BY sum(b)), k", "2|-5;1|-10;3|-14"),
+        ("SELECT k, -sum(b) AS b FROM t GROUP BY k ORDER BY sum(sum(b)) OVER (ORDER BY k DESC), k", "3|-14;2|-5;1|-10"),
+        ("SELECT k, sum(b) AS b FROM t GROUP BY k ORDER BY rank() OVER (ORDER BY max(b - id)), k", "2|5;3|14;1|10"),
+        (
+            "SELECT id, -id AS k FROM t ORDER BY max(k) OVER (ORDER BY k, id ROWS 1 PRECEDING), id",
+            "1|-1;2|-2;3|-3;4|-4;5|-5",
+        ),
+        (
+            "SELECT x.b FROM (SELECT id, -b AS b FROM t ORDER BY row_number() OVER (ORDER BY b, id) LIMIT 2) AS x ORDER BY 1",
+            "-5;0",
+        ),
+        (
+            "SELECT id, -b AS b FROM t QUALIFY row_number() OVER (ORDER BY b, id) > 2 ORDER BY sum(b) OVER (ORDER BY id DESC), id",
+            "5|-7;4|-7;1|-10",
+        ),
+    ];
+    for (sql, rows) in cases {
+        world.rows(sql, rows).await;
+    }
+    let named = "SELECT id, -b AS b FROM t WINDOW w AS (ORDER BY b, id) ORDER BY row_number() OVER w DESC LIMIT 2";
+    world.rows(named, "1|-10;5|-7").await;
+}
+
+#[tokio::test]
+async fn qualify_looks_at_the_input_beside_a_window_of_any_item() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT id, sum(b) OVER w AS b FROM t WINDOW w AS (PARTITION BY k) QUALIFY b > 5 ORDER BY id",
+            "1|10;4|14;5|14",
+        ),
+        (
+            "SELECT id, sum(b) OVER w + 1 AS s FROM t WINDOW w AS (PARTITION BY k) QUALIFY b > 5 ORDER BY id",
+            "1|11;4|15;5|15",
+        ),
+        ("SELECT id, 1 + sum(b) OVER (PARTITION BY k) AS b FROM t QUALIFY b > 5 ORDER BY id", "1|11;4|15;5|15"),
+    ];
+    for (sql, rows) in cases {
+        world.rows(sql, rows).await;
+    }
+}

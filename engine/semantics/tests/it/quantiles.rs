@@ -113,6 +113,11 @@ async fn a_share_is_a_constant_between_zero_and_one() {
             w.fails(&sql, shown).await;
         }
     }
+    for number in ["0", "-1", "CAST(NULL AS INT)", "CAST(x AS INT)"] {
+        for call in ["approx_percentile_cont(x, 0.5,", "approx_percentile_cont_with_weight(x, 1, 0.5,"] {
+            w.fails(&format!("SELECT {call} {number}) FROM f"), "the number of centroids").await;
+        }
+    }
     for (share, wanted) in [("0.0", "1.0"), ("1", "4.0"), ("1 - 0.5", "2.0"), ("CAST(1 AS DOUBLE) - 5e-1", "2.0")] {
         w.rows(&format!("SELECT percentile_cont({share}) WITHIN GROUP (ORDER BY x) FROM f"), wanted).await;
     }

@@ -8,6 +8,8 @@ use arrow::util::display::array_value_to_string;
 use datafusion::common::config::Dialect;
 use datafusion::common::exec_err;
 use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -41,13 +43,35 @@ impl TypePlanner for Uuids {
     }
 }
 
+/// The plan, in other ways where there is none as it is: what the callers of `lower` do.
+async fn planned(state: &SessionState, mut statement: Statement) -> datafusion::common::Result<LogicalPlan> {
+    let mut planned = state.statement_to_plan(statement.clone()).await;
+    while let (Err(error), Statement::Statement(tree)) = (&planned, &mut statement)
+        && ingot_semantics::look_outside(tree, error)
+    {
+        planned = state.statement_to_plan(statement.clone()).await;
+    }
+    if let (Err(_), Statement::Statement(tree)) = (&planned, &mut statement)
+        && ingot_semantics::name_twins(tree)
+    {
+        planned = state.statement_to_plan(statement.clone()).await;
+    }
+    if let (Err(_), Statement::Statement(tree)) = (&planned, &mut statement)
+        && let Some(why) = ingot_semantics::name_used_twins(tree)
+        && state.statement_to_plan(statement).await.is_ok()
+    {
+        return Err(why);
+    }
+    planned
+}
+
 async fn collect(ctx: &SessionContext, sql: &str) -> datafusion::common::Result<Vec<RecordBatch>> {
     let state = ctx.state();
     let mut statement = state.sql_to_statement(sql, &Dialect::Generic)?;
     if let Statement::Statement(tree) = &mut statement {
         ingot_semantics::lower(tree)?;
     }
-    let plan = state.statement_to_plan(statement).await?;
+    let plan = planned(&state, statement).await?;
     // What was analyzed may be analyzed again.
     let analyzer = state.analyzer();
     let once = analyzer.execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;

@@ -79,3 +79,44 @@ async fn an_item_may_stand_beside_a_star_that_has_it() {
         assert_eq!(schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["n", "id", "n"]);
     }
 }
+
+/// Names as they are written, and what DataFusion has no plan for.
+#[tokio::test]
+async fn items_of_one_name_keep_it() {
+    let s = session();
+    for (sql, wanted) in [
+        ("SELECT * FROM (SELECT id, * FROM silver.events) AS e", "id | id | type | battery | ts | vehicleId"),
+        ("SELECT * FROM (SELECT id, type AS id, battery FROM silver.events) AS e", "id | id | battery"),
+        (
+            "WITH e AS (SELECT type, count(*), count(*) FROM silver.events GROUP BY type) SELECT * FROM e",
+            "type | count(*) | count(*)",
+        ),
+        ("SELECT 1 AS a, 2 AS a", "a | a"),
+        ("SELECT events.*, id FROM silver.events", "id | type | battery | ts | vehicleId | id"),
+        ("SELECT type, sum(battery) AS id FROM silver.events GROUP BY type ORDER BY max(id || type)", "type | id"),
+        (
+            "SELECT id, -battery AS battery FROM silver.events ORDER BY row_number() OVER (ORDER BY battery)",
+            "id | battery",
+        ),
+        ("FROM silver.events", "id | type | battery | ts | vehicleId"),
+    ] {
+        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let rows: Vec<_> = s.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+        assert!(rows.iter().all(|batch| batch.schema() == planned.schema), "{sql}");
+        let names = planned.schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" | ");
+        assert_eq!(names, wanted, "{sql}");
+    }
+    for (sql, wanted) in [
+        ("SELECT id FROM (SELECT id, type AS id FROM silver.events) AS e", "column \"id\" is ambiguous"),
+        ("SELECT * FROM (SELECT 1 AS a, 2 AS a) AS e WHERE a = 1", "column \"a\" is ambiguous"),
+        (
+            "SELECT NOT INTERVAL '1 day'",
+            "NOT cannot be used with INTERVAL; NOT can only be used with boolean expressions",
+        ),
+        ("SELECT id COLLATE \"de_DE\" FROM silver.events", "the collation \"de_DE\" is not supported (U0516)"),
+    ] {
+        let error = s.plan(sql, None).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.message, wanted, "{sql}");
+        assert!(!error.hint.unwrap_or_default().contains('{'), "{sql}");
+    }
+}

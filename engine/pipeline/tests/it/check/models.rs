@@ -328,3 +328,12 @@ fn selections() {
     assert_eq!(select(&p, &["gold.stat".into()], &[]).unwrap_err().code, "C0114");
     assert_eq!(select(&p, &[], &["*".into()]).unwrap_err().code, "C0114");
 }
+
+/// A key that is NULL is an error of its row.
+#[test]
+fn maps_of_columns_that_may_be_null_are_right() {
+    for map in ["make_map(id, battery)", "MAP {id: 1, type: 2}", "map([id, type], [1, 2])"] {
+        let gold = format!("CREATE MATERIALIZED VIEW gold.maps AS SELECT {map} AS m FROM bronze.vehicle_events;");
+        project(BRONZE, SILVER, &gold);
+    }
+}

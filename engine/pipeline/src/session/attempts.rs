@@ -1,0 +1,111 @@
+//! Plans a statement as it is, and in other ways where that fails.
+//!
+//! Not here: what each way rewrites (`ingot_semantics`, `headers`, `parameters`).
+
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::registry::FunctionRegistry;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
+use ingot_semantics::{has_namesakes, look_outside, name_twins, name_used_twins, put_back_casts, take_out_casts};
+
+use super::headers::Headers;
+use super::{listing, parameters, statement};
+
+/// The plan of a statement with its parameters taken for intervals where they may be, if it needs that.
+pub(super) async fn planned_with_intervals(
+    state: &SessionState,
+    unbound: &EngineStatement,
+    without: DataFusionError,
+) -> Result<LogicalPlan, DataFusionError> {
+    let mut tree = unbound.clone();
+    if let Some(tree) = statement::tree_of(&mut tree) {
+        parameters::guessed(tree);
+        parameters::intervals(tree);
+    }
+    if tree == *unbound {
+        return Err(without);
+    }
+    planned_apart(state, tree).await.map_err(|_| without)
+}
+
+/// The plan of a statement in which the items beside a `*` have names of their own, if that makes it one.
+pub(super) async fn planned_with_names(
+    state: &SessionState,
+    unbound: &EngineStatement,
+    headers: &Headers,
+) -> Option<(LogicalPlan, EngineStatement, Headers)> {
+    let EngineStatement::Statement(tree) = unbound else { return None };
+    let (tree, headers) = headers.apart(tree)?;
+    let unbound = EngineStatement::Statement(Box::new(tree));
+    let mut tree = unbound.clone();
+    statement::tree_of(&mut tree).map(parameters::guessed);
+    let plan = planned_apart(state, tree).await.ok()?;
+    Some((plan, unbound, headers))
+}
+
+/// The plan of a statement, in which expressions that differ in a cast alone have names of their own.
+pub(super) async fn planned_apart(state: &SessionState, tree: EngineStatement) -> Result<LogicalPlan, DataFusionError> {
+    listing::in_sql_words(planned_once_or_apart(state, tree).await?)
+}
+
+/// The plan of a statement that has none as it is: names are looked up around their subqueries, and items that are
+/// called the same get names of their own.
+async fn planned_otherwise(
+    state: &SessionState,
+    tree: &mut EngineStatement,
+    without: DataFusionError,
+) -> Result<LogicalPlan, DataFusionError> {
+    let mut outside = tree.clone();
+    let mut last = None;
+    while statement::tree_of(&mut outside).is_some_and(|t| look_outside(t, last.as_ref().unwrap_or(&without))) {
+        match state.statement_to_plan(outside.clone()).await {
+            Ok(plan) => {
+                *tree = outside;
+                return Ok(plan);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    if statement::tree_of(&mut outside).is_some_and(name_twins)
+        && let Ok(plan) = state.statement_to_plan(outside.clone()).await
+    {
+        *tree = outside;
+        return Ok(plan);
+    }
+    if let Some(why) = statement::tree_of(&mut outside).and_then(name_used_twins)
+        && state.statement_to_plan(outside).await.is_ok()
+    {
+        return Err(why);
+    }
+    Err(without)
+}
+
+async fn planned_once_or_apart(
+    state: &SessionState,
+    mut tree: EngineStatement,
+) -> Result<LogicalPlan, DataFusionError> {
+    let planned = match state.statement_to_plan(tree.clone()).await {
+        Err(error) => planned_otherwise(state, &mut tree, error).await,
+        planned => planned,
+    };
+    if planned.as_ref().is_ok_and(|plan| !has_namesakes(plan)) {
+        return planned;
+    }
+    let Some(inner) = statement::tree_of(&mut tree) else { return planned };
+    let value = |e: &SqlExpr| state.create_logical_expr(&e.to_string(), &DFSchema::empty()).ok();
+    let casts = take_out_casts(inner, &value);
+    if casts.is_empty() {
+        return planned;
+    }
+    let mut apart = state.clone();
+    for cast in casts.into_values() {
+        apart.register_udf(cast)?;
+    }
+    match apart.statement_to_plan(tree).await.and_then(put_back_casts) {
+        Ok(plan) => Ok(plan),
+        Err(_) => planned,
+    }
+}

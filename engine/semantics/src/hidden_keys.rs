@@ -1,0 +1,194 @@
+//! Aggregates and windows of ORDER BY whose names an output shares: they become items that the result does not show.
+//!
+//!   SELECT k, sum(id) AS id FROM t GROUP BY k ORDER BY max(b - id), k
+//!     ──▶ SELECT * EXCLUDE (h) FROM (SELECT k, sum(id) AS id, max(b - id) AS h FROM t GROUP BY k) ORDER BY h, k
+//!
+//! Names within them are the input's, as everywhere in a select list. DataFusion takes the output's in ORDER BY, and then
+//! does not find its own name of the call.
+//!
+//! Not here: names beside them (`outputs`), ORDER BY of a set operation, where there is no input.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::common::{DataFusionError, Result};
+use sqlparser::ast::{
+    Distinct, Expr, GroupByExpr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr, TableFactor,
+    Visit, Visitor,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
+use crate::outputs::{bare, fold, is_aggregate, renamed, same_item, stands_alone};
+
+/// Puts a query with such keys below one that leaves them out.
+///
+/// # Errors
+/// None that a query causes.
+pub(crate) fn in_query(query: &mut Query) -> Result<()> {
+    let SetExpr::Select(select) = query.body.as_mut() else { return Ok(()) };
+    let Some(OrderByKind::Expressions(sorts)) = query.order_by.as_ref().map(|o| &o.kind) else { return Ok(()) };
+    // Only what is selected orders distinct rows.
+    if matches!(select.distinct, Some(Distinct::Distinct | Distinct::On(_))) || !query.pipe_operators.is_empty() {
+        return Ok(());
+    }
+    let names = renamed(select);
+    let computed = |sort: &OrderByExpr| !stands_alone(&sort.expr) && same_item(select, &sort.expr).is_none();
+    if !sorts.iter().any(|sort| computed(sort) && Mentions::of(&sort.expr, &names).within) {
+        return Ok(());
+    }
+    let outputs: BTreeSet<String> = select.projection.iter().filter_map(output).collect();
+    let mut hidden: Vec<(String, Expr)> = Vec::new();
+    let mut keys = sorts.clone();
+    for key in &mut keys {
+        match bare(&key.expr) {
+            Expr::Identifier(name) if outputs.contains(&fold(name)) => continue,
+            Expr::Value(_) => continue,
+            _ => {}
+        }
+        if let Some(place) = same_item(select, &key.expr) {
+            key.expr = place;
+            continue;
+        }
+        let mentions = Mentions::of(&key.expr, &names);
+        // Every item that is no aggregate is a key of GROUP BY ALL.
+        let groups = matches!(select.group_by, GroupByExpr::All(_)) && (mentions.window || !mentions.aggregate);
+        if mentions.outside || groups {
+            return Ok(());
+        }
+        let name = format!("__ingot_order_{}", hidden.len());
+        let expr = std::mem::replace(&mut key.expr, Expr::Identifier(Ident::new(&name)));
+        hidden.push((name, expr));
+    }
+    let excluded = hidden.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let text = format!("SELECT * EXCLUDE ({excluded}) FROM (SELECT 1)");
+    let parsed = Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut p| p.parse_query());
+    let mut shown = *parsed.map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
+    let item = |(name, expr)| SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
+    select.projection.extend(hidden.into_iter().map(item));
+    // A subquery of FROM has no order: the keys stand above it.
+    shown.order_by = query.order_by.take().map(|order| OrderBy { kind: OrderByKind::Expressions(keys), ..order });
+    shown.limit_clause = query.limit_clause.take();
+    if let Some(TableFactor::Derived { subquery, .. }) = relation(&mut shown) {
+        std::mem::swap(subquery.as_mut(), query);
+        *query = shown;
+    }
+    Ok(())
+}
+
+/// What an item is called.
+fn output(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(fold(name)),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(fold),
+        _ => None,
+    }
+}
+
+fn relation(query: &mut Query) -> Option<&mut TableFactor> {
+    match query.body.as_mut() {
+        SetExpr::Select(select) => select.from.first_mut().map(|item| &mut item.relation),
+        _ => None,
+    }
+}
+
+/// What a key mentions.
+struct Mentions<'a> {
+    names: &'a BTreeSet<String>,
+    /// Aggregates and windows around the current place, and queries.
+    calls: usize,
+    queries: usize,
+    window: bool,
+    aggregate: bool,
+    /// Names within calls, and bare ones outside of them.
+    within: bool,
+    outside: bool,
+}
+
+impl<'a> Mentions<'a> {
+    fn of(key: &Expr, names: &'a BTreeSet<String>) -> Self {
+        let mut mentions =
+            Self { names, calls: 0, queries: 0, window: false, aggregate: false, within: false, outside: false };
+        let _ = key.visit(&mut mentions);
+        mentions
+    }
+}
+
+fn is_window(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(call) if call.over.is_some())
+}
+
+impl Visitor for Mentions<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let (name, is_bare) = match expr {
+            Expr::Identifier(name) => (Some(name), true),
+            Expr::CompoundIdentifier(parts) => (parts.last(), false),
+            other => {
+                let (window, aggregate) = (is_window(other), is_aggregate(other));
+                self.calls += usize::from(window || aggregate);
+                self.window |= window && self.queries == 0;
+                self.aggregate |= aggregate && self.queries == 0;
+                (None, false)
+            }
+        };
+        if name.is_some_and(|name| self.names.contains(&fold(name))) {
+            self.within |= self.calls > 0 && self.queries == 0;
+            self.outside |= is_bare && self.calls == 0;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.calls -= usize::from(is_window(expr) || is_aggregate(expr));
+        ControlFlow::Continue(())
+    }
+}
+
+/// The first window in a tree, those of subqueries apart.
+pub(crate) fn window(tree: &impl Visit) -> Option<Expr> {
+    let mut found = Windows { queries: 0, first: None };
+    let _ = tree.visit(&mut found);
+    found.first
+}
+
+struct Windows {
+    queries: usize,
+    first: Option<Expr>,
+}
+
+impl Visitor for Windows {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(call) if self.queries == 0 && call.over.is_some() => {
+                self.first = Some(expr.clone());
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
