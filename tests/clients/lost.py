@@ -6,6 +6,7 @@
     lost.py LAKE forget TABLE...          remove the properties that Ingot keeps positions in
     lost.py LAKE garble TABLE...          write what is no position in their place
     lost.py LAKE purge TABLE...           delete all old metadata files
+    lost.py LAKE rename TABLE...          call the column battery charge
     lost.py LAKE columns TABLE            the columns of the current schema, one a line, `name:values`, values not NULL
     lost.py LAKE partitions TABLE         every partition column: a scan that is filtered by it finds what a full scan holds
 
@@ -49,6 +50,11 @@ def garble(table):
         change.set_properties({name: "{" for name in kept(table)})
 
 
+def rename(table):
+    with table.update_schema() as change:
+        change.rename_column("battery", "charge")
+
+
 def purge(table):
     for entry in table.metadata.metadata_log:
         try:
@@ -87,7 +93,7 @@ def partitions(table):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_lake_arguments(parser)
-    commands = {f.__name__: f for f in (expire, append, rollback, forget, garble, purge, columns, partitions)}
+    commands = {f.__name__: f for f in (expire, append, rollback, forget, garble, purge, rename, columns, partitions)}
     parser.add_argument("command", choices=sorted(commands))
     parser.add_argument("tables", nargs="+")
     args = parser.parse_args()
