@@ -1,4 +1,5 @@
-//! Aggregates and windows of ORDER BY whose names an output shares: they become items that the result does not show.
+//! Aggregates, windows and keys of GROUP BY within ORDER BY whose names an output shares: they become items that the result
+//! does not show.
 //!
 //!   SELECT k, sum(id) AS id FROM t GROUP BY k ORDER BY max(b - id), k
 //!     ──▶ SELECT * EXCLUDE (h) FROM (SELECT k, sum(id) AS id, max(b - id) AS h FROM t GROUP BY k) ORDER BY h, k
@@ -13,13 +14,13 @@ use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, Result};
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr, TableFactor,
-    Visit, Visitor,
+    Distinct, Expr, GroupByExpr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableFactor, Visit, Visitor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-use crate::outputs::{bare, fold, is_aggregate, renamed, same_item, stands_alone};
+use crate::outputs::{bare, fold, folded, is_aggregate, renamed, same_item, stands_alone};
 
 /// Puts a query with such keys below one that leaves them out.
 ///
@@ -34,7 +35,8 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
     }
     let names = renamed(select);
     let computed = |sort: &OrderByExpr| !stands_alone(&sort.expr) && same_item(select, &sort.expr).is_none();
-    if !sorts.iter().any(|sort| computed(sort) && Mentions::of(&sort.expr, &names).within) {
+    let groups = group_keys(select);
+    if !sorts.iter().any(|sort| computed(sort) && Mentions::of(&sort.expr, &names, &groups).within) {
         return Ok(());
     }
     let outputs: BTreeSet<String> = select.projection.iter().filter_map(output).collect();
@@ -50,10 +52,10 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
             key.expr = place;
             continue;
         }
-        let mentions = Mentions::of(&key.expr, &names);
+        let mentions = Mentions::of(&key.expr, &names, &groups);
         // Every item that is no aggregate is a key of GROUP BY ALL.
-        let groups = matches!(select.group_by, GroupByExpr::All(_)) && (mentions.window || !mentions.aggregate);
-        if mentions.outside || groups {
+        let regroups = matches!(select.group_by, GroupByExpr::All(_)) && (mentions.window || !mentions.aggregate);
+        if mentions.outside || regroups {
             return Ok(());
         }
         let name = format!("__ingot_order_{}", hidden.len());
@@ -76,6 +78,13 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
     Ok(())
 }
 
+/// The keys of GROUP BY that are computed.
+fn group_keys(select: &Select) -> Vec<Expr> {
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return Vec::new() };
+    let computed = |key: &&Expr| !stands_alone(key) && !matches!(bare(key), Expr::CompoundIdentifier(_));
+    keys.iter().filter(computed).map(folded).collect()
+}
+
 /// What an item is called.
 fn output(item: &SelectItem) -> Option<String> {
     match item {
@@ -96,7 +105,8 @@ fn relation(query: &mut Query) -> Option<&mut TableFactor> {
 /// What a key mentions.
 struct Mentions<'a> {
     names: &'a BTreeSet<String>,
-    /// Aggregates and windows around the current place, and queries.
+    groups: &'a [Expr],
+    /// Aggregates, windows and keys of GROUP BY around the current place, and queries.
     calls: usize,
     queries: usize,
     window: bool,
@@ -107,11 +117,25 @@ struct Mentions<'a> {
 }
 
 impl<'a> Mentions<'a> {
-    fn of(key: &Expr, names: &'a BTreeSet<String>) -> Self {
-        let mut mentions =
-            Self { names, calls: 0, queries: 0, window: false, aggregate: false, within: false, outside: false };
+    fn of(key: &Expr, names: &'a BTreeSet<String>, groups: &'a [Expr]) -> Self {
+        let mut mentions = Self {
+            names,
+            groups,
+            calls: 0,
+            queries: 0,
+            window: false,
+            aggregate: false,
+            within: false,
+            outside: false,
+        };
         let _ = key.visit(&mut mentions);
         mentions
+    }
+}
+
+impl Mentions<'_> {
+    fn is_group(&self, expr: &Expr) -> bool {
+        !self.groups.is_empty() && self.groups.contains(&folded(expr))
     }
 }
 
@@ -138,7 +162,7 @@ impl Visitor for Mentions<'_> {
             Expr::CompoundIdentifier(parts) => (parts.last(), false),
             other => {
                 let (window, aggregate) = (is_window(other), is_aggregate(other));
-                self.calls += usize::from(window || aggregate);
+                self.calls += usize::from(window || aggregate || self.is_group(other));
                 self.window |= window && self.queries == 0;
                 self.aggregate |= aggregate && self.queries == 0;
                 (None, false)
@@ -152,7 +176,8 @@ impl Visitor for Mentions<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.calls -= usize::from(is_window(expr) || is_aggregate(expr));
+        let is_name = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        self.calls -= usize::from(!is_name && (is_window(expr) || is_aggregate(expr) || self.is_group(expr)));
         ControlFlow::Continue(())
     }
 }

@@ -1,8 +1,7 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`branches`, `hidden_keys`, `named_windows`, `outputs`, `using`, `patterns`,
-//! `recursion`, `flatten`, `sort_keys`,
-//! `grouping`, `syntax`, `zones`).
+//! Not here: what each construct becomes (`branches`, `flatten`, `grouping`, `hidden_keys`, `named_windows`, `ordinals`,
+//! `outputs`, `patterns`, `recursion`, `relations`, `sort_keys`, `syntax`, `using`, `zones`).
 
 use std::ops::ControlFlow;
 
@@ -12,8 +11,8 @@ use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
 use crate::{
-    branches, flatten, grouping, hidden_keys, named_windows, outputs, patterns, recursion, sort_keys, syntax, using,
-    zones,
+    branches, flatten, grouping, hidden_keys, named_windows, ordinals, outputs, patterns, recursion, relations,
+    sort_keys, syntax, using, zones,
 };
 
 /// Rewrites every query of a statement or an expression.
@@ -47,13 +46,15 @@ impl VisitorMut for Lowering {
         }
         branches::in_query(query);
         outputs::in_query(query);
+        ordinals::in_query(query);
         sort_keys::in_query(query);
         recursion::in_query(query);
         flow(using::in_query(query))
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
-        if let Err(error) = syntax::in_select(select).and_then(|()| named_windows::in_select(select)) {
+        let first = syntax::in_select(select).and_then(|()| relations::in_select(select));
+        if let Err(error) = first.and_then(|()| named_windows::in_select(select)) {
             return ControlFlow::Break(error);
         }
         outputs::in_select(select);

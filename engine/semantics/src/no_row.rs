@@ -9,11 +9,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, TableReference, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Union,
     Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
@@ -30,17 +30,49 @@ impl AnalyzerRule for NoRow {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
+        let mut found = false;
+        let plan = plan.transform_up_with_subqueries(|plan| {
             let names = NamePreserver::new(&plan);
-            let plan = plan.map_expressions(|expr| {
+            plan.map_expressions(|expr| {
+                found |= expr.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_))))?;
                 let name = names.save(&expr);
                 let expr = expr.transform_down(marked)?;
                 Ok(if expr.transformed { expr.update_data(|e| name.restore(e)) } else { expr })
-            })?;
-            if plan.transformed { Ok(Transformed::yes(plan.data.recompute_schema()?)) } else { Ok(plan) }
-        })
-        .data()
+            })
+        })?;
+        if !found {
+            return Ok(plan.data);
+        }
+        // What lies above takes its columns from here, also where another rule changed a subquery.
+        plan.data.transform_up_with_subqueries(may_be_null).data()
     }
+}
+
+/// The node, with a column NULL where one of its inputs' is, or an outer row's may be.
+fn may_be_null(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let plan = plan.map_expressions(|expr| {
+        expr.transform_up(|expr| {
+            Ok(match expr {
+                Expr::OuterReferenceColumn(field, column) if !field.is_nullable() => {
+                    let field = Arc::new(Field::clone(&field).with_nullable(true));
+                    Transformed::yes(Expr::OuterReferenceColumn(field, column))
+                }
+                other => Transformed::no(other),
+            })
+        })
+    })?;
+    Ok(Transformed::yes(match plan.data {
+        LogicalPlan::Union(union) => {
+            let of_column = |(at, (qualifier, field)): (usize, (Option<&TableReference>, &FieldRef))| {
+                let nullable = union.inputs.iter().any(|i| i.schema().fields().get(at).is_none_or(|f| f.is_nullable()));
+                (qualifier.cloned(), Arc::new(Field::clone(field).with_nullable(nullable)))
+            };
+            let fields = union.schema.iter().enumerate().map(of_column).collect();
+            let schema = DFSchema::new_with_metadata(fields, union.schema.metadata().clone())?;
+            LogicalPlan::Union(Union { schema: Arc::new(schema), inputs: union.inputs })
+        }
+        other => other.recompute_schema()?,
+    }))
 }
 
 fn marked(expr: Expr) -> Result<Transformed<Expr>> {

@@ -137,7 +137,7 @@ fn item_expr(item: &SelectItem) -> Option<&SqlExpr> {
     }
 }
 
-fn number(expr: &SqlExpr) -> Option<usize> {
+pub(crate) fn number(expr: &SqlExpr) -> Option<usize> {
     match expr {
         SqlExpr::Value(value) => match &value.value {
             Value::Number(text, _) => text.to_string().parse().ok(),
@@ -178,7 +178,7 @@ pub(crate) fn renamed(select: &Select) -> BTreeSet<String> {
     names.collect()
 }
 
-fn mentions(expr: &SqlExpr, names: &BTreeSet<String>) -> bool {
+pub(crate) fn mentions(expr: &SqlExpr, names: &BTreeSet<String>) -> bool {
     let is_named = |e: &SqlExpr| match e {
         SqlExpr::Identifier(name) => names.contains(&fold(name)),
         SqlExpr::CompoundIdentifier(parts) => parts.last().is_some_and(|name| names.contains(&fold(name))),
@@ -205,7 +205,7 @@ pub(crate) fn same_item(select: &Select, expr: &SqlExpr) -> Option<SqlExpr> {
     }
 }
 
-fn folded(expr: &SqlExpr) -> SqlExpr {
+pub(crate) fn folded(expr: &SqlExpr) -> SqlExpr {
     let mut expr = bare(expr).clone();
     let _ = visit_expressions_mut(&mut expr, |e| {
         let parts = match e {

@@ -2,6 +2,7 @@
 //!
 //!   ORDER BY k, i, k                  ──▶ ORDER BY k, i     in sorts, windows, aggregates, DISTINCT ON
 //!   RANGE over a UUID, up to its peers ──▶ GROUPS, which is the same there
+//!   count(x ORDER BY k)               ──▶ count(x)          in aggregates whose value no order changes
 //!
 //! It forgets the second `k` in one place and counts it in another. It looks for the distance of a RANGE also where
 //! no bound has one, and UUID, BINARY, STRUCT, TIME and lengths of time have none.
@@ -53,7 +54,12 @@ fn once<T, K: PartialEq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) -> bool {
     items.len() < before
 }
 
+/// Aggregates whose value depends on the order of rows, beside those with WITHIN GROUP.
+const HEEDS_ORDER: [&str; 6] = ["array_agg", "string_agg", "first_value", "last_value", "nth_value", "any_value"];
+
 /// Runs before types are coerced, which is where RANGE is refused.
+///
+/// Orders of aggregates that need none go here, too.
 #[derive(Debug)]
 pub(crate) struct Peers;
 
@@ -68,6 +74,14 @@ impl AnalyzerRule for Peers {
 }
 
 fn peers(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Expr::AggregateFunction(mut call) = expr {
+        let heeded = HEEDS_ORDER.contains(&call.func.name()) || call.func.supports_within_group_clause();
+        let idle = !heeded && !call.params.order_by.is_empty();
+        if idle {
+            call.params.order_by.clear();
+        }
+        return Ok(Transformed::new_transformed(Expr::AggregateFunction(call), idle));
+    }
     let Expr::WindowFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
     let frame = &call.params.window_frame;
     let ends = |bound: &WindowFrameBound| bound.is_unbounded() || matches!(bound, WindowFrameBound::CurrentRow);

@@ -15,6 +15,7 @@ use sqlparser::ast::{Expr, Statement};
 
 use crate::arrays::Arrays;
 use crate::checked::CheckedOperators;
+use crate::claims::Doubt;
 use crate::correlated::Correlated;
 use crate::date_bin::DateBin;
 use crate::date_part::{DatePart, Extract};
@@ -45,8 +46,10 @@ use crate::sort_keys::{KeysOnce, Peers};
 use crate::statistics::one_by_one;
 use crate::to_char::ToChar;
 use crate::to_timestamp::{FromUnixtime, ToTimestamp, ToUnixtime};
+use crate::whole_groups::WholeGroups;
 use crate::whole_windows::WholeWindows;
 use crate::widen::Widen;
+use crate::window_keys::WindowKeys;
 use crate::zero::Zero;
 use crate::zones::AtTimeZone;
 
@@ -76,6 +79,7 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(Dependent));
     // Sees the comparisons that the rules before it make.
     rules.push(Arc::new(Zero));
+    rules.push(Arc::new(WindowKeys));
     rules.push(Arc::new(Frames));
     rules.push(Arc::new(Guard));
     rules
@@ -102,7 +106,8 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     options.sql_parser.parse_float_as_decimal = true;
     // The check takes a nullability that the optimizer narrowed (a CASE, IS NOT TRUE twice) for a wrong plan.
     options.execution.skip_physical_aggregate_schema_check = true;
-    let mut physical = vec![Arc::new(RaiseFences) as Arc<dyn PhysicalOptimizerRule + Send + Sync>];
+    let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
+        vec![Arc::new(RaiseFences), Arc::new(WholeGroups), Arc::new(Doubt)];
     physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced).map(postponed).map(one_by_one));
     physical.push(Arc::new(LowerFences));
     physical.push(Arc::new(WholeWindows));

@@ -103,6 +103,17 @@ async fn a_condition_stays_below_what_it_would_change() {
     .await;
 }
 
+/// The row around that has NULL finds its own pairs, also where a condition of theirs can fail.
+#[tokio::test]
+async fn guards_within_keep_the_nulls_of_the_row_around() {
+    let rows = "(SELECT * FROM o WHERE o.k IS NOT DISTINCT FROM t.k)";
+    let sql = format!(
+        "SELECT id, (SELECT count(y.id) FROM {rows} AS x LEFT JOIN {rows} AS y ON x.id = y.id AND 10 / (x.id - y.id + 1) > 1) \
+         FROM t ORDER BY id"
+    );
+    each(&[(&sql, "1|2;2|2;3|1;4|1;5|1;6|0")]).await;
+}
+
 #[tokio::test]
 async fn set_operations_look_at_the_row_around() {
     each(&[

@@ -1,0 +1,208 @@
+//! What operators claim of their rows, and is not so, is not believed.
+//!
+//!   a union's columns that are constant in each part, with a value of its own        (its top-n drops them as sort keys)
+//!   GROUPING SETS: the constants, equalities, order and distribution of the input    (they make NULLs)
+//!   a projection of groups: that the columns in the keys' old places are unique      (sort keys behind them go)
+//!
+//! Invariants
+//! * A node above those operators claims what is true. It stays: whoever copies a plan asks for claims again.
+//!
+//! Not here: claims of tables, of which there are none.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Constraint, Constraints, Result, Statistics, internal_err, plan_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{AcrossPartitions, EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+    ReplaceChildrenOptions,
+};
+
+/// What is believed of an input's claims.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Believed {
+    /// Constants with one known value.
+    Constants,
+    /// How many partitions there are.
+    Nothing,
+    /// All but that columns are unique.
+    Repeats,
+}
+
+impl Believed {
+    fn of(self, input: &Arc<dyn ExecutionPlan>) -> Result<PlanProperties> {
+        let claimed = input.equivalence_properties();
+        let properties = PlanProperties::clone(input.properties());
+        let schema = Arc::clone(claimed.schema());
+        Ok(match self {
+            Self::Constants => {
+                let mut constants = EquivalenceProperties::new(schema);
+                let known = |across: &AcrossPartitions| matches!(across, AcrossPartitions::Uniform(Some(_)));
+                constants.add_constants(claimed.constants().into_iter().filter(|c| known(&c.across_partitions)))?;
+                properties.with_eq_properties(constants)
+            }
+            Self::Nothing => properties
+                .with_eq_properties(EquivalenceProperties::new(schema))
+                .with_partitioning(Partitioning::UnknownPartitioning(input.output_partitioning().partition_count())),
+            Self::Repeats => properties.with_eq_properties(claimed.clone().with_constraints(Constraints::default())),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct ClaimsExec {
+    input: Arc<dyn ExecutionPlan>,
+    believed: Believed,
+    properties: Arc<PlanProperties>,
+}
+
+impl ClaimsExec {
+    fn over(input: Arc<dyn ExecutionPlan>, believed: Believed) -> Result<Arc<dyn ExecutionPlan>> {
+        let properties = Arc::new(believed.of(&input)?);
+        Ok(Arc::new(Self { input, believed, properties }))
+    }
+}
+
+impl DisplayAs for ClaimsExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClaimsExec: {:?}", self.believed)
+    }
+}
+
+impl ExecutionPlan for ClaimsExec {
+    fn name(&self) -> &str {
+        "ClaimsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        // Else a sort goes below, where it believes all.
+        vec![self.believed == Believed::Repeats]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.into_iter().next() {
+            Some(input) => Self::over(input, self.believed),
+            None => plan_err!("claims have an input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let [input] = inputs else { return internal_err!("claims have one input") };
+        Ok(Arc::clone(input))
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _phase: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+}
+
+/// Puts the nodes in, before other rules ask for claims.
+#[derive(Debug)]
+pub(crate) struct Doubt;
+
+impl PhysicalOptimizerRule for Doubt {
+    fn name(&self) -> &str {
+        "ingot_doubt"
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(doubted).data()
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn doubted(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let any: &dyn Any = node.as_ref();
+    if any.is::<UnionExec>() {
+        return Ok(Transformed::yes(ClaimsExec::over(node, Believed::Constants)?));
+    }
+    if any.downcast_ref::<AggregateExec>().is_some_and(|groups| {
+        groups.group_expr().has_grouping_set() && groups.mode().input_mode() == AggregateInputMode::Raw
+    }) {
+        return Ok(Transformed::yes(ClaimsExec::over(node, Believed::Nothing)?));
+    }
+    let Some(projection) = any.downcast_ref::<ProjectionExec>().filter(|projection| moves_keys(projection)) else {
+        return Ok(Transformed::no(node));
+    };
+    let input = ClaimsExec::over(Arc::clone(projection.input()), Believed::Repeats)?;
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Ok(Transformed::yes(node.replace_children(vec![input], options)?))
+}
+
+/// Whether another column comes to the place of a unique one: DataFusion goes by places, not by what is projected.
+fn moves_keys(projection: &ProjectionExec) -> bool {
+    let stays = |at: &usize| {
+        let column = projection.expr().get(*at).and_then(|e| {
+            let any: &dyn Any = e.expr.as_ref();
+            any.downcast_ref::<Column>()
+        });
+        column.is_some_and(|column| column.index() == *at)
+    };
+    projection.input().equivalence_properties().constraints().iter().any(|constraint| match constraint {
+        Constraint::PrimaryKey(columns) | Constraint::Unique(columns) => !columns.iter().all(stays),
+    })
+}

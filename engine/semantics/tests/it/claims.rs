@@ -1,0 +1,257 @@
+//! Orders, constants and unique columns that operators claim. Answers are DuckDB's.
+
+use crate::world::*;
+
+async fn world() -> World {
+    World::new(&[
+        ("a", "SELECT * FROM (VALUES (1, 1, 'y', 3), (2, 1, 'x', NULL), (3, 2, NULL, 5), (4, 2, 'z', 1), (5, NULL, 'y', 4), (6, 3, '', 2), (7, 1, 'z', 3)) AS v(id, k, s, b)"),
+        ("c", "SELECT * FROM (VALUES (1, 1, NULL), (2, 2, 20), (9, 1, 30), (5, 9, 90), (4, 1, 5)) AS v(id, k, b)"),
+        ("e", "SELECT * FROM (VALUES (1)) AS v(id)"),
+    ])
+    .await
+}
+
+// What one part has found must not decide what another leaves out: several times, as it is a race.
+#[tokio::test]
+async fn a_constant_of_each_branch_is_a_sort_key() {
+    let world = world().await;
+    let cases = [
+        ("SELECT 2 AS x, id FROM a UNION ALL SELECT 1, id FROM c ORDER BY x, id DESC LIMIT 3", "1|9;1|5;1|4"),
+        ("SELECT 'b' AS src, id FROM a UNION ALL SELECT 'a', id FROM c ORDER BY src DESC, id DESC LIMIT 2", "b|7;b|6"),
+        ("SELECT k, id FROM a WHERE k = 2 UNION ALL SELECT k, id FROM c WHERE k = 1 ORDER BY k, id LIMIT 2", "1|1;1|4"),
+        (
+            "SELECT * FROM (SELECT 3 AS x, id FROM a UNION ALL SELECT 2, id FROM c UNION ALL SELECT 1, id FROM a WHERE id > 5) AS q ORDER BY x, id LIMIT 3",
+            "1|6;1|7;2|1",
+        ),
+        (
+            "SELECT x, id, row_number() OVER (ORDER BY x, id DESC) AS n FROM (SELECT 2 AS x, id FROM a WHERE id < 3 UNION ALL SELECT 1, id FROM c) AS q ORDER BY n LIMIT 6",
+            "1|9|1;1|5|2;1|4|3;1|2|4;1|1|5;2|2|6",
+        ),
+        (
+            "SELECT x, id FROM (SELECT (SELECT max(id) FROM a) AS x, id FROM a UNION ALL SELECT (SELECT min(id) FROM a), id FROM c) AS q ORDER BY x, id DESC LIMIT 2",
+            "1|9;1|5",
+        ),
+        (
+            "SELECT id, k FROM a WHERE k < 2 UNION ALL SELECT id, id FROM c ORDER BY k, id",
+            "1|1;1|1;2|1;7|1;2|2;4|4;5|5;9|9",
+        ),
+        (
+            "SELECT id, k, rank() OVER (ORDER BY k, id) AS r FROM (SELECT id, k FROM a WHERE k < 2 UNION ALL SELECT id, id FROM c) AS q ORDER BY r",
+            "1|1|1;1|1|1;2|1|3;7|1|4;2|2|5;4|4|6;5|5|7;9|9|8",
+        ),
+    ];
+    for (sql, expected) in cases {
+        for _ in 0..8 {
+            world.rows(sql, expected).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_keys_of_groups_are_unique() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT n, id, row_number() OVER (ORDER BY n, id DESC) AS r FROM (SELECT count(b) AS n, id FROM c GROUP BY id) AS q ORDER BY r",
+            "0|1|1;1|9|2;1|5|3;1|4|4;1|2|5",
+        ),
+        (
+            "SELECT n, id, rank() OVER (ORDER BY n) AS r FROM (SELECT count(b) AS n, id FROM c GROUP BY id) AS q ORDER BY n, id DESC LIMIT 2",
+            "0|1|1;1|9|2",
+        ),
+        (
+            "SELECT n, id FROM (SELECT count(b) AS n, id FROM c GROUP BY id ORDER BY n, id LIMIT 4) AS q ORDER BY n, id DESC",
+            "0|1;1|5;1|4;1|2",
+        ),
+        (
+            "SELECT s, n, z FROM (SELECT count(*) AS n, s, count(*) OVER (PARTITION BY count(*)) AS z FROM a GROUP BY s) AS q QUALIFY row_number() OVER (PARTITION BY n ORDER BY z, s DESC) = 1 ORDER BY n",
+            "NULL|1|3;z|2|2",
+        ),
+        (
+            "SELECT min(b) OVER (PARTITION BY b) AS m, rank() OVER (PARTITION BY b ORDER BY n) AS r FROM (SELECT count(k) AS b, max(s) AS n FROM a GROUP BY s) AS q ORDER BY b, m, r DESC",
+            "1|4;1|3;1|2;1|1;2|1",
+        ),
+        (
+            "SELECT n, k FROM (SELECT k, n FROM (SELECT count(*) AS n, k FROM a GROUP BY k) AS q) AS r ORDER BY n, k DESC",
+            "1|NULL;1|3;2|2;3|1",
+        ),
+        (
+            "SELECT m, n, k FROM (SELECT count(b) AS n, count(*) AS m, k, s FROM a GROUP BY k, s) AS q ORDER BY n, m, k DESC, s",
+            "1|0|1;1|1|NULL;1|1|3;1|1|2;1|1|2;1|1|1;1|1|1",
+        ),
+        (
+            "SELECT DISTINCT ON (n) n, id FROM (SELECT count(b) AS n, id FROM c GROUP BY id) AS q ORDER BY n, id DESC",
+            "0|1;1|9",
+        ),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn grouping_sets_make_nulls_of_constants() {
+    let world = world().await;
+    let cases = [
+        ("SELECT k, count(*) OVER (ORDER BY k) AS c FROM a WHERE k = 1 GROUP BY ROLLUP (k) ORDER BY k", "1|1;NULL|2"),
+        ("SELECT k, s FROM a WHERE k = 1 GROUP BY ROLLUP (k, s) ORDER BY k, s", "1|x;1|y;1|z;1|NULL;NULL|NULL"),
+        ("SELECT id, count(*) AS n FROM a WHERE id = 5 GROUP BY ROLLUP (id) ORDER BY id DESC LIMIT 1", "NULL|1"),
+        (
+            "SELECT a.k, c.k AS k2, row_number() OVER (ORDER BY a.k, c.k) AS r FROM a JOIN c ON a.k = c.k GROUP BY ROLLUP (a.k, c.k) ORDER BY r",
+            "1|1|1;1|NULL|2;2|2|3;2|NULL|4;NULL|NULL|5",
+        ),
+        (
+            "SELECT k, id, count(*) AS n FROM (SELECT 1 AS k, id FROM a) AS q GROUP BY ROLLUP (k, id) ORDER BY k, id",
+            "1|1|1;1|2|1;1|3|1;1|4|1;1|5|1;1|6|1;1|7|1;1|NULL|7;NULL|NULL|7",
+        ),
+        (
+            "SELECT k, id, count(*) AS n FROM (SELECT 1 AS k, id FROM a) AS q GROUP BY CUBE (k, id) ORDER BY k DESC, id DESC LIMIT 3",
+            "NULL|NULL|7;NULL|7|1;NULL|6|1",
+        ),
+        ("SELECT a.k, count(*) AS n FROM a JOIN c ON a.k = c.k GROUP BY ROLLUP (a.k) ORDER BY a.k", "1|9;2|2;NULL|11"),
+        (
+            "SELECT k, s, count(*) AS n FROM (SELECT k, s FROM a GROUP BY k, s) AS q GROUP BY GROUPING SETS ((k), (s), ()) ORDER BY k, s, n",
+            "1|NULL|3;2|NULL|2;3|NULL|1;NULL||1;NULL|x|1;NULL|y|2;NULL|z|2;NULL|NULL|1;NULL|NULL|1;NULL|NULL|7",
+        ),
+        (
+            "SELECT k, n, count(*) AS c FROM (SELECT k, count(*) AS n FROM a GROUP BY k) AS q GROUP BY ROLLUP (k, n) ORDER BY k, n, c",
+            "1|3|1;1|NULL|1;2|2|1;2|NULL|1;3|1|1;3|NULL|1;NULL|1|1;NULL|NULL|1;NULL|NULL|4",
+        ),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_computed_or_idle() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT id, sum(b) OVER w AS x, sum(coalesce(b, 0)) OVER w AS y FROM a WINDOW w AS (PARTITION BY k + 1) ORDER BY id",
+            "1|6|6;2|6|6;3|6|6;4|6|6;5|4|4;6|2|2;7|6|6",
+        ),
+        (
+            "SELECT id, sum(b) OVER (PARTITION BY k % 2 ORDER BY -id) AS x, count(*) FILTER (WHERE b IS NOT NULL OR 1 = 2) OVER (PARTITION BY k % 2 ORDER BY -id) AS y FROM a ORDER BY id",
+            "1|8|3;2|5|2;3|6|2;4|1|1;5|4|1;6|5|2;7|3|1",
+        ),
+        (
+            "SELECT id, min(s) OVER (PARTITION BY upper(s)) AS x, max(CASE WHEN 1 = 1 THEN s END) OVER (PARTITION BY upper(s)) AS y, rank() OVER (ORDER BY upper(s), id) AS z FROM a ORDER BY id",
+            "1|y|y|3;2|x|x|2;3|NULL|NULL|7;4|z|z|5;5|y|y|4;6|||1;7|z|z|6",
+        ),
+        (
+            "SELECT k + 1 AS j, sum(count(*)) OVER (PARTITION BY k + 1) AS x, sum(coalesce(count(b), 0)) OVER (PARTITION BY k + 1) AS y FROM a GROUP BY k, s ORDER BY j, x, y",
+            "2|3|2;2|3|2;2|3|2;3|2|2;3|2|2;4|1|1;NULL|1|1",
+        ),
+        (
+            "SELECT id FROM a QUALIFY row_number() OVER (PARTITION BY k + 1 ORDER BY -id) = 1 AND sum(coalesce(b, 1)) OVER (PARTITION BY k + 1 ORDER BY -id) > 0 ORDER BY id",
+            "4;5;6;7",
+        ),
+        ("SELECT k, sum(b) * 2 FROM a GROUP BY k ORDER BY 2, 1", "3|4;NULL|8;1|12;2|12"),
+        ("SELECT coalesce(sum(b), 0), k FROM a GROUP BY k ORDER BY 1 DESC, 2", "6|1;6|2;4|NULL;2|3"),
+        ("SELECT k + 1, upper(max(s)) FROM a GROUP BY k ORDER BY 2, 1", "4|;NULL|Y;2|Z;3|Z"),
+        ("SELECT k + 1, count(*) FROM a GROUP BY 1 ORDER BY 1 DESC", "NULL|1;4|1;3|2;2|3"),
+        ("SELECT k, rank() OVER (ORDER BY k) FROM a GROUP BY k ORDER BY 2 DESC", "NULL|4;3|3;2|2;1|1"),
+        ("SELECT sum(b) - 1 FROM a ORDER BY 1", "17"),
+        ("SELECT k + 2 AS n, max(b) AS k FROM a GROUP BY k + 2 ORDER BY -(k + 2)", "5|2;4|5;3|3;NULL|4"),
+        ("SELECT -k AS k, count(*) AS n FROM a GROUP BY -k ORDER BY abs(-k - 2), n", "-1|3;-2|2;-3|1;NULL|1"),
+        ("SELECT max(b) AS k FROM a GROUP BY a.k + 2 ORDER BY a.k + 2", "3;5;2;4"),
+        (
+            "SELECT upper(s) || 'x' AS u, min(k) AS s FROM a GROUP BY upper(s) || 'x' ORDER BY substr(upper(s) || 'x', 1, 1) DESC LIMIT 3",
+            "NULL|2;x|3;Zx|1",
+        ),
+        (
+            "SELECT coalesce(k % 2, 9) AS g, -sum(b) AS k FROM a GROUP BY coalesce(k % 2, 9) ORDER BY 0 - coalesce(k % 2, 9)",
+            "9|-4;1|-8;0|-6",
+        ),
+        (
+            "SELECT max(b) AS k, k + 1 AS j FROM a GROUP BY k + 1 HAVING max(b) > 0 ORDER BY (k + 1) * -1 LIMIT 2",
+            "2|4;5|3",
+        ),
+        (
+            "SELECT k, count(b ORDER BY id) AS n, max(b ORDER BY id) AS m FROM a GROUP BY k ORDER BY k",
+            "1|2|3;2|2|5;3|1|2;NULL|1|4",
+        ),
+        (
+            "SELECT sum(b ORDER BY s) AS x, min(s ORDER BY id DESC) AS y, count(DISTINCT k ORDER BY k) AS z FROM a",
+            "18||3",
+        ),
+        ("SELECT k, sum(b ORDER BY id) FILTER (WHERE id > 1) AS n FROM a GROUP BY k ORDER BY k", "1|3;2|6;3|2;NULL|4"),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_subquery_without_rows_is_null_further_up() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT x IS NULL, coalesce(x, 0) FROM (SELECT (SELECT count(*) FROM c WHERE id = 99 GROUP BY k) AS x) AS q",
+            "true|0",
+        ),
+        ("SELECT x FROM (SELECT (SELECT 1 FROM e WHERE id > 9) AS x) AS q WHERE x IS NULL", "NULL"),
+        (
+            "WITH q AS (SELECT id, (SELECT 1 FROM e WHERE id > 9) AS x FROM a) SELECT count(*) FROM q WHERE x IS NULL",
+            "7",
+        ),
+        (
+            "SELECT coalesce(x, -1) AS x FROM (SELECT (SELECT 1 FROM e WHERE id > 9) AS x UNION ALL SELECT 2) AS q ORDER BY x",
+            "-1;2",
+        ),
+        (
+            "SELECT coalesce(x, -1) AS x FROM (SELECT 2 AS x UNION SELECT (SELECT 1 FROM e WHERE id > 9)) AS q ORDER BY x",
+            "-1;2",
+        ),
+        ("SELECT x IS NULL AS x FROM (SELECT DISTINCT (SELECT 1 FROM e WHERE id > 9) AS x FROM a) AS q", "true"),
+        (
+            "SELECT x IS NULL AS y, count(*) AS n FROM (SELECT (SELECT 1 FROM e WHERE id > 9) AS x FROM a) AS q GROUP BY x",
+            "true|7",
+        ),
+        (
+            "SELECT max(x) IS NULL AS y FROM (SELECT (SELECT 1 FROM e WHERE id > 9) AS x FROM a) AS q HAVING max(x) IS NULL",
+            "true",
+        ),
+        (
+            "SELECT a.id FROM a JOIN (SELECT (SELECT 1 FROM e WHERE id > 9) AS x) AS q ON q.x IS NULL WHERE a.id < 3 ORDER BY a.id",
+            "1;2",
+        ),
+        (
+            "SELECT id, coalesce(lag(x) OVER (ORDER BY id), 7) AS y FROM (SELECT id, (SELECT 1 FROM e WHERE id > 9) AS x FROM c) AS q ORDER BY id LIMIT 2",
+            "1|7;2|7",
+        ),
+        ("SELECT x + 1 IS NULL AS y FROM (SELECT 1 + (SELECT 1 FROM e WHERE id > 9) AS x) AS q", "true"),
+        (
+            "SELECT y IS NULL AS z FROM (SELECT CASE WHEN x > 0 THEN x ELSE x END AS y FROM (SELECT (SELECT 1 FROM e WHERE id > 9) AS x) AS q) AS r",
+            "true",
+        ),
+        (
+            "SELECT x IS NULL AS y FROM (SELECT (SELECT count(*) FROM c WHERE c.k = a.k HAVING count(*) > 5) AS x FROM a) AS q GROUP BY 1",
+            "true",
+        ),
+        (
+            "SELECT id FROM a WHERE NOT EXISTS (SELECT 1 FROM (SELECT (SELECT 1 FROM e WHERE id > 9) AS x) AS q WHERE q.x IS NOT NULL) AND id < 3 ORDER BY id",
+            "1;2",
+        ),
+        (
+            "SELECT id, (SELECT count(*) FROM c WHERE q.x IS NULL AND c.id = q.id) AS n FROM (SELECT id, (SELECT 1 FROM e WHERE id > 9) AS x FROM c) AS q ORDER BY id",
+            "1|1;2|1;4|1;5|1;9|1",
+        ),
+        (
+            "SELECT id FROM (SELECT id, (SELECT 1 FROM e WHERE id > 9) AS x FROM c) AS q WHERE x NOT IN (SELECT 1) OR x IS NULL ORDER BY id LIMIT 2",
+            "1;2",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT 1 AS x EXCEPT SELECT (SELECT 1 FROM e WHERE id > 9)) AS q WHERE x IS NOT NULL",
+            "1",
+        ),
+        (
+            "SELECT x IS NULL AS y FROM (SELECT * FROM (SELECT (SELECT 1 FROM e WHERE id > 9) AS x) AS q ORDER BY x LIMIT 1) AS r",
+            "true",
+        ),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
