@@ -155,7 +155,7 @@ mod tests {
         }
         let ctx = with_rows(64 << 20, 600);
         let sets = "SELECT g, h, n FROM (SELECT k % 2 AS g, k % 3 AS h, array_length(array_agg(k)) AS n FROM t GROUP BY CUBE (k % 2, k % 3)) ORDER BY g, h";
-        assert_eq!(shown(&ctx, &sets).await.lines().count(), 12);
+        assert_eq!(shown(&ctx, sets).await.lines().count(), 12);
         assert!(shown(&ctx, sets).await.ends_with("|   |   | 600 |"));
     }
 }

@@ -26,7 +26,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "N0105",
         "ambiguous column",
-        "A column's name exists in more than one table of the query. Qualify it with the table or its alias: `e.id` rather than `id`.",
+        "A column's name exists in more than one table of the query. Qualify it with the table or its alias: `e.id` rather than `id`. Or two relations of one FROM are called the same (`FROM bronze.orders, orders`): give one of them an alias.",
     ),
     code(
         "N0106",
