@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! * What DataFusion's own rules answer rightly is left to them (`correlated` says what that is).
-//! * The rows around are read twice, so they are the same each time, or the subquery is refused.
+//! * The rows around are read twice, so they are the same each time, or the subquery is refused or left to DataFusion.
 //! * A value of more than one row fails where it is asked for, and not before.
 //!
 //! Not here: the subquery's plan for all rows at once (`outer_rows`).
@@ -103,8 +103,11 @@ fn answered(expr: &Expr, plan: &LogicalPlan, node: &LogicalPlan) -> Result<()> {
     let is_value = matches!(expr, Expr::ScalarSubquery(_));
     judge(plan, if is_value { Use::Value } else { Use::Test })?;
     within(plan)?;
-    if is_value && groups(plan) {
-        // DataFusion looks at it again when it has simplified the conditions that correlate it.
+    if is_value
+        && groups(plan)
+        && node.inputs().into_iter().map(is_same_again).collect::<Result<Vec<_>>>()?.iter().all(|s| *s)
+    {
+        // DataFusion looks at it again when it has simplified the conditions that correlate it, and may refuse it then.
         return Err(refused(plan, "GROUP BY").into());
     }
     check_subquery_expr(node, plan, expr).map_err(|_| DataFusionError::from(refused(plan, "")))?;

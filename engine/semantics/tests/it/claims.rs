@@ -147,6 +147,10 @@ async fn keys_that_are_computed_or_idle() {
             "SELECT id FROM a QUALIFY row_number() OVER (PARTITION BY k + 1 ORDER BY -id) = 1 AND sum(coalesce(b, 1)) OVER (PARTITION BY k + 1 ORDER BY -id) > 0 ORDER BY id",
             "4;5;6;7",
         ),
+        (
+            "SELECT id, rank() OVER (PARTITION BY s ORDER BY id) AS x, sum(b) OVER (PARTITION BY k + 1) AS y, sum(coalesce(b, 0)) OVER (PARTITION BY k + 1) AS z, max(id) OVER (ORDER BY k % 2, id) AS v, min(id) OVER (ORDER BY k % 2, id) AS w FROM a ORDER BY id",
+            "1|1|6|6|4|1;2|1|6|6|4|1;3|1|6|6|3|3;4|1|6|6|4|3;5|2|4|4|7|1;6|1|2|2|6|1;7|2|6|6|7|1",
+        ),
         ("SELECT k, sum(b) * 2 FROM a GROUP BY k ORDER BY 2, 1", "3|4;NULL|8;1|12;2|12"),
         ("SELECT coalesce(sum(b), 0), k FROM a GROUP BY k ORDER BY 1 DESC, 2", "6|1;6|2;4|NULL;2|3"),
         ("SELECT k + 1, upper(max(s)) FROM a GROUP BY k ORDER BY 2, 1", "4|;NULL|Y;2|Z;3|Z"),
