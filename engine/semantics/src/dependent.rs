@@ -25,7 +25,7 @@ use datafusion::logical_expr::logical_plan::{
 };
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, Join, JoinType, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFrameUnits, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
@@ -406,7 +406,7 @@ fn is_ordered(data_type: &DataType) -> bool {
     !data_type.is_nested() && !matches!(data_type, DataType::FixedSizeBinary(_) | DataType::Null)
 }
 
-/// Aggregates and windows whose results do not depend on the order in which rows come; float sums do.
+/// Aggregates and windows whose results do not depend on the order in which rows come; float sums do, and frames of ROWS.
 const ORDERLESS: &[&str] = &["bool_and", "bool_or", "count", "dense_rank", "max", "min", "rank", "sum", "avg"];
 
 /// Whether a plan has the same rows when it is read again.
@@ -424,7 +424,12 @@ fn is_same_again(plan: &LogicalPlan) -> Result<bool> {
             expr.apply(|e| {
                 let name = match e {
                     Expr::AggregateFunction(call) => call.func.name(),
-                    Expr::WindowFunction(call) => call.fun.name(),
+                    Expr::WindowFunction(call) => {
+                        let frame = &call.params.window_frame;
+                        let whole = frame.start_bound.is_unbounded() && frame.end_bound.is_unbounded();
+                        same &= whole || frame.units != WindowFrameUnits::Rows;
+                        call.fun.name()
+                    }
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
                 let is_float = e.get_type(&schema)?.is_floating() && !matches!(name, "max" | "min");

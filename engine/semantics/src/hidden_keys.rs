@@ -82,6 +82,11 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
 fn group_keys(select: &Select) -> Vec<Expr> {
     let GroupByExpr::Expressions(keys, _) = &select.group_by else { return Vec::new() };
     let computed = |key: &&Expr| !stands_alone(key) && !matches!(bare(key), Expr::CompoundIdentifier(_));
+    let of_sets = |key: &'_ Expr| match key {
+        Expr::Cube(sets) | Expr::Rollup(sets) | Expr::GroupingSets(sets) => sets.iter().flatten().cloned().collect(),
+        other => vec![other.clone()],
+    };
+    let keys: Vec<Expr> = keys.iter().flat_map(of_sets).collect();
     keys.iter().filter(computed).map(folded).collect()
 }
 

@@ -71,11 +71,12 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
+/// Whether a subquery's rows are compared with a value.
 fn has_membership(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::InSubquery(_)))).unwrap_or(true)
+    expr.exists(|e| Ok(matches!(e, Expr::InSubquery(_) | Expr::SetComparison(_)))).unwrap_or(true)
 }
 
-/// Whether a subquery is asked for TRUE or FALSE; in a filter the engine answers all but memberships.
+/// Whether a subquery is asked for TRUE or FALSE; in a filter the engine answers EXISTS.
 fn has_question(expr: &Expr) -> bool {
     expr.exists(|e| Ok(is_question(e))).unwrap_or(true)
 }
@@ -139,9 +140,15 @@ fn in_filter(filter: Filter) -> Result<LogicalPlan> {
             },
             other => other,
         };
-        conjuncts.push(match is_answered(&conjunct) {
-            true => conjunct,
-            false => conjunct.transform_up(|e| answer(e, &schema, Place::Filter)).data()?,
+        conjuncts.push(match conjunct {
+            // As a conjunct FALSE and NULL are the same.
+            Expr::SetComparison(SetComparison { expr, subquery, op, quantifier: SetQuantifier::Any })
+                if !has_subquery(&expr) =>
+            {
+                found(*expr, &subquery.subquery, op, &schema, Place::Filter)?
+            }
+            conjunct if is_answered(&conjunct) => conjunct,
+            conjunct => conjunct.transform_up(|e| answer(e, &schema, Place::Filter)).data()?,
         });
     }
     let Some(predicate) = conjunction(conjuncts) else { return plan_err!("a filter without a predicate") };
@@ -339,6 +346,16 @@ pub(crate) fn as_value(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
     Ok(answer(expr, outer, Place::Projection)?.data)
 }
 
+/// Whether there is a row that an expression fits.
+fn found(expr: Expr, rows: &LogicalPlan, op: Operator, outer: &DFSchemaRef, place: Place) -> Result<Expr> {
+    let (qualifier, field) = rows.schema().qualified_field(0);
+    let member = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+    // The member first: a join is made of `column = expression`.
+    let op = op.swap().unwrap_or(op);
+    let fits = Expr::BinaryExpr(BinaryExpr::new(Box::new(member), op, Box::new(referred(expr, outer)?)));
+    has_rows(LogicalPlanBuilder::from(rows.clone()).filter(fits)?.build()?, place)
+}
+
 /// A membership as a CASE of questions that the engine answers with TRUE or FALSE; as a value also EXISTS, ANY and ALL.
 fn answer(expr: Expr, outer: &DFSchemaRef, place: Place) -> Result<Transformed<Expr>> {
     let (expr, subquery, op, negated) = match expr {
@@ -347,7 +364,7 @@ fn answer(expr: Expr, outer: &DFSchemaRef, place: Place) -> Result<Transformed<E
             let found = has_rows(subquery.subquery.as_ref().clone(), place)?;
             return Ok(Transformed::yes(if negated { Expr::Not(Box::new(found)) } else { found }));
         }
-        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) if place == Place::Projection => {
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
             match (quantifier, op.negate()) {
                 (SetQuantifier::Any, _) => (expr, subquery, op, false),
                 // All are if none is not.
@@ -368,10 +385,7 @@ fn answer(expr: Expr, outer: &DFSchemaRef, place: Place) -> Result<Transformed<E
         let nulls = LogicalPlanBuilder::from(rows.clone()).filter(member.clone().is_null())?.build()?;
         unknown.push(has_rows(nulls, place)?);
     }
-    // The member first: a join is made of `column = expression`.
-    let op = op.swap().unwrap_or(op);
-    let fits = Expr::BinaryExpr(BinaryExpr::new(Box::new(member), op, Box::new(referred(*expr, outer)?)));
-    let found = has_rows(LogicalPlanBuilder::from(rows).filter(fits)?.build()?, place)?;
+    let found = found(*expr, &rows, op, outer, place)?;
     let boolean = |value: bool| Box::new(lit(value != negated));
     let mut branches = vec![(Box::new(found), boolean(true))];
     if let Some(unknown) = unknown.into_iter().reduce(Expr::or) {

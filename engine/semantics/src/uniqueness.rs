@@ -72,13 +72,17 @@ impl OptimizerRule for NotMisled {
     }
 }
 
-/// Whether rows are grouped that a join made of unique ones.
+/// Whether rows are grouped that a join made of unique ones, or several rows are made of each.
 fn misleads(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         let input = match node {
             LogicalPlan::Aggregate(aggregate) => &aggregate.input,
             LogicalPlan::Distinct(Distinct::All(input)) => input,
+            LogicalPlan::Unnest(unnest) if !unnest.input.schema().functional_dependencies().is_empty() => {
+                found = true;
+                return Ok(TreeNodeRecursion::Stop);
+            }
             _ => return Ok(TreeNodeRecursion::Continue),
         };
         found = input.schema().functional_dependencies().iter().any(|d| d.mode == Dependency::Multi);

@@ -188,6 +188,54 @@ async fn keys_that_are_computed_or_idle() {
 }
 
 #[tokio::test]
+async fn one_name_on_both_sides_and_rows_that_are_made_of_one() {
+    let world = world().await;
+    let cases = [
+        ("SELECT id FROM a WHERE k > ANY (SELECT k FROM a) ORDER BY id", "3;4;6"),
+        ("SELECT id FROM a WHERE k >= ALL (SELECT k FROM a WHERE k IS NOT NULL) ORDER BY id", "6"),
+        ("SELECT id FROM a WHERE k >= ALL (SELECT k FROM a) ORDER BY id", ""),
+        (
+            "WITH v AS (SELECT k, count(*) AS n FROM a GROUP BY k) SELECT k FROM v WHERE n >= ALL (SELECT n FROM v) ORDER BY k",
+            "1",
+        ),
+        ("SELECT id FROM a WHERE NOT (k = ANY (SELECT k FROM c)) ORDER BY id", "6"),
+        ("SELECT id FROM a WHERE k <> ALL (SELECT k FROM c) ORDER BY id", "6"),
+        ("SELECT id FROM a WHERE b < ANY (SELECT k FROM c) OR id = 7 ORDER BY id", "1;3;4;5;6;7"),
+        (
+            "SELECT id FROM a WHERE CASE WHEN id > 2 THEN id > ANY (SELECT id FROM c) ELSE id >= ALL (SELECT id FROM a) END ORDER BY id",
+            "3;4;5;6;7",
+        ),
+        (
+            "SELECT k, count(*) AS n FROM a GROUP BY k HAVING count(*) >= ALL (SELECT count(*) FROM a GROUP BY k) ORDER BY k",
+            "1|3",
+        ),
+        (
+            "SELECT a.id, c.id AS j FROM a JOIN c ON a.k = c.k AND a.id > ALL (SELECT id FROM a WHERE id < 3) ORDER BY a.id, j",
+            "3|2;4|2;7|1;7|4;7|9",
+        ),
+        ("SELECT a.id FROM a WHERE a.k > ANY (SELECT a.k FROM c AS a WHERE a.id <> 1) ORDER BY a.id", "3;4;6"),
+        ("SELECT id FROM a WHERE k = ANY (SELECT k FROM c WHERE c.id = a.id) ORDER BY id", "1"),
+        ("SELECT id FROM a WHERE id > ALL (SELECT id FROM a WHERE id > 99) ORDER BY id LIMIT 2", "1;2"),
+        (
+            "SELECT DISTINCT k FROM (SELECT k, unnest([1, 2]) AS v FROM (SELECT k FROM a GROUP BY k) AS d) AS x ORDER BY k",
+            "1;2;3;NULL",
+        ),
+        (
+            "SELECT k, unnest(l) AS v FROM (SELECT k, array_agg(id ORDER BY id) AS l FROM a GROUP BY k) AS d ORDER BY k, v DESC",
+            "1|7;1|2;1|1;2|4;2|3;3|6;NULL|5",
+        ),
+        (
+            "SELECT count(*) FROM a AS x LEFT JOIN (SELECT k, unnest([1, 2]) AS v FROM (SELECT DISTINCT k FROM a) AS d) AS y ON x.k = y.k",
+            "13",
+        ),
+        ("SELECT -max(id) AS k FROM a GROUP BY CUBE (k + 1) ORDER BY k + 1, 1 LIMIT 2", "-7;-4"),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
 async fn a_subquery_without_rows_is_null_further_up() {
     let world = world().await;
     let cases = [
