@@ -346,14 +346,23 @@ pub(crate) fn as_value(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
     Ok(answer(expr, outer, Place::Projection)?.data)
 }
 
+const MEMBER: &str = "__ingot_member";
+
 /// Whether there is a row that an expression fits.
 fn found(expr: Expr, rows: &LogicalPlan, op: Operator, outer: &DFSchemaRef, place: Place) -> Result<Expr> {
     let (qualifier, field) = rows.schema().qualified_field(0);
-    let member = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+    let column = Column::new(qualifier.cloned(), field.name());
+    let mut rows = LogicalPlanBuilder::from(rows.clone());
+    let mut member = Expr::Column(column.clone());
+    // A join would take an outer column of its name for the member.
+    if op != Operator::Eq && outer.has_column(&column) {
+        rows = rows.project(vec![member.alias(MEMBER)])?;
+        member = Expr::Column(Column::new_unqualified(MEMBER));
+    }
     // The member first: a join is made of `column = expression`.
     let op = op.swap().unwrap_or(op);
     let fits = Expr::BinaryExpr(BinaryExpr::new(Box::new(member), op, Box::new(referred(expr, outer)?)));
-    has_rows(LogicalPlanBuilder::from(rows.clone()).filter(fits)?.build()?, place)
+    has_rows(rows.filter(fits)?.build()?, place)
 }
 
 /// A membership as a CASE of questions that the engine answers with TRUE or FALSE; as a value also EXISTS, ANY and ALL.
