@@ -20,6 +20,8 @@ use sqlparser::ast::{
     Expr as SqlExpr, Ident, Query, Select, SetExpr, Statement, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 
+use crate::outputs::fold;
+
 /// Takes what is no field of a column for a column of a table that is called like it.
 #[derive(Debug)]
 pub(crate) struct NoFields;
@@ -62,10 +64,6 @@ struct Outside<'a> {
     any: bool,
 }
 
-fn folded(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
-}
-
 impl Outside<'_> {
     /// The parts of the table's name in a select, if it has the table.
     fn in_select(&self, select: &Select) -> Option<Vec<Ident>> {
@@ -91,7 +89,7 @@ impl Outside<'_> {
             | TableFactor::NestedJoin { alias: Some(alias), .. } => vec![alias.name.clone()],
             _ => return None,
         };
-        (folded(parts.last()?) == self.table).then_some(parts)
+        (fold(parts.last()?) == self.table).then_some(parts)
     }
 }
 
@@ -127,8 +125,8 @@ impl VisitorMut for Outside<'_> {
     fn pre_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<()> {
         if let SqlExpr::CompoundIdentifier(parts) = expr
             && let [table, column] = parts.as_slice()
-            && folded(table) == self.table
-            && folded(column) == self.column
+            && fold(table) == self.table
+            && fold(column) == self.column
             && let Some((None, around)) = self.scopes.split_last()
             && let Some(name) = around.iter().rev().find_map(Option::as_ref)
         {

@@ -20,6 +20,8 @@ use sqlparser::ast::{
     SetQuantifier, Statement, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 
+use crate::outputs::fold;
+
 const MARK: &str = "__ingot_twin_";
 
 /// What the statement calls a column that was given a name; None for another column.
@@ -50,10 +52,6 @@ pub fn name_used_twins(statement: &mut Statement) -> Option<DataFusionError> {
     Some(DataFusionError::SchemaError(Box::new(SchemaError::AmbiguousReference { field }), Box::new(None)))
 }
 
-fn folded(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
-}
-
 /// How often names of columns are used.
 #[derive(Default)]
 struct Uses {
@@ -63,7 +61,7 @@ struct Uses {
 
 impl Uses {
     fn add(&mut self, name: &Ident) {
-        *self.names.entry(folded(name)).or_default() += 1;
+        *self.names.entry(fold(name)).or_default() += 1;
     }
 }
 
@@ -147,7 +145,7 @@ impl VisitorMut for Twins {
         for (at, item) in select.projection.iter_mut().enumerate() {
             let (expr, name) = match item {
                 SelectItem::UnnamedExpr(expr) => (expr.clone(), column(expr).unwrap_or_else(|| expr.to_string())),
-                SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), folded(alias)),
+                SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), fold(alias)),
                 _ => continue,
             };
             let is_column = matches!(item, SelectItem::UnnamedExpr(expr) if column(expr).is_some());
@@ -175,8 +173,8 @@ impl VisitorMut for Twins {
 /// What a column that stands alone is called.
 fn column(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Identifier(name) => Some(folded(name)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(folded),
+        Expr::Identifier(name) => Some(fold(name)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(fold),
         _ => None,
     }
 }
@@ -202,7 +200,7 @@ impl Stars {
                 SelectItem::QualifiedWildcard(kind, _) => {
                     stars.any = true;
                     if let SelectItemQualifiedWildcardKind::ObjectName(name) = kind {
-                        stars.qualifiers.extend(name.0.last().and_then(|part| part.as_ident()).map(folded));
+                        stars.qualifiers.extend(name.0.last().and_then(|part| part.as_ident()).map(fold));
                     }
                 }
                 _ => {}
@@ -216,7 +214,7 @@ impl Stars {
         match expr {
             Expr::Identifier(_) => self.bare,
             Expr::CompoundIdentifier(parts) => {
-                let table = parts.iter().rev().nth(1).map(folded);
+                let table = parts.iter().rev().nth(1).map(fold);
                 let alone = self.qualifiers.len() == 1 && !self.bare;
                 self.bare && self.one_table || alone && table.is_some_and(|table| self.qualifiers.contains(&table))
             }
