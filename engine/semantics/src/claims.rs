@@ -3,6 +3,7 @@
 //!   a union's columns that are constant in each part, with a value of its own        (its top-n drops them as sort keys)
 //!   GROUPING SETS: the constants, equalities, order and distribution of the input    (they make NULLs)
 //!   a projection of groups: that the columns in the keys' old places are unique      (sort keys behind them go)
+//!   the first rows of an inner ORDER BY .. LIMIT: their order    (a sort above goes into them, and merges go by theirs)
 //!
 //! Invariants
 //! * A node above those operators claims what is true. It stays: whoever copies a plan asks for claims again.
@@ -14,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
 use datafusion::common::{Constraint, Constraints, Result, Statistics, internal_err, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
@@ -23,6 +24,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::union::UnionExec;
@@ -40,6 +42,8 @@ enum Believed {
     Nothing,
     /// All but that columns are unique.
     Repeats,
+    /// All but an order.
+    Unordered,
 }
 
 impl Believed {
@@ -58,6 +62,11 @@ impl Believed {
                 .with_eq_properties(EquivalenceProperties::new(schema))
                 .with_partitioning(Partitioning::UnknownPartitioning(input.output_partitioning().partition_count())),
             Self::Repeats => properties.with_eq_properties(claimed.clone().with_constraints(Constraints::default())),
+            Self::Unordered => {
+                let mut unordered = claimed.clone();
+                unordered.clear_orderings();
+                properties.with_eq_properties(unordered)
+            }
         })
     }
 }
@@ -167,7 +176,8 @@ impl PhysicalOptimizerRule for Doubt {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(doubted).data()
+        let plan = plan.transform_up(doubted).data()?;
+        plan.rewrite(&mut InnerOrders::default()).data()
     }
 
     fn schema_check(&self) -> bool {
@@ -191,6 +201,43 @@ fn doubted(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
     let input = ClaimsExec::over(Arc::clone(projection.input()), Believed::Repeats)?;
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     Ok(Transformed::yes(node.replace_children(vec![input], options)?))
+}
+
+/// Puts the nodes above ORDER BY .. LIMIT that something above may sort again.
+#[derive(Default)]
+struct InnerOrders {
+    /// From the root to here: whether the order of a node's rows is the order of the answer, or nobody believes in it.
+    is_settled: Vec<bool>,
+}
+
+impl TreeNodeRewriter for InnerOrders {
+    type Node = Arc<dyn ExecutionPlan>;
+
+    fn f_down(&mut self, node: Self::Node) -> Result<Transformed<Self::Node>> {
+        let passes = node.children().len() == 1 && node.maintains_input_order() == [true];
+        self.is_settled.push(is_limit(&node) || passes && self.settled());
+        Ok(Transformed::no(node))
+    }
+
+    fn f_up(&mut self, node: Self::Node) -> Result<Transformed<Self::Node>> {
+        self.is_settled.pop();
+        let takes_first = is_limit(&node) || node.fetch().is_some();
+        if self.settled() || !takes_first || node.output_ordering().is_none() {
+            return Ok(Transformed::no(node));
+        }
+        Ok(Transformed::yes(ClaimsExec::over(node, Believed::Unordered)?))
+    }
+}
+
+impl InnerOrders {
+    fn settled(&self) -> bool {
+        self.is_settled.last().is_none_or(|above| *above)
+    }
+}
+
+fn is_limit(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let any: &dyn Any = node.as_ref();
+    any.is::<GlobalLimitExec>() || any.is::<LocalLimitExec>()
 }
 
 /// Whether another column comes to the place of a unique one: DataFusion goes by places, not by what is projected.

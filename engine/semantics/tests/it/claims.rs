@@ -90,6 +90,88 @@ async fn only_the_keys_of_groups_are_unique() {
 }
 
 #[tokio::test]
+async fn rows_that_were_ordered_and_cut_are_sorted_again() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 5) AS q ORDER BY n, id DESC",
+            "0|6;1|7;1|2;1|1;2|4",
+        ),
+        (
+            "SELECT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q ORDER BY n, id DESC",
+            "0|6;1|7;1|2;1|1;2|4;2|3;NULL|5",
+        ),
+        (
+            "SELECT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k FROM a UNION ALL SELECT id + 20, k FROM c) AS g ORDER BY n LIMIT 20) AS q ORDER BY n, id DESC",
+            "0|25;0|6;1|29;1|24;1|21;1|7;1|2;1|1;2|22;2|4;2|3;NULL|5",
+        ),
+        (
+            "SELECT n, id FROM (SELECT k AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n DESC LIMIT 20) AS q ORDER BY n DESC, id",
+            "NULL|5;3|6;2|3;2|4;1|1;1|2;1|7",
+        ),
+        (
+            "SELECT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20 OFFSET 1) AS q WHERE n > 0 ORDER BY n, id DESC LIMIT 3",
+            "1|7;1|2;1|1",
+        ),
+        (
+            "SELECT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q ORDER BY n, id DESC LIMIT 4",
+            "0|6;1|7;1|2;1|1",
+        ),
+        (
+            "SELECT n, id, row_number() OVER (ORDER BY n, id DESC) AS r FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q ORDER BY r",
+            "0|6|1;1|7|2;1|2|3;1|1|4;2|4|5;2|3|6;NULL|5|7",
+        ),
+        (
+            "SELECT n, id, row_number() OVER (PARTITION BY n ORDER BY id DESC) AS r FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q ORDER BY n, r",
+            "0|6|1;1|7|1;1|2|2;1|1|3;2|4|1;2|3|2;NULL|5|1",
+        ),
+        (
+            "SELECT n, string_agg(CAST(id AS VARCHAR), ',' ORDER BY id DESC) AS l FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q GROUP BY n ORDER BY n",
+            "0|6;1|7,2,1;2|4,3;NULL|5",
+        ),
+        (
+            "SELECT DISTINCT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q ORDER BY n, id DESC",
+            "0|6;1|7;1|2;1|1;2|4;2|3;NULL|5",
+        ),
+        (
+            "SELECT DISTINCT ON (n) n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q ORDER BY n, id DESC",
+            "0|6;1|7;2|4;NULL|5",
+        ),
+        (
+            "SELECT q.n, q.id, c.id AS j FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q JOIN c ON c.k = q.n ORDER BY q.n, q.id DESC, j DESC",
+            "1|7|9;1|7|4;1|7|1;1|2|9;1|2|4;1|2|1;1|1|9;1|1|4;1|1|1;2|4|2;2|3|2",
+        ),
+        (
+            "WITH q AS (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20), r AS (SELECT n, id FROM q ORDER BY n, id DESC LIMIT 20) SELECT n, id FROM r ORDER BY n, id",
+            "0|6;1|1;1|2;1|7;2|3;2|4;NULL|5",
+        ),
+        (
+            "SELECT n, id FROM (SELECT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) AS q UNION ALL SELECT id, k FROM c) AS u ORDER BY n, id DESC",
+            "0|6;1|7;1|2;1|1;1|1;2|4;2|3;2|2;4|1;5|9;9|1;NULL|5",
+        ),
+        (
+            "(SELECT k % 3 AS n, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY n LIMIT 20) ORDER BY n, id DESC",
+            "0|6;1|7;1|2;1|1;2|4;2|3;NULL|5",
+        ),
+        (
+            "SELECT id FROM a WHERE id IN (SELECT id FROM (SELECT k, id FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY k, id LIMIT 3) AS q) ORDER BY id DESC",
+            "7;2;1",
+        ),
+        (
+            "SELECT n, id FROM (SELECT n, id FROM (SELECT k % 3 AS n, id FROM (SELECT id, k FROM a UNION ALL SELECT id + 20, k FROM c) AS g ORDER BY n LIMIT 40) AS q WHERE id > 2 LIMIT 40) AS r ORDER BY n, id DESC",
+            "0|25;0|6;1|29;1|24;1|21;1|7;2|22;2|4;2|3;NULL|5",
+        ),
+        (
+            "SELECT m, id FROM (SELECT id, min(k) OVER (PARTITION BY k ORDER BY id) AS m FROM (SELECT id, k, b FROM a GROUP BY id, k, b) AS g ORDER BY m LIMIT 20) AS q ORDER BY m, id DESC",
+            "1|7;1|2;1|1;2|4;2|3;3|6;NULL|5",
+        ),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
 async fn grouping_sets_make_nulls_of_constants() {
     let world = world().await;
     let cases = [
