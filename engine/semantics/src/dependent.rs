@@ -282,6 +282,17 @@ impl<'a> Around<'a> {
             }
             .into());
         }
+        if let (Some(column), false) = (looked_at.first(), self.fresh.reads_once_more()) {
+            return Err(Refusal {
+                code: "U0515",
+                text: format!(
+                    "the subquery looks at {column}, and the rows around it come from too many subqueries that look at one another"
+                ),
+                help: "keep the inner ones in a view below: each doubles the work of those after it",
+                span: span_of(column),
+            }
+            .into());
+        }
         Ok(OuterRows { rows: Arc::clone(&self.rows), looked_at, fresh: self.fresh })
     }
 

@@ -34,8 +34,14 @@ use crate::rewrite::input_schema;
 
 const PREFIX: &str = "__ingot_outer";
 
-/// Names that no column of a plan has.
-pub(crate) struct Fresh(Cell<usize>);
+/// Names that no column of a plan has, and how often an analysis reads rows around subqueries.
+pub(crate) struct Fresh {
+    next: Cell<usize>,
+    reads: Cell<usize>,
+}
+
+/// Subqueries that look at each other's rows double these with each, and the time of planning.
+const READS: usize = 512;
 
 impl Fresh {
     /// Names that follow those of an earlier analysis.
@@ -48,13 +54,19 @@ impl Fresh {
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        Ok(Self(Cell::new(next)))
+        Ok(Self { next: Cell::new(next), reads: Cell::new(0) })
     }
 
     pub(crate) fn name(&self) -> String {
-        let next = self.0.get();
-        self.0.set(next + 1);
+        let next = self.next.get();
+        self.next.set(next + 1);
         format!("{PREFIX}_{next}")
+    }
+
+    /// Whether the rows around one more subquery may be read.
+    pub(crate) fn reads_once_more(&self) -> bool {
+        self.reads.set(self.reads.get() + 1);
+        self.reads.get() <= READS
     }
 }
 

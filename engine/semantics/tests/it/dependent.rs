@@ -255,4 +255,13 @@ async fn what_is_still_refused_says_what_to_write() {
     ] {
         world.fails(sql, words).await;
     }
+    let chain = |n: usize| {
+        let link = |i: usize| match i {
+            0 => " CROSS JOIN LATERAL (SELECT id + t.id AS x FROM o WHERE o.k < t.id) AS l0".to_owned(),
+            _ => format!(" CROSS JOIN LATERAL (SELECT id + l{p}.x AS x FROM o WHERE o.k < l{p}.x) AS l{i}", p = i - 1),
+        };
+        format!("SELECT count(*) FROM t{}", (0..n).map(link).collect::<String>())
+    };
+    world.rows(&chain(4), "448").await;
+    world.fails(&chain(40), "too many subqueries that look at one another").await;
 }
