@@ -4,6 +4,7 @@
 //! * The right side of `IS [NOT] DISTINCT FROM` ends before AND and OR; sqlparser takes the rest of the condition in.
 //! * `||` binds less than `+` and `*`.
 //! * `LIKE`, `BETWEEN` and `IN` bind more than comparisons.
+//! * `1_000` is a number; sqlparser takes the rest of it for an alias.
 //!
 //! Not here: tokens (`lex`), what a query may contain (`pipeline`).
 
@@ -74,6 +75,10 @@ impl Dialect for Grammar {
 
     fn is_identifier_part(&self, ch: char) -> bool {
         GENERIC.is_identifier_part(ch)
+    }
+
+    fn supports_numeric_literal_underscores(&self) -> bool {
+        true
     }
 
     as_generic! {
@@ -205,6 +210,13 @@ mod tests {
             ("a < b + 1 AND -a * 2 > 3", "((a < (b + 1)) AND (((- a) * 2) > 3))"),
         ] {
             assert_eq!(shape(&parsed(sql)), wanted, "{sql}");
+        }
+    }
+
+    #[test]
+    fn digits_may_be_grouped() {
+        for sql in ["1_000", "1_000_000.5", "0.000_1", "1_0e2"] {
+            assert!(matches!(parsed(sql), Expr::Value(_)), "{sql}");
         }
     }
 

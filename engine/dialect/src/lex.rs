@@ -115,7 +115,7 @@ fn tokenize(text: &str, go_on: bool) -> Lexed<'_> {
             let (start_at, start) = (walk.at, walk.place);
             walk.advance_to(text, end);
             out.tokens.push(Tok {
-                token: masked.restore(token.token),
+                token: ungrouped(masked.restore(token.token)),
                 span: Span::new(start, walk.place),
                 bytes: start_at..walk.at,
             });
@@ -138,6 +138,15 @@ fn tokenize(text: &str, go_on: bool) -> Lexed<'_> {
         walk = end;
     }
     out
+}
+
+/// A number without the `_` between its digits.
+fn ungrouped(token: Token) -> Token {
+    match token {
+        Token::Number(digits, long) => Token::Number(digits.replace('_', ""), long),
+        Token::HexStringLiteral(digits) => Token::HexStringLiteral(digits.replace('_', "")),
+        other => other,
+    }
 }
 
 /// A place of a text that began at `base`.
@@ -320,4 +329,20 @@ fn has_end(body: &str, quote: char, escapes: bool) -> bool {
 pub fn statements(text: &str) -> Vec<String> {
     let lexed = lex(text);
     lexed.statements().iter().map(|run| lexed.slice(run).trim().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grouped_digits_are_one_number() {
+        let lexed = lex("SELECT 1_000 AS x, 1_0.000_1, 0xFF_FF, a_1");
+        let numbers = lexed.tokens.iter().filter_map(|t| match &t.token {
+            Token::Number(digits, _) | Token::HexStringLiteral(digits) => Some(digits.as_str()),
+            _ => None,
+        });
+        assert_eq!(numbers.collect::<Vec<_>>(), ["1000", "10.0001", "FFFF"]);
+        assert_eq!(lexed.slice(&(0..lexed.tokens.len())), lexed.text);
+    }
 }
