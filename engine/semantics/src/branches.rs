@@ -11,26 +11,38 @@ use sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, SetQuantif
 pub(crate) fn in_query(query: &mut Query) {
     let mut first = query.body.as_ref();
     while let SetExpr::SetOperation { left, set_quantifier, .. } = first {
-        use SetQuantifier::{AllByName, ByName, DistinctByName};
-        if matches!(set_quantifier, ByName | AllByName | DistinctByName) {
+        if is_by_name(*set_quantifier) {
             return;
         }
         first = left;
     }
-    let SetExpr::Select(first) = first else { return };
-    let names: Option<Vec<Option<String>>> = first.projection.iter().map(name).collect();
-    let Some(names) = names else { return };
+    while let SetExpr::Query(query) = first {
+        first = query.body.as_ref();
+        while let SetExpr::SetOperation { left, .. } = first {
+            first = left;
+        }
+    }
+    // Those of a `*` are not known: any name may be among them.
+    let names = match first {
+        SetExpr::Select(first) => first.projection.iter().map(name).collect::<Option<Vec<Option<String>>>>(),
+        _ => None,
+    };
     let mut body = query.body.as_mut();
     while let SetExpr::SetOperation { left, right, .. } = body {
-        in_branch(right, &names);
+        in_branch(right, names.as_deref());
         body = left;
     }
 }
 
-fn in_branch(body: &mut SetExpr, names: &[Option<String>]) {
+fn is_by_name(quantifier: SetQuantifier) -> bool {
+    matches!(quantifier, SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName)
+}
+
+fn in_branch(body: &mut SetExpr, names: Option<&[Option<String>]>) {
     match body {
         SetExpr::Select(select) => in_select(select, names),
-        SetExpr::SetOperation { left, right, .. } => {
+        SetExpr::Query(query) => in_branch(&mut query.body, names),
+        SetExpr::SetOperation { left, right, set_quantifier, .. } if !is_by_name(*set_quantifier) => {
             in_branch(left, names);
             in_branch(right, names);
         }
@@ -38,14 +50,23 @@ fn in_branch(body: &mut SetExpr, names: &[Option<String>]) {
     }
 }
 
-fn in_select(select: &mut Select, names: &[Option<String>]) {
-    let own: Option<Vec<Option<String>>> = select.projection.iter().map(name).collect();
-    let Some(own) = own else { return };
+fn in_select(select: &mut Select, names: Option<&[Option<String>]>) {
+    let own: Vec<_> = select.projection.iter().map(name).collect();
+    let stars = own.iter().any(Option::is_none);
+    if own.len() < 2 {
+        return;
+    }
     for (at, item) in select.projection.iter_mut().enumerate() {
-        let Some(Some(given)) = names.get(at) else { continue };
+        let is_taken = match names {
+            Some(names) if !stars => names
+                .get(at)
+                .and_then(Option::as_ref)
+                .is_some_and(|given| own.iter().flatten().flatten().any(|other| other == given)),
+            _ => true,
+        };
         if let SelectItem::UnnamedExpr(expr) = item
-            && own.get(at).is_some_and(Option::is_none)
-            && own.iter().flatten().any(|other| other == given)
+            && own.get(at) == Some(&Some(None))
+            && is_taken
         {
             let alias = Ident::new(format!("__ingot_branch_{at}"));
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };

@@ -36,9 +36,16 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
     let names = renamed(select);
     let computed = |sort: &OrderByExpr| !stands_alone(&sort.expr) && same_item(select, &sort.expr).is_none();
     let groups = group_keys(select);
-    if !sorts.iter().any(|sort| computed(sort) && Mentions::of(&sort.expr, &names, &groups).within) {
+    // What stands within a call is a column of the input, and so it is beside one.
+    let mut inputs: BTreeSet<String> = sorts
+        .iter()
+        .filter(|sort| computed(sort))
+        .flat_map(|sort| Mentions::of(&sort.expr, &names, &groups).within)
+        .collect();
+    if inputs.is_empty() {
         return Ok(());
     }
+    inputs.extend(qualified_keys(select));
     let outputs: BTreeSet<String> = select.projection.iter().filter_map(output).collect();
     let mut hidden: Vec<(String, Expr)> = Vec::new();
     let mut keys = sorts.clone();
@@ -55,7 +62,7 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
         let mentions = Mentions::of(&key.expr, &names, &groups);
         // Every item that is no aggregate is a key of GROUP BY ALL.
         let regroups = matches!(select.group_by, GroupByExpr::All(_)) && (mentions.window || !mentions.aggregate);
-        if mentions.outside || regroups {
+        if !mentions.outside.is_subset(&inputs) || regroups {
             return Ok(());
         }
         let name = format!("__ingot_order_{}", hidden.len());
@@ -76,6 +83,16 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
         *query = shown;
     }
     Ok(())
+}
+
+/// The columns of keys of GROUP BY that name their tables.
+fn qualified_keys(select: &Select) -> Vec<String> {
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return Vec::new() };
+    let column = |key: &Expr| match bare(key) {
+        Expr::CompoundIdentifier(parts) => parts.last().map(fold),
+        _ => None,
+    };
+    keys.iter().filter_map(column).collect()
 }
 
 /// The keys of GROUP BY that are computed.
@@ -117,8 +134,8 @@ struct Mentions<'a> {
     window: bool,
     aggregate: bool,
     /// Names within calls, and bare ones outside of them.
-    within: bool,
-    outside: bool,
+    within: BTreeSet<String>,
+    outside: BTreeSet<String>,
 }
 
 impl<'a> Mentions<'a> {
@@ -130,8 +147,8 @@ impl<'a> Mentions<'a> {
             queries: 0,
             window: false,
             aggregate: false,
-            within: false,
-            outside: false,
+            within: BTreeSet::new(),
+            outside: BTreeSet::new(),
         };
         let _ = key.visit(&mut mentions);
         mentions
@@ -173,9 +190,12 @@ impl Visitor for Mentions<'_> {
                 (None, false)
             }
         };
-        if name.is_some_and(|name| self.names.contains(&fold(name))) {
-            self.within |= self.calls > 0 && self.queries == 0;
-            self.outside |= is_bare && self.calls == 0;
+        if let Some(name) = name.map(fold).filter(|name| self.names.contains(name)) {
+            if self.calls > 0 && self.queries == 0 {
+                self.within.insert(name);
+            } else if is_bare && self.calls == 0 {
+                self.outside.insert(name);
+            }
         }
         ControlFlow::Continue(())
     }
@@ -189,17 +209,27 @@ impl Visitor for Mentions<'_> {
 
 /// The first window in a tree, those of subqueries apart.
 pub(crate) fn window(tree: &impl Visit) -> Option<Expr> {
-    let mut found = Windows { queries: 0, first: None };
+    first(tree, is_window)
+}
+
+/// Whether a tree has an aggregate of its rows, which those of subqueries and windows are not.
+pub(crate) fn has_aggregate(tree: &impl Visit) -> bool {
+    first(tree, |expr| is_aggregate(expr) && !is_window(expr)).is_some()
+}
+
+fn first(tree: &impl Visit, is_it: fn(&Expr) -> bool) -> Option<Expr> {
+    let mut found = First { is_it, queries: 0, first: None };
     let _ = tree.visit(&mut found);
     found.first
 }
 
-struct Windows {
+struct First {
+    is_it: fn(&Expr) -> bool,
     queries: usize,
     first: Option<Expr>,
 }
 
-impl Visitor for Windows {
+impl Visitor for First {
     type Break = ();
 
     fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
@@ -213,12 +243,10 @@ impl Visitor for Windows {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Function(call) if self.queries == 0 && call.over.is_some() => {
-                self.first = Some(expr.clone());
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
+        if self.queries == 0 && (self.is_it)(expr) {
+            self.first = Some(expr.clone());
+            return ControlFlow::Break(());
         }
+        ControlFlow::Continue(())
     }
 }

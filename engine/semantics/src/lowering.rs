@@ -1,22 +1,25 @@
 //! Goes through a statement's syntax tree, and does or refuses what planning would drop.
 //!
-//! Not here: what each construct becomes (`branches`, `flatten`, `grouping`, `hidden_keys`, `named_windows`, `ordinals`,
-//! `outputs`, `patterns`, `recursion`, `relations`, `sort_keys`, `syntax`, `using`, `zones`).
+//! Not here: what each construct becomes (`branches`, `flatten`, `grouping`, `hidden_keys`, `inner_ctes`, `named_windows`,
+//! `null_arguments`, `ordinals`, `outputs`, `patterns`, `recursion`, `relations`, `row_values`, `signs`, `sort_keys`,
+//! `syntax`, `using`, `value_lists`, `zones`).
 
 use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, Result};
-use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, Visit, VisitMut, VisitorMut};
 use sqlparser::tokenizer::Span;
 
 use crate::refusal::Refusal;
 use crate::{
-    branches, flatten, grouping, hidden_keys, named_windows, ordinals, outputs, patterns, recursion, relations,
-    sort_keys, syntax, using, zones,
+    branches, flatten, grouping, hidden_keys, inner_ctes, named_windows, null_arguments, ordinals, outputs, patterns,
+    recursion, relations, row_values, signs, sort_keys, syntax, using, value_lists, zones,
 };
 
 /// Rewrites every query of a statement or an expression.
-pub(crate) fn lower<T: VisitMut>(tree: &mut T) -> Result<()> {
+pub(crate) fn lower<T: Visit + VisitMut>(tree: &mut T) -> Result<()> {
+    inner_ctes::rename(tree);
+    signs::lower(tree);
     match tree.visit(&mut Lowering::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
@@ -40,7 +43,9 @@ impl VisitorMut for Lowering {
     type Break = DataFusionError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
-        let first = syntax::in_query(query).and_then(|()| named_windows::in_query(query));
+        let first = value_lists::in_query(query)
+            .and_then(|()| syntax::in_query(query))
+            .and_then(|()| named_windows::in_query(query));
         if let Err(error) = first.and_then(|()| hidden_keys::in_query(query)) {
             return ControlFlow::Break(error);
         }
@@ -54,7 +59,8 @@ impl VisitorMut for Lowering {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
         let first = syntax::in_select(select).and_then(|()| relations::in_select(select));
-        if let Err(error) = first.and_then(|()| named_windows::in_select(select)) {
+        let first = first.and_then(|()| named_windows::in_select(select));
+        if let Err(error) = first.and_then(|()| row_values::in_select(select)) {
             return ControlFlow::Break(error);
         }
         outputs::in_select(select);
@@ -64,7 +70,13 @@ impl VisitorMut for Lowering {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
         zones::in_expr(expr);
-        flow(syntax::in_expr(expr).and_then(|()| patterns::in_expr(expr)))
+        null_arguments::in_expr(expr);
+        flow(
+            syntax::in_expr(expr)
+                .and_then(|()| patterns::in_expr(expr))
+                .and_then(|()| row_values::in_expr(expr))
+                .and_then(|()| value_lists::in_expr(expr)),
+        )
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {

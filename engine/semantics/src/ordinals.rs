@@ -2,23 +2,35 @@
 //!
 //!   SELECT k, sum(b) * 2 FROM t GROUP BY k ORDER BY 2   ──▶ ORDER BY sum(b) * 2
 //!
-//! The planner takes the number for a column of the output and then looks for it among the groups.
+//!   SELECT DISTINCT sum(b) * 2 FROM t GROUP BY k ORDER BY 1   ──▶ the item gets a name
+//!
+//! The planner takes the number for a column of the output and then looks for it among the groups. Distinct rows are
+//! ordered by what is selected, by its name.
 //!
 //! Not here: numbers in GROUP BY, and where the item has a name (`outputs`).
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, visit_expressions};
+use sqlparser::ast::{
+    Distinct, Expr, GroupByExpr, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, visit_expressions,
+};
 
-use crate::outputs::{is_aggregate, mentions, number, renamed, stands_alone};
+use crate::outputs::{bare, is_aggregate, item_expr, mentions, number, renamed, stands_alone};
+use crate::twins::apart;
 
 /// Rewrites the ORDER BY of a query that is one select.
 pub(crate) fn in_query(query: &mut Query) {
-    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
     let Some(order_by) = &mut query.order_by else { return };
     let OrderByKind::Expressions(sorts) = &mut order_by.kind else { return };
-    // Distinct rows are ordered by what is selected, by its name.
-    if select.distinct.is_some() || !is_grouped(select) {
+    if !is_grouped(select) {
+        return;
+    }
+    if matches!(select.distinct, Some(Distinct::Distinct)) {
+        name_sorted(select, sorts);
+        return;
+    }
+    if select.distinct.is_some() {
         return;
     }
     let names = renamed(select);
@@ -32,6 +44,22 @@ pub(crate) fn in_query(query: &mut Query) {
             && !mentions(item, &names)
         {
             sort.expr = item.clone();
+        }
+    }
+}
+
+/// Names the items that ORDER BY gives the numbers of.
+fn name_sorted(select: &mut Select, sorts: &[OrderByExpr]) {
+    for at in sorts.iter().filter_map(|sort| number(&sort.expr)?.checked_sub(1)) {
+        if !select.projection.iter().take(at).all(|item| item_expr(item).is_some()) {
+            continue;
+        }
+        if let Some(item) = select.projection.get_mut(at)
+            && let SelectItem::UnnamedExpr(expr) = item
+            && !stands_alone(expr)
+            && !matches!(bare(expr), Expr::CompoundIdentifier(_))
+        {
+            *item = apart(expr.clone(), at, &expr.to_string());
         }
     }
 }

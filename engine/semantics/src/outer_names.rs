@@ -1,6 +1,8 @@
-//! Columns of a table around a subquery whose name a column of the subquery has.
+//! Columns around a subquery that the planner does not find: those of a table whose name a column of the subquery has,
+//! and keys that a join merged.
 //!
-//!   FROM a AS k WHERE EXISTS (SELECT 1 FROM c WHERE c.k = k.k)  ──▶ .. WHERE c.k = __ingot_outer.k.k
+//!   FROM a AS k WHERE EXISTS (SELECT 1 FROM c WHERE c.k = k.k)       ──▶ .. WHERE c.k = __ingot_outer.k.k
+//!   FROM a JOIN b USING (k) WHERE EXISTS (SELECT 1 FROM c WHERE i = k) ──▶ .. WHERE i = a.k
 //!
 //! DataFusion takes `k.k` for a field of `c.k`, looks no further, and finds that `c.k` is no STRUCT. A name of three parts
 //! is no field of anything in the subquery, and it is the column of the table `k` around it.
@@ -13,7 +15,7 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::{Column, DataFusionError, Result, SchemaError, TableReference};
+use datafusion::common::{Column, DataFusionError, Location, Result, SchemaError, TableReference};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
 use sqlparser::ast::{
@@ -21,6 +23,7 @@ use sqlparser::ast::{
 };
 
 use crate::outputs::fold;
+use crate::using::merged_key;
 
 /// Takes what is no field of a column for a column of a table that is called like it.
 #[derive(Debug)]
@@ -50,7 +53,17 @@ impl ExprPlanner for NoFields {
 pub fn look_outside(statement: &mut Statement, error: &DataFusionError) -> bool {
     let DataFusionError::SchemaError(schema_error, _) = error.find_root() else { return false };
     let SchemaError::FieldNotFound { field, .. } = schema_error.as_ref() else { return false };
-    let Some(TableReference::Bare { table }) = &field.relation else { return false };
+    let table = match &field.relation {
+        Some(TableReference::Bare { table }) => table,
+        None => {
+            let told = error.diagnostic().and_then(|d| d.span);
+            let Some(at) = told.or_else(|| field.spans.first()) else { return false };
+            let mut keys = Keys { name: &field.name, at: at.start, scopes: Vec::new(), any: false };
+            let _ = VisitMut::visit(statement, &mut keys);
+            return keys.any;
+        }
+        Some(_) => return false,
+    };
     let mut names = Outside { table, column: &field.name, scopes: Vec::new(), any: false };
     let _ = VisitMut::visit(statement, &mut names);
     names.any
@@ -134,6 +147,47 @@ impl VisitorMut for Outside<'_> {
             // Four parts are a whole name already.
             let first = (name.len() < 3).then(|| Ident::new("__ingot_outer"));
             *expr = SqlExpr::CompoundIdentifier(first.into_iter().chain(named).collect());
+            self.any = true;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Keys<'a> {
+    name: &'a str,
+    /// Where the name that is not found stands.
+    at: Location,
+    /// The values of the key in the queries around, the innermost one last.
+    scopes: Vec<Option<SqlExpr>>,
+    any: bool,
+}
+
+impl VisitorMut for Keys<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        // ORDER BY stands outside of the select.
+        let value = match query.body.as_ref() {
+            SetExpr::Select(select) => merged_key(select, self.name),
+            _ => None,
+        };
+        self.scopes.push(value);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<()> {
+        if let SqlExpr::Identifier(name) = expr
+            && fold(name) == self.name
+            && (name.span.start.line, name.span.start.column) == (self.at.line, self.at.column)
+            && let Some((_, around)) = self.scopes.split_last()
+            && let Some(value) = around.iter().rev().find_map(Option::as_ref)
+        {
+            *expr = value.clone();
             self.any = true;
         }
         ControlFlow::Continue(())

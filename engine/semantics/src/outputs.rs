@@ -130,7 +130,7 @@ fn output(item: &SelectItem) -> Option<SqlExpr> {
     }
 }
 
-fn item_expr(item: &SelectItem) -> Option<&SqlExpr> {
+pub(crate) fn item_expr(item: &SelectItem) -> Option<&SqlExpr> {
     match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
         _ => None,

@@ -20,8 +20,16 @@ pub(crate) const INFIX: &[(&str, &str)] = &[
     (crate::interval_arithmetic::DIVIDE, "/"),
 ];
 /// What the user did not write.
-pub(crate) const SILENT: &[&str] =
-    &["ingot_canonical", "ingot_exactly", "ingot_joined", "ingot_lazily", "ingot_no_row", "ingot_reached"];
+pub(crate) const SILENT: &[&str] = &[
+    "ingot_canonical",
+    "ingot_exactly",
+    "ingot_input",
+    "ingot_joined",
+    "ingot_lazily",
+    "ingot_no_row",
+    "ingot_reached",
+    "ingot_signed",
+];
 /// Functions.
 pub(crate) const NAMED: &[(&str, &str)] = &[
     ("ingot_abs", "abs"),
@@ -197,6 +205,8 @@ fn called(name: &str, arguments: &[&str]) -> Option<String> {
     };
     match arguments {
         [argument] if SILENT.contains(&name) => Some(sql_text(argument)),
+        // Behind a name of a column its table's.
+        [argument, ..] if name == "ingot_input" => Some(sql_text(argument)),
         [left, right] => {
             let side = |text: &str| match operator(text) {
                 Some(_) => format!("({})", sql_text(text)),
@@ -268,6 +278,8 @@ mod tests {
             ("GROUP BY ingot_multiply(ingot_add(t.a, Int64(1)), f(b, c))", "GROUP BY (t.a + Int64(1)) * f(b, c)"),
             ("ingot_canonical(ingot_divide(a, b)) = ingot_exactly(c)", "a / b = c"),
             ("ingot_cast(s), ingot_try_cast(s)", "CAST(s), TRY_CAST(s)"),
+            ("- of ingot_input(b) and ingot_signed(rank())", "- of b and rank()"),
+            ("perhaps you need to cast ingot_input(b, Utf8(\"a\"))", "perhaps you need to cast b"),
             ("ingot_add(Utf8(\"a, (\"), b)", "Utf8(\"a, (\") + b"),
             ("a cut ingot_add(a, b", "a cut ingot_add(a, b"),
             ("column \"ingot_sums\" is ours; é ingot_", "column \"ingot_sums\" is ours; é ingot_"),

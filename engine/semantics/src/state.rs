@@ -42,6 +42,7 @@ use crate::quantiles::Shares;
 use crate::recursion::Recursion;
 use crate::set_operations::SetOperations;
 use crate::settle::Settle;
+use crate::signs::Signed;
 use crate::sort_keys::{KeysOnce, Peers};
 use crate::statistics::one_by_one;
 use crate::to_char::ToChar;
@@ -57,6 +58,7 @@ use crate::zones::AtTimeZone;
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(Outputs),
+        Arc::new(Signed),
         Arc::new(Flatten),
         Arc::new(Laterals),
         Arc::new(Recursion),
@@ -134,6 +136,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         crate::replacement::wrap(functions);
         crate::log::wrap(functions);
         functions.push(crate::outputs::function());
+        functions.push(crate::signs::function());
         functions.push(crate::round::function());
         functions.extend(crate::whole::functions());
         functions.extend(crate::attempt::functions());

@@ -4,6 +4,7 @@
 //!   INTERVAL (k + 1) DAY         ──▶ (k + 1) * INTERVAL '1' DAY
 //!   FETCH FIRST 2 ROWS ONLY      ──▶ LIMIT 2
 //!   GROUP BY a, b WITH ROLLUP    ──▶ GROUP BY ROLLUP (a, b)
+//!   GROUP BY (), HAVING TRUE     ──▶ HAVING count(*) >= 0 AND TRUE
 //!   FROM s.t                     ──▶ SELECT * FROM s.t
 //!   SELECT t.* FROM s.t          ──▶ SELECT s.t.* FROM s.t
 //!   x RLIKE p, N'a', a MINUS b   ──▶ x ~ p, 'a', a EXCEPT b
@@ -13,7 +14,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionStateDefaults;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArguments,
@@ -21,8 +22,11 @@ use sqlparser::ast::{
     SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, Spanned, TableFactor, Value,
     WildcardAdditionalOptions,
 };
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Span;
 
+use crate::hidden_keys::has_aggregate;
 use crate::outputs::is_aggregate;
 use crate::refusal::Refusal;
 
@@ -54,7 +58,9 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
             _ => return refused("LIMIT beside FETCH is not supported", "keep one of them", span),
         }
     }
-    let clause = if query.for_clause.is_some() {
+    let clause = if !query.locks.is_empty() {
+        "FOR UPDATE and FOR SHARE are"
+    } else if query.for_clause.is_some() {
         "FOR XML and FOR JSON are"
     } else if query.settings.is_some() {
         "SETTINGS is"
@@ -155,7 +161,7 @@ fn group_by(select: &mut Select) -> Result<()> {
     let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &mut select.group_by;
     let modifiers = std::mem::take(modifiers);
     match (&mut select.group_by, modifiers.as_slice()) {
-        (_, []) => {}
+        (_, []) => one_group(select)?,
         (GroupByExpr::Expressions(keys, _), [GroupByWithModifier::Rollup]) => {
             *keys = vec![Expr::Rollup(keys.drain(..).map(|key| vec![key]).collect())];
         }
@@ -170,6 +176,28 @@ fn group_by(select: &mut Select) -> Result<()> {
     Ok(())
 }
 
+/// The group of all rows, where no aggregate tells the planner that there is one.
+fn one_group(select: &mut Select) -> Result<()> {
+    let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return Ok(()) };
+    let written = keys.len();
+    keys.retain(|key| !matches!(key, Expr::Tuple(columns) if columns.is_empty()));
+    let has_group = keys.len() < written || select.having.is_some();
+    if !keys.is_empty() || !has_group || has_aggregate(&select.projection) || has_aggregate(&select.having) {
+        return Ok(());
+    }
+    let parsed = Parser::new(&GenericDialect {}).try_with_sql("count(*) >= 0").and_then(|mut p| p.parse_expr());
+    let is_group = parsed.map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
+    select.having = Some(match select.having.take() {
+        None => is_group,
+        Some(given) => Expr::BinaryOp {
+            left: Box::new(is_group),
+            op: BinaryOperator::And,
+            right: Box::new(Expr::Nested(Box::new(given))),
+        },
+    });
+    Ok(())
+}
+
 pub(crate) fn in_factor(factor: &TableFactor) -> Result<()> {
     const COLUMNS: &str =
         "write sum(x) FILTER (WHERE k = 1) AS a, .. for the columns of a pivot, and UNION ALL for its rows";
@@ -179,6 +207,11 @@ pub(crate) fn in_factor(factor: &TableFactor) -> Result<()> {
         }
         TableFactor::Table { name, partitions, json_path, .. } if !partitions.is_empty() || json_path.is_some() => {
             ("a part of a table", "filter by the columns of the partition", name.span())
+        }
+        TableFactor::Table { name, with_hints, index_hints, .. }
+            if !with_hints.is_empty() || !index_hints.is_empty() =>
+        {
+            ("a hint to a table", "leave it out: a query reads one snapshot of the table, without locks", name.span())
         }
         TableFactor::Pivot { table, .. } => ("PIVOT", COLUMNS, table.span()),
         TableFactor::Unpivot { table, .. } => ("UNPIVOT", COLUMNS, table.span()),

@@ -2,8 +2,9 @@
 //!
 //!   (SELECT id, * FROM t)          ──▶ (SELECT id AS "__ingot_twin_0:id", * FROM t)
 //!   (SELECT k, sum(v) AS k FROM t) ──▶ (SELECT k, sum(v) AS "__ingot_twin_1:k" FROM t)
+//!   SELECT id, (SELECT c.id ..)    ──▶ SELECT id, (SELECT c.id ..) AS "__ingot_twin_1:(SELECT c.id ..)"
 //!
-//! DataFusion has no projection with two columns of one name.
+//! DataFusion has no projection with two columns of one name, and calls all that has a subquery alike.
 //!
 //! Invariants
 //! * A name that stands anywhere else in the statement stays: whoever uses it is told that it stands twice.
@@ -21,6 +22,7 @@ use sqlparser::ast::{
 };
 
 use crate::outputs::fold;
+use crate::value_lists::has_subquery;
 
 const MARK: &str = "__ingot_twin_";
 
@@ -33,11 +35,8 @@ pub fn own_name(column: &str) -> Option<&str> {
 pub fn name_twins(statement: &mut Statement) -> bool {
     let mut all = Uses::default();
     let _ = Visit::visit(statement, &mut all);
-    // What takes columns by their names, without an expression.
-    if all.by_name {
-        return false;
-    }
-    let mut twins = Twins { all: all.names, and_used: false, any: false, used: None };
+    // Beside what takes columns by their names, without an expression, only what has none gets one.
+    let mut twins = Twins { all: all.names, by_name: all.by_name, and_used: false, any: false, used: None };
     let _ = VisitMut::visit(statement, &mut twins);
     twins.any
 }
@@ -46,7 +45,7 @@ pub fn name_twins(statement: &mut Statement) -> bool {
 pub fn name_used_twins(statement: &mut Statement) -> Option<DataFusionError> {
     let mut all = Uses::default();
     let _ = Visit::visit(statement, &mut all);
-    let mut twins = Twins { all: all.names, and_used: true, any: false, used: None };
+    let mut twins = Twins { all: all.names, by_name: false, and_used: true, any: false, used: None };
     let _ = VisitMut::visit(statement, &mut twins);
     let field = Box::new(Column::new_unqualified(twins.used?));
     Some(DataFusionError::SchemaError(Box::new(SchemaError::AmbiguousReference { field }), Box::new(None)))
@@ -125,6 +124,7 @@ fn joins(item: &TableWithJoins) -> impl Iterator<Item = &JoinConstraint> {
 
 struct Twins {
     all: BTreeMap<String, usize>,
+    by_name: bool,
     and_used: bool,
     any: bool,
     used: Option<String>,
@@ -155,12 +155,12 @@ impl VisitorMut for Twins {
             // Whoever calls it gets the same by the other one.
             let is_same = before == Some(&expr) || is_column && stars.have(&expr);
             let is_free = is_same || unused(&name);
-            if is_twin && (is_free || self.and_used) {
-                if !is_free {
+            let is_unnamed = !is_named && has_subquery(&expr);
+            if is_unnamed || !self.by_name && is_twin && (is_free || self.and_used) {
+                if !is_free && !is_unnamed {
                     self.used.get_or_insert_with(|| name.clone());
                 }
-                let alias = Ident::with_quote('"', format!("{MARK}{at}:{name}"));
-                *item = SelectItem::ExprWithAlias { expr, alias };
+                *item = apart(expr, at, &name);
                 self.any = true;
             } else {
                 seen.insert(name, expr);
@@ -168,6 +168,11 @@ impl VisitorMut for Twins {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// An item with a name of its own, which is shown without its mark.
+pub(crate) fn apart(expr: Expr, at: usize, name: &str) -> SelectItem {
+    SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', format!("{MARK}{at}:{name}")) }
 }
 
 /// What a column that stands alone is called.

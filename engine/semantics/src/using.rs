@@ -14,14 +14,15 @@
 //!
 //! Not here: the columns of tables, which a syntax tree does not have.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, Result};
 use sqlparser::ast::{
     BinaryOperator, Distinct, ExcludeSelectItem, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
-    ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, ReplaceSelectElement, ReplaceSelectItem, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    ObjectName, ObjectNamePart, OptimizerHint, OptimizerHintStyle, OrderBy, OrderByKind, Query, ReplaceSelectElement,
+    ReplaceSelectItem, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor,
+    TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -60,6 +61,56 @@ fn uses(join: &Join) -> bool {
     matches!(constraint(&mut operator), (Kind::Left, Some(JoinConstraint::Using(_))))
 }
 
+const KEY: &str = "ingotkey";
+
+/// Keeps the values of keys that subqueries may mean, which the tables within them come before.
+fn hint_at(select: &mut Select, order_by: Option<&OrderBy>, keys: &[Key]) {
+    let mut inner = Inner::default();
+    let _ = Visit::visit(&*select, &mut inner);
+    let _ = order_by.map(|order| Visit::visit(order, &mut inner));
+    for key in keys.iter().filter(|key| inner.names.contains(&key.name)) {
+        let (prefix, text) = (KEY.to_owned(), format!("{}={}", key.name, key.value));
+        select.optimizer_hints.push(OptimizerHint { prefix, text, style: OptimizerHintStyle::MultiLine });
+    }
+}
+
+/// The value of a key that the joins of a select merged.
+pub(crate) fn merged_key(select: &Select, name: &str) -> Option<Expr> {
+    let mut keys = select.optimizer_hints.iter().filter(|hint| hint.prefix == KEY);
+    let value = keys.find_map(|hint| hint.text.strip_prefix(name)?.strip_prefix('='))?;
+    Parser::new(&GenericDialect {}).try_with_sql(value).and_then(|mut p| p.parse_expr()).ok()
+}
+
+/// Bare names within subqueries.
+#[derive(Default)]
+struct Inner {
+    queries: usize,
+    names: BTreeSet<String>,
+}
+
+impl Visitor for Inner {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = expr
+            && self.queries > 0
+        {
+            self.names.insert(fold(name));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 fn rewrite(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     let mut items = Vec::new();
     for item in &mut select.from {
@@ -77,6 +128,7 @@ fn rewrite(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     }
     // Two items with the same key: a bare one is ambiguous, as it is without this.
     keys.retain(|k| !twice.contains(&k.name));
+    hint_at(select, order_by.as_deref(), &keys);
     let mut projection = Vec::new();
     for item in std::mem::take(&mut select.projection) {
         match item {
@@ -449,7 +501,7 @@ mod tests {
             ),
             (
                 "SELECT K FROM a FULL JOIN b USING (k) WHERE EXISTS (SELECT 1 FROM c WHERE k = 1)",
-                "SELECT coalesce(a.k, b.k) AS K FROM a FULL JOIN b ON a.k = b.k WHERE EXISTS (SELECT 1 FROM c WHERE k = 1)",
+                "SELECT /*ingotkey+k=coalesce(a.k, b.k)*/ coalesce(a.k, b.k) AS K FROM a FULL JOIN b ON a.k = b.k WHERE EXISTS (SELECT 1 FROM c WHERE k = 1)",
             ),
         ];
         for (given, wanted) in pairs {

@@ -1,20 +1,26 @@
-//! Keeps the optimizer from computing below two windows what the upper one computes from the lower one's result.
+//! Keeps the optimizer from computing below windows what is computed by them, or from what they compute.
 //!
 //!   Window f(g(w))          Window f(g(w))
 //!     Window w       ──▶      barrier         for the time of one rule
 //!       input                   Window w
 //!
+//!   Window a AS x, a AS y   ──▶ Projection *, x AS y
+//!     input                       Window a AS x
+//!                                   input
+//!
 //! Windows that follow one another share what both compute, as columns below all of them (`common_sub_expression_
-//! eliminate`), where the result of a window is not yet there.
+//! eliminate`), where the result of a window is not yet there, and where no window can be computed. Two that were written
+//! in two ways may be one when they are simplified.
 //!
 //! Not here: orders that are completed by results of windows (`ingot_delta`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, Result};
-use datafusion::logical_expr::logical_plan::{Limit, Window};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::{Limit, Projection, Window};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
@@ -48,14 +54,70 @@ impl OptimizerRule for Apart {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let apart = plan.transform_up_with_subqueries(put_apart)?;
+        let once = plan.transform_down_with_subqueries(once)?;
+        let apart = once.data.transform_up_with_subqueries(put_apart)?;
         let shared = self.inner.rewrite(apart.data, config)?;
+        let any = once.transformed || shared.transformed;
         if !apart.transformed {
-            return Ok(shared);
+            return Ok(Transformed::new_transformed(shared.data, any));
         }
         let whole = shared.data.transform_up_with_subqueries(put_together).data()?;
-        Ok(Transformed::new_transformed(whole, shared.transformed))
+        Ok(Transformed::new_transformed(whole, any))
     }
+}
+
+/// Windows that follow one another, each expression of them once.
+fn once(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Window(top) = &plan else { return Ok(Transformed::no(plan)) };
+    let mut windows = vec![top];
+    let mut input = &top.input;
+    while let LogicalPlan::Window(lower) = input.as_ref() {
+        windows.push(lower);
+        input = &lower.input;
+    }
+    let mut input = Arc::clone(input);
+    let mut first: HashMap<Expr, Column> = HashMap::new();
+    let mut same: HashMap<Column, Column> = HashMap::new();
+    for window in windows.into_iter().rev() {
+        let width = window.input.schema().fields().len();
+        let names = window.schema.iter().skip(width).map(|(q, f)| Column::new(q.cloned(), f.name()));
+        let mut kept = Vec::new();
+        for (expr, column) in window.window_expr.iter().zip(names) {
+            let name = NamePreserver::new_for_projection().save(expr);
+            let expr = expr.clone().transform_up(|e| match e {
+                Expr::Column(of) if same.contains_key(&of) => {
+                    Ok(Transformed::yes(Expr::Column(same.get(&of).cloned().unwrap_or(of))))
+                }
+                other => Ok(Transformed::no(other)),
+            });
+            let expr = name.restore(expr.data()?);
+            let computed = expr.clone().unalias_nested().data;
+            match first.get(&computed) {
+                Some(known) if !computed.is_volatile() => {
+                    same.insert(column, known.clone());
+                }
+                _ => {
+                    first.insert(computed, column);
+                    kept.push(expr);
+                }
+            }
+        }
+        if !kept.is_empty() {
+            input = Arc::new(LogicalPlan::Window(Window::try_new(kept, input)?));
+        }
+    }
+    if same.is_empty() {
+        return Ok(Transformed::no(plan));
+    }
+    let columns = top.schema.iter().map(|(q, f)| {
+        let column = Column::new(q.cloned(), f.name());
+        match same.get(&column) {
+            Some(known) => Expr::Column(known.clone()).alias_qualified(q.cloned(), f.name()),
+            None => Expr::Column(column),
+        }
+    });
+    let columns = columns.collect();
+    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, input)?)))
 }
 
 fn put_apart(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {

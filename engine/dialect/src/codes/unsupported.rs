@@ -196,6 +196,6 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "U0516",
         "this construct is not supported",
-        "The grammar knows it, and the query engine does not: PIVOT, MATCH_RECOGNIZE, ASOF JOIN, CONNECT BY, PREWHERE, CONVERT, COLLATE other than \"C\", INTERVAL from one unit to another, FETCH .. WITH TIES, and DISTINCT, ORDER BY or FILTER of a function that is no aggregate. Some of them it would drop in silence. The hint says what to write instead.",
+        "The grammar knows it, and the query engine does not: PIVOT, MATCH_RECOGNIZE, ASOF JOIN, CONNECT BY, PREWHERE, CONVERT, COLLATE other than \"C\", INTERVAL from one unit to another, FETCH .. WITH TIES, FOR UPDATE, hints to a table, and DISTINCT, ORDER BY or FILTER of a function that is no aggregate. Some of them it would drop in silence. The hint says what to write instead.",
     ),
 ];

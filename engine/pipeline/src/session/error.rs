@@ -249,7 +249,7 @@ impl QueryError {
                     .helps
                     .iter()
                     .chain(e.diagnostic().into_iter().flat_map(|d| &d.helps))
-                    .map(|h| h.message.clone())
+                    .map(|h| ingot_semantics::sql_text(&h.message))
                     // One that prints a value of the engine's as Rust does helps nobody.
                     .find(|h| !h.contains(" { "));
             }

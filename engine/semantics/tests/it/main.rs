@@ -18,6 +18,7 @@ mod numbers;
 mod outputs;
 mod parts;
 mod patterns;
+mod plain_sql;
 mod pushdown;
 mod quantiles;
 mod recursion;

@@ -65,6 +65,11 @@ async fn what_has_no_other_words_is_refused() {
         "SELECT id FROM t SETTINGS x = 1",
         "SELECT id FROM t FORMAT JSON",
         "SELECT id FROM t FOR JSON AUTO",
+        "SELECT id FROM t FOR UPDATE",
+        "SELECT id FROM t FOR SHARE NOWAIT",
+        "SELECT id FROM (SELECT id FROM t FOR UPDATE) AS u",
+        "SELECT id FROM t WITH (NOLOCK)",
+        "SELECT u.id FROM t JOIN t AS u WITH (NOLOCK) ON u.id = t.id",
         "SELECT id FROM t PARTITION (p)",
         "SELECT id FROM t WITH ORDINALITY",
         "SELECT * FROM t PIVOT (sum(id) FOR k IN (1, 2))",
@@ -89,4 +94,18 @@ async fn what_has_no_other_words_is_refused() {
         .await;
     world.fails("SELECT INTERVAL k FROM t", "needs a unit").await;
     world.fails("SELECT INTERVAL (s) DAY FROM t", "whole numbers").await;
+}
+
+/// The comparison would be as deep as the row is wide.
+#[tokio::test]
+async fn very_wide_rows_are_not_compared() {
+    let world = world().await;
+    let row = |value: &str| vec![value; 65].join(", ");
+    for comparison in [
+        format!("({}) = ({})", row("id"), row("1")),
+        format!("({}) IN (SELECT {} FROM t)", row("id"), row("k")),
+        format!("NOT ({}) NOT IN (({}))", row("id"), row("1")),
+    ] {
+        world.fails(&format!("SELECT id FROM t WHERE {comparison}"), "more than 64 columns is not supported").await;
+    }
 }

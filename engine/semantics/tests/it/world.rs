@@ -27,7 +27,8 @@ pub struct World {
 }
 
 pub fn session() -> SessionContext {
-    let config = SessionConfig::new().with_target_partitions(2);
+    let mut config = SessionConfig::new().with_target_partitions(2);
+    config.options_mut().sql_parser.collect_spans = true;
     let state = ingot_semantics::state(config, Arc::default()).with_type_planner(Arc::new(Uuids));
     SessionContext::new_with_state(state.build())
 }
