@@ -32,9 +32,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{
-    BinaryOperator, Distinct as SqlDistinct, Expr as SqlExpr, GroupByExpr, Ident, OrderByKind, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, Visitor, VisitorMut, visit_expressions,
-    visit_expressions_mut, visit_relations,
+    BinaryOperator, Distinct as SqlDistinct, Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut,
+    Visitor, VisitorMut, visit_expressions, visit_expressions_mut, visit_relations,
 };
 
 use crate::hidden_keys::window;
@@ -261,16 +261,53 @@ impl VisitorMut for Marks<'_> {
             SqlExpr::CompoundIdentifier(parts) => {
                 let [qualifiers @ .., name] = parts.as_slice() else { return ControlFlow::Continue(()) };
                 let is_relation = qualifiers.last().is_some_and(|q| self.relations.contains(&fold(q)));
-                if is_relation && self.names.contains(&fold(name)) {
-                    let text = |q: &Ident| SqlExpr::value(Value::SingleQuotedString(fold(q)));
-                    let arguments = std::iter::once(SqlExpr::Identifier(name.clone()));
-                    *expr = crate::apart::call(MARK, arguments.chain(qualifiers.iter().map(text)).collect());
+                if is_relation
+                    && self.names.contains(&fold(name))
+                    && let Some(call) = marked(parts)
+                {
+                    *expr = call;
                 }
             }
             _ => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+fn marked(parts: &[Ident]) -> Option<SqlExpr> {
+    let (name, qualifiers) = parts.split_last()?;
+    let text = |q: &Ident| SqlExpr::value(Value::SingleQuotedString(fold(q)));
+    let arguments = std::iter::once(SqlExpr::Identifier(name.clone()));
+    Some(crate::apart::call(MARK, arguments.chain(qualifiers.iter().map(text)).collect()))
+}
+
+/// Marks the columns of what took the place of a marked name.
+pub(crate) fn mark_values(expr: &mut SqlExpr) {
+    let _ = visit_expressions_mut(expr, |e| {
+        let value = match e {
+            SqlExpr::Function(call) if call.name.to_string() == MARK => match &call.args {
+                FunctionArguments::List(list) => match list.args.as_slice() {
+                    [FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Identifier(_)))] => None,
+                    [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] => Some(value.clone()),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(mut value) = value {
+            let _ = visit_expressions_mut(&mut value, |part| {
+                if let SqlExpr::CompoundIdentifier(parts) = &*part
+                    && let Some(call) = marked(parts)
+                {
+                    *part = call;
+                }
+                ControlFlow::<()>::Continue(())
+            });
+            *e = value;
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// Names the subqueries in FROM that have no alias, if the select has aliases that may be taken for their columns.

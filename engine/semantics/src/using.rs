@@ -28,6 +28,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Span;
 
+use crate::outputs::{mark_values, stands_alone};
 use crate::refusal::Refusal;
 
 /// Rewrites a query's own select with its ORDER BY; those within it are visited by themselves.
@@ -171,10 +172,22 @@ fn rewrite(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
         // A column of the result comes first, and there the key has its name.
         let output: Vec<String> = select.projection.iter().flat_map(outputs).collect();
         let all = select.projection.iter().any(|i| matches!(i, SelectItem::QualifiedWildcard(..)));
-        let hidden: Vec<Key> = keys.into_iter().filter(|k| !all && !output.contains(&k.name)).collect();
-        replace(exprs, &hidden);
+        let is_other = |k: &Key| select.projection.iter().any(|item| gives_to_other(item, k));
+        for sort in exprs {
+            // Names within an expression are the input's.
+            let within = !stands_alone(&sort.expr);
+            let meant = |k: &&Key| !all && !output.contains(&k.name) || within && is_other(k);
+            let meant: Vec<Key> = keys.iter().filter(meant).cloned().collect();
+            replace(sort, &meant);
+            mark_values(&mut sort.expr);
+        }
     }
     Ok(())
+}
+
+/// Whether an item gives a key's name to something else.
+fn gives_to_other(item: &SelectItem, key: &Key) -> bool {
+    matches!(item, SelectItem::ExprWithAlias { expr, alias } if fold(alias) == key.name && *expr != key.value)
 }
 
 fn outputs(item: &SelectItem) -> Vec<String> {

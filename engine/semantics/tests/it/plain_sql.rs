@@ -278,6 +278,12 @@ async fn a_merged_key_within_a_subquery() {
             "3;3;3",
         ),
         ("SELECT a.id, c.id AS j FROM a JOIN c USING (k) ORDER BY k + 1, 1, 2", "1|1;2|1;3|2;3|4;3|5;4|2;4|4;4|5"),
+        ("SELECT -k AS k FROM a JOIN c USING (k) ORDER BY abs(k - 2), 1", "-2;-2;-2;-2;-2;-2;-1;-1"),
+        (
+            "SELECT -k AS k, a.id AS i, c.id AS j FROM a FULL JOIN c USING (k) ORDER BY coalesce(k, 100), 2, 3",
+            "-1|1|1;-1|2|1;-2|3|2;-2|3|4;-2|3|5;-2|4|2;-2|4|4;-2|4|5;-3|6|NULL;-9|NULL|9;NULL|5|NULL;NULL|7|NULL;NULL|NULL|3",
+        ),
+        ("SELECT -k AS k, count(*) AS n FROM a JOIN c USING (k) GROUP BY k ORDER BY k", "-2|6;-1|2"),
         (
             "SELECT a.id, c.id AS j FROM a RIGHT JOIN c USING (k) ORDER BY k + 1, 1, 2",
             "1|1;2|1;3|2;3|4;3|5;4|2;4|4;4|5;NULL|9;NULL|3",
