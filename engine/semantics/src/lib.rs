@@ -28,6 +28,7 @@ mod date_bin;
 mod date_part;
 mod date_trunc;
 mod decimal;
+mod delegated;
 mod dependent;
 mod distinct;
 mod doubles;
