@@ -2,6 +2,7 @@
 //!
 //!   a union's columns that are constant in each part, with a value of its own        (its top-n drops them as sort keys)
 //!   GROUPING SETS: the constants, equalities, order and distribution of the input    (they make NULLs)
+//!   an outer join: that what is constant or equal on one side is so where there is no row of it (NULLs stand there)
 //!   a projection of groups: that the columns in the keys' old places are unique      (sort keys behind them go)
 //!   the first rows of an inner ORDER BY .. LIMIT: their order    (a sort above goes into them, and merges go by theirs)
 //!
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
-use datafusion::common::{Constraint, Constraints, Result, Statistics, internal_err, plan_err};
+use datafusion::common::{Constraint, Constraints, JoinType, Result, Statistics, internal_err, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{AcrossPartitions, EquivalenceProperties, Partitioning, PhysicalExpr};
@@ -24,6 +25,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
@@ -40,6 +42,8 @@ enum Believed {
     Constants,
     /// How many partitions there are.
     Nothing,
+    /// How rows are spread over partitions.
+    Spread,
     /// All but that columns are unique.
     Repeats,
     /// All but an order.
@@ -61,6 +65,7 @@ impl Believed {
             Self::Nothing => properties
                 .with_eq_properties(EquivalenceProperties::new(schema))
                 .with_partitioning(Partitioning::UnknownPartitioning(input.output_partitioning().partition_count())),
+            Self::Spread => properties.with_eq_properties(EquivalenceProperties::new(schema)),
             Self::Repeats => properties.with_eq_properties(claimed.clone().with_constraints(Constraints::default())),
             Self::Unordered => {
                 let mut unordered = claimed.clone();
@@ -195,6 +200,9 @@ fn doubted(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
     }) {
         return Ok(Transformed::yes(ClaimsExec::over(node, Believed::Nothing)?));
     }
+    if padded(&node).into_iter().any(claims_values) {
+        return Ok(Transformed::yes(ClaimsExec::over(node, Believed::Spread)?));
+    }
     let Some(projection) = any.downcast_ref::<ProjectionExec>().filter(|projection| moves_keys(projection)) else {
         return Ok(Transformed::no(node));
     };
@@ -238,6 +246,32 @@ impl InnerOrders {
 fn is_limit(node: &Arc<dyn ExecutionPlan>) -> bool {
     let any: &dyn Any = node.as_ref();
     any.is::<GlobalLimitExec>() || any.is::<LocalLimitExec>()
+}
+
+/// The sides of a join in whose place NULLs stand where there is no row of them.
+fn padded(node: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn ExecutionPlan>> {
+    let any: &dyn Any = node.as_ref();
+    let kind = if let Some(join) = any.downcast_ref::<HashJoinExec>() {
+        *join.join_type()
+    } else if let Some(join) = any.downcast_ref::<NestedLoopJoinExec>() {
+        *join.join_type()
+    } else if let Some(join) = any.downcast_ref::<SortMergeJoinExec>() {
+        join.join_type()
+    } else {
+        return Vec::new();
+    };
+    let (left, right) = match kind {
+        JoinType::Left => (false, true),
+        JoinType::Right => (true, false),
+        JoinType::Full => (true, true),
+        _ => (false, false),
+    };
+    node.children().into_iter().zip([left, right]).filter(|(_, is_padded)| *is_padded).map(|(side, _)| side).collect()
+}
+
+/// Whether the plan says of columns that they are constant or equal.
+fn claims_values(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.equivalence_properties().eq_group().iter().next().is_some()
 }
 
 /// Whether another column comes to the place of a unique one: DataFusion goes by places, not by what is projected.

@@ -67,6 +67,7 @@ mod nvl2;
 mod ordinals;
 mod outer_names;
 mod outer_rows;
+mod outer_types;
 mod outputs;
 mod patterns;
 mod plain_text;

@@ -29,6 +29,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::tokenizer::Span;
 
+use crate::outer_rows::{outer_columns, references};
 use crate::reached::guard_subqueries;
 use crate::refusal::Refusal;
 use crate::rewrite::input_schema;
@@ -92,7 +93,7 @@ fn is_out_of_place(expr: &Expr) -> bool {
 
 /// Questions, and values that depend on the row.
 fn goes_below(expr: &Expr) -> bool {
-    is_question(expr) || matches!(expr, Expr::ScalarSubquery(s) if !s.outer_ref_columns.is_empty())
+    is_question(expr) || matches!(expr, Expr::ScalarSubquery(s) if is_correlated(&s.subquery))
 }
 
 /// Whether the engine's semi join, or its anti join that knows of NULLs, answers this conjunct of a filter.
@@ -122,7 +123,7 @@ fn has_subquery(expr: &Expr) -> bool {
 }
 
 fn is_correlated(plan: &LogicalPlan) -> bool {
-    !plan.all_out_ref_exprs().is_empty()
+    outer_columns(plan).map_or(true, |columns| !columns.is_empty())
 }
 
 fn in_filter(filter: Filter) -> Result<LogicalPlan> {
@@ -172,7 +173,7 @@ fn in_projection(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// The input with columns for the left sides that hold subqueries themselves, which a subquery cannot refer to.
 fn operands_below(input: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>)> {
-    let mut operands = Computed::default();
+    let mut operands = Computed::beside(input.schema(), "");
     let exprs = exprs
         .into_iter()
         .map(|expr| {
@@ -180,6 +181,10 @@ fn operands_below(input: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, 
                 Expr::InSubquery(mut membership) if has_subquery(&membership.expr) => {
                     *membership.expr = operands.column_for(*membership.expr);
                     Ok(Transformed::new(Expr::InSubquery(membership), true, TreeNodeRecursion::Jump))
+                }
+                Expr::SetComparison(mut comparison) if has_subquery(&comparison.expr) => {
+                    *comparison.expr = operands.column_for(*comparison.expr);
+                    Ok(Transformed::new(Expr::SetComparison(comparison), true, TreeNodeRecursion::Jump))
                 }
                 other => Ok(Transformed::no(other)),
             })
@@ -190,13 +195,22 @@ fn operands_below(input: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, 
 }
 
 /// Expressions that a projection computes below a node.
-#[derive(Default)]
 struct Computed {
     exprs: Vec<Expr>,
-    side: &'static str,
+    prefix: String,
+    /// The number of the first.
+    first: usize,
 }
 
 impl Computed {
+    /// Expressions under names that a schema does not have.
+    fn beside(schema: &DFSchema, side: &str) -> Self {
+        let prefix = format!("__ingot_in{side}");
+        let number = |name: &String| name.strip_prefix(&prefix)?.parse::<usize>().ok();
+        let first = schema.fields().iter().filter_map(|f| number(f.name())).max().map_or(0, |last| last + 1);
+        Self { exprs: Vec::new(), prefix, first }
+    }
+
     fn column_for(&mut self, expr: Expr) -> Expr {
         let at = self.exprs.iter().position(|e| *e == expr).unwrap_or_else(|| {
             self.exprs.push(expr);
@@ -206,7 +220,7 @@ impl Computed {
     }
 
     fn name(&self, at: usize) -> String {
-        format!("__ingot_in{}{at}", self.side)
+        format!("{}{}", self.prefix, self.first + at)
     }
 
     /// The plan's columns and the computed ones, memberships among them answered.
@@ -240,7 +254,7 @@ fn below(plan: LogicalPlan) -> Result<LogicalPlan> {
     let Ok([input]) = <[LogicalPlan; 1]>::try_from(inputs) else { return Ok(plan) };
     let names = NamePreserver::new(&plan);
     let sorted = matches!(plan, LogicalPlan::Sort(_));
-    let mut computed = Computed::default();
+    let mut computed = Computed::beside(input.schema(), "");
     // In place: DISTINCT ON, for one, takes no new list of expressions where it has an order.
     let rewritten = plan.map_expressions(|e| {
         let name = names.save(&e);
@@ -266,8 +280,8 @@ fn in_join(mut join: Join) -> Result<LogicalPlan> {
         let Some(above) = conjunction(above) else { return Ok(joined) };
         return in_filter(Filter::try_new(above, Arc::new(joined))?);
     }
-    let (mut left, mut right) =
-        (Computed { side: "_left", ..Computed::default() }, Computed { side: "_right", ..Computed::default() });
+    let mut left = Computed::beside(join.left.schema(), "_left");
+    let mut right = Computed::beside(join.right.schema(), "_right");
     let mut on = Vec::new();
     for (l, r) in std::mem::take(&mut join.on) {
         on.push((column_below(&mut left, l)?, column_below(&mut right, r)?));
@@ -285,10 +299,7 @@ fn in_join(mut join: Join) -> Result<LogicalPlan> {
                         _ => return Ok(Transformed::no(e)),
                     };
                     let mut seen: Vec<Column> = operand.into_iter().flat_map(Expr::column_refs).cloned().collect();
-                    seen.extend(subquery.outer_ref_columns.iter().filter_map(|e| match e {
-                        Expr::OuterReferenceColumn(_, c) => Some(c.clone()),
-                        _ => None,
-                    }));
+                    seen.extend(outer_columns(&subquery.subquery)?.into_iter().map(|(_, column)| column));
                     let column = if seen.iter().all(|c| join.left.schema().has_column(c)) {
                         left.column_for(e)
                     } else if seen.iter().all(|c| join.right.schema().has_column(c)) {
@@ -355,7 +366,7 @@ fn found(expr: Expr, rows: &LogicalPlan, op: Operator, outer: &DFSchemaRef, plac
     let mut rows = LogicalPlanBuilder::from(rows.clone());
     let mut member = Expr::Column(column.clone());
     // A join would take an outer column of its name for the member.
-    if op != Operator::Eq && outer.has_column(&column) {
+    if outer.has_column(&column) {
         rows = rows.project(vec![member.alias(MEMBER)])?;
         member = Expr::Column(Column::new_unqualified(MEMBER));
     }
@@ -419,14 +430,14 @@ pub(crate) fn referred(expr: Expr, outer: &DFSchemaRef) -> Result<Expr> {
 fn has_rows(plan: LogicalPlan, place: Place) -> Result<Expr> {
     let correlated = is_correlated(&plan);
     if correlated && place == Place::Filter {
-        return Ok(Expr::Exists(Exists::new(subquery(plan), false)));
+        return Ok(Expr::Exists(Exists::new(subquery(plan)?, false)));
     }
     let rows = LogicalPlanBuilder::from(plan);
     let rows = if correlated { rows } else { rows.limit(0, Some(1))? };
     let counted = rows.aggregate(Vec::<Expr>::new(), vec![count(lit(1i64))])?.build()?;
-    Ok(Expr::ScalarSubquery(subquery(counted)).gt(lit(0i64)))
+    Ok(Expr::ScalarSubquery(subquery(counted)?).gt(lit(0i64)))
 }
 
-fn subquery(plan: LogicalPlan) -> Subquery {
-    Subquery { outer_ref_columns: plan.all_out_ref_exprs(), subquery: Arc::new(plan), spans: Spans::new() }
+fn subquery(plan: LogicalPlan) -> Result<Subquery> {
+    Ok(Subquery { outer_ref_columns: references(&plan)?, subquery: Arc::new(plan), spans: Spans::new() })
 }

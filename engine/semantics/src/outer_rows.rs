@@ -81,7 +81,7 @@ pub(crate) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
-fn subquery_mut(expr: &mut Expr) -> Option<&mut Subquery> {
+pub(crate) fn subquery_mut(expr: &mut Expr) -> Option<&mut Subquery> {
     match expr {
         Expr::ScalarSubquery(s) => Some(s),
         Expr::Exists(e) => Some(&mut e.subquery),

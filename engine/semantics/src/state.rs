@@ -35,6 +35,7 @@ use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
 use crate::no_row::NoRow;
 use crate::outer_names::NoFields;
+use crate::outer_types::OuterTypes;
 use crate::outputs::Outputs;
 use crate::postponed::postponed;
 use crate::pushdown::fenced;
@@ -70,6 +71,8 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.insert(coercion, Arc::new(Widen));
     rules.insert(coercion, Arc::new(Peers));
     rules.push(Arc::new(Settle));
+    let types = rules.iter().skip(coercion).cloned().collect();
+    rules.insert(coercion, Arc::new(OuterTypes { types }));
     rules.push(Arc::new(Shares));
     rules.push(Arc::new(SetOperations));
     rules.push(Arc::new(Lists));

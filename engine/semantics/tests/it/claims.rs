@@ -172,6 +172,168 @@ async fn rows_that_were_ordered_and_cut_are_sorted_again() {
 }
 
 #[tokio::test]
+async fn nulls_of_an_outer_join_are_not_what_its_side_claims() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT a.id, c.k FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1 ORDER BY c.k DESC, a.id",
+            "1|NULL;2|NULL;3|NULL;6|NULL;7|NULL;4|1;5|1",
+        ),
+        (
+            "SELECT a.id, c.k FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1 ORDER BY c.k, a.id DESC LIMIT 4",
+            "5|1;4|1;7|NULL;6|NULL",
+        ),
+        (
+            "SELECT y, id FROM a LEFT JOIN (SELECT k AS y FROM c WHERE k = 2) AS d ON d.y = a.b ORDER BY y DESC, id LIMIT 2",
+            "NULL|1;NULL|2",
+        ),
+        (
+            "SELECT y, id FROM a LEFT JOIN (SELECT 7 AS y, id AS j FROM c) AS d ON d.j = a.b ORDER BY y, id DESC",
+            "7|6;7|5;7|4;7|3;NULL|7;NULL|2;NULL|1",
+        ),
+        (
+            "SELECT a.id, row_number() OVER (ORDER BY c.k DESC, a.id) AS r FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1 ORDER BY r",
+            "1|1;2|2;3|3;6|4;7|5;4|6;5|7",
+        ),
+        (
+            "SELECT a.id, count(*) OVER (PARTITION BY c.k) AS n FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1 ORDER BY a.id",
+            "1|5;2|5;3|5;4|2;5|2;6|5;7|5",
+        ),
+        (
+            "SELECT c.k, count(*) AS n FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1 GROUP BY c.k ORDER BY n",
+            "1|2;NULL|5",
+        ),
+        (
+            "SELECT a.id, c.id AS j, c.k FROM c RIGHT JOIN a ON c.id = a.b AND c.k = 1 ORDER BY c.k DESC, a.id DESC LIMIT 5",
+            "7|NULL|NULL;6|NULL|NULL;3|NULL|NULL;2|NULL|NULL;1|NULL|NULL",
+        ),
+        (
+            "SELECT x.id, y.id AS j, x.k, y.k AS l FROM (SELECT id, k FROM a WHERE k = 2) AS x FULL JOIN (SELECT id, k FROM c WHERE k = 1) AS y ON x.id = y.id ORDER BY x.k, y.k, x.id, j",
+            "4|4|2|1;3|NULL|2|NULL;NULL|1|NULL|1;NULL|9|NULL|1",
+        ),
+        (
+            "SELECT x.id, y.id AS j, x.k, y.k AS l FROM (SELECT id, k FROM a WHERE k = 2) AS x FULL JOIN (SELECT id, k FROM c WHERE k = 1) AS y ON x.id = y.id ORDER BY y.k DESC, x.k, j, x.id",
+            "3|NULL|2|NULL;4|4|2|1;NULL|1|NULL|1;NULL|9|NULL|1",
+        ),
+        (
+            "SELECT a.id, d.k FROM a LEFT JOIN (SELECT k, id FROM c WHERE k = 1) AS d ON d.id < a.b ORDER BY d.k DESC, a.id, d.id LIMIT 4",
+            "2|NULL;4|NULL;1|1;3|1",
+        ),
+        (
+            "SELECT a.id, d.x, d.y FROM a LEFT JOIN (SELECT k + 1 AS x, id + k AS y, id FROM c WHERE k + 1 = id + k) AS d ON d.id = a.b ORDER BY d.y DESC, a.id",
+            "1|NULL|NULL;2|NULL|NULL;3|NULL|NULL;5|NULL|NULL;6|NULL|NULL;7|NULL|NULL;4|2|2",
+        ),
+        (
+            "SELECT u.id, u.k FROM (SELECT a.id, c.k FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1) AS u JOIN a ON a.id = u.id ORDER BY u.k DESC, u.id LIMIT 5",
+            "1|NULL;2|NULL;3|NULL;6|NULL;7|NULL",
+        ),
+        (
+            "SELECT a.id, c.k, d.k AS l FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1 LEFT JOIN c AS d ON d.id = a.k AND d.k = 2 ORDER BY l DESC, c.k DESC, a.id",
+            "1|NULL|NULL;2|NULL|NULL;6|NULL|NULL;7|NULL|NULL;5|1|NULL;3|NULL|2;4|1|2",
+        ),
+        (
+            "SELECT DISTINCT ON (c.k) c.k, a.id FROM a LEFT JOIN c ON c.id = a.b AND c.k = 1 ORDER BY c.k, a.id DESC",
+            "1|5;NULL|7",
+        ),
+        (
+            "SELECT id, d.k FROM a LEFT JOIN LATERAL (SELECT c.k FROM c WHERE c.id = a.b AND c.k = 1) AS d ON TRUE ORDER BY d.k DESC, id",
+            "1|NULL;2|NULL;3|NULL;6|NULL;7|NULL;4|1;5|1",
+        ),
+        (
+            "SELECT id, (SELECT c.k FROM c WHERE c.id = a.b AND c.k = 1) AS v FROM a ORDER BY v DESC, id",
+            "1|NULL;2|NULL;3|NULL;6|NULL;7|NULL;4|1;5|1",
+        ),
+        (
+            "SELECT id, (SELECT min(c.k) FROM c WHERE c.id = a.b AND c.k = 1) AS v, count(*) OVER (PARTITION BY (SELECT min(c.k) FROM c WHERE c.id = a.b AND c.k = 1)) AS n FROM a ORDER BY v DESC, id",
+            "1|NULL|5;2|NULL|5;3|NULL|5;6|NULL|5;7|NULL|5;4|1|2;5|1|2",
+        ),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_compared_constant_or_equal() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT id FROM (SELECT id, k, b, CAST(b AS DOUBLE) AS d FROM a GROUP BY id, k, b) AS g ORDER BY d > 2, id",
+            "4;6;1;3;5;7;2",
+        ),
+        (
+            "SELECT id FROM (SELECT id, k, b, CAST(b AS DOUBLE) AS d FROM a GROUP BY id, k, b) AS g ORDER BY d >= 3 DESC, id DESC LIMIT 3",
+            "2;7;5",
+        ),
+        (
+            "SELECT id FROM (SELECT id, k, b, CAST(b AS DOUBLE) AS d FROM a GROUP BY id, k, b) AS g ORDER BY CASE WHEN d > 2 THEN 1 END, id",
+            "1;3;5;7;2;4;6",
+        ),
+        (
+            "SELECT id, rank() OVER (PARTITION BY d > 2 ORDER BY id) AS r FROM (SELECT id, k, b, CAST(b AS DOUBLE) AS d FROM a GROUP BY id, k, b) AS g ORDER BY id",
+            "1|1;2|1;3|2;4|1;5|3;6|2;7|4",
+        ),
+        (
+            "SELECT id, rank() OVER (PARTITION BY d < 3 ORDER BY d <= 1, id) AS r FROM (SELECT id, k, b, CAST(b AS DOUBLE) AS d FROM a GROUP BY id, k, b) AS g ORDER BY id",
+            "1|1;2|1;3|2;4|2;5|3;6|1;7|4",
+        ),
+        ("SELECT id FROM (SELECT id, s FROM a GROUP BY id, s) AS g ORDER BY length(s) > 0, id", "6;1;2;4;5;7;3"),
+        ("SELECT id FROM (SELECT id, b FROM a GROUP BY id, b) AS g ORDER BY abs(b) > 2, -id", "6;4;7;5;3;1;2"),
+        (
+            "SELECT id, count(*) OVER (PARTITION BY upper(s) < 'Z') AS n FROM (SELECT id, s FROM a GROUP BY id, s) AS g ORDER BY id",
+            "1|4;2|4;3|1;4|2;5|4;6|4;7|2",
+        ),
+        (
+            "SELECT id, d > 2 AS p, count(*) AS n FROM (SELECT id, CAST(b AS DOUBLE) AS d FROM a) AS g GROUP BY id, d > 2 ORDER BY p, id",
+            "4|false|1;6|false|1;1|true|1;3|true|1;5|true|1;7|true|1;2|NULL|1",
+        ),
+        (
+            "SELECT x.kind, x.z FROM (SELECT id, 'a' AS kind, b AS z FROM a) AS x JOIN c ON x.id = c.id ORDER BY x.z, x.kind",
+            "a|1;a|3;a|4;a|NULL",
+        ),
+        (
+            "SELECT x.z, rank() OVER (ORDER BY x.z, x.kind) AS r FROM (SELECT id, 'a' AS kind, b AS z FROM a) AS x JOIN c ON x.id = c.id ORDER BY r",
+            "1|1;3|2;4|3;NULL|4",
+        ),
+        (
+            "SELECT x.kind, c.id FROM (SELECT k, 'a' AS kind FROM a GROUP BY k) AS x JOIN c ON x.k = c.k ORDER BY x.kind, c.id DESC",
+            "a|9;a|4;a|2;a|1",
+        ),
+        (
+            "SELECT x, max(x) OVER (PARTITION BY y + 1, x) AS m FROM (SELECT b AS x, b AS y FROM a) AS q ORDER BY x",
+            "1|1;2|2;3|3;3|3;4|4;5|5;NULL|NULL",
+        ),
+        (
+            "SELECT z, x, count(*) OVER (PARTITION BY y + 1, x ORDER BY z) AS n FROM (SELECT b AS x, b AS y, id AS z FROM a) AS q ORDER BY z",
+            "1|3|1;2|NULL|1;3|5|1;4|1|1;5|4|1;6|2|1;7|3|2",
+        ),
+        (
+            "SELECT a.id, c.id AS j, count(*) OVER (PARTITION BY a.k, c.k) AS n, sum(c.id) OVER (PARTITION BY c.k + 1, a.k ORDER BY c.id, a.id) AS m FROM a JOIN c ON a.k = c.k ORDER BY a.id, j",
+            "1|1|9|1;1|4|9|7;1|9|9|24;2|1|9|2;2|4|9|11;2|9|9|33;3|2|2|2;4|2|2|4;7|1|9|3;7|4|9|15;7|9|9|42",
+        ),
+        (
+            "SELECT a.id, rank() OVER (PARTITION BY a.k ORDER BY c.k, c.id) AS r, rank() OVER (PARTITION BY c.k ORDER BY a.k DESC, a.id) AS q FROM a JOIN c ON a.k = c.k ORDER BY a.id, c.id",
+            "1|1|1;1|4|1;1|7|1;2|1|4;2|4|4;2|7|4;3|1|1;4|1|2;7|1|7;7|4|7;7|7|7",
+        ),
+        (
+            "SELECT id, row_number() OVER (PARTITION BY k ORDER BY id) AS r, sum(b) OVER (PARTITION BY k ORDER BY id) AS t, count(*) OVER (PARTITION BY k) AS n, row_number() OVER (ORDER BY b, id) AS m FROM a ORDER BY k, id",
+            "1|1|3|3|3;2|2|3|3|7;7|3|6|3|4;3|1|5|2|6;4|2|6|2|1;6|1|2|1|2;5|1|4|1|5",
+        ),
+        (
+            "SELECT k, sum(n) AS n FROM (SELECT k, id, count(*) AS n FROM a GROUP BY k, id ORDER BY k LIMIT 9) AS q GROUP BY k ORDER BY k",
+            "1|3;2|2;3|1;NULL|1",
+        ),
+        (
+            "SELECT max(n) AS n FROM (SELECT row_number() OVER (PARTITION BY k ORDER BY id) AS n, k FROM a) AS q GROUP BY k ORDER BY n",
+            "1;1;2;3",
+        ),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
 async fn grouping_sets_make_nulls_of_constants() {
     let world = world().await;
     let cases = [
@@ -311,6 +473,179 @@ async fn one_name_on_both_sides_and_rows_that_are_made_of_one() {
             "13",
         ),
         ("SELECT -max(id) AS k FROM a GROUP BY CUBE (k + 1) ORDER BY k + 1, 1 LIMIT 2", "-7;-4"),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_membership_in_the_same_table() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT id, k IN (SELECT k FROM a WHERE k > 1) AS v FROM a ORDER BY id",
+            "1|false;2|false;3|true;4|true;5|NULL;6|true;7|false",
+        ),
+        (
+            "SELECT id, k NOT IN (SELECT k FROM a WHERE k > 2) AS v FROM a ORDER BY id",
+            "1|true;2|true;3|true;4|true;5|NULL;6|false;7|true",
+        ),
+        (
+            "SELECT id, k = ANY (SELECT k FROM a WHERE id > 3) AS v, k <> ALL (SELECT k FROM a WHERE id > 3) AS w FROM a ORDER BY id",
+            "1|true|false;2|true|false;3|true|false;4|true|false;5|NULL|NULL;6|true|false;7|true|false",
+        ),
+        (
+            "SELECT id FROM a WHERE k IN (SELECT k FROM a WHERE b > 4) OR k IN (SELECT k FROM a WHERE id = 6) ORDER BY id",
+            "3;4;6",
+        ),
+        ("SELECT a.id FROM a WHERE a.k = ANY (SELECT a.k FROM c AS a WHERE a.k > 1) ORDER BY a.id", "3;4"),
+        ("SELECT id FROM a WHERE (k IN (SELECT k FROM a WHERE id = 3)) IS NOT TRUE ORDER BY id", "1;2;5;6;7"),
+        (
+            "SELECT id, CASE WHEN k IN (SELECT k FROM a WHERE id < 3) THEN 'in' ELSE 'out' END AS v FROM a ORDER BY id",
+            "1|in;2|in;3|out;4|out;5|out;6|out;7|in",
+        ),
+        (
+            "SELECT k, count(*) AS n FROM a GROUP BY k HAVING k IN (SELECT k FROM a WHERE b = 5) OR count(*) = 3 ORDER BY k",
+            "1|3;2|2",
+        ),
+        (
+            "SELECT id, k + 0 IN (SELECT k FROM a WHERE id = 6) AS v, id IN (SELECT k FROM a) AS w, k IN (SELECT id FROM a) AS x FROM a ORDER BY id",
+            "1|false|true|true;2|false|true|true;3|false|true|true;4|false|NULL|true;5|NULL|NULL|NULL;6|true|NULL|true;7|false|NULL|true",
+        ),
+        (
+            "SELECT id, sum(id) FILTER (WHERE k IN (SELECT k FROM a WHERE id > 5)) OVER (ORDER BY id) AS v FROM a ORDER BY id",
+            "1|1;2|3;3|3;4|3;5|3;6|9;7|16",
+        ),
+        (
+            "SELECT a.id, c.id AS j FROM a LEFT JOIN c ON a.k = c.k AND a.k IN (SELECT k FROM a WHERE id > 2) ORDER BY a.id, j",
+            "1|1;1|4;1|9;2|1;2|4;2|9;3|2;4|2;5|NULL;6|NULL;7|1;7|4;7|9",
+        ),
+        ("SELECT id FROM a ORDER BY k IN (SELECT k FROM a WHERE id > 5), id", "3;4;1;2;6;7;5"),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_looks_outside_from_within() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT x.id, EXISTS (SELECT 1 FROM a AS y WHERE NOT EXISTS (SELECT 1 FROM c AS z WHERE z.k = x.k AND z.id = y.id)) AS v FROM a AS x ORDER BY x.id",
+            "1|true;2|true;3|true;4|true;5|true;6|true;7|true",
+        ),
+        (
+            "SELECT x.id, EXISTS (SELECT 1 FROM a AS y WHERE EXISTS (SELECT 1 FROM c AS z WHERE z.k = x.k)) AS v FROM a AS x ORDER BY x.id",
+            "1|true;2|true;3|true;4|true;5|false;6|false;7|true",
+        ),
+        (
+            "SELECT x.id FROM a AS x WHERE x.b > ALL (SELECT y.b FROM a AS y WHERE y.id IN (SELECT z.id FROM c AS z WHERE z.k = x.k)) ORDER BY x.id",
+            "5;6",
+        ),
+        (
+            "SELECT x.id FROM a AS x WHERE x.b IN (SELECT y.b FROM a AS y WHERE y.k IN (SELECT z.k FROM c AS z WHERE z.k = x.k)) OR x.id = 5 ORDER BY x.id",
+            "1;3;4;5;7",
+        ),
+        (
+            "SELECT x.id, x.b NOT IN (SELECT y.b FROM a AS y WHERE y.b IS NOT NULL AND y.k IN (SELECT z.k FROM c AS z WHERE z.k <> x.k)) AS v FROM a AS x ORDER BY x.id",
+            "1|true;2|NULL;3|true;4|true;5|true;6|true;7|true",
+        ),
+        (
+            "SELECT x.id, (SELECT count(*) FROM a AS y WHERE EXISTS (SELECT 1 FROM c AS z WHERE z.k = x.k)) AS v FROM a AS x ORDER BY x.id",
+            "1|7;2|7;3|7;4|7;5|0;6|0;7|7",
+        ),
+        (
+            "SELECT a.id FROM a JOIN c ON a.id = c.id AND (SELECT min(x.k) FROM c AS x WHERE x.id = a.id) IN (SELECT k FROM a) WHERE (SELECT max(x.k) FROM c AS x WHERE x.id = a.id) IN (SELECT k FROM c) ORDER BY 1",
+            "1;2;4",
+        ),
+        (
+            "SELECT id FROM a WHERE (SELECT max(c.id) FROM c WHERE c.k = a.k) > ANY (SELECT id FROM a) ORDER BY id",
+            "1;2;3;4;7",
+        ),
+        (
+            "SELECT id, (SELECT max(c.id) FROM c WHERE c.k = a.k) >= ALL (SELECT id FROM a WHERE id < 6) AS v FROM a ORDER BY id",
+            "1|true;2|true;3|false;4|false;5|NULL;6|NULL;7|true",
+        ),
+    ];
+    for (sql, expected) in cases {
+        world.rows(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_subquery_sees_coerced_columns() {
+    let world = world().await;
+    let cases = [
+        (
+            "SELECT q.w, (SELECT q.w / 2) AS v FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q ORDER BY 1, 2",
+            "0.5|0.25;1.0|0.5;1.0|0.5;1.0|0.5;1.0|0.5;1.5|0.75;1.5|0.75;2.0|1.0;2.0|1.0;2.0|1.0;2.5|1.25;3.0|1.5;NULL|NULL;NULL|NULL",
+        ),
+        (
+            "SELECT q.w FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q WHERE EXISTS (SELECT 1 FROM c WHERE q.w * 2 = c.k) ORDER BY 1",
+            "0.5;1.0;1.0;1.0;1.0",
+        ),
+        (
+            "SELECT q.w, (SELECT max(c.id + q.w) FROM c) AS v FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q ORDER BY 1",
+            "0.5|9.5;1.0|10.0;1.0|10.0;1.0|10.0;1.0|10.0;1.5|10.5;1.5|10.5;2.0|11.0;2.0|11.0;2.0|11.0;2.5|11.5;3.0|12.0;NULL|NULL;NULL|NULL",
+        ),
+        (
+            "SELECT q.w, (SELECT count(*) FROM c WHERE q.w > c.k) AS v FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q ORDER BY 1",
+            "0.5|0;1.0|0;1.0|0;1.0|0;1.0|0;1.5|3;1.5|3;2.0|3;2.0|3;2.0|3;2.5|4;3.0|4;NULL|0;NULL|0",
+        ),
+        (
+            "SELECT q.w, (SELECT count(*) FROM c WHERE q.w > c.k) AS v FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(id AS BIGINT) FROM a) AS q ORDER BY 1",
+            "1|0;1|0;1|0;1|0;2|3;2|3;2|3;3|4;3|4;4|4;5|4;6|4;7|4;NULL|0",
+        ),
+        (
+            "SELECT q.w, (SELECT count(*) FROM c WHERE q.w = c.k) AS v FROM (SELECT k AS w FROM a UNION ALL SELECT 1.5) AS q ORDER BY 1",
+            "1.0|3;1.0|3;1.0|3;1.5|0;2.0|1;2.0|1;3.0|0;NULL|0",
+        ),
+        (
+            "SELECT q.w, (SELECT count(*) FROM c WHERE q.w > c.k) AS v FROM (VALUES (1), (2.5), (3e0)) AS q(w) ORDER BY 1",
+            "1.0|0;2.5|4;3.0|4",
+        ),
+        (
+            "SELECT q.w, (SELECT q.w / 2) AS v FROM (SELECT id, CASE WHEN id > 5 THEN k ELSE CAST(b AS DOUBLE) END AS w FROM a) AS q ORDER BY q.id",
+            "3.0|1.5;NULL|NULL;5.0|2.5;1.0|0.5;4.0|2.0;3.0|1.5;1.0|0.5",
+        ),
+        (
+            "SELECT q.w, l.x FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q, LATERAL (SELECT max(c.id + q.w) AS x FROM c) AS l ORDER BY 1",
+            "0.5|9.5;1.0|10.0;1.0|10.0;1.0|10.0;1.0|10.0;1.5|10.5;1.5|10.5;2.0|11.0;2.0|11.0;2.0|11.0;2.5|11.5;3.0|12.0;NULL|NULL;NULL|NULL",
+        ),
+        (
+            "SELECT q.w FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q WHERE q.w / 2 IN (SELECT c.k / 4.0e0 AS z FROM c WHERE c.k >= q.w) ORDER BY 1",
+            "0.5;1.0;1.0;1.0;1.0",
+        ),
+        (
+            "SELECT q.w, (SELECT count(*) FROM a AS y WHERE EXISTS (SELECT 1 FROM c WHERE c.k > q.w / 2 AND c.id = y.id)) AS v FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q ORDER BY 1",
+            "0.5|4;1.0|4;1.0|4;1.0|4;1.0|4;1.5|4;1.5|4;2.0|2;2.0|2;2.0|2;2.5|2;3.0|2;NULL|0;NULL|0",
+        ),
+        (
+            "SELECT q.w, (SELECT sum(z) FROM (SELECT q.w / 2 AS z FROM c UNION ALL SELECT 1) AS u) AS v FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q ORDER BY 1",
+            "0.5|2.25;1.0|3.5;1.0|3.5;1.0|3.5;1.0|3.5;1.5|4.75;1.5|4.75;2.0|6.0;2.0|6.0;2.0|6.0;2.5|7.25;3.0|8.5;NULL|1.0;NULL|1.0",
+        ),
+        (
+            "SELECT w, count(*) AS n FROM (SELECT k AS w FROM a UNION ALL SELECT CAST(b AS DOUBLE) / 2 FROM a) AS q GROUP BY w HAVING EXISTS (SELECT 1 FROM c WHERE c.k / 2.0e0 = w / 2) ORDER BY 1",
+            "1.0|4;2.0|3",
+        ),
+        (
+            "SELECT q.w, (SELECT q.w / 2) AS v FROM (SELECT k AS w FROM a INTERSECT SELECT CAST(id AS DOUBLE) FROM c) AS q ORDER BY 1",
+            "1.0|0.5;2.0|1.0",
+        ),
+        (
+            "SELECT q.w, (SELECT q.w / 4) AS v FROM (SELECT max(k) AS w FROM a UNION ALL SELECT min(CAST(b AS DOUBLE)) / 2 FROM a) AS q ORDER BY 1",
+            "0.5|0.125;3.0|0.75",
+        ),
+        (
+            "SELECT q.w, (SELECT count(*) FROM c WHERE c.k < q.w / 2) AS v FROM (SELECT coalesce(k, CAST(b AS DOUBLE) / 4) AS w FROM a) AS q ORDER BY 1",
+            "1.0|0;1.0|0;1.0|0;1.0|0;2.0|0;2.0|0;3.0|3",
+        ),
+        (
+            "SELECT x.w, (SELECT (SELECT x.w / 2)) AS v FROM (SELECT q.w FROM (SELECT k AS w FROM a UNION SELECT 2.5e0) AS q) AS x ORDER BY 1",
+            "1.0|0.5;2.0|1.0;2.5|1.25;3.0|1.5;NULL|NULL",
+        ),
     ];
     for (sql, expected) in cases {
         world.rows(sql, expected).await;
