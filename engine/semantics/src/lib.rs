@@ -48,6 +48,7 @@ mod instant_text;
 mod instants;
 mod interval_arithmetic;
 mod join_guards;
+mod key_columns;
 mod laterals;
 mod lazily;
 mod list_items;

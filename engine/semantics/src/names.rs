@@ -23,6 +23,7 @@ use datafusion::logical_expr::logical_plan::{Distinct, Projection};
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
+use crate::canonical::uncanonical;
 use crate::correlated::holds_outer;
 
 /// Runs on plans whose types are coerced, before subqueries are taken apart.
@@ -106,8 +107,9 @@ fn named_columns(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
 /// Whether an expression is called like another column below it, which may be one that correlates the subquery.
 fn takes_name(expr: &Expr, input: &LogicalPlan) -> bool {
     let (_, name) = expr.qualified_name();
-    if let Expr::Column(own) = expr.clone().unalias() {
-        return input.schema().columns().iter().any(|column| column.name == name && own != *column);
+    // What was analyzed may be analyzed again, with floats that are canonical by then.
+    if let Expr::Column(own) = uncanonical(&expr.clone().unalias()) {
+        return input.schema().columns().iter().any(|column| column.name == name && own != column);
     }
     input.exists(|node| Ok(node.schema().fields().iter().any(|f| *f.name() == name))).unwrap_or(true)
 }

@@ -28,6 +28,7 @@ use crate::grouping::Grouping;
 use crate::guard::Guard;
 use crate::instants::Instants;
 use crate::join_guards::JoinGuards;
+use crate::key_columns::KeyColumns;
 use crate::laterals::Laterals;
 use crate::lists::Lists;
 use crate::maps::MakeMap;
@@ -99,6 +100,7 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules.insert(keys, Arc::new(JoinGuards));
     // They run last, when equal expressions look equal.
     rules.push(Arc::new(KeysOnce));
+    rules.push(Arc::new(KeyColumns));
     rules.push(Arc::new(JoinKeys));
     rules
 }

@@ -324,6 +324,15 @@ async fn keys_that_are_compared_constant_or_equal() {
             "1|3;2|2;3|1;NULL|1",
         ),
         (
+            "SELECT k, string_agg(CAST(id AS VARCHAR), ',' ORDER BY b > 2, id) AS l, sum(id) AS n FROM a GROUP BY k ORDER BY k",
+            "1|1,7,2|10;2|4,3|7;3|6|6;NULL|5|5",
+        ),
+        ("SELECT string_agg(CAST(id AS VARCHAR), ',' ORDER BY length(s) > 0, id DESC) AS l FROM a", "6,7,5,4,2,1,3"),
+        (
+            "SELECT id, rank() OVER (PARTITION BY abs(b) > 2 ORDER BY id) AS r, count(*) OVER (PARTITION BY abs(b) > 2) AS n, max(id) OVER (ORDER BY abs(b) > 2, id) AS m FROM (SELECT id, b FROM a GROUP BY id, b) AS g ORDER BY abs(b) > 2, id",
+            "4|1|2|4;6|2|2|6;1|1|4|6;3|2|4|6;5|3|4|6;7|4|4|7;2|1|1|7",
+        ),
+        (
             "SELECT max(n) AS n FROM (SELECT row_number() OVER (PARTITION BY k ORDER BY id) AS n, k FROM a) AS q GROUP BY k ORDER BY n",
             "1;1;2;3",
         ),
