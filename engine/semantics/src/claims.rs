@@ -9,8 +9,8 @@
 //! fewer keys than their input had. Where claims hold, a node above may not know them any more, and the plan is refused.
 //!
 //! Invariants
-//! * Between a sort, a window or an aggregate and its input stands a node that says no more than how rows are spread. A
-//!   window that stands on another one believes that.
+//! * Between a sort, a window or an aggregate and its input stands a node that says no more than how rows are spread.
+//!   Sorts and windows that stand on another window believe that one.
 //! * The node stays: whoever copies a plan asks for claims again.
 //!
 //! Not here: claims of tables, of which there are none.
@@ -160,12 +160,23 @@ fn doubted(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
         || is_window(&node)
         || any.downcast_ref::<AggregateExec>().is_some_and(|a| a.mode().input_mode() == AggregateInputMode::Raw);
     let [input] = node.children()[..] else { return Ok(Transformed::no(node)) };
-    if !acts || is_window(&node) && is_window(input) {
+    if !acts || (any.is::<SortExec>() || is_window(&node)) && is_window(projected(input)) {
         return Ok(Transformed::no(node));
     }
     let input = ClaimsExec::over(Arc::clone(input));
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     Ok(Transformed::yes(node.replace_children(vec![input], options)?))
+}
+
+/// What projections stand on.
+fn projected(mut node: &Arc<dyn ExecutionPlan>) -> &Arc<dyn ExecutionPlan> {
+    loop {
+        let any: &dyn Any = node.as_ref();
+        match any.downcast_ref::<ProjectionExec>() {
+            Some(projection) => node = projection.input(),
+            None => return node,
+        }
+    }
 }
 
 fn is_window(node: &Arc<dyn ExecutionPlan>) -> bool {
