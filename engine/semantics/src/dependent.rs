@@ -269,7 +269,8 @@ impl<'a> Around<'a> {
                 return Err(Refusal { text, ..refused(plan, "") }.into());
             }
         }
-        if let (Some(column), false) = (looked_at.first(), is_same_again(&self.rows)?) {
+        let rows = narrowed(&self.rows, &looked_at);
+        if let (Some(column), false) = (looked_at.first(), is_same_again(rows)?) {
             return Err(Refusal {
                 code: "U0515",
                 text: format!(
@@ -293,7 +294,7 @@ impl<'a> Around<'a> {
             }
             .into());
         }
-        Ok(OuterRows { rows: Arc::clone(&self.rows), looked_at, fresh: self.fresh })
+        Ok(OuterRows { rows: Arc::clone(rows), looked_at, fresh: self.fresh })
     }
 
     fn join(&mut self, answers: Beside, looked_at: &[Column]) -> Result<()> {
@@ -419,6 +420,21 @@ fn is_ordered(data_type: &DataType) -> bool {
 
 /// Aggregates and windows whose results do not depend on the order in which rows come; float sums do, and frames of ROWS.
 const ORDERLESS: &[&str] = &["bool_and", "bool_or", "count", "dense_rank", "max", "min", "rank", "sum", "avg"];
+
+/// The rows without the windows and orders that the subquery does not look at.
+fn narrowed<'a>(mut rows: &'a Arc<LogicalPlan>, looked_at: &[Column]) -> &'a Arc<LogicalPlan> {
+    loop {
+        let input = match rows.as_ref() {
+            LogicalPlan::Window(window) => &window.input,
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => &sort.input,
+            _ => return rows,
+        };
+        if !looked_at.iter().all(|column| input.schema().has_column(column)) {
+            return rows;
+        }
+        rows = input;
+    }
+}
 
 /// Whether a plan has the same rows when it is read again.
 fn is_same_again(plan: &LogicalPlan) -> Result<bool> {

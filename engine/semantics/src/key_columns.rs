@@ -70,6 +70,15 @@ impl Keys {
         true
     }
 
+    /// As [`take`](Self::take), of each; whether of any.
+    fn take_all<'a>(&mut self, each: impl Iterator<Item = &'a mut Expr>) -> bool {
+        let mut any = false;
+        for key in each {
+            any |= self.take(key);
+        }
+        any
+    }
+
     fn over(self, input: Arc<LogicalPlan>) -> Result<Arc<LogicalPlan>> {
         let names: Vec<String> = (0..self.computed.len()).map(|at| self.name(at)).collect();
         let columns = input.schema().columns().into_iter().map(Expr::Column);
@@ -97,9 +106,7 @@ fn shown(plan: LogicalPlan, schema: &DFSchemaRef) -> Result<Transformed<LogicalP
 fn of_sort(mut sort: Sort) -> Result<Transformed<LogicalPlan>> {
     let schema = Arc::clone(sort.input.schema());
     let mut keys = Keys::behind(&sort.input);
-    for key in &mut sort.expr {
-        keys.take(&mut key.expr);
-    }
+    keys.take_all(sort.expr.iter_mut().map(|key| &mut key.expr));
     if keys.computed.is_empty() {
         return Ok(Transformed::no(LogicalPlan::Sort(sort)));
     }
@@ -116,7 +123,7 @@ fn of_window(mut window: Window) -> Result<Transformed<LogicalPlan>> {
             let Expr::WindowFunction(mut call) = e else { return Ok(Transformed::no(e)) };
             let params = &mut call.params;
             let sorts = params.order_by.iter_mut().map(|sort| &mut sort.expr);
-            let any = params.partition_by.iter_mut().chain(sorts).fold(false, |any, key| keys.take(key) || any);
+            let any = keys.take_all(params.partition_by.iter_mut().chain(sorts));
             Ok(Transformed::new_transformed(Expr::WindowFunction(call), any))
         })?;
         *expr = if computed.transformed { name.restore(computed.data) } else { computed.data };
@@ -137,7 +144,7 @@ fn of_aggregate(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
             let Expr::AggregateFunction(mut call) = e else { return Ok(Transformed::no(e)) };
             let params = &mut call.params;
             let stays = params.filter.is_some() || params.distinct || call.func.supports_within_group_clause();
-            let any = !stays && params.order_by.iter_mut().fold(false, |any, key| keys.take(&mut key.expr) || any);
+            let any = !stays && keys.take_all(params.order_by.iter_mut().map(|sort| &mut sort.expr));
             Ok(Transformed::new_transformed(Expr::AggregateFunction(call), any))
         })?;
         *expr = if computed.transformed { name.restore(computed.data) } else { computed.data };

@@ -217,6 +217,26 @@ async fn order_by_looks_at_what_is_not_selected() {
     .await;
 }
 
+/// A window beside the subquery, whose rows may come in another order when they are read again.
+#[tokio::test]
+async fn windows_that_nobody_looks_at_are_not_read_twice() {
+    each(&[
+        (
+            "SELECT id, (SELECT count(*) FROM o WHERE o.id < t.id) AS n, row_number() OVER (ORDER BY id DESC) AS r FROM t ORDER BY id",
+            "1|0|6;2|1|5;3|3|4;4|4|3;5|4|2;6|4|1",
+        ),
+        (
+            "SELECT id, (SELECT 7 FROM o WHERE o.k = t.k GROUP BY o.k) AS v, min(b) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS m FROM t ORDER BY id",
+            "1|7|NULL;2|7|1;3|7|0;4|7|5;5|NULL|NULL;6|NULL|1",
+        ),
+        (
+            "SELECT id, first_value(b) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS f FROM t QUALIFY (SELECT count(*) FROM o WHERE o.id < t.id) > 2 ORDER BY id",
+            "3|0;4|5;5|NULL;6|1",
+        ),
+    ])
+    .await;
+}
+
 /// -0.0 equals 0.0, and NaN itself.
 #[tokio::test]
 async fn floats_find_themselves() {
