@@ -294,13 +294,17 @@ class Statements:
     def in_subquery(self, scope, kind, left):
         self.use("IN subquery")
         (name, plain), columns = self.table(numbered=True)
-        a = self.alias("s")
+        hidden = [c.ref.split(".")[0] for c in scope if "." in c.ref]
+        hides = bool(hidden) and self.chance(0.2)
+        if hides:
+            self.use("a subquery's alias that the query has")
+        a = self.r.choice(hidden) if hides else self.alias("s")
         inner = [Column(f"{a}.{c}", k, t) for c, k, t in columns]
         column = self.column(inner, kind) or self.column(inner, "int")
         if column.type != kind:
             left = self.column(scope, "int") or self.literal("int")
         conditions = [self.condition(inner, 0)] if self.chance(0.6) else []
-        if self.chance(0.2):
+        if not hides and self.chance(0.2):
             self.use("correlated IN")
             outer = self.column(scope, "int", True)
             if outer:
@@ -314,9 +318,10 @@ class Statements:
         a = self.alias("s")
         inner = [Column(f"{a}.{c}", k, t) for c, k, t in columns]
         conditions = [self.condition(inner, 0)] if self.chance(0.6) else []
-        outer = self.column(scope, "int")
+        kind = self.r.choice(["int", "int", "int", "double"])
+        outer = self.column(scope, kind)
         if outer and self.chance(0.85):
-            conditions.append(op("bool", "(", self.column(inner, "int"), " = ", outer, ")"))
+            conditions.append(op("bool", "(", self.column(inner, kind), self.r.choice([" = ", " = ", " = ", " < "]), outer, ")"))
         item, joined = "1 AS one", []
         if self.chance(0.3):
             self.use("EXISTS over a join")
@@ -421,6 +426,10 @@ class Statements:
         if choice == 4 and self.chance(0.5):
             node = self.scalar_subquery(scope)
             return node, node.type, False
+        if choice == 6 and self.chance(0.3):
+            self.use("a constant column")
+            kind = self.r.choice(["int", "text", "bool", "date"])
+            return self.literal(kind), kind, True
         if choice == 5 and self.chance(0.4):
             self.use("IN as a value")
             return self.in_subquery(scope, "int", self.column(scope, "int") or self.literal("int")), "bool", True
@@ -556,12 +565,20 @@ class Statements:
     def order(self, scope, n, most=2):
         parts = []
         for c in self.r.sample(scope, self.r.randint(0, most)):
-            parts.append(op(None, c.ref, self.r.choice([" ASC", " DESC"]), self.r.choice([" NULLS FIRST", " NULLS LAST"])))
+            key = c.ref
+            if self.chance(0.15):
+                self.use("ORDER BY a condition")
+                key = self.condition(scope, 0)
+            parts.append(op(None, key, self.r.choice([" ASC", " DESC"]), self.r.choice([" NULLS FIRST", " NULLS LAST"])))
         return Items(parts + [op(None, f"{n}", self.r.choice([" ASC", " DESC"]), " NULLS LAST")])
 
     def window_call(self, scope, n):
         r = self.r
-        partition = Items([c.node() for c in r.sample(scope, r.choice([0, 1, 1, 2]))], ", ", 0, "PARTITION BY ", " ")
+        keys = [c.node() for c in r.sample(scope, r.choice([0, 1, 1, 2]))]
+        if self.chance(0.1):
+            self.use("PARTITION BY a condition")
+            keys.append(self.condition(scope, 0))
+        partition = Items(keys, ", ", 0, "PARTITION BY ", " ")
         choice = r.randrange(10)
         total = ["ORDER BY ", self.order(scope, n)]
         if choice < 3:
@@ -656,17 +673,36 @@ class Statements:
             direction = lambda: self.r.choice(["ASC", "DESC"]) + " NULLS " + self.r.choice(["FIRST", "LAST"])
             tail = [" GROUP BY ", key.node(), f" ORDER BY c2 {direction()}, c1 {direction()}{limit}"]
             return self.finish(items, self.select(items, self.names(2), node, self.where(scope, 0.4), tail))
+        if self.chance(0.4):
+            return self.top_of_join(limit)
         node, scope = self.one_table()
         items = [self.item(scope, 1) for _ in range(r_int(self.r, 1, 3))]
         tail = [" ORDER BY ", self.order(scope, self.only_n(scope)), limit]
         return self.finish(items, self.select(items, self.names(len(items)), node, self.where(scope, 0.4), tail))
 
+    def top_of_join(self, limit):
+        """Ordered by all that is selected, so that ties are rows that look the same."""
+        self.use("top-n of a join")
+        node, scope = self.from_clause(1)
+        columns = [c for c in scope if c.kind in ("int", "text", "date", "bool")]
+        if not columns:
+            return self.plain(0, 3)
+        columns = self.r.sample(columns, min(len(columns), self.r.randint(1, 4)))
+        items = [(c.node(), c.kind, c.tame) for c in columns]
+        names = self.names(len(items))
+        keys = Items([op(None, name, self.r.choice([" ASC", " DESC"]), self.r.choice([" NULLS FIRST", " NULLS LAST"])) for name in names])
+        return self.finish(items, self.select(items, names, node, self.where(scope, 0.4), [" ORDER BY ", keys, limit]))
+
     def set_operation(self, depth, widest):
         kinds = [self.any_kind() for _ in range(r_int(self.r, 1, 3))]
         branches = []
-        for _ in range(self.r.choice([2, 2, 3])):
+        for left in range(self.r.choice([1, 1, 2]), -1, -1):
             node, scope = self.from_clause(0)
-            items = [((self.column(scope, k) if self.chance(0.7) else None) or self.expression(k, scope, 1), k, False) for k in kinds]
+            # The last branch decides that whole numbers become doubles.
+            own = ["int" if k == "double" and left and self.chance(0.3) else k for k in kinds]
+            if own != kinds:
+                self.use("branches of two types")
+            items = [((self.column(scope, k) if self.chance(0.7) else None) or self.expression(k, scope, 1), k, False) for k in own]
             branches.append(self.select(items, self.names(len(items)), node, self.where(scope, 0.5)))
         parts = [branches[0]]
         for b in branches[1:]:
