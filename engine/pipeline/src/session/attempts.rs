@@ -6,9 +6,10 @@ use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::registry::FunctionRegistry;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::logical_plan::{Filter, Projection, SubqueryAlias};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement as EngineStatement;
-use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SelectItem, SetExpr, Statement, TableFactor, Value};
 use ingot_semantics::{has_namesakes, look_outside, name_twins, name_used_twins, put_back_casts, take_out_casts};
 
 use super::headers::Headers;
@@ -83,10 +84,49 @@ async fn planned_otherwise(
     Err(without)
 }
 
+/// A `*` of more columns than this is not planned column by column: the planner compares the name of each with all others.
+const WIDE: usize = 500;
+
+/// The plan of `SELECT * FROM t [WHERE ..]` over a table of very many columns.
+async fn planned_wide(state: &SessionState, tree: &EngineStatement) -> Option<LogicalPlan> {
+    let EngineStatement::Statement(statement) = tree else { return None };
+    let Statement::Query(query) = statement.as_ref() else { return None };
+    let mut query = query.clone();
+    let written = query.to_string();
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let [from] = select.from.as_slice() else { return None };
+    let condition = select.selection.as_ref().map_or(String::new(), |condition| format!(" WHERE {condition}"));
+    if !matches!(from.relation, TableFactor::Table { .. }) || written != format!("SELECT * FROM {from}{condition}") {
+        return None;
+    }
+    select.projection = vec![SelectItem::UnnamedExpr(SqlExpr::value(Value::Null))];
+    let rows = EngineStatement::Statement(Box::new(Statement::Query(query)));
+    let LogicalPlan::Projection(rows) = state.statement_to_plan(rows).await.ok()? else { return None };
+    let columns: Vec<Expr> = rows.input.schema().columns().into_iter().map(Expr::Column).collect();
+    if !from_one_table(&rows.input) || columns.len() <= WIDE {
+        return None;
+    }
+    Projection::try_new(columns, rows.input).ok().map(LogicalPlan::Projection)
+}
+
+/// Whether all columns of a plan are those of one table, so that `*` is all of them.
+fn from_one_table(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Filter(Filter { input, .. }) | LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. }) => {
+            from_one_table(input)
+        }
+        LogicalPlan::TableScan(_) => true,
+        _ => false,
+    }
+}
+
 async fn planned_once_or_apart(
     state: &SessionState,
     mut tree: EngineStatement,
 ) -> Result<LogicalPlan, DataFusionError> {
+    if let Some(plan) = planned_wide(state, &tree).await {
+        return Ok(plan);
+    }
     let planned = match state.statement_to_plan(tree.clone()).await {
         Err(error) => planned_otherwise(state, &mut tree, error).await,
         planned => planned,
