@@ -36,7 +36,7 @@ const DOORS: &[(&str, &str)] = &[
 ];
 
 /// The one file that talks to C.
-const UNSAFE_FILE: &str = "engine/source/src/ffi.rs";
+const UNSAFE_FILE: &str = "engine/source/src/kafka/ffi.rs";
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "manager", "misc"];

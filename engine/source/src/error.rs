@@ -6,7 +6,7 @@
 //!
 //! Not here: messages that do not decode: they are data (`decode`).
 
-use crate::offsets::Loss;
+use crate::kafka::offsets::Loss;
 
 /// An error of a source.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

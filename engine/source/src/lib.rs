@@ -16,37 +16,20 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod batch;
-mod cell;
-mod client;
-mod column;
-mod convert;
 pub mod decode;
+pub mod demo;
 mod error;
-mod ffi;
-pub mod fleet;
-mod json;
 pub mod kafka;
-pub mod mock;
-pub mod offsets;
-pub mod path;
-pub mod produce;
-pub mod property;
-mod reader;
-pub mod schema;
-mod time;
-pub mod types;
-mod watch;
 
 pub use batch::{BatchLimits, PartitionBatch, SourceBatch};
+pub use decode::path::JsonPath;
+pub use decode::schema::{JsonOptions, ScalarLiteral, SourceField, SourceSchema, TimestampFormat};
+pub use decode::types::column_type_to_arrow;
 pub use decode::{Decoded, Decoder, MessageRef, SELECT_FAILS, error_schema};
+pub use demo::fleet::{self, Fleet, FleetConfig};
+pub use demo::mock::MockBroker;
+pub use demo::produce::{ProduceReport, ensure_topic, produce};
 pub use error::SourceError;
-pub use fleet::{Fleet, FleetConfig};
 pub use ingot_dialect::ast::{Encoding, IncludeKind};
-pub use kafka::{BatchStream, KafkaSource, Start, TopicInfo};
-pub use mock::MockBroker;
-pub use offsets::{Loss, LossKind, Position};
-pub use path::JsonPath;
-pub use produce::{ProduceReport, ensure_topic, produce};
-pub use property::{KafkaConfig, PropertyError, check_property};
-pub use schema::{JsonOptions, ScalarLiteral, SourceField, SourceSchema, TimestampFormat};
-pub use types::column_type_to_arrow;
+pub use kafka::{BatchStream, KafkaConfig, KafkaSource, PropertyError, Start, TopicInfo, check_property};
+pub use kafka::{Loss, LossKind, Position, offsets, property};

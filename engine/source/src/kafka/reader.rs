@@ -12,15 +12,15 @@
 //! Not here: facts about the topic (`watch`), what they mean (`offsets`).
 
 use crate::batch::{BYTES_MAX, BatchLimits, PartitionBatch, SourceBatch};
-use crate::client::Context;
-use crate::decode::{Absence, Decoder, MessageRef};
+use crate::decode::decoder::{Absence, Decoder, MessageRef};
+use crate::decode::schema::SourceSchema;
 use crate::error::SourceError;
-use crate::ffi::{self, ConsumerQueue, View};
-use crate::kafka::TopicInfo;
-use crate::offsets::Position;
-use crate::property::{KafkaConfig, config_error};
-use crate::schema::SourceSchema;
-use crate::watch::Watch;
+use crate::kafka::client::Context;
+use crate::kafka::ffi::{self, ConsumerQueue, View};
+use crate::kafka::offsets::Position;
+use crate::kafka::property::{KafkaConfig, config_error};
+use crate::kafka::topic::TopicInfo;
+use crate::kafka::watch::Watch;
 use ingot_dialect::ast::IncludeKind;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

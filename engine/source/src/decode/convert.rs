@@ -9,13 +9,13 @@
 //!
 //! Not here: finding values (`json`), NOT NULL and DEFAULT (`decode`).
 
-use crate::cell::{Cell, Scalar};
-use crate::column::Column;
+use crate::decode::cell::{Cell, Scalar};
+use crate::decode::column::Column;
+use crate::decode::json::{Kind, Raw, is_number};
+use crate::decode::schema::{JsonOptions, TimestampFormat};
+use crate::decode::time::{parse_date, parse_time, parse_timestamp};
+use crate::decode::types::type_name;
 use crate::error::SourceError;
-use crate::json::{Kind, Raw, is_number};
-use crate::schema::{JsonOptions, TimestampFormat};
-use crate::time::{parse_date, parse_time, parse_timestamp};
-use crate::types::type_name;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

@@ -6,10 +6,10 @@
 //!
 //! Not here: decoding (`decode`), connections (`kafka`), names of published tables (`pipeline`).
 
-use crate::cell::{Cell, Scalar};
-use crate::convert;
-use crate::path::JsonPath;
-use crate::types::{column_type_to_arrow, include_to_arrow, type_name};
+use crate::decode::cell::{Cell, Scalar};
+use crate::decode::convert;
+use crate::decode::path::JsonPath;
+use crate::decode::types::{column_type_to_arrow, include_to_arrow, type_name};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ingot_dialect::ast::{self, ColumnType, Encoding, Format, IncludeKind};
 use ingot_dialect::{Diagnostic, did_you_mean, expand_env};

@@ -7,9 +7,9 @@
 //! Not here: reading messages (`reader`), what the answers mean (`offsets`).
 
 use crate::error::SourceError;
-use crate::ffi::{self, CallError, OffsetSpec};
-use crate::offsets::{TopicFacts, Watermarks};
-use crate::property::{KafkaConfig, config_error};
+use crate::kafka::ffi::{self, CallError, OffsetSpec};
+use crate::kafka::offsets::{TopicFacts, Watermarks};
+use crate::kafka::property::{KafkaConfig, config_error};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};

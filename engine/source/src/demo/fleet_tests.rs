@@ -37,7 +37,7 @@ fn events_are_json_with_distinct_keys_and_times() {
         let value: serde_json::Value = serde_json::from_slice(event).unwrap();
         assert_eq!(value["id"].as_str().unwrap().as_bytes(), key);
         let ts = value["ts"].as_str().unwrap();
-        assert!(crate::time::parse_timestamp(ts, false).is_some(), "{ts}");
+        assert!(crate::decode::time::parse_timestamp(ts, false).is_some(), "{ts}");
         assert!(seen.insert((key.clone(), ts.to_string())), "{ts} twice");
         odd_types += usize::from(!["car", "bike", "scoot"].contains(&value["type"].as_str().unwrap()));
         odd_batteries += usize::from(!value["battery"].as_f64().is_some_and(|b| (0.0..=100.0).contains(&b)));
@@ -70,7 +70,7 @@ fn late_events_lie_back() {
     let times: Vec<i64> = all
         .iter()
         .filter_map(|(_, e)| serde_json::from_slice::<serde_json::Value>(e).ok())
-        .filter_map(|v| crate::time::parse_timestamp(v["ts"].as_str()?, false))
+        .filter_map(|v| crate::decode::time::parse_timestamp(v["ts"].as_str()?, false))
         .collect();
     let late = times.iter().filter(|t| **t < START_US).count();
     assert!((400..600).contains(&late), "{late}");
@@ -80,7 +80,8 @@ fn late_events_lie_back() {
 fn dates_agree_with_their_inverse() {
     for days in (-800_000..3_000_000).step_by(37) {
         let (year, month, day) = civil_from_days(days);
-        let back = crate::time::days_from_civil(year, u32::try_from(month).unwrap(), u32::try_from(day).unwrap());
+        let back =
+            crate::decode::time::days_from_civil(year, u32::try_from(month).unwrap(), u32::try_from(day).unwrap());
         assert_eq!(back, days);
     }
 }

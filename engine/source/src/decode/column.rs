@@ -7,7 +7,7 @@
 //!
 //! Not here: conversions (`convert`).
 
-use crate::cell::Cell;
+use crate::decode::cell::Cell;
 use crate::error::SourceError;
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray, ListArray,

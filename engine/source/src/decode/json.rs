@@ -8,7 +8,7 @@
 //!
 //! Not here: what a value means for a column (`convert`).
 
-use crate::path::{JsonPath, Step};
+use crate::decode::path::{JsonPath, Step};
 use std::borrow::Cow;
 
 /// Containers within containers.

@@ -105,7 +105,7 @@ fn defaults_are_literals_of_the_type() {
 
 #[test]
 fn codes_of_messages_are_explained() {
-    for (code, _) in crate::decode::DECODE_CODES {
+    for (code, _) in crate::decode::decoder::DECODE_CODES {
         assert!(ingot_dialect::explain(code).is_some(), "{code}");
     }
 }

@@ -6,10 +6,10 @@
 //!
 //! Not here: the events (`fleet`).
 
-use crate::client::{TopicClient, classify};
+use crate::demo::fleet::Fleet;
 use crate::error::SourceError;
-use crate::fleet::Fleet;
-use crate::property::{KafkaConfig, config_error};
+use crate::kafka::client::{TopicClient, classify};
+use crate::kafka::property::{KafkaConfig, config_error};
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;

@@ -10,10 +10,10 @@
 //! Not here: the decision itself (`offsets::decide_loss`).
 
 use super::{End, Reader};
-use crate::client::{backoff, classify, is_away, warn_waiting};
 use crate::error::SourceError;
-use crate::offsets::{Decision, Loss, LossKind, Position, TopicFacts, decide_loss};
-use crate::watch::Answer;
+use crate::kafka::client::{backoff, classify, is_away, warn_waiting};
+use crate::kafka::offsets::{Decision, Loss, LossKind, Position, TopicFacts, decide_loss};
+use crate::kafka::watch::Answer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

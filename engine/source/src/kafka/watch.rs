@@ -6,9 +6,9 @@
 //!
 //! Not here: what the answers mean (`offsets`).
 
-use crate::client::TopicClient;
 use crate::error::SourceError;
-use crate::offsets::TopicFacts;
+use crate::kafka::client::TopicClient;
+use crate::kafka::offsets::TopicFacts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -7,7 +7,7 @@
 //! Not here: keys of WITH that are not librdkafka's (`pipeline`).
 
 use crate::error::SourceError;
-use crate::ffi;
+use crate::kafka::ffi;
 use ingot_dialect::did_you_mean;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;

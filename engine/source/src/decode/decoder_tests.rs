@@ -1,8 +1,8 @@
 //! Rows and errors, by table and by chance.
 
 use super::*;
-use crate::schema::{JsonOptions, ScalarLiteral, SourceField};
-use crate::types::column_type_to_arrow;
+use crate::decode::schema::{JsonOptions, ScalarLiteral, SourceField};
+use crate::decode::types::column_type_to_arrow;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
