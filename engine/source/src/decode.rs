@@ -9,6 +9,7 @@ mod column;
 mod convert;
 pub(crate) mod decoder;
 mod json;
+pub(crate) mod options;
 pub mod path;
 pub mod schema;
 pub(crate) mod time;

@@ -13,6 +13,7 @@ mod reader;
 pub(crate) mod topic;
 mod watch;
 
+pub use client::TopicInfo;
 pub use offsets::{Loss, LossKind, Position};
 pub use property::{KafkaConfig, PropertyError, check_property};
-pub use topic::{BatchStream, KafkaSource, Start, TopicInfo};
+pub use topic::{BatchStream, KafkaSource, Start};

@@ -22,8 +22,9 @@ mod error;
 pub mod kafka;
 
 pub use batch::{BatchLimits, PartitionBatch, SourceBatch};
+pub use decode::options::{JsonOptions, TimestampFormat};
 pub use decode::path::JsonPath;
-pub use decode::schema::{JsonOptions, ScalarLiteral, SourceField, SourceSchema, TimestampFormat};
+pub use decode::schema::{ScalarLiteral, SourceField, SourceSchema};
 pub use decode::types::column_type_to_arrow;
 pub use decode::{Decoded, Decoder, MessageRef, SELECT_FAILS, error_schema};
 pub use demo::fleet::{self, Fleet, FleetConfig};

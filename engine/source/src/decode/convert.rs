@@ -12,7 +12,7 @@
 use crate::decode::cell::{Cell, Scalar};
 use crate::decode::column::Column;
 use crate::decode::json::{Kind, Raw, is_number};
-use crate::decode::schema::{JsonOptions, TimestampFormat};
+use crate::decode::options::{JsonOptions, TimestampFormat};
 use crate::decode::time::{parse_date, parse_time, parse_timestamp};
 use crate::decode::types::type_name;
 use crate::error::SourceError;

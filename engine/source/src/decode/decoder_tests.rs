@@ -1,7 +1,8 @@
 //! Rows and errors, by table and by chance.
 
 use super::*;
-use crate::decode::schema::{JsonOptions, ScalarLiteral, SourceField};
+use crate::decode::options::JsonOptions;
+use crate::decode::schema::{ScalarLiteral, SourceField};
 use crate::decode::types::column_type_to_arrow;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};

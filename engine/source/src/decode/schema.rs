@@ -8,6 +8,7 @@
 
 use crate::decode::cell::{Cell, Scalar};
 use crate::decode::convert;
+use crate::decode::options::{JsonOptions, TimestampFormat};
 use crate::decode::path::JsonPath;
 use crate::decode::types::{column_type_to_arrow, include_to_arrow, type_name};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -16,26 +17,6 @@ use ingot_dialect::{Diagnostic, did_you_mean, expand_env};
 use sqlparser::ast as sql;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// How times are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TimestampFormat {
-    #[default]
-    Iso8601,
-    EpochS,
-    EpochMs,
-    EpochUs,
-}
-
-/// Options of ENCODE JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct JsonOptions {
-    pub timestamp_format: TimestampFormat,
-    /// Accept other JSON types where no information is lost: "12" as a number, 12 as a string, 1e3 as an integer.
-    pub coerce_lossless: bool,
-    /// A key that no column reads is an error.
-    pub refuse_unknown_fields: bool,
-}
 
 /// A literal after DEFAULT, as written.
 #[derive(Debug, Clone, PartialEq)]

@@ -69,6 +69,16 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
+/// Which topic this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Empty where the broker does not tell.
+    pub cluster_id: String,
+    /// As `kafka-topics.sh --describe` prints it; empty where the broker does not tell.
+    pub topic_id: String,
+    pub partitions: Vec<i32>,
+}
+
 /// Asks about one topic.
 pub(crate) struct TopicClient {
     consumer: BaseConsumer<Context>,
@@ -174,6 +184,13 @@ impl TopicClient {
             (*partition, marks)
         });
         Ok(both.collect())
+    }
+
+    /// Which topic this is now.
+    pub(crate) fn describe(&self) -> Result<TopicInfo, SourceError> {
+        let partitions = self.partitions()?;
+        let topic_id = self.topic_id()?;
+        Ok(TopicInfo { cluster_id: self.cluster_id(), topic_id, partitions })
     }
 
     /// Topic id, partitions and watermarks together.

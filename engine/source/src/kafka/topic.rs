@@ -10,7 +10,7 @@
 use crate::batch::{BatchLimits, SourceBatch};
 use crate::decode::schema::SourceSchema;
 use crate::error::SourceError;
-use crate::kafka::client::{CALL, TopicClient, backoff, warn_waiting};
+use crate::kafka::client::{CALL, TopicClient, TopicInfo, backoff, warn_waiting};
 use crate::kafka::ffi::OffsetSpec;
 use crate::kafka::offsets::Position;
 use crate::kafka::property::KafkaConfig;
@@ -32,16 +32,6 @@ pub enum Start {
     Latest,
     /// At the first message whose time is not before this, in milliseconds since 1970; at the end where there is none.
     Timestamp(i64),
-}
-
-/// Which topic this is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicInfo {
-    /// Empty where the broker does not tell.
-    pub cluster_id: String,
-    /// As `kafka-topics.sh --describe` prints it; empty where the broker does not tell.
-    pub topic_id: String,
-    pub partitions: Vec<i32>,
 }
 
 /// A topic that can be read. Clones share a connection.
@@ -67,7 +57,7 @@ impl KafkaSource {
         let mut attempt = 0;
         loop {
             let asking = Arc::clone(&client);
-            match blocking_call(move || describe(&asking)).await {
+            match blocking_call(move || asking.describe()).await {
                 Ok(info) => {
                     return Ok(Self { config: Arc::new(config.clone()), client, info: Arc::new(info) });
                 }
@@ -94,7 +84,7 @@ impl KafkaSource {
 
     /// The topic as it is now.
     pub async fn describe(&self) -> Result<TopicInfo, SourceError> {
-        self.ask(describe).await
+        self.ask(TopicClient::describe).await
     }
 
     /// The topic's id now; empty where the broker does not tell. To be compared (`offsets::is_recreated`) before a
@@ -189,12 +179,6 @@ impl KafkaSource {
         let client = Arc::clone(&self.client);
         blocking_call(move || question(&client)).await
     }
-}
-
-fn describe(client: &TopicClient) -> Result<TopicInfo, SourceError> {
-    let partitions = client.partitions()?;
-    let topic_id = client.topic_id()?;
-    Ok(TopicInfo { cluster_id: client.cluster_id(), topic_id, partitions })
 }
 
 async fn blocking_call<T: Send + 'static>(
