@@ -1,48 +1,20 @@
-//! Arrow Flight SQL over the pipeline's query session.
-//!
-//!   gRPC ──▶ service ──▶ handlers ──▶ session (pins, plans, runs) ──▶ Arrow batches ──▶ Flight messages
-//!              │            └─ ticket, queries, prepared, jdbc, metadata, sql_info, actions
-//!              └─ error: every error to its gRPC status
+//! What Ingot serves: Flight SQL over the pipeline's query session.
 //!
 //! Invariants
 //! * Listens on loopback only: there is no authentication and no TLS yet.
-//! * A statement's ticket is all that is needed to get its rows, from any server over the same catalog.
-//! * Results stream; the engine stops when the client goes, cancels, or the server ends.
+//! * Every error has its status in `error`.
 //!
 //! Not here: SQL, names, snapshots (`ingot_pipeline::session`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
-use ingot_pipeline::session::Session;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tracing::info;
-
-mod actions;
-pub mod client;
 pub mod error;
-mod handlers;
-mod jdbc;
-mod metadata;
-mod prepared;
-mod queries;
-mod service;
-mod sql_info;
-mod ticket;
+mod flight;
 
-pub use client::{Client, ClientError, QueryStream};
 pub use error::ServeError;
-
-/// What a client may send in one message: parameters, not data.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
-/// How long open connections may take to end.
-const GRACE: Duration = Duration::from_secs(3);
+pub use flight::client::{self, Client, ClientError, QueryStream};
+pub use flight::serve;
 
 /// Whether a server may listen on an address.
 ///
@@ -50,36 +22,6 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Every address that others can reach.
 pub fn check_listen(address: SocketAddr) -> Result<(), ServeError> {
     if address.ip().is_loopback() { Ok(()) } else { Err(ServeError::NotLoopback(address)) }
-}
-
-/// Serves until `shutdown`: then running queries are cancelled and connections closed.
-///
-/// # Errors
-/// A listener that others can reach, and a transport that fails.
-pub async fn serve(listener: TcpListener, session: Session, shutdown: CancellationToken) -> Result<(), ServeError> {
-    let address = listener.local_addr()?;
-    check_listen(address)?;
-    let handlers = Arc::new(handlers::Handlers::new(session));
-    let queries = handlers.queries.clone();
-    let service =
-        FlightServiceServer::new(service::FlightEndpointService(handlers)).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    info!(%address, "serving flight sql");
-    let stop = shutdown.clone();
-    let serving = Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(60)))
-        .add_service(service)
-        .serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await });
-    tokio::select! {
-        ended = serving => ended?,
-        () = async {
-            shutdown.cancelled().await;
-            queries.cancel_all();
-            tokio::time::sleep(GRACE).await;
-        } => {}
-    }
-    info!(%address, "stopped serving flight sql");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use ingot_pipeline::session::ErrorKind;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::{failed, status};
-use crate::handlers::Handlers;
+use crate::flight::handlers::Handlers;
 
 type Answer<T> = Result<Response<T>, Status>;
 

@@ -17,8 +17,8 @@ use prost::Message;
 use tonic::Status;
 
 use crate::error::{failed, malformed};
-use crate::queries::Queries;
-use crate::ticket::StatementTicket;
+use crate::flight::queries::Queries;
+use crate::flight::ticket::StatementTicket;
 
 const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 const RENEW_FLIGHT_ENDPOINT: &str = "RenewFlightEndpoint";

@@ -42,10 +42,10 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::error::{encoding, failed, malformed, running, status};
-use crate::prepared::PreparedStatements;
-use crate::queries::{Queries, Running, Stoppable};
-use crate::ticket::{NOT_ARROW, StatementTicket, row};
-use crate::{actions, jdbc, metadata, sql_info};
+use crate::flight::prepared::PreparedStatements;
+use crate::flight::queries::{Queries, Running, Stoppable};
+use crate::flight::ticket::{NOT_ARROW, StatementTicket, row};
+use crate::flight::{actions, jdbc, metadata, sql_info};
 
 type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>;

@@ -15,7 +15,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::error::status;
-use crate::jdbc::Sent;
+use crate::flight::jdbc::Sent;
 
 const STATEMENTS_MAX: usize = 10_000;
 /// How long a statement is kept without being used.

@@ -18,7 +18,7 @@ use arrow_flight::sql::{
 };
 use tonic::Status;
 
-use crate::prepared::IDLE_MAX;
+use crate::flight::prepared::IDLE_MAX;
 
 /// Words that the dialect reserves and SQL:2003 does not.
 const KEYWORDS: &[&str] =
