@@ -29,7 +29,7 @@ pub use decode::types::column_type_to_arrow;
 pub use decode::{Decoded, Decoder, MessageRef, SELECT_FAILS, error_schema};
 pub use demo::fleet::{self, Fleet, FleetConfig};
 pub use demo::mock::MockBroker;
-pub use demo::produce::{ProduceReport, ensure_topic, produce};
+pub use demo::produce::{self, ProduceReport, ensure_topic, produce};
 pub use error::SourceError;
 pub use ingot_dialect::ast::{Encoding, IncludeKind};
 pub use kafka::{BatchStream, KafkaConfig, KafkaSource, PropertyError, Start, TopicInfo, check_property};
