@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt as _;
-use ingot_lake::record;
 use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::Engine;
+use ingot_pipeline::error::PipelineError;
 use ingot_pipeline::project;
 use ingot_pipeline::run_loop::{self, Shared};
 use ingot_source::{Fleet, FleetConfig, MockBroker};
@@ -237,11 +237,11 @@ async fn is_current(engine: &Engine) -> Result<bool, Failure> {
 /// How long ago the newest rows that gold.stats holds were committed to bronze.
 async fn age(engine: &Engine) -> Result<Option<f64>, Failure> {
     let tables = engine.tables().await?;
-    let Some(gold) = tables.iter().find(|(n, _)| n.namespace.ends_with("gold")).map(|(_, t)| t) else {
+    let Some(gold) = tables.iter().find(|(n, _)| n.namespace.as_str().ends_with("gold")).map(|(_, t)| t) else {
         return Ok(None);
     };
     let head = gold.head().and_then(|h| gold.snapshot(h));
-    let base = head.map(|s| record::bases(gold, &s)).transpose()?.flatten().unwrap_or_default();
+    let base = head.map(|s| s.bases()).transpose().map_err(PipelineError::from)?.flatten().unwrap_or_default();
     let newest = base.into_iter().filter_map(|(name, (_, id))| Some(tables.get(&name)?.snapshot(id?)?.timestamp_ms));
     let now = chrono::Utc::now().timestamp_millis();
     Ok(newest.max().map(|t| (now - t).max(0) as f64 / 1000.0))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ingot_dialect::diagnostic::{Diagnostic, Severity};
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use ingot_pipeline::config::{self, Config};
 use ingot_pipeline::engine::{Engine, StepError};
 use ingot_pipeline::error::PipelineError;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use ingot_pipeline::prune::Prunable;
 
 use crate::args::Global;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::DataType;
-use ingot_lake::{Change, Column, Definition, Lake, LakeConfig, S3Config, TableName, Writer};
+use ingot_lake::{Change, Lake, LakeConfig, S3Config, Writer};
+use ingot_model::{Column, Definition, TableName};
 
 fn ingot(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingot"));

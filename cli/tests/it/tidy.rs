@@ -16,6 +16,7 @@ const LINES_MAX: usize = 800;
 
 /// Crates from the pure core outwards. A crate may depend on those of a lower rank alone.
 const RANKS: &[(&str, &str, u8)] = &[
+    ("ingot-model", "engine/model", 0),
     ("ingot-dialect", "engine/dialect", 0),
     ("ingot-semantics", "engine/semantics", 0),
     ("ingot-delta", "engine/delta", 1),

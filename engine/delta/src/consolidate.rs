@@ -19,24 +19,13 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::ScalarValue;
+use ingot_model::KeyRange;
+use ingot_model::place::{FILE, POSITION};
 
 use crate::error::{DeltaError, Result};
 
-/// The columns that say where a stored row stands: names that no column of a table can have.
-const FILE_COLUMN: &str = "_ingot_file";
-const POSITION_COLUMN: &str = "_ingot_pos";
 /// Examples that `MultisetDiff` keeps.
 const EXAMPLES_MAX: usize = 10;
-
-/// The closed range of a column's values over some rows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KeyRange {
-    pub column: String,
-    /// Least value; a typed NULL if there are only NULLs.
-    pub min: ScalarValue,
-    pub max: ScalarValue,
-    pub has_null: bool,
-}
 
 /// A converter for columns of these types, made `comparable`.
 pub(crate) fn converter<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<RowConverter> {
@@ -265,14 +254,12 @@ pub(crate) fn split_places(batch: &RecordBatch) -> Result<(RecordBatch, Places)>
     let n = batch.num_columns();
     let schema = batch.schema();
     let fits = n >= 2
-        && schema.field(n - 2).name() == FILE_COLUMN
+        && schema.field(n - 2).name() == FILE
         && schema.field(n - 2).data_type() == &DataType::Utf8
-        && schema.field(n - 1).name() == POSITION_COLUMN
+        && schema.field(n - 1).name() == POSITION
         && schema.field(n - 1).data_type() == &DataType::Int64;
     if !fits {
-        return Err(DeltaError::Layout(format!(
-            "stored rows must end with {FILE_COLUMN} (Utf8) and {POSITION_COLUMN} (Int64)"
-        )));
+        return Err(DeltaError::Layout(format!("stored rows must end with {FILE} (Utf8) and {POSITION} (Int64)")));
     }
     let rest = batch.project(&(0..n - 2).collect::<Vec<_>>())?;
     Ok((rest, Places { files: Arc::clone(batch.column(n - 2)), positions: Arc::clone(batch.column(n - 1)) }))

@@ -24,10 +24,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, JoinType, NullEquality, ScalarValue};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use ingot_model::KeyRange;
 
 use crate::above::Above;
 use crate::aggregate::Aggregate;
-use crate::consolidate::{KeyRange, Places, convert, converter, gather, range_of, split_places};
+
+use crate::consolidate::{Places, convert, converter, gather, range_of, split_places};
 use crate::error::{DeltaError, Result};
 use crate::keep_first::KeepFirst;
 use crate::keys::{KeyFilter, Keys, Role, Touched};

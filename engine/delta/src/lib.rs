@@ -32,7 +32,7 @@ mod state;
 mod statistics_udaf;
 
 pub use classify::{FullReason, REASONS, Strategy, classify, row_by_row};
-pub use consolidate::{Difference, KeyRange, MultisetDiff, consolidate, difference, locate, value_ranges};
+pub use consolidate::{Difference, MultisetDiff, consolidate, difference, locate, value_ranges};
 pub use error::{DeltaError, Result};
 pub use exact::{DamagedSum, ExactSum};
 pub use exact_udaf::{exact_aggregates, register};

@@ -16,6 +16,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ingot_model::TableName;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
@@ -23,7 +24,6 @@ use sqlx::{Connection, Row};
 
 use crate::crash;
 use crate::error::{LakeError, Result};
-use crate::table::TableName;
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -183,7 +183,9 @@ impl Catalog {
         .await
         .map_err(failed)?;
         rows.iter()
-            .map(|row| Ok((TableName { namespace: row.try_get(0)?, name: row.try_get(1)? }, row.try_get(2)?)))
+            .map(|row| {
+                Ok((TableName::new(row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?), row.try_get(2)?))
+            })
             .collect::<sqlx::Result<_>>()
             .map_err(failed)
     }
@@ -201,7 +203,7 @@ impl Catalog {
             self.tables_alone()
         ))
         .bind(&self.name)
-        .bind(&table.namespace)
+        .bind(table.namespace.as_str())
         .bind(&table.name)
         .fetch_optional(&self.pool)
         .await
@@ -237,7 +239,7 @@ impl Catalog {
              VALUES (?, ?, ?, ?, NULL, 'TABLE')",
         )
         .bind(&self.name)
-        .bind(&table.namespace)
+        .bind(table.namespace.as_str())
         .bind(&table.name)
         .bind(location)
         .execute(&mut *transaction)
@@ -249,7 +251,7 @@ impl Catalog {
              VALUES (?, ?, 'exists', 'true')",
         )
         .bind(&self.name)
-        .bind(&table.namespace)
+        .bind(table.namespace.as_str())
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
@@ -266,7 +268,7 @@ impl Catalog {
              WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?",
         )
         .bind(&self.name)
-        .bind(&table.namespace)
+        .bind(table.namespace.as_str())
         .bind(&table.name)
         .bind(location)
         .execute(&mut *transaction)
@@ -292,7 +294,7 @@ impl Catalog {
         .bind(new)
         .bind(old)
         .bind(&self.name)
-        .bind(&table.namespace)
+        .bind(table.namespace.as_str())
         .bind(&table.name)
         .bind(old)
         .execute(&mut *transaction)

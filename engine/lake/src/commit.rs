@@ -21,23 +21,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iceberg::spec::{
-    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, Snapshot, Summary, TableMetadata,
+    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, Snapshot, SnapshotRef, Summary, TableMetadata,
     TableMetadataBuilder,
 };
 use iceberg::{MetadataLocation, TableRequirement};
+use ingot_model::{Count, Definition, Operation, Record, TableName, Unreadable, property, table_properties};
 use uuid::Uuid;
 
 use crate::began;
 use crate::catalog::Swap;
 use crate::crash;
-use crate::definition::{self, Definition, NewTable, apply_definition, fresh};
+use crate::definition::{self, NewTable, apply_definition, fresh};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::manifest::{ManifestSet, Removal, check_version, load_list};
 use crate::position::{self, PositionError};
 use crate::properties::deletes_old_metadata;
-use crate::summary::{self, KAFKA_POSITIONS, KafkaPositions};
-use crate::table::{Table, TableName, ancestry};
+use crate::table::{Table, ancestry, info};
 use crate::totals::counts;
 
 mod first;
@@ -64,8 +64,8 @@ pub struct Change {
     pub remove: Vec<String>,
     /// Whether to remove every file, delete files too.
     pub remove_all: bool,
-    /// Further summary properties.
-    pub summary: BTreeMap<String, String>,
+    /// What its snapshot says beside the counts.
+    pub summary: Record,
     /// Table properties to set.
     pub set_properties: BTreeMap<String, String>,
     /// A definition to change to, in the same snapshot.
@@ -272,11 +272,14 @@ fn rebase(current: &Table, now: Table, guard: &(dyn Fn(&Table) -> Rebase + Send 
     Ok(now)
 }
 
+fn commit_id_of(snapshot: &SnapshotRef) -> Option<&str> {
+    snapshot.summary().additional_properties.get(property::COMMIT_ID).map(String::as_str)
+}
+
 /// Whether a commit is in the ancestry of a table's head.
 fn landed(table: &Table, commit_id: Uuid) -> bool {
     let id = commit_id.to_string();
-    ancestry(table.metadata())
-        .any(|snapshot| snapshot.summary().additional_properties.get(summary::COMMIT_ID) == Some(&id))
+    ancestry(table.metadata()).any(|snapshot| commit_id_of(snapshot) == Some(&id))
 }
 
 /// Everything that data files and ids depend on must be as it was for `base`.
@@ -298,8 +301,7 @@ fn check_definition(base: &Table, current: &Table) -> Result<(), CommitError> {
             });
         }
     }
-    let hidden = |table: &Table| table.properties().get(summary::STATE_COLUMNS).cloned();
-    if hidden(base) != hidden(current) {
+    if base.state_columns() != current.state_columns() {
         return Err(CommitError::Superseded {
             reason: "the table was defined anew: its state columns changed".into(),
             current: current.clone(),
@@ -357,15 +359,14 @@ impl Attempt {
         let mut shape = Arc::clone(metadata);
         if let Some(definition) = &change.definition {
             let is_empty = parent.as_ref().is_none_or(|snapshot| {
-                let rows = snapshot.summary().additional_properties.get("total-records");
-                rows.is_some_and(|rows| rows == "0")
+                info(&base.shared_name(), snapshot).count(Count::TotalRecords).is_ok_and(|rows| rows == Some(0))
             });
             let replaces_rows = change.remove_all || is_empty;
-            (builder, _) = apply_definition(builder, metadata, definition, replaces_rows)?;
+            (builder, _) = apply_definition(builder, base, definition, replaces_rows)?;
             shape = Arc::new(builder.clone().build()?.metadata);
         }
         if !change.prune.is_empty() {
-            builder = definition::prune(builder, &shape, &change.prune)?;
+            builder = definition::prune(builder, base.name(), &shape, &change.prune)?;
             shape = Arc::new(builder.clone().build()?.metadata);
         }
         let spec = shape.default_partition_spec();
@@ -392,17 +393,17 @@ impl Attempt {
         }
         manifests.add(&change.add, shape.current_schema(), spec).await?;
         manifests.merge().await?;
-        let mut properties = counts(
+        let mut record = counts(
             &change.add,
             &manifests.removed,
             &manifests.manifests,
-            parent.as_ref().map(|snapshot| &snapshot.summary().additional_properties),
+            parent.as_ref().map(|snapshot| info(&base.shared_name(), snapshot)).as_ref(),
         );
-        properties.extend(change.summary.clone());
-        properties.insert(summary::COMMIT_ID.into(), change.commit_id.to_string());
+        record.extend(change.summary.clone());
+        record.set_commit_id(change.commit_id);
         let mut set: HashMap<String, String> = change.set_properties.clone().into_iter().collect();
         let ids = (snapshot_id, sequence_number);
-        set_positions(base.name(), Some(base), change.begins, &mut properties, &mut set, ids)?;
+        set_positions(base.name(), Some(base), change.begins, &mut record, &mut set, ids)?;
         lake.own(base, &mut set)?;
         let listed = std::mem::take(&mut manifests.manifests);
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
@@ -414,7 +415,10 @@ impl Attempt {
             .with_timestamp_ms(now_ms().max(metadata.last_updated_ms() + 1))
             .with_manifest_list(list)
             .with_schema_id(shape.current_schema_id())
-            .with_summary(Summary { operation: change.operation.clone(), additional_properties: properties })
+            .with_summary(Summary {
+                operation: iceberg_operation(change.operation),
+                additional_properties: record.into(),
+            })
             .build();
         let expire = expirable(metadata, &change.expire_snapshots);
         if !expire.is_empty() {
@@ -459,9 +463,7 @@ impl Attempt {
         let metadata = now.metadata();
         let rolled_back = now.metadata_location() == self.location
             || metadata.metadata_log().iter().any(|log| log.metadata_file == self.location)
-            || metadata.snapshots().any(|snapshot| {
-                snapshot.summary().additional_properties.get(summary::COMMIT_ID) == Some(&change.commit_id.to_string())
-            });
+            || metadata.snapshots().any(|snapshot| commit_id_of(snapshot) == Some(&change.commit_id.to_string()));
         if rolled_back {
             return Err(CommitError::Superseded {
                 reason: "it was committed, and somebody has rolled the table back since".into(),
@@ -535,18 +537,20 @@ async fn write_first(lake: &Lake, new: NewTable, written: &mut Vec<String>) -> R
         let snapshot_id = new_snapshot_id(&shape);
         let sequence_number = shape.next_sequence_number();
         let list = write_list(lake, &shape, Vec::new(), (snapshot_id, None, sequence_number), written).await?;
-        let mut properties = counts(&[], &[], &[], None);
-        properties.extend(first);
-        properties.entry(summary::COMMIT_ID.to_string()).or_insert_with(|| Uuid::new_v4().to_string());
+        let mut record = counts(&[], &[], &[], None);
+        record.extend(first);
+        if record.commit_id().is_none() {
+            record.set_commit_id(Uuid::new_v4());
+        }
         let mut set = HashMap::new();
-        set_positions(&name, None, true, &mut properties, &mut set, (snapshot_id, sequence_number))?;
+        set_positions(&name, None, true, &mut record, &mut set, (snapshot_id, sequence_number))?;
         let snapshot = Snapshot::builder()
             .with_snapshot_id(snapshot_id)
             .with_sequence_number(sequence_number)
             .with_timestamp_ms(now_ms())
             .with_manifest_list(list)
             .with_schema_id(shape.current_schema_id())
-            .with_summary(Summary { operation: Operation::Append, additional_properties: properties })
+            .with_summary(Summary { operation: iceberg::spec::Operation::Append, additional_properties: record.into() })
             .build();
         builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.set_properties(set)?;
     }
@@ -564,32 +568,40 @@ fn set_positions(
     table: &TableName,
     base: Option<&Table>,
     begins: bool,
-    summary: &mut HashMap<String, String>,
+    record: &mut Record,
     properties: &mut HashMap<String, String>,
     (snapshot_id, sequence_number): (i64, i64),
 ) -> Result<()> {
-    let Some(text) = summary.get(KAFKA_POSITIONS) else {
+    let corrupt = |error: &dyn std::fmt::Display| LakeError::Corrupt(format!("positions to commit: {error}"));
+    let Some(moved) = record.positions().map_err(|error| corrupt(&error))? else {
         return Ok(());
     };
-    let moved: KafkaPositions = serde_json::from_str(text)
-        .map_err(|error| LakeError::Corrupt(format!("{KAFKA_POSITIONS} to commit: {error}")))?;
     let start = (begins && moved.full).then(|| moved.clone());
     if begins && start.is_none() {
-        return Err(LakeError::Corrupt(format!("{KAFKA_POSITIONS} to commit: a table begins with a full vector")));
+        return Err(corrupt(&"a table begins with a full vector"));
     }
-    began::update(table, base, start, summary, properties, (snapshot_id, sequence_number))?;
-    let rows = summary.get(summary::TOTAL_RECORDS).and_then(|text| text.parse().ok());
-    let update =
-        position::update(table, base, moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
-    summary.insert(KAFKA_POSITIONS.to_string(), update.summary);
-    properties.insert(KAFKA_POSITIONS.to_string(), update.property);
+    began::update(table, base, start, record, properties, (snapshot_id, sequence_number))?;
+    let rows = record.count(Count::TotalRecords);
+    let update = position::update(base, moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
+    record.set_positions(Some(&update.moved)).map_err(|error| corrupt(&error))?;
+    table_properties::set_positions(properties, &update.vectors).map_err(|error| corrupt(&error))?;
     Ok(())
+}
+
+/// Iceberg's own value for an operation.
+fn iceberg_operation(operation: Operation) -> iceberg::spec::Operation {
+    match operation {
+        Operation::Append => iceberg::spec::Operation::Append,
+        Operation::Replace => iceberg::spec::Operation::Replace,
+        Operation::Overwrite => iceberg::spec::Operation::Overwrite,
+        Operation::Delete => iceberg::spec::Operation::Delete,
+    }
 }
 
 fn unreadable(error: PositionError) -> LakeError {
     match error {
         PositionError::Unreadable { table, place, reason } => {
-            LakeError::Unreadable { table, place, property: KAFKA_POSITIONS.to_owned(), reason }
+            Unreadable { table, place, property: property::KAFKA_POSITIONS.to_owned(), reason }.into()
         }
         error => LakeError::Corrupt(error.to_string()),
     }

@@ -20,83 +20,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use iceberg::spec::{
     FormatVersion, NestedField, NestedFieldRef, Schema, SchemaRef, TableMetadata, TableMetadataBuilder, Type,
 };
+use ingot_model::{Definition, Record, TableName, property};
 
 use crate::error::{LakeError, Result};
 use crate::partition::{partition_spec, sort_order};
 use crate::schema::{Ids, Role, promotes, same_type, to_arrow, to_iceberg};
-use crate::summary;
-use crate::table::{SnapshotInfo, StateColumn, Table, TableName, ancestry, left_out_ids, state_columns};
-
-/// How a column's value becomes a partition value. Iceberg's transforms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transform {
-    /// The value itself.
-    Identity,
-    /// Years since 1970.
-    Year,
-    /// Months since 1970.
-    Month,
-    /// Days since 1970.
-    Day,
-    /// Hours since 1970.
-    Hour,
-    /// A hash of the value, modulo.
-    Bucket(u32),
-    /// The value cut to a width.
-    Truncate(u32),
-}
-
-/// A public column.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// Its Arrow type.
-    pub data_type: DataType,
-    /// Whether it may hold NULL.
-    pub nullable: bool,
-    /// What it means, for people.
-    pub comment: Option<String>,
-}
-
-/// One partition field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionBy {
-    /// The column's name.
-    pub column: String,
-    /// What is done to its value.
-    pub transform: Transform,
-}
-
-/// One sort key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SortBy {
-    /// The column's name.
-    pub column: String,
-    /// Largest first.
-    pub descending: bool,
-    /// NULLs before the others.
-    pub nulls_first: bool,
-}
-
-/// A table's definition.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Definition {
-    /// The public columns, in order.
-    pub columns: Vec<Column>,
-    /// The hidden columns, in order: name and type.
-    pub state_columns: Vec<(String, DataType)>,
-    /// How rows are spread over files.
-    pub partition: Vec<PartitionBy>,
-    /// How rows are sorted within a file.
-    pub sort: Vec<SortBy>,
-    /// Table properties.
-    pub properties: BTreeMap<String, String>,
-}
+use crate::table::{StateColumn, Table, ancestry, is_ours, left_out_ids, state_columns};
 
 /// A table to create.
 #[derive(Clone, Debug)]
@@ -106,7 +38,7 @@ pub struct NewTable {
     /// Its definition.
     pub definition: Definition,
     /// The summary of a first, empty append snapshot, if the table is to start with one.
-    pub first_summary: Option<BTreeMap<String, String>>,
+    pub first_summary: Option<Record>,
 }
 
 /// A definition applied to a base: every id is known.
@@ -141,9 +73,9 @@ pub fn resolve_definition(table: &Table, definition: &Definition) -> Result<Reso
 pub(crate) fn resolve(table: &Table, definition: &Definition, replaces_rows: bool) -> Result<ResolvedDefinition> {
     let base = table.metadata();
     let builder = TableMetadataBuilder::new_from_metadata(base.as_ref().clone(), None);
-    let (builder, _) = apply_definition(builder, base, definition, replaces_rows)?;
+    let (builder, _) = apply_definition(builder, table, definition, replaces_rows)?;
     let metadata = builder.build()?.metadata;
-    let state = state_columns(&metadata)?;
+    let state = state_columns(table.name(), &metadata)?;
     Ok(ResolvedDefinition { metadata: Arc::new(metadata), state })
 }
 
@@ -173,13 +105,14 @@ pub(crate) fn fresh(definition: &Definition, location: String) -> Result<TableMe
 /// column that old rows may lack stays optional in Iceberg, and the writer alone enforces NOT NULL.
 pub(crate) fn apply_definition(
     mut builder: TableMetadataBuilder,
-    base: &TableMetadata,
+    table: &Table,
     definition: &Definition,
     replaces_rows: bool,
 ) -> Result<(TableMetadataBuilder, bool)> {
     validate(definition)?;
+    let base = table.metadata();
     let old = known_columns(base);
-    let old_state = state_columns(base)?;
+    let old_state = table.state_columns();
     let mut ids = Ids::after(base.last_column_id());
     let mut fields = number(definition, &old, &mut ids, replaces_rows)?;
     // Unchanged hidden columns keep their ids: files written before a change of comments stay valid.
@@ -191,7 +124,7 @@ pub(crate) fn apply_definition(
     if unchanged {
         fields.hidden = old_state.iter().map(|column| Arc::clone(&column.field)).collect();
     }
-    let kept = if replaces_rows { Vec::new() } else { left_out(base, &fields.public)? };
+    let kept = if replaces_rows { Vec::new() } else { left_out(table, &fields.public)? };
     let kept_ids: Vec<i32> = kept.iter().map(|field| field.id).collect();
     fields.public.extend(kept);
     let public = Schema::builder().with_fields(fields.public.clone()).build()?;
@@ -217,14 +150,14 @@ pub(crate) fn apply_definition(
     // Settings that somebody changed by hand are not ours to set back.
     properties.retain(|name, value| {
         definition.properties.contains_key(name)
-            || name == summary::STATE_COLUMNS
+            || name == property::STATE_COLUMNS
             || !base.properties().contains_key(name) && !value.is_empty()
     });
     if fields.hidden.is_empty() {
-        builder = builder.remove_properties(&[summary::STATE_COLUMNS.to_string()])?;
+        builder = builder.remove_properties(&[property::STATE_COLUMNS.to_string()])?;
     }
-    if !definition.properties.contains_key(summary::KEPT_TYPES) {
-        builder = builder.remove_properties(&[summary::KEPT_TYPES.to_string()])?;
+    if !definition.properties.contains_key(property::KEPT_TYPES) {
+        builder = builder.remove_properties(&[property::KEPT_TYPES.to_string()])?;
     }
     builder = with_left_out(builder, &kept_ids)?;
     builder = builder
@@ -238,12 +171,13 @@ pub(crate) fn apply_definition(
 /// The columns that a definition's columns do not go on and whose values are ours to keep, in the order in which they
 /// stand: those of our last snapshot and those left out before. What others added since is not ours, what they dropped is
 /// gone; where no snapshot of ours is left that could tell, every column is kept.
-fn left_out(base: &TableMetadata, defined: &[NestedFieldRef]) -> Result<Vec<NestedFieldRef>> {
+fn left_out(table: &Table, defined: &[NestedFieldRef]) -> Result<Vec<NestedFieldRef>> {
+    let base = table.metadata();
     if base.current_snapshot().is_none() {
         return Ok(Vec::new());
     }
-    let ours = ancestry(base).find(|s| SnapshotInfo::of(s).is_ours()).and_then(|s| s.schema(base).ok());
-    let before = left_out_ids(base)?;
+    let ours = ancestry(base).find(|s| is_ours(s)).and_then(|s| s.schema(base).ok());
+    let before = left_out_ids(table.name(), base)?;
     let is_ours = |id| before.contains(&id) || ours.as_ref().is_none_or(|ours| ours.field_by_id(id).is_some());
     let goes_on = |field: &NestedField| defined.iter().any(|f| f.id == field.id || f.name == field.name);
     let current = base.current_schema().as_struct().fields().iter();
@@ -252,7 +186,7 @@ fn left_out(base: &TableMetadata, defined: &[NestedFieldRef]) -> Result<Vec<Nest
 }
 
 fn with_left_out(builder: TableMetadataBuilder, ids: &[i32]) -> Result<TableMetadataBuilder> {
-    let name = summary::LEFT_OUT_COLUMNS.to_string();
+    let name = property::LEFT_OUT_COLUMNS.to_string();
     if ids.is_empty() {
         return Ok(builder.remove_properties(&[name])?);
     }
@@ -274,10 +208,11 @@ pub(crate) fn partitions(metadata: &TableMetadata, column: i32) -> Option<String
 /// Columns that it has not left out, or that files may be partitioned by.
 pub(crate) fn prune(
     builder: TableMetadataBuilder,
+    table: &TableName,
     base: &TableMetadata,
     columns: &[String],
 ) -> Result<TableMetadataBuilder> {
-    let mut left_out = left_out_ids(base)?;
+    let mut left_out = left_out_ids(table, base)?;
     let mut fields = base.current_schema().as_struct().fields().to_vec();
     for column in columns {
         let place = fields.iter().position(|f| f.name == *column && left_out.contains(&f.id));
@@ -302,7 +237,7 @@ pub(crate) fn known_columns(base: &TableMetadata) -> HashMap<String, NestedField
     let current = base.current_schema().as_struct();
     let mut known: HashMap<String, NestedFieldRef> =
         current.fields().iter().map(|f| (f.name.clone(), Arc::clone(f))).collect();
-    let ours = ancestry(base).find(|s| SnapshotInfo::of(s).is_ours()).and_then(|s| s.schema(base).ok());
+    let ours = ancestry(base).find(|s| is_ours(s)).and_then(|s| s.schema(base).ok());
     for was in ours.iter().flat_map(|schema| schema.as_struct().fields()) {
         match current.field_by_id(was.id) {
             Some(now) if now.name == was.name => {}
@@ -399,7 +334,7 @@ fn table_properties(definition: &Definition, hidden: &[NestedFieldRef]) -> Resul
     if !hidden.is_empty() {
         let text =
             serde_json::to_string(hidden).map_err(|error| LakeError::Definition(format!("state columns: {error}")))?;
-        properties.insert(summary::STATE_COLUMNS.to_string(), text);
+        properties.insert(property::STATE_COLUMNS.to_string(), text);
     }
     Ok(properties)
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: outcomes of a commit that another writer overtook (`commit::CommitError`).
 
-use crate::table::TableName;
+use ingot_model::{NotATableName, TableName, Unreadable};
 
 /// Result of a lake operation.
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
@@ -97,17 +97,8 @@ pub enum LakeError {
         snapshot: i64,
     },
     /// What a snapshot or a property records, and that does not parse.
-    #[error("table \"{table}\", {place}: {property} is not readable: {reason}")]
-    Unreadable {
-        /// The table.
-        table: TableName,
-        /// The snapshot, or the properties.
-        place: String,
-        /// The property's name.
-        property: String,
-        /// The parser's complaint.
-        reason: String,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// Metadata that contradicts itself.
     #[error("table metadata: {0}")]
     Corrupt(String),
@@ -166,7 +157,7 @@ impl LakeError {
             LakeError::DataFusion(_) => "L0115",
             LakeError::SnapshotGone { .. } => "L0116",
             LakeError::Corrupt(_) => "L0117",
-            LakeError::Unreadable { .. } => "L0134",
+            LakeError::Unreadable(_) => "L0134",
             LakeError::Damaged(_) => "L0118",
             LakeError::UnreadableTable { source, .. } => source.code(),
             LakeError::NoLake { .. } => "L0119",
@@ -209,7 +200,7 @@ impl LakeError {
             LakeError::NotNull { .. } => {
                 Some("drop such rows with an expectation, or declare the column without NOT NULL")
             }
-            LakeError::Unreadable { .. } => Some(
+            LakeError::Unreadable(_) => Some(
                 "something else wrote there: roll the table back, or compute it again with `ingot refresh TABLE --full`",
             ),
             LakeError::SnapshotGone { .. } => Some("snapshots are expired by age: read a later one"),
@@ -340,5 +331,11 @@ fn file_hint(error: &std::io::Error) -> &'static str {
         _ => {
             "this step changed nothing: check the warehouse's disk and folder, then run again; `run` does so by itself"
         }
+    }
+}
+
+impl From<NotATableName> for LakeError {
+    fn from(error: NotATableName) -> Self {
+        LakeError::Definition(error.to_string())
     }
 }

@@ -15,6 +15,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestFile, TableMetadata};
+use ingot_model::TableName;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -29,7 +30,7 @@ use crate::manifest::damaged;
 use crate::metadata_file;
 use crate::owner;
 use crate::storage::Store;
-use crate::table::{Table, TableName};
+use crate::table::Table;
 
 /// How many parsed metadata files are kept of one table: the newest, and one that somebody may still plan with.
 const METADATA_CACHED_MAX: usize = 2;
@@ -321,7 +322,7 @@ impl Lake {
 
     /// Where a table of this name is put.
     pub(crate) fn table_location(&self, name: &TableName) -> Result<String> {
-        for part in [&name.namespace, &name.name] {
+        for part in name.namespace.levels().chain([name.name.as_str()]) {
             let plain = !part.is_empty()
                 && part != "."
                 && !part.contains(['/', '\\', '.', '"'])
@@ -332,13 +333,14 @@ impl Lake {
                 )));
             }
         }
-        Ok(format!("{}/{}/{}", self.0.config.warehouse, name.namespace, name.name))
+        let folders: Vec<&str> = name.namespace.levels().collect();
+        Ok(format!("{}/{}/{}", self.0.config.warehouse, folders.join("/"), name.name))
     }
 
     /// The table that a metadata file describes.
     async fn table_at(&self, name: &TableName, location: &str) -> Result<Table> {
         let metadata = self.metadata_at(location).await?;
-        let expired = lineage::expired(self, &metadata).await?;
+        let expired = lineage::expired(self, name, &metadata).await?;
         Ok(Table::new(self.clone(), name.clone(), metadata, location.to_string())?.with_expired(expired))
     }
 

@@ -40,31 +40,27 @@ pub mod position;
 pub mod properties;
 pub mod provider;
 mod prune;
-pub mod record;
 pub mod schema;
 mod storage;
-pub mod summary;
 pub mod table;
 mod temporal;
 mod totals;
 mod transform;
 pub mod write;
 
-pub use began::{Beginning, beginning};
+pub use began::beginning;
 pub use changelog::{FileChange, FileRef, changelog, live_files};
 pub use commit::{Change, CommitError, Rebase};
-pub use definition::{
-    Column, Definition, NewTable, PartitionBy, ResolvedDefinition, SortBy, Transform, resolve_definition,
-};
+pub use definition::{NewTable, ResolvedDefinition, resolve_definition};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
-pub use iceberg::spec::{DataFile, Operation};
+pub use iceberg::spec::DataFile;
 pub use lake::{Lake, LakeConfig, S3Config};
 pub use lease::{Lease, LeaseHeld};
-pub use locate::{KeyRange, prune_files};
+pub use locate::prune_files;
 pub use position::{FlowKey, PositionError, kafka_position};
 pub use provider::{LakeTableProvider, ScanLog, ScanOptions, exact_options};
-pub use table::{SnapshotInfo, StateColumn, Summary, Table, TableName};
+pub use table::{StateColumn, Table};
 pub use write::Writer;
 
 #[cfg(test)]

@@ -15,11 +15,11 @@
 use std::sync::Arc;
 
 use iceberg::spec::{SnapshotRef, TableMetadata};
+use ingot_model::{TableName, TableProperties};
 
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::summary;
-use crate::table::{SnapshotInfo, ancestry};
+use crate::table::{ancestry, is_ours};
 
 /// Metadata files that are read at most.
 const FILES_MAX: usize = 32;
@@ -28,12 +28,10 @@ const FILES_MAX: usize = 32;
 ///
 /// # Errors
 /// The store's, where it may pass.
-pub(crate) async fn expired(lake: &Lake, metadata: &TableMetadata) -> Result<Vec<SnapshotRef>> {
-    let ours = |snapshot: &SnapshotRef| SnapshotInfo::of(snapshot).is_ours();
+pub(crate) async fn expired(lake: &Lake, table: &TableName, metadata: &TableMetadata) -> Result<Vec<SnapshotRef>> {
     let mut found = Vec::new();
     let Some(mut oldest) = ancestry(metadata).last().cloned() else { return Ok(found) };
-    let kept = [summary::PROJECT, summary::KAFKA_POSITIONS];
-    if !kept.iter().any(|name| metadata.properties().contains_key(*name)) || ancestry(metadata).any(ours) {
+    if !TableProperties::new(table, metadata.properties()).are_ours() || ancestry(metadata).any(is_ours) {
         return Ok(found);
     }
     for log in metadata.metadata_log().iter().rev().take(FILES_MAX) {
@@ -47,7 +45,7 @@ pub(crate) async fn expired(lake: &Lake, metadata: &TableMetadata) -> Result<Vec
         }
         while let Some(parent) = parent(&older, &oldest) {
             found.push(Arc::clone(parent));
-            if ours(parent) {
+            if is_ours(parent) {
                 return Ok(found);
             }
             oldest = Arc::clone(parent);

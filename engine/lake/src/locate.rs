@@ -14,23 +14,11 @@
 use std::cmp::Ordering;
 
 use datafusion::common::ScalarValue;
+use ingot_model::KeyRange;
 
 use crate::changelog::FileRef;
 use crate::prune::TableBounds;
 use crate::table::Table;
-
-/// The values that a key column takes among the keys looked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KeyRange {
-    /// A public column.
-    pub column: String,
-    /// The least value that is not NULL; NULL when there is none.
-    pub min: ScalarValue,
-    /// The greatest value that is not NULL; NULL when there is none.
-    pub max: ScalarValue,
-    /// Whether NULL is among the keys.
-    pub has_null: bool,
-}
 
 /// The files that may hold a row within all `ranges`, in order. No ranges keep
 /// every file; a column that is not there or not comparable keeps them too.

@@ -8,9 +8,10 @@
 
 use std::collections::HashMap;
 
+use ingot_model::table_properties;
+
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::summary::PROJECT;
 use crate::table::Table;
 
 /// Refuses a table that belongs to another project than `project`.
@@ -18,10 +19,10 @@ use crate::table::Table;
 /// # Errors
 /// `OtherOwner`.
 pub fn check(table: &Table, project: &str) -> Result<()> {
-    match table.properties().get(PROJECT) {
+    match table.recorded().project() {
         Some(owner) if owner != project => Err(LakeError::OtherOwner {
             table: table.name().clone(),
-            owner: owner.clone(),
+            owner: owner.to_owned(),
             project: project.to_owned(),
         }),
         _ => Ok(()),
@@ -36,14 +37,18 @@ impl Lake {
     pub(crate) fn own(&self, table: &Table, set: &mut HashMap<String, String>) -> Result<()> {
         let Some(project) = &self.0.owner else { return Ok(()) };
         check(table, project)?;
-        if !table.properties().contains_key(PROJECT) {
-            set.insert(PROJECT.to_owned(), project.clone());
+        if table.recorded().project().is_none() {
+            table_properties::set_project(set, project);
         }
         Ok(())
     }
 
     /// The properties of a new table that name its project.
     pub(crate) fn owned(&self) -> HashMap<String, String> {
-        self.0.owner.iter().map(|project| (PROJECT.to_owned(), project.clone())).collect()
+        let mut properties = HashMap::new();
+        if let Some(project) = &self.0.owner {
+            table_properties::set_project(&mut properties, project);
+        }
+        properties
     }
 }

@@ -15,22 +15,21 @@ use iceberg::spec::{
     NullOrder, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, SortDirection, SortField as IcebergSortField,
     SortOrder, Struct, Transform as IcebergTransform, Type, UnboundPartitionSpec,
 };
+use ingot_model::{PartitionBy, SortBy, Transform};
 
-use crate::definition::{PartitionBy, SortBy, Transform};
 use crate::error::{LakeError, Result};
 use crate::transform::{literal, transformed};
 
-impl From<Transform> for IcebergTransform {
-    fn from(transform: Transform) -> Self {
-        match transform {
-            Transform::Identity => IcebergTransform::Identity,
-            Transform::Year => IcebergTransform::Year,
-            Transform::Month => IcebergTransform::Month,
-            Transform::Day => IcebergTransform::Day,
-            Transform::Hour => IcebergTransform::Hour,
-            Transform::Bucket(n) => IcebergTransform::Bucket(n),
-            Transform::Truncate(n) => IcebergTransform::Truncate(n),
-        }
+/// Iceberg's own value for a transform.
+fn iceberg_transform(transform: Transform) -> IcebergTransform {
+    match transform {
+        Transform::Identity => IcebergTransform::Identity,
+        Transform::Year => IcebergTransform::Year,
+        Transform::Month => IcebergTransform::Month,
+        Transform::Day => IcebergTransform::Day,
+        Transform::Hour => IcebergTransform::Hour,
+        Transform::Bucket(n) => IcebergTransform::Bucket(n),
+        Transform::Truncate(n) => IcebergTransform::Truncate(n),
     }
 }
 
@@ -46,7 +45,7 @@ pub(crate) fn partition_spec(schema: &Schema, partition: &[PartitionBy]) -> Resu
             .as_struct()
             .field_by_name(&clause.column)
             .ok_or_else(|| LakeError::Definition(format!("partition column \"{}\" does not exist", clause.column)))?;
-        let transform = IcebergTransform::from(clause.transform);
+        let transform = iceberg_transform(clause.transform);
         if let Transform::Bucket(n) | Transform::Truncate(n) = clause.transform
             && (n == 0 || i32::try_from(n).is_err())
         {

@@ -31,6 +31,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use ingot_model::place;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask, RowNumber};
@@ -39,10 +40,6 @@ use parquet::basic::Type as PhysicalType;
 use crate::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
 use crate::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID};
 
-/// The column with a row's file, as the manifest names it.
-pub const FILE_COLUMN: &str = "_ingot_file";
-/// The column with a row's position in its file.
-pub const POSITION_COLUMN: &str = "_ingot_pos";
 /// What the reader calls positions; no table column can have this name.
 const ROW_NUMBER: &str = "\u{1}position";
 
@@ -92,8 +89,8 @@ impl PlacedExec {
             .fields()
             .iter()
             .map(|field| match field.name().as_str() {
-                FILE_COLUMN if positions => Output::File,
-                POSITION_COLUMN if positions => Output::Position,
+                place::FILE if positions => Output::File,
+                place::POSITION if positions => Output::Position,
                 name => Output::Stored(name.to_owned()),
             })
             .collect();

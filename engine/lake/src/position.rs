@@ -20,14 +20,11 @@
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::{SnapshotRef, TableMetadata};
-
-use crate::began::starts_over;
-use crate::summary::{
-    self, KAFKA_POSITIONS, KafkaPositions, PartitionRange, RecordedPositions, TOTAL_RECORDS, parse_recorded,
-    print_recorded,
+use ingot_model::{
+    Count, KafkaPositions, PartitionRange, RecordedPositions, SnapshotInfo, TableName, Unreadable, property,
 };
-use crate::table::{Table, TableName};
+
+use crate::table::Table;
 
 /// Every so many commits of a flow, a summary holds the full vector.
 pub const FULL_VECTOR_INTERVAL: usize = 100;
@@ -83,7 +80,7 @@ pub enum PositionError {
         why: String,
     },
     /// Positions that cannot be read.
-    #[error("table \"{table}\", {place}: {KAFKA_POSITIONS} is not readable: {reason}")]
+    #[error("table \"{table}\", {place}: {} is not readable: {reason}", property::KAFKA_POSITIONS)]
     Unreadable {
         /// The table.
         table: TableName,
@@ -123,18 +120,15 @@ pub fn kafka_position(table: &Table, key: &FlowKey) -> Result<Option<KafkaPositi
 /// # Errors
 /// Positions that cannot be read.
 pub fn recorded_flows(table: &Table) -> Result<Vec<KafkaPositions>, PositionError> {
-    let metadata = table.metadata();
     let mut found: Vec<KafkaPositions> = Vec::new();
     for snapshot in table.line() {
-        let properties = &snapshot.summary().additional_properties;
-        if let Some(text) = properties.get(KAFKA_POSITIONS) {
-            let positions = parse(table.name(), snapshot.snapshot_id(), text)?;
+        if let Some(positions) = snapshot.positions()? {
             if !found.iter().any(|known| FlowKey::of(known).owns(&positions)) {
                 found.push(positions);
             }
         }
     }
-    for recorded in recorded(table.name(), metadata)? {
+    for recorded in table.recorded().positions()? {
         if !found.iter().any(|known| FlowKey::of(known).owns(&recorded.positions)) {
             found.push(recorded.positions);
         }
@@ -152,19 +146,17 @@ pub(crate) struct Walk {
 }
 
 pub(crate) fn walk(base: &Table, key: &FlowKey) -> Result<Walk, PositionError> {
-    let (table, metadata) = (base.name(), base.metadata());
+    let table = base.name();
     let mut vector: Option<KafkaPositions> = None;
     let mut commits = 0;
     let mut other_flows = false;
     let mut oldest = None;
     let mut visited = Vec::new();
     for snapshot in base.line() {
+        visited.push(snapshot.id);
+        let positions = snapshot.positions()?;
         oldest = Some(snapshot);
-        visited.push(snapshot.snapshot_id());
-        let Some(text) = snapshot.summary().additional_properties.get(KAFKA_POSITIONS) else {
-            continue;
-        };
-        let positions = parse(table, snapshot.snapshot_id(), text)?;
+        let Some(positions) = positions else { continue };
         if !key.owns(&positions) {
             other_flows = true;
             continue;
@@ -180,30 +172,29 @@ pub(crate) fn walk(base: &Table, key: &FlowKey) -> Result<Walk, PositionError> {
         // No snapshot at all: nothing was ever read.
         return Ok(Walk { vector: None, since_full: None });
     };
-    let head_rows = metadata
-        .current_snapshot()
-        .and_then(|head| head.summary().additional_properties.get(TOTAL_RECORDS))
-        .map_or("an unknown number of", String::as_str);
+    let head_rows = base.head().and_then(|head| base.snapshot(head)?.count(Count::TotalRecords).ok().flatten());
+    let holds_none = head_rows == Some(0);
+    let head_rows = head_rows.map_or("an unknown number of".to_owned(), |rows| rows.to_string());
     let met = vector.is_some();
     let nothing_of_ours = !met && !other_flows;
     let no_position =
-        || PositionError::NoPosition { table: table.clone(), flow: key.flow.clone(), rows: head_rows.to_string() };
-    if nothing_of_ours && starts_over(oldest) {
+        || PositionError::NoPosition { table: table.clone(), flow: key.flow.clone(), rows: head_rows.clone() };
+    if nothing_of_ours && oldest.starts_over() {
         // Made by another writer, or replaced as a whole: the copy in the properties is of what was there before.
-        return if head_rows == "0" { Ok(Walk { vector: None, since_full: None }) } else { Err(no_position()) };
+        return if holds_none { Ok(Walk { vector: None, since_full: None }) } else { Err(no_position()) };
     }
     // The history ends where others expired it: the properties hold the vector of the last commit.
     let expired =
         |why: &str| PositionError::Expired { table: table.clone(), flow: key.flow.clone(), why: why.to_string() };
-    let mut recorded = recorded(table, metadata)?;
-    if recorded.is_empty() && nothing_of_ours && oldest.parent_snapshot_id().is_none() {
-        return if head_rows == "0" { Ok(Walk { vector: None, since_full: None }) } else { Err(no_position()) };
+    let mut recorded = base.recorded().positions()?;
+    if recorded.is_empty() && nothing_of_ours && oldest.parent.is_none() {
+        return if holds_none { Ok(Walk { vector: None, since_full: None }) } else { Err(no_position()) };
     }
     // Every commit of a flow writes its copy. Commits of ours that the walk met and the copy does not
     // know would mean a gap between them, and a gap would read rows twice.
     // The last commit of any flow wrote the property as it is.
     let wrote = recorded.iter().max_by_key(|entry| entry.sequence_number);
-    let stands = !met && wrote.is_some_and(|last| stands_on(oldest, last));
+    let stands = !met && wrote.is_some_and(|last| stands_on(&oldest, last));
     let proves = |entry: &RecordedPositions| visited.contains(&entry.snapshot_id) || stands;
     let Some(place) = recorded.iter().position(|entry| key.owns(&entry.positions)) else {
         if vector.is_some() {
@@ -224,22 +215,18 @@ pub(crate) fn walk(base: &Table, key: &FlowKey) -> Result<Walk, PositionError> {
 }
 
 /// Whether a snapshot of another writer, whose parent is expired, was made over the commit of `entry`.
-fn stands_on(snapshot: &SnapshotRef, entry: &RecordedPositions) -> bool {
-    if entry.sequence_number >= snapshot.sequence_number() {
+fn stands_on(snapshot: &SnapshotInfo, entry: &RecordedPositions) -> bool {
+    if entry.sequence_number >= snapshot.sequence_number {
         return false;
     }
-    if snapshot.parent_snapshot_id() == Some(entry.snapshot_id) {
+    if snapshot.parent == Some(entry.snapshot_id) {
         return true;
     }
-    let count = |name: &str| {
-        let text = snapshot.summary().additional_properties.get(name);
-        text.map(|text| text.parse::<u64>().ok())
-    };
-    let changed = |name: &str| count(name).unwrap_or(Some(0));
+    let changed = |of| snapshot.count(of).ok().map(|n| n.unwrap_or(0));
     // Expiry may take the parent's id as well. What it held is told by the change.
     let before = || {
-        let whole = count(TOTAL_RECORDS)??.checked_add(changed("deleted-records")?)?;
-        whole.checked_sub(changed("added-records")?)
+        let whole = snapshot.count(Count::TotalRecords).ok()??.checked_add(changed(Count::DeletedRecords)?)?;
+        whole.checked_sub(changed(Count::AddedRecords)?)
     };
     entry.total_records.is_some() && before() == entry.total_records
 }
@@ -260,32 +247,19 @@ fn complete(vector: Option<KafkaPositions>) -> Option<KafkaPositions> {
     vector.map(|positions| KafkaPositions { full: true, ..positions })
 }
 
-fn parse(table: &TableName, snapshot: i64, text: &str) -> Result<KafkaPositions, PositionError> {
-    serde_json::from_str(text).map_err(|error| PositionError::Unreadable {
-        table: table.clone(),
-        place: format!("snapshot {snapshot}"),
-        reason: error.to_string(),
-    })
-}
-
-fn recorded(table: &TableName, metadata: &TableMetadata) -> Result<Vec<RecordedPositions>, PositionError> {
-    match metadata.properties().get(KAFKA_POSITIONS) {
-        None => Ok(Vec::new()),
-        Some(text) => parse_recorded(text).map_err(|error| PositionError::Unreadable {
-            table: table.clone(),
-            place: "its properties".into(),
-            reason: error.to_string(),
-        }),
+impl From<Unreadable> for PositionError {
+    fn from(error: Unreadable) -> Self {
+        PositionError::Unreadable { table: error.table, place: error.place, reason: error.reason }
     }
 }
 
 /// What one commit writes about positions.
 #[derive(Debug)]
 pub(crate) struct PositionUpdate {
-    /// The summary's value.
-    pub(crate) summary: String,
-    /// The table property's value.
-    pub(crate) property: String,
+    /// What its summary says: the partitions that moved, or all.
+    pub(crate) moved: KafkaPositions,
+    /// What the table's properties say: the full vectors of all flows.
+    pub(crate) vectors: Vec<RecordedPositions>,
 }
 
 /// Completes the positions that a commit of snapshot `snapshot_id` moves, over the base it is made on, none for a new
@@ -294,7 +268,6 @@ pub(crate) struct PositionUpdate {
 /// # Errors
 /// A base that does not prove a position, unless `moved` is a full vector itself.
 pub(crate) fn update(
-    table: &TableName,
     base: Option<&Table>,
     moved: KafkaPositions,
     begins: bool,
@@ -318,7 +291,7 @@ pub(crate) fn update(
         let whole = partitions.len() == moved.partitions.len();
         (KafkaPositions { full: true, partitions, ..moved.clone() }, due || whole)
     };
-    let mut vectors = match base.map_or(Ok(Vec::new()), |base| recorded(table, base.metadata())) {
+    let mut vectors = match base.map_or(Ok(Vec::new()), |base| base.recorded().positions()) {
         // Whoever begins anew needs nothing of what was.
         Err(_) if begins => Vec::new(),
         vectors => vectors?,
@@ -326,11 +299,5 @@ pub(crate) fn update(
     vectors.retain(|entry| !key.owns(&entry.positions));
     let entry = RecordedPositions { positions: full.clone(), snapshot_id, sequence_number, total_records };
     vectors.push(entry);
-    let unreadable = |error: serde_json::Error| PositionError::Unreadable {
-        table: table.clone(),
-        place: "the positions to commit".into(),
-        reason: error.to_string(),
-    };
-    let summary = summary::to_json(if write_full { &full } else { &moved }).map_err(unreadable)?;
-    Ok(PositionUpdate { summary, property: print_recorded(&vectors).map_err(unreadable)? })
+    Ok(PositionUpdate { moved: if write_full { full } else { moved }, vectors })
 }

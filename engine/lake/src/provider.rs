@@ -35,12 +35,13 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
+use ingot_model::place;
 use object_store::ObjectMeta;
 
 use crate::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
 use crate::changelog::{FileRef, live_files, unsupported};
 use crate::error::LakeError;
-use crate::placed::{ById, FILE_COLUMN, POSITION_COLUMN, PlacedExec, PlacedFile, read_deletes};
+use crate::placed::{ById, PlacedExec, PlacedFile, read_deletes};
 use crate::prune::{TableBounds, computed_columns};
 use crate::table::Table;
 
@@ -112,8 +113,8 @@ impl LakeTableProvider {
         let mut schema = Arc::clone(&stored);
         if options.with_positions {
             let mut fields: Vec<_> = schema.fields().iter().map(Arc::clone).collect();
-            fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Utf8, false)));
-            fields.push(Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false)));
+            fields.push(Arc::new(Field::new(place::FILE, DataType::Utf8, false)));
+            fields.push(Arc::new(Field::new(place::POSITION, DataType::Int64, false)));
             schema = Arc::new(Schema::new(fields));
         }
         let mut seen = HashSet::new();

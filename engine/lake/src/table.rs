@@ -9,68 +9,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::ops::Deref;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use iceberg::spec::{NestedFieldRef, SnapshotRef, TableMetadata};
+use ingot_model::{
+    Definition, History, Operation, Properties, SnapshotInfo, Summary, TableName, TableProperties, property,
+};
 use uuid::Uuid;
 
-use crate::definition::{Definition, known_columns, partitions, resolve, resolve_definition};
-use crate::error::{LakeError, Result};
+use crate::definition::{known_columns, partitions, resolve, resolve_definition};
+use crate::error::Result;
 use crate::lake::Lake;
-use crate::{schema, summary};
-
-/// The name of a table: one namespace and a name in it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct TableName {
-    /// The namespace, `bronze` for example.
-    pub namespace: String,
-    /// The name within the namespace.
-    pub name: String,
-}
-
-impl TableName {
-    /// A name from its two parts.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        TableName { namespace: namespace.into(), name: name.into() }
-    }
-}
-
-impl fmt::Display for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.namespace, self.name)
-    }
-}
-
-impl From<TableName> for String {
-    fn from(name: TableName) -> Self {
-        name.to_string()
-    }
-}
-
-impl TryFrom<String> for TableName {
-    type Error = LakeError;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
-impl FromStr for TableName {
-    type Err = LakeError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text.split_once('.') {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('.') => {
-                Ok(TableName::new(namespace, name))
-            }
-            _ => Err(LakeError::Definition(format!("\"{text}\" is not a table name: write namespace.table"))),
-        }
-    }
-}
+use crate::schema;
 
 /// A hidden column: written into data files after the public ones, in no current schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,64 +36,41 @@ pub struct StateColumn {
     pub field: NestedFieldRef,
 }
 
-/// The properties of a snapshot's summary. Shared: a history of thousands of commits is looked at again and again.
-#[derive(Clone, PartialEq)]
-pub struct Summary(SnapshotRef);
+/// A snapshot of Iceberg's, as properties.
+struct Of(SnapshotRef);
 
-impl Deref for Summary {
-    type Target = HashMap<String, String>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0.summary().additional_properties
+impl Properties for Of {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.summary().additional_properties.get(name).map(String::as_str)
     }
 }
 
-impl fmt::Debug for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+/// A snapshot as every other module sees it.
+pub(crate) fn info(table: &Arc<TableName>, snapshot: &SnapshotRef) -> SnapshotInfo {
+    SnapshotInfo {
+        table: Arc::clone(table),
+        id: snapshot.snapshot_id(),
+        parent: snapshot.parent_snapshot_id(),
+        sequence_number: snapshot.sequence_number(),
+        timestamp_ms: snapshot.timestamp_ms(),
+        operation: match snapshot.summary().operation {
+            iceberg::spec::Operation::Append => Operation::Append,
+            iceberg::spec::Operation::Replace => Operation::Replace,
+            iceberg::spec::Operation::Overwrite => Operation::Overwrite,
+            iceberg::spec::Operation::Delete => Operation::Delete,
+        },
+        summary: Summary::new(Arc::new(Of(Arc::clone(snapshot)))),
+        schema_id: snapshot.schema_id(),
     }
 }
 
-/// One snapshot of a table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SnapshotInfo {
-    /// The snapshot's id.
-    pub id: i64,
-    /// The snapshot it was made from. It may be expired.
-    pub parent: Option<i64>,
-    /// Grows by one with every commit to the table.
-    pub sequence_number: i64,
-    /// Commit time, milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// `append`, `overwrite`, `delete` or `replace`.
-    pub operation: String,
-    /// Everything else in the snapshot's summary.
-    pub summary: Summary,
-    /// The schema that was current.
-    pub schema_id: Option<i32>,
-}
-
-impl SnapshotInfo {
-    /// Whether this engine made the snapshot.
-    pub fn is_ours(&self) -> bool {
-        self.summary.get(summary::ENGINE_NAME).is_some_and(|name| name == summary::ENGINE)
-    }
-
-    pub(crate) fn of(snapshot: &SnapshotRef) -> Self {
-        SnapshotInfo {
-            id: snapshot.snapshot_id(),
-            parent: snapshot.parent_snapshot_id(),
-            sequence_number: snapshot.sequence_number(),
-            timestamp_ms: snapshot.timestamp_ms(),
-            operation: snapshot.summary().operation.as_str().to_string(),
-            summary: Summary(Arc::clone(snapshot)),
-            schema_id: snapshot.schema_id(),
-        }
-    }
+/// Whether this engine made the snapshot.
+pub(crate) fn is_ours(snapshot: &SnapshotRef) -> bool {
+    ingot_model::is_ours(&snapshot.summary().additional_properties)
 }
 
 struct Inner {
-    name: TableName,
+    name: Arc<TableName>,
     lake: Lake,
     metadata: Arc<TableMetadata>,
     metadata_location: String,
@@ -165,8 +93,8 @@ impl Table {
         metadata: Arc<TableMetadata>,
         metadata_location: String,
     ) -> Result<Self> {
-        let state = state_columns(&metadata)?;
-        let left_out = left_out_ids(&metadata)?;
+        let state = state_columns(&name, &metadata)?;
+        let left_out = left_out_ids(&name, &metadata)?;
         let fields = metadata.current_schema().as_struct().fields();
         let (left_out, defined): (Vec<_>, Vec<_>) = fields.iter().cloned().partition(|f| left_out.contains(&f.id));
         let defined = schema::arrow_schema(&defined, false)?;
@@ -174,7 +102,7 @@ impl Table {
         let mut all: Vec<Field> = public.fields().iter().map(|f| f.as_ref().clone()).collect();
         all.extend(state.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)));
         Ok(Table(Arc::new(Inner {
-            name,
+            name: Arc::new(name),
             lake,
             metadata,
             metadata_location,
@@ -200,6 +128,10 @@ impl Table {
         &self.0.name
     }
 
+    pub(crate) fn shared_name(&self) -> Arc<TableName> {
+        Arc::clone(&self.0.name)
+    }
+
     /// The id that stays when everything else changes; a table made anew has another.
     pub fn uuid(&self) -> Uuid {
         self.0.metadata.uuid()
@@ -222,22 +154,27 @@ impl Table {
 
     /// A snapshot by its id.
     pub fn snapshot(&self, id: i64) -> Option<SnapshotInfo> {
-        self.0.metadata.snapshot_by_id(id).map(SnapshotInfo::of)
+        self.0.metadata.snapshot_by_id(id).map(|snapshot| info(&self.0.name, snapshot))
     }
 
     /// The head and its ancestors, the head first, as far as the metadata holds them.
-    pub fn history(&self) -> Vec<SnapshotInfo> {
-        ancestry(&self.0.metadata).map(SnapshotInfo::of).collect()
+    pub fn history(&self) -> History {
+        ancestry(&self.0.metadata).map(|snapshot| info(&self.0.name, snapshot)).collect()
     }
 
     /// The head and its ancestors, the head first, and where others expired all of ours, those of them that older
     /// metadata files still tell of: what they held may be gone.
-    pub fn past(&self) -> Vec<SnapshotInfo> {
-        self.line().map(SnapshotInfo::of).collect()
+    pub fn past(&self) -> History {
+        self.line().collect()
     }
 
-    pub(crate) fn line(&self) -> impl Iterator<Item = &SnapshotRef> {
-        ancestry(&self.0.metadata).chain(&self.0.expired)
+    pub(crate) fn line(&self) -> impl Iterator<Item = SnapshotInfo> {
+        ancestry(&self.0.metadata).chain(&self.0.expired).map(|snapshot| info(&self.0.name, snapshot))
+    }
+
+    /// The table properties, read as what they record.
+    pub fn recorded(&self) -> TableProperties<'_> {
+        TableProperties::new(&self.0.name, self.0.metadata.properties())
     }
 
     /// The public columns of the current schema.
@@ -261,7 +198,7 @@ impl Table {
     /// A definition that Iceberg does not take.
     pub fn left_out_by(&self, definition: &Definition) -> Result<Vec<String>> {
         let then = resolve(self, definition, false)?.metadata;
-        let ids = left_out_ids(&then)?;
+        let ids = left_out_ids(self.name(), &then)?;
         let fields = then.current_schema().as_struct().fields().iter();
         Ok(fields.filter(|f| ids.contains(&f.id)).map(|f| f.name.clone()).collect())
     }
@@ -325,7 +262,7 @@ impl Table {
         let then = resolve(self, definition, false)?.metadata;
         let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
         let ours = |of: &TableMetadata| {
-            [summary::LEFT_OUT_COLUMNS, summary::KEPT_TYPES].map(|name| of.properties().get(name).cloned())
+            [property::LEFT_OUT_COLUMNS, property::KEPT_TYPES].map(|name| of.properties().get(name).cloned())
         };
         Ok(set
             || ours(&then) != ours(now)
@@ -368,22 +305,14 @@ pub(crate) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &Snapsh
     })
 }
 
-/// The ids that the property `ingot.left-out-columns` names.
-pub(crate) fn left_out_ids(metadata: &TableMetadata) -> Result<HashSet<i32>> {
-    let text = metadata.properties().get(summary::LEFT_OUT_COLUMNS);
-    text.map_or(Ok(HashSet::new()), |text| {
-        serde_json::from_str(text)
-            .map_err(|error| LakeError::Corrupt(format!("property {}: {error}", summary::LEFT_OUT_COLUMNS)))
-    })
+/// The ids of the columns that the definition has left out.
+pub(crate) fn left_out_ids(table: &TableName, metadata: &TableMetadata) -> Result<HashSet<i32>> {
+    Ok(TableProperties::new(table, metadata.properties()).left_out()?)
 }
 
-/// The hidden columns that the property `ingot.state-columns` names.
-pub(crate) fn state_columns(metadata: &TableMetadata) -> Result<Vec<StateColumn>> {
-    let Some(text) = metadata.properties().get(summary::STATE_COLUMNS) else {
-        return Ok(Vec::new());
-    };
-    let fields: Vec<NestedFieldRef> = serde_json::from_str(text)
-        .map_err(|error| LakeError::Corrupt(format!("property {}: {error}", summary::STATE_COLUMNS)))?;
+/// The hidden columns.
+pub(crate) fn state_columns(table: &TableName, metadata: &TableMetadata) -> Result<Vec<StateColumn>> {
+    let fields: Vec<NestedFieldRef> = TableProperties::new(table, metadata.properties()).state_columns()?;
     fields
         .into_iter()
         .map(|field| {

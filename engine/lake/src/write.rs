@@ -26,12 +26,13 @@ use arrow::compute::{SortOptions, concat_batches};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::StreamExt;
 use iceberg::spec::{DataFile, NestedFieldRef, NullOrder, SortDirection, SortOrder, Struct, Transform};
+use ingot_model::{Definition, TableName};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::conform::Conform;
 use crate::crash;
-use crate::definition::{Definition, ResolvedDefinition, resolve_definition};
+use crate::definition::{ResolvedDefinition, resolve_definition};
 use crate::encode;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
@@ -39,7 +40,7 @@ use crate::parquet_schema::parquet_schema;
 use crate::partition::PartitionSplitter;
 use crate::properties::FileSettings;
 use crate::schema::arrow_schema;
-use crate::table::{Table, TableName, left_out_ids};
+use crate::table::{Table, left_out_ids};
 
 mod files;
 mod spill;
@@ -133,7 +134,7 @@ impl Writer {
             Some(definition) => resolve_definition(table, definition)?,
             None => ResolvedDefinition::of_table(table),
         };
-        let left_out = left_out_ids(&resolved.metadata)?;
+        let left_out = left_out_ids(table.name(), &resolved.metadata)?;
         let fields = resolved.schema().as_struct().fields();
         let public: Vec<_> = fields.iter().filter(|f| !left_out.contains(&f.id)).cloned().collect();
         // Where old rows may lack a column, Iceberg has it optional although the definition says otherwise.

@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use ingot_lake::{LakeError, Table, TableName, record};
+use ingot_lake::{LakeError, Table};
+use ingot_model::TableName;
 
 use crate::error::{PipelineError, Result};
 
@@ -32,13 +33,13 @@ pub fn of_view(name: &TableName, table: &Table, to: i64) -> Result<Bases> {
             return Err(unknown(name, format!("snapshot {id}, which would tell, is gone")));
         };
         if snapshot.is_ours()
-            && let Some(versions) = record::bases(table, &snapshot)?
+            && let Some(versions) = snapshot.bases()?
         {
             let bare = || unknown(name, format!("snapshot {id} names a table without its snapshot"));
             let each = versions.into_iter().map(|(of, (uuid, at))| Ok((of, (uuid, at.ok_or_else(bare)?))));
             return each.collect();
         }
-        if snapshot.operation != "replace" {
+        if !snapshot.operation.is_rewrite() {
             return Err(unknown(name, format!("another writer committed \"{}\" ({id})", snapshot.operation)));
         }
         at = snapshot.parent;
@@ -88,12 +89,9 @@ pub fn join(base: &mut Bases, more: Bases) -> Result<()> {
 pub fn last_with_rows(table: &Table, to: i64) -> Result<i64> {
     let mut at = to;
     while let Some(snapshot) = table.snapshot(at) {
-        let mut files = 0;
-        for name in ["added-data-files", "deleted-data-files", "added-delete-files"] {
-            files += record::count(table, &snapshot, name)?.unwrap_or(0);
-        }
+        let moves_rows = snapshot.changes_files()? && !snapshot.operation.is_rewrite();
         match snapshot.parent.filter(|p| table.snapshot(*p).is_some()) {
-            Some(parent) if files == 0 || snapshot.operation == "replace" => at = parent,
+            Some(parent) if !moves_rows => at = parent,
             _ => break,
         }
     }
@@ -103,9 +101,10 @@ pub fn last_with_rows(table: &Table, to: i64) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::DataType;
-    use ingot_lake::{Change, Column, Definition, Lake, LakeConfig, NewTable, Operation, Rebase, S3Config};
+    use ingot_lake::{Change, Lake, LakeConfig, NewTable, Rebase, S3Config};
+    use ingot_model::{Column, Definition, Operation};
 
-    use ingot_lake::summary::{self, SourceRef};
+    use ingot_model::property;
 
     use super::*;
 
@@ -117,7 +116,8 @@ mod tests {
     }
 
     async fn committed(lake: &Lake, table: &Table, operation: Operation, base: Option<String>) -> Table {
-        let summary = base.map(|json| (summary::BASE_SNAPSHOTS.to_owned(), json)).into_iter().collect();
+        let named = base.map(|json| (property::BASE_SNAPSHOTS.to_owned(), json));
+        let summary = named.into_iter().collect::<BTreeMap<_, _>>().into();
         let change = Change { commit_id: uuid::Uuid::new_v4(), operation, summary, ..Change::default() };
         lake.commit(table, change, &|_| Rebase::Retry).await.unwrap()
     }
@@ -134,8 +134,7 @@ mod tests {
         let lake = Lake::open(config).await.unwrap();
         let stream = TableName::new("bronze", "t");
         let uuid = uuid::Uuid::new_v4();
-        let recorded = SourceRef { table: stream.to_string(), uuid, snapshot_id: Some(7) };
-        let json = serde_json::to_string(&[recorded]).unwrap();
+        let json = format!(r#"[{{"table":"{stream}","uuid":"{uuid}","snapshot-id":7}}]"#);
 
         let refreshed = committed(&lake, &view(&lake).await, Operation::Append, Some(json.clone())).await;
         let wanted = Bases::from([(stream.clone(), (uuid, 7))]);

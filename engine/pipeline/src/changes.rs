@@ -18,7 +18,8 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, SnapshotInfo, Table, changelog};
+use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, Table, changelog};
+use ingot_model::{Count, Operation, SnapshotInfo};
 
 use crate::error::Result;
 
@@ -130,14 +131,14 @@ impl Input {
         let after = |s: &&SnapshotInfo| s.id != from;
         let since: Vec<_> = history.iter().skip_while(|s| s.id != to).take_while(after).collect();
         let reaches = history.iter().any(|s| s.id == from);
-        if !reaches || since.iter().any(|s| s.operation != "append" && s.operation != "replace") {
+        if !reaches || since.iter().any(|s| s.operation != Operation::Append && !s.operation.is_rewrite()) {
             return Some(to);
         }
         let mut rows = 0;
         let mut part = None;
         for snapshot in since.iter().rev() {
-            rows += match snapshot.operation.as_str() {
-                "append" => snapshot.summary.get("added-records").and_then(|n| n.parse::<u64>().ok()).unwrap_or(0),
+            rows += match snapshot.operation {
+                Operation::Append => snapshot.count(Count::AddedRecords).ok().flatten().unwrap_or(0),
                 _ => 0,
             };
             if rows > rows_max && part.is_some() {

@@ -19,7 +19,8 @@ use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use ingot_delta::Strategy;
 use ingot_lake::crash;
-use ingot_lake::{Lake, SnapshotInfo, Table, TableName, record, summary};
+use ingot_lake::{Lake, Table};
+use ingot_model::{SnapshotInfo, TableName};
 use ingot_source::BatchLimits;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -319,11 +320,9 @@ impl Engine {
         let streaming = self.project.tables.get(name).filter(|m| m.is_streaming());
         // A view that lost all of ours is computed anew; a streaming table goes on from what is known of them.
         let history = if streaming.is_some() { table.past() } else { table.history() };
-        let ours = |s: &SnapshotInfo| s.is_ours() && s.summary.contains_key(summary::FINGERPRINT);
-        let mut recorded = history.iter().find(|s| ours(s)).map(|s| recorded_in(table, s)).transpose()?;
-        let above: Vec<&SnapshotInfo> = history.iter().take_while(|s| !ours(s)).collect();
-        let foreign = above.iter().find(|s| s.operation != "replace").map(|s| s.operation.clone());
-        let state_missing = !table.state_columns().is_empty() && !above.is_empty();
+        let mut recorded = history.newest_of_ours().map(recorded_in).transpose()?;
+        let foreign = history.above_ours().find(|s| !s.operation.is_rewrite()).map(|s| s.operation.to_string());
+        let state_missing = !table.state_columns().is_empty() && history.above_ours().next().is_some();
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(recorded), Some((head, sources))) = (&mut recorded, looked.get(name))
             && *head == table.head()
@@ -342,7 +341,7 @@ impl Engine {
         });
         let model = self.project.tables.get(name);
         let columns_differ = model.is_some_and(|m| !same_columns(&table.defined_schema(), &m.schema));
-        record::kept_types(table)?;
+        table.recorded().kept_types()?;
         let left_out = streaming.and_then(|m| table.left_out_by(&m.definition).ok()).unwrap_or_default();
         Ok(TableFacts {
             columns_differ,
@@ -740,16 +739,15 @@ fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> b
 
 /// The time that the last refresh of a view recorded, and its snapshot.
 pub(crate) fn recorded_now(table: &Table) -> Option<(DateTime<Utc>, i64)> {
-    let ours = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::NOW))?;
-    let now = DateTime::parse_from_rfc3339(ours.summary.get(summary::NOW)?).ok()?;
-    Some((now.with_timezone(&Utc), ours.id))
+    let ours = table.history().into_iter().find(|s| s.is_ours() && s.records_now())?;
+    Some((ours.now().ok()??, ours.id))
 }
 
-fn recorded_in(table: &Table, snapshot: &SnapshotInfo) -> Result<Recorded> {
-    let sources = record::sources(table, snapshot)?.unwrap_or_default();
+fn recorded_in(snapshot: &SnapshotInfo) -> Result<Recorded> {
+    let sources = snapshot.sources()?.unwrap_or_default();
     Ok(Recorded {
-        fingerprint: snapshot.summary.get(summary::FINGERPRINT).cloned().unwrap_or_default(),
-        semantics: record::semantics(table, snapshot)?,
+        fingerprint: snapshot.fingerprint().unwrap_or_default().to_owned(),
+        semantics: snapshot.semantics()?,
         sources: sources.into_iter().map(|(name, (uuid, id))| (name, (uuid.to_string(), id))).collect(),
     })
 }

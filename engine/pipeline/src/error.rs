@@ -8,6 +8,7 @@ use datafusion::parquet::errors::ParquetError;
 use ingot_delta::DeltaError;
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_lake::{CommitError, LakeError};
+use ingot_model::Unreadable;
 use ingot_semantics::{Failure, Refusal};
 use ingot_source::SourceError;
 
@@ -41,6 +42,12 @@ pub enum PipelineError {
     Interrupted,
     #[error("a summary could not be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<Unreadable> for PipelineError {
+    fn from(error: Unreadable) -> Self {
+        LakeError::from(error).into()
+    }
 }
 
 /// Without the word of the library that carried it, and without values.
@@ -102,7 +109,7 @@ impl PipelineError {
     }
 
     /// A source's failure, named after the table that reads it: the way to go on is a command with its name.
-    pub fn source(table: &ingot_lake::TableName, error: SourceError) -> Self {
+    pub fn source(table: &ingot_model::TableName, error: SourceError) -> Self {
         match error {
             SourceError::Loss(loss) => {
                 Self::stopped(loss.kind.code(), loss.to_string()).with_hint(loss.hint(&table.to_string()))
@@ -112,7 +119,7 @@ impl PipelineError {
     }
 
     /// A commit's failure, named after its table.
-    pub fn commit(table: &ingot_lake::TableName, error: CommitError) -> Self {
+    pub fn commit(table: &ingot_model::TableName, error: CommitError) -> Self {
         match error {
             CommitError::Superseded { reason, .. } => Self::Superseded { table: table.to_string(), reason },
             CommitError::Unknown { source, .. } => {

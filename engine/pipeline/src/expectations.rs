@@ -13,7 +13,7 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use ingot_lake::summary::ExpectationCounts;
+use ingot_model::ExpectationCounts;
 
 use crate::context;
 use crate::error::{PipelineError, Result};

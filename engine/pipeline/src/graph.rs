@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use crate::project::{ModelKind, Project};
 
@@ -105,7 +105,7 @@ fn matching(project: &Project, selector: &str) -> Result<BTreeSet<TableName>, Bo
     let (up, rest) = selector.strip_prefix('+').map_or((false, selector), |r| (true, r));
     let (down, core) = rest.strip_suffix('+').map_or((false, rest), |r| (true, r));
     let plain = |n: &TableName| {
-        let layer = n.namespace.strip_prefix(&project.namespace_prefix).unwrap_or(&n.namespace);
+        let layer = n.namespace.as_str().strip_prefix(&project.namespace_prefix).unwrap_or(n.namespace.as_str());
         format!("{layer}.{}", n.name)
     };
     let direct: BTreeSet<TableName> = project

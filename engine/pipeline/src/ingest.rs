@@ -21,10 +21,11 @@ use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::SessionContext;
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_lake::crash;
 use ingot_lake::position;
-use ingot_lake::summary::{self, KafkaPositions, PartitionRange};
-use ingot_lake::{Change, Lake, LakeError, Operation, Rebase, Table, TableName, Writer};
+use ingot_lake::{Change, Lake, LakeError, Rebase, Table, Writer};
+use ingot_model::{KafkaPositions, Operation, PartitionRange, Record, Refresh, TableName};
 use ingot_source::SELECT_FAILS;
 use ingot_source::offsets::{self, Decision, Watermarks, decide_loss};
 use ingot_source::{
@@ -37,7 +38,6 @@ use crate::changes;
 use crate::error::{PipelineError, Result};
 use crate::expectations::{self, Counts};
 use crate::failing;
-use crate::history::{self, Refreshed};
 use crate::planner::TopicFacts;
 use crate::project::{DecodeErrorPolicy, Model, SourceModel};
 use crate::standing::{self, Recorded, key};
@@ -552,19 +552,20 @@ impl Ingestor {
             .iter()
             .map(|(p, r)| r.delivered - self.committed.partitions.get(p).map_or(0, |c| c.delivered))
             .sum();
-        let refreshed = Refreshed {
+        let refreshed = Refresh {
             mode: "append",
             reason: None,
             rows_in: moved,
             rows_out,
             ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             fingerprint: &self.model.fingerprint,
+            semantics: ENGINE_SEMANTICS_VERSION,
             counts: &counts,
             now: None,
         };
         // All partitions: one that a rollback took back and that this batch lacks must be read again, too.
         let expected = self.committed.partitions.iter().map(|(p, r)| (*p, r.to)).collect();
-        let table = self.append(&self.table, files, &record, expected, history::summary(&refreshed)).await;
+        let table = self.append(&self.table, files, &record, expected, Record::of(&refreshed)?).await;
         let table = table.map_err(|e| if is_missing(&e) { standing::dropped(&self.model) } else { e })?;
         crash::point("main.committed", &self.model.name);
         self.table = table;
@@ -581,13 +582,14 @@ impl Ingestor {
         let mut writer = Writer::new(&side, None)?.counted_in(&self.ctx.runtime_env().memory_pool);
         let written = writer.write_all(&batches).await;
         let (rows_out, files) = writer.close_after(written).await?;
-        let refreshed = Refreshed {
+        let refreshed = Refresh {
             mode: "append",
             reason: None,
             rows_in: 0,
             rows_out,
             ms: 0,
             fingerprint: &self.model.fingerprint,
+            semantics: ENGINE_SEMANTICS_VERSION,
             counts: &Counts::new(),
             now: None,
         };
@@ -597,7 +599,7 @@ impl Ingestor {
         }
         let moved = record.partitions.iter().filter(|(_, r)| r.from != r.to);
         let expected = moved.map(|(p, r)| (*p, r.from)).collect();
-        let appended = self.append(&side, files, &record, expected, history::summary(&refreshed)).await;
+        let appended = self.append(&side, files, &record, expected, Record::of(&refreshed)?).await;
         let side = appended.map_err(|e| match is_missing(&e) {
             // It is made again where the main table stands.
             true => {
@@ -621,13 +623,13 @@ impl Ingestor {
         add: Vec<ingot_lake::DataFile>,
         record: &KafkaPositions,
         expected: BTreeMap<i32, i64>,
-        mut properties: BTreeMap<String, String>,
+        mut properties: Record,
     ) -> Result<Table> {
         // The partitions that moved; the commit makes it a full vector every so often.
         let mut shown = record.clone();
         shown.full = false;
         shown.partitions.retain(|_, r| r.from != r.to);
-        properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&shown)?);
+        properties.set_positions(Some(&shown))?;
         let change = Change {
             commit_id: uuid::Uuid::now_v7(),
             operation: Operation::Append,
@@ -665,7 +667,7 @@ impl Ingestor {
             .map(|(p, r)| (*p, r.to))
             .collect();
         let head = side.head().and_then(|id| side.snapshot(id));
-        let same = head.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&self.model.fingerprint));
+        let same = head.is_some_and(|s| s.fingerprint() == Some(&self.model.fingerprint));
         if ahead.is_empty() || same {
             return Ok(());
         }

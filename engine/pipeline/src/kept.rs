@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use ingot_lake::schema::stored_alike;
-use ingot_lake::{Lake, Table, TableName, record};
+use ingot_lake::{Lake, Table};
+use ingot_model::TableName;
 
 use crate::check;
 use crate::config::Config;
@@ -40,7 +41,7 @@ pub type Stored = BTreeMap<TableName, StoredTypes>;
 impl StoredTypes {
     fn of(table: &Table) -> Result<Self> {
         let fingerprint = standing::judged_by(table);
-        Ok(Self { columns: table.known_types()?, fingerprint, kept: record::kept_types(table)? })
+        Ok(Self { columns: table.known_types()?, fingerprint, kept: table.recorded().kept_types()? })
     }
 
     /// Whether a model's query gives some column another type than the stored one.

@@ -8,14 +8,16 @@ use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use ingot_lake::crash;
-use ingot_lake::summary::{self, KafkaPositions};
 use ingot_lake::{Change, Lake, LakeTableProvider, Rebase, ScanOptions, Table, live_files};
 
 use crate::error::{PipelineError, Result};
 use crate::expectations::Counts;
-use crate::history::{self, Refreshed};
 use crate::project::Model;
-use crate::rewrite::{self, FILE, POS, column};
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
+use ingot_model::place::{FILE, POSITION};
+use ingot_model::{KafkaPositions, Record, Refresh};
+
+use crate::rewrite::{self, column};
 
 /// Deletes rows whose offset is at or past `from` in their partition, and records `positions`.
 ///
@@ -44,7 +46,7 @@ pub async fn delete_from(
             let files = datafusion::arrow::compute::cast(column(&batch, FILE)?, &arrow::datatypes::DataType::Utf8)
                 .map_err(rewrite::arrow)?;
             let files = files.as_string::<i32>();
-            let places = column(&batch, POS)?.as_primitive::<Int64Type>().clone();
+            let places = column(&batch, POSITION)?.as_primitive::<Int64Type>().clone();
             for i in 0..batch.num_rows() {
                 let placed = partitions.is_valid(i) && offsets.is_valid(i);
                 if placed && from.get(&partitions.value(i)).is_some_and(|at| offsets.value(i) >= *at) {
@@ -56,20 +58,21 @@ pub async fn delete_from(
     let changed = rewrite::rewrite(ctx, side, &live, &remove, rewrite::Insert::Rows(vec![]), None).await?;
     crash::point("mend.files_written", side.name());
     let counts = Counts::new();
-    let refreshed = Refreshed {
+    let refreshed = Refresh {
         mode: "incremental",
         reason: Some("rows past the main table's position are judged again"),
         rows_in: 0,
         rows_out: remove.len() as u64,
         ms: 0,
         fingerprint: &model.fingerprint,
+        semantics: ENGINE_SEMANTICS_VERSION,
         counts: &counts,
         now: None,
     };
-    let mut properties = history::summary(&refreshed);
+    let mut properties = Record::of(&refreshed)?;
     let mut shown = positions.clone();
     shown.full = true;
-    properties.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&shown)?);
+    properties.set_positions(Some(&shown))?;
     let change = Change {
         commit_id: uuid::Uuid::now_v7(),
         operation: changed.operation(),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use serde::{Deserialize, Serialize};
 
 /// Why a table is recomputed as a whole.

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::arrow::datatypes::DataType;
 use ingot_delta::{ENGINE_SEMANTICS_VERSION, Strategy};
 use ingot_dialect::ast::Policy;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use crate::plan::{Action, Incremental, Plan, Read, Reason, Step, Upto};
 use crate::project::{Model, ModelKind, Project, StreamInput};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use super::{Facts, Recorded, TableFacts, TopicFacts, plan};
 use crate::config::Config;

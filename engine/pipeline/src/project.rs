@@ -20,7 +20,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use ingot_delta::Strategy;
 use ingot_dialect::ast::Policy;
 use ingot_dialect::diagnostic::{Diagnostic, Severity};
-use ingot_lake::{Definition, TableName};
+use ingot_model::{Definition, TableName};
 use ingot_source::{KafkaConfig, SourceSchema, Start};
 
 pub use crate::check::{check_files, has_files, load, load_to_read};

@@ -4,7 +4,8 @@
 //! * Only columns that an applied definition has left out are dropped: an edit that no run has applied drops nothing.
 //! * A column that files may be partitioned by stays: other engines could not read the table without it.
 
-use ingot_lake::{Change, Operation, Rebase, Table, TableName, summary};
+use ingot_lake::{Change, Rebase, Table};
+use ingot_model::{Operation, Record, TableName};
 
 use crate::engine::Engine;
 use crate::error::{PipelineError, Result};
@@ -52,7 +53,7 @@ impl Engine {
         let change = Change {
             commit_id: uuid::Uuid::now_v7(),
             operation: Operation::Append,
-            summary: [(summary::REFRESH_REASON.to_owned(), gone)].into(),
+            summary: Record::because(gone),
             prune: columns.to_vec(),
             ..Change::default()
         };

@@ -24,12 +24,13 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_delta::{Keyed, Merge, Merged, Recomputed, Strategy};
-use ingot_lake::summary::{self, SourceRef};
 use ingot_lake::{
-    Change as Commit, Definition, FileRef, KeyRange, Lake, LakeError, LakeTableProvider, Operation, Rebase,
-    ScanOptions, Table, TableName, Writer, live_files, prune_files, record,
+    Change as Commit, FileRef, Lake, LakeError, LakeTableProvider, Rebase, ScanOptions, Table, Writer, live_files,
+    prune_files,
 };
+use ingot_model::{Count, Definition, KeyRange, Operation, Record, Refresh, SnapshotInfo, TableName};
 use tracing::info;
 
 use crate::bases::Bases;
@@ -38,7 +39,6 @@ use crate::context;
 use crate::error::{PipelineError, Result};
 use crate::expectations::{self, Counts};
 use crate::failing;
-use crate::history::{self, Refreshed};
 use crate::plan::{Action, Incremental, Reason};
 use crate::project::{CheckedRelation, Model, ViolationAction};
 use crate::rewrite::{self, Insert};
@@ -74,12 +74,8 @@ pub struct Job<'a> {
 
 type Bound = BTreeMap<TableName, Arc<dyn TableProvider>>;
 
-fn name_of(reference: &TableReference) -> Option<TableName> {
-    Some(TableName { namespace: reference.schema()?.to_owned(), name: reference.table().to_owned() })
-}
-
 fn source_for(bound: &Bound, reference: &TableReference) -> Option<Arc<dyn TableSource>> {
-    bound.get(&name_of(reference)?).map(|p| provider_as_source(p.clone()))
+    bound.get(&TableName::of(reference)?).map(|p| provider_as_source(p.clone()))
 }
 
 impl Job<'_> {
@@ -353,8 +349,8 @@ impl Job<'_> {
 
     /// The streaming snapshots that the target's last refresh stands on.
     fn recorded_base(&self, table: &Table) -> Result<Bases> {
-        let ours = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::SOURCES));
-        let recorded = ours.map(|s| record::bases(table, &s)).transpose()?.flatten().unwrap_or_default();
+        let history = table.history();
+        let recorded = history.newest_computed().map(SnapshotInfo::bases).transpose()?.flatten().unwrap_or_default();
         Ok(recorded.into_iter().filter_map(|(name, (uuid, id))| Some((name, (uuid, id?)))).collect())
     }
 
@@ -438,11 +434,10 @@ impl Job<'_> {
         &self,
         table: &Table,
         live: &[FileRef],
-        ranges: &[ingot_delta::KeyRange],
+        ranges: &[KeyRange],
         select: &(dyn Fn(&RecordBatch) -> Result<BooleanArray> + Send + Sync),
     ) -> Result<Vec<RecordBatch>> {
-        let ranges: Vec<KeyRange> = ranges.iter().cloned().map(key_range).collect();
-        let files = prune_files(table, live.to_vec(), &ranges);
+        let files = prune_files(table, live.to_vec(), ranges);
         let mut kept = vec![];
         if files.is_empty() {
             return Ok(kept);
@@ -562,7 +557,7 @@ impl Job<'_> {
         let relations: Vec<_> = self.model.checked.iter().collect();
         self.judge(&relations, &bound, 1, &mut counts).await?;
         let last = table.past().into_iter().find(|s| s.is_ours());
-        let same = last.is_some_and(|s| s.summary.get(summary::FINGERPRINT) == Some(&self.model.fingerprint));
+        let same = last.is_some_and(|s| s.fingerprint() == Some(&self.model.fingerprint));
         let definition = self.definition();
         let redefine = (!same && !is_new).then_some(&definition);
         if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
@@ -609,47 +604,34 @@ impl Job<'_> {
         rows_out: u64,
         started: Instant,
         counts: &'a Counts,
-    ) -> Refreshed<'a> {
-        Refreshed {
+    ) -> Refresh<'a> {
+        Refresh {
             mode,
             reason,
             rows_in,
             rows_out,
             ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             fingerprint: &self.model.fingerprint,
+            semantics: ENGINE_SEMANTICS_VERSION,
             counts,
             now: Some(self.now),
         }
     }
 
-    fn summary(&self, refreshed: &Refreshed<'_>) -> Result<BTreeMap<String, String>> {
-        let mut out = history::summary(refreshed);
-        let sources: Vec<SourceRef> = self
-            .inputs
-            .iter()
-            .map(|(name, i)| SourceRef { table: name.to_string(), uuid: i.table.uuid(), snapshot_id: i.to })
-            .collect();
-        out.insert(summary::SOURCES.to_owned(), summary::to_json(&sources)?);
-        let base: Vec<SourceRef> = self
-            .base
-            .iter()
-            .map(|(t, (uuid, id))| SourceRef { table: t.to_string(), uuid: *uuid, snapshot_id: Some(*id) })
-            .collect();
-        out.insert(summary::BASE_SNAPSHOTS.to_owned(), summary::to_json(&base)?);
-        Ok(out)
+    fn summary(&self, refreshed: &Refresh<'_>) -> Result<Record> {
+        let mut record = Record::of(refreshed)?;
+        record.set_sources(&self.inputs.iter().map(|(name, i)| (name.clone(), (i.table.uuid(), i.to))).collect())?;
+        record.set_bases(&self.base.iter().map(|(t, (uuid, id))| (t.clone(), (*uuid, Some(*id)))).collect())?;
+        Ok(record)
     }
 }
 
 fn rows_of(input: &Input) -> Result<u64> {
     let pinned = input.to.and_then(|id| input.table.snapshot(id));
-    let rows = pinned.map(|s| record::count(&input.table, &s, "total-records")).transpose()?;
+    let rows = pinned.map(|s| s.count(Count::TotalRecords)).transpose()?;
     Ok(rows.flatten().unwrap_or(0))
 }
 
 fn all(batch: &RecordBatch) -> BooleanArray {
     BooleanArray::from(vec![true; batch.num_rows()])
-}
-
-fn key_range(range: ingot_delta::KeyRange) -> KeyRange {
-    KeyRange { column: range.column, min: range.min, max: range.max, has_null: range.has_null }
 }

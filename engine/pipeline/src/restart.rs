@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use ingot_lake::crash;
-use ingot_lake::summary::KafkaPositions;
-use ingot_lake::{Change, Definition, Lake, LakeError, Operation, Rebase, Table, beginning};
+use ingot_lake::{Change, Lake, LakeError, Rebase, Table, beginning};
+use ingot_model::{Count, Definition, KafkaPositions, Operation};
 use ingot_source::offsets::{Decision, decide_loss, is_recreated};
 use ingot_source::{LossKind, SourceError, Start};
 use tracing::warn;
@@ -41,7 +41,7 @@ pub async fn read_again(
     let began = match beginning(table) {
         Ok(began) => began.map(|began| began.positions),
         // Reading everything again is the way out of that.
-        Err(error @ LakeError::Unreadable { .. }) => {
+        Err(error @ LakeError::Unreadable(_)) => {
             warn!(table = %model.name, %error, "where the table began is not readable");
             None
         }
@@ -161,7 +161,7 @@ pub(crate) async fn empty(
 ) -> Result<Table> {
     let properties = history::without_rows(AGAIN, Some("asked for with --full"), &model.fingerprint, positions)?;
     let head = table.head().and_then(|id| table.snapshot(id));
-    let holds_none = head.and_then(|s| s.summary.get("total-data-files").map(|n| n == "0")).unwrap_or(true);
+    let holds_none = head.is_none_or(|s| s.count(Count::TotalDataFiles).is_ok_and(|n| n.is_none_or(|n| n == 0)));
     let change = Change {
         commit_id: uuid::Uuid::now_v7(),
         operation: if holds_none { Operation::Append } else { Operation::Delete },

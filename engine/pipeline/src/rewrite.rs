@@ -12,13 +12,11 @@ use datafusion::arrow::datatypes::Int64Type;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
-use ingot_lake::{DataFile, Definition, FileRef, LakeTableProvider, Operation, ScanOptions, Table, Writer};
+use ingot_lake::{DataFile, FileRef, LakeTableProvider, ScanOptions, Table, Writer};
+use ingot_model::place::{FILE, POSITION};
+use ingot_model::{Definition, Operation};
 
 use crate::error::{PipelineError, Result};
-
-/// Column names that a scan with positions adds.
-pub const FILE: &str = "_ingot_file";
-pub const POS: &str = "_ingot_pos";
 
 /// Files for one commit.
 #[derive(Default)]
@@ -95,7 +93,7 @@ async fn write(
         let mut rows = ctx.read_table(std::sync::Arc::new(provider))?.execute_stream().await?;
         let mut hit = 0;
         while let Some(batch) = rows.try_next().await? {
-            let pos = column(&batch, POS)?.as_primitive::<Int64Type>().clone();
+            let pos = column(&batch, POSITION)?.as_primitive::<Int64Type>().clone();
             let keep: BooleanArray = (0..pos.len()).map(|i| Some(!positions.contains(&pos.value(i)))).collect();
             hit += keep.len() - keep.true_count();
             let kept = without_places(&filter_record_batch(&batch, &keep).map_err(arrow)?)?;
@@ -132,7 +130,7 @@ pub fn without_places(batch: &RecordBatch) -> Result<RecordBatch> {
         .fields()
         .iter()
         .enumerate()
-        .filter(|(_, f)| f.name() != FILE && f.name() != POS)
+        .filter(|(_, f)| f.name() != FILE && f.name() != POSITION)
         .map(|(i, _)| i)
         .collect();
     batch.project(&keep).map_err(arrow)

@@ -48,7 +48,7 @@ mod watch;
 
 pub(crate) use error::find;
 pub use error::{ErrorKind, QueryError};
-pub use ingot_lake::TableName;
+pub use ingot_model::TableName;
 pub use parameters::Place;
 pub use pins::{Pin, Pins};
 
@@ -332,7 +332,8 @@ impl Session {
     /// When the catalog cannot be read.
     pub async fn namespaces(&self) -> Result<Vec<String>, QueryError> {
         let served = &self.0.served;
-        let mut all: BTreeSet<String> = served.all_names().await?.into_iter().map(|n| n.namespace).collect();
+        let mut all: BTreeSet<String> =
+            served.all_names().await?.into_iter().map(|n| n.namespace.to_string()).collect();
         if let Tables::Lake(lake) = &served.tables {
             all.extend(lake.list_namespaces().await.map_err(|e| QueryError::from_lake(&e))?);
         }
@@ -482,7 +483,14 @@ fn joins_lose_keys(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
 
 fn bare_entry(name: TableName, kind: &'static str) -> TableEntry {
     let schema = Arc::new(datafusion::arrow::datatypes::Schema::empty());
-    TableEntry { namespace: name.namespace, name: name.name, kind, schema, comment: None, primary_key: Vec::new() }
+    TableEntry {
+        namespace: name.namespace.to_string(),
+        name: name.name,
+        kind,
+        schema,
+        comment: None,
+        primary_key: Vec::new(),
+    }
 }
 
 fn stored_entry(name: &TableName, table: &Loaded) -> TableEntry {
@@ -491,7 +499,7 @@ fn stored_entry(name: &TableName, table: &Loaded) -> TableEntry {
     if let Loaded::Table(t) = table {
         let properties = t.properties();
         entry.comment = properties.get("comment").cloned();
-        entry.primary_key = ingot_lake::record::primary_key(t).unwrap_or_else(|error| {
+        entry.primary_key = t.recorded().primary_key().unwrap_or_else(|error| {
             tracing::warn!(table = %name, %error, "the primary key is not shown");
             Vec::new()
         });

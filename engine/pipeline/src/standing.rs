@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use datafusion::prelude::SessionContext;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_lake::position::{self, FlowKey, PositionError};
-use ingot_lake::summary::{self, KafkaPositions};
-use ingot_lake::{Change, Definition, Lake, NewTable, Operation, Rebase, Table, TableName};
+use ingot_lake::{Change, Lake, NewTable, Rebase, Table};
+use ingot_model::{Definition, KafkaPositions, Operation, PartitionRange, Record, TableName};
 use ingot_source::TopicInfo;
 use tracing::{info, warn};
 
@@ -141,7 +141,7 @@ pub fn left_out(table: &TableName, column: &str) -> String {
 
 /// The definition that the newest of our snapshots with one was made by.
 pub(crate) fn judged_by(table: &Table) -> Option<String> {
-    table.past().iter().filter(|s| s.is_ours()).find_map(|s| s.summary.get(summary::FINGERPRINT).cloned())
+    table.past().fingerprint().map(str::to_owned)
 }
 
 /// Positions that say where reading goes on and claim no range of their own.
@@ -153,12 +153,7 @@ pub(crate) fn at_rest(positions: &KafkaPositions) -> KafkaPositions {
     start
 }
 
-fn properties(
-    mode: &str,
-    reason: Option<&str>,
-    model: &Model,
-    positions: &KafkaPositions,
-) -> Result<BTreeMap<String, String>> {
+fn properties(mode: &str, reason: Option<&str>, model: &Model, positions: &KafkaPositions) -> Result<Record> {
     history::without_rows(mode, reason, &model.fingerprint, &at_rest(positions))
 }
 
@@ -195,7 +190,7 @@ pub(crate) async fn apply_definition(
     redefine(lake, model, table, properties("append", Some(reason), model, positions)?).await
 }
 
-async fn redefine(lake: &Lake, model: &Model, table: Table, summary: BTreeMap<String, String>) -> Result<Table> {
+async fn redefine(lake: &Lake, model: &Model, table: Table, summary: Record) -> Result<Table> {
     if let Some(column) = table.redefined_by(&model.definition)? {
         return Err(redefined(model, &table, &column));
     }
@@ -233,15 +228,13 @@ pub(crate) async fn side(
         info!(table = %side.name, "another writer changed the definition of this error table: it is put back");
         // Without a position of its own, the next step records one.
         let mut summary = properties("append", Some("another writer changed the definition"), model, committed)?;
-        match &found {
-            Ok(Some(own)) => summary.insert(summary::KAFKA_POSITIONS.to_owned(), summary::to_json(&at_rest(own))?),
-            _ => summary.remove(summary::KAFKA_POSITIONS),
-        };
+        let own = found.as_ref().ok().and_then(Option::as_ref);
+        summary.set_positions(own.map(at_rest).as_ref())?;
         table = redefine(lake, side, table, summary).await?;
     }
     match found {
         Ok(Some(own)) => {
-            let lacks = |(p, r): (&i32, &summary::PartitionRange)| {
+            let lacks = |(p, r): (&i32, &PartitionRange)| {
                 committed.partitions.get(p).is_some_and(|main| r.to <= main.to && r.errors < main.errors)
             };
             if own.partitions.iter().any(lacks) {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use ingot_lake::position::{self, FlowKey, PositionError};
-use ingot_lake::{LakeError, SnapshotInfo, Table, TableName, record, summary};
+use ingot_lake::{LakeError, Table};
+use ingot_model::{Count, SnapshotInfo, TableName};
 use ingot_source::KafkaSource;
 use serde::Serialize;
 
@@ -52,12 +53,11 @@ pub struct TableStatus {
 }
 
 /// Reads what a table records, and notes what does not parse.
-struct Reading<'a> {
-    table: &'a Table,
+struct Reading {
     notes: Vec<String>,
 }
 
-impl Reading<'_> {
+impl Reading {
     fn note(&mut self, code: &str, error: &dyn std::fmt::Display) {
         let text = format!("{code}: {error}");
         if !self.notes.contains(&text) {
@@ -65,8 +65,8 @@ impl Reading<'_> {
         }
     }
 
-    fn count(&mut self, snapshot: Option<&SnapshotInfo>, name: &str) -> u64 {
-        let counted = snapshot.map(|s| record::count(self.table, s, name)).transpose();
+    fn count(&mut self, snapshot: Option<&SnapshotInfo>, of: Count) -> u64 {
+        let counted = snapshot.map(|s| s.count(of)).transpose().map_err(LakeError::from);
         counted
             .unwrap_or_else(|e: LakeError| {
                 self.note(e.code(), &e);
@@ -139,8 +139,8 @@ impl Engine {
 
     async fn status_of(&self, model: &Model, table: &Table) -> TableStatus {
         let head = table.head().and_then(|id| table.snapshot(id));
-        let last = table.history().into_iter().find(|s| s.summary.contains_key(summary::REFRESH_MODE));
-        let mut reading = Reading { table, notes: vec![] };
+        let last = table.history().newest_refresh().cloned();
+        let mut reading = Reading { notes: vec![] };
         if model.is_streaming() {
             // A definition that Iceberg refuses is reported by the step itself.
             let left_out = table.left_out_by(&model.definition).unwrap_or_else(|_| table.left_out());
@@ -153,21 +153,24 @@ impl Engine {
         });
         TableStatus {
             exists: true,
-            rows: reading.count(head.as_ref(), "total-records"),
-            files: reading.count(head.as_ref(), "total-data-files"),
-            bytes: reading.count(head.as_ref(), "total-files-size"),
+            rows: reading.count(head.as_ref(), Count::TotalRecords),
+            files: reading.count(head.as_ref(), Count::TotalDataFiles),
+            bytes: reading.count(head.as_ref(), Count::TotalBytes),
             snapshot: table.head(),
             positions,
             age_s: head
                 .as_ref()
                 .and_then(|s| DateTime::from_timestamp_millis(s.timestamp_ms))
                 .map(|t| (Utc::now() - t).num_milliseconds() as f64 / 1000.0),
-            last: last.map(|s| LastRefresh {
-                mode: s.summary.get(summary::REFRESH_MODE).cloned().unwrap_or_default(),
-                reason: s.summary.get(summary::REFRESH_REASON).cloned(),
-                rows_in: reading.count(Some(&s), summary::REFRESH_ROWS_IN),
-                rows_out: reading.count(Some(&s), summary::REFRESH_ROWS_OUT),
-                seconds: reading.count(Some(&s), summary::REFRESH_MS) as f64 / 1000.0,
+            last: last.as_ref().and_then(|s| {
+                let (mode, reason) = s.refresh()?;
+                Some(LastRefresh {
+                    mode: mode.to_owned(),
+                    reason: reason.map(str::to_owned),
+                    rows_in: reading.count(Some(s), Count::RefreshRowsIn),
+                    rows_out: reading.count(Some(s), Count::RefreshRowsOut),
+                    seconds: reading.count(Some(s), Count::RefreshMs) as f64 / 1000.0,
+                })
             }),
             notes: reading.notes,
             ..absent(model)

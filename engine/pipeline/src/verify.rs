@@ -26,8 +26,8 @@ use futures::TryStreamExt;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::IncludeKind;
 use ingot_lake::position::{self, FlowKey};
-use ingot_lake::summary::{self, KafkaPositions};
-use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, SnapshotInfo, Table, TableName, beginning, record};
+use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning};
+use ingot_model::{Count, KafkaPositions, SnapshotInfo, TableName};
 use ingot_source::{BatchLimits, KafkaSource, Position, Start};
 use serde::Serialize;
 
@@ -150,16 +150,16 @@ impl Engine {
     }
 
     async fn verify_view(&self, model: &Model, table: &Table) -> Result<Verdict> {
-        let Some(ours) = table.history().into_iter().find(|s| s.is_ours() && s.summary.contains_key(summary::SOURCES))
-        else {
+        let history = table.history();
+        let Some(ours) = history.newest_computed() else {
             return Ok(unverifiable("no snapshot of it records what it was computed from"));
         };
-        if ours.summary.get(summary::FINGERPRINT) != Some(&model.fingerprint) {
+        if ours.fingerprint() != Some(&model.fingerprint) {
             return Ok(unverifiable("its definition changed since its last refresh; run first"));
         }
-        let sources = record::sources(table, &ours)?.unwrap_or_default();
-        let by = |s: &SnapshotInfo| s.summary.get(summary::FINGERPRINT).is_some_and(|f| *f != model.fingerprint);
-        let earlier = table.history().into_iter().find(by).filter(|_| model.is_streaming());
+        let sources = ours.sources()?.unwrap_or_default();
+        let by = |s: &SnapshotInfo| s.fingerprint().is_some_and(|f| f != model.fingerprint);
+        let earlier = history.iter().find(|s| by(s)).filter(|_| model.is_streaming());
         let mut bound: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
         for name in &model.inputs {
             let Some((uuid, snapshot)) = sources.get(name).copied() else {
@@ -187,7 +187,7 @@ impl Engine {
                 continue;
             };
             // What an earlier definition made is not compared; what came since is.
-            let read = record::sources(table, earlier)?.unwrap_or_default();
+            let read = earlier.sources()?.unwrap_or_default();
             let Some((_, from)) = read.get(name) else {
                 return Ok(unverifiable(again(model, &earlier_definition(table)?)));
             };
@@ -198,12 +198,9 @@ impl Engine {
                 None => return Ok(unverifiable(again(model, &earlier_definition(table)?))),
             };
         }
-        let recorded_now = record::now(table, &ours)?;
+        let recorded_now = ours.now()?;
         let now = recorded_now.unwrap_or_else(Utc::now);
-        let find = |t: &TableReference| {
-            let name = TableName { namespace: t.schema()?.to_owned(), name: t.table().to_owned() };
-            bound.get(&name).map(|p| provider_as_source(p.clone()))
-        };
+        let find = |t: &TableReference| bound.get(&TableName::of(t)?).map(|p| provider_as_source(p.clone()));
         let plan = ingot_delta::freeze_now(&ingot_delta::rebind(&model.plan, &find)?, now)?;
         let wanted = context::stream(&self.ctx, plan).await?;
         let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
@@ -216,7 +213,7 @@ impl Engine {
             if let Some(rows) = rows {
                 rows_since = add(&mut diff, self.ctx.read_table(rows)?.execute_stream().await?, -1).await?;
             }
-            let all = table.head().and_then(|id| table.snapshot(id)).map(|s| record::count(table, &s, "total-records"));
+            let all = table.head().and_then(|id| table.snapshot(id)).map(|s| s.count(Count::TotalRecords));
             let rows = all.transpose()?.flatten().unwrap_or(rows_since);
             return Ok(match verdict_of(diff, rows, "")? {
                 Verdict::Equal { .. } => {
@@ -491,15 +488,12 @@ fn foreign_since_it_began(table: &Table) -> Result<Option<i64>> {
     let began = ingot_lake::began::beginning(table)?.map(|began| began.snapshot_id);
     let history = table.history();
     let mut since = history.iter().take_while(|s| Some(s.id) != began);
-    Ok(since.find(|s| !s.is_ours() && s.operation != "replace").map(|s| s.id))
+    Ok(since.find(|s| s.changes_rows_elsewhere()).map(|s| s.id))
 }
 
 /// What is said of a table whose rows were not all made by the definition of today.
 fn earlier_definition(table: &Table) -> Result<String> {
-    let mut oldest = ENGINE_SEMANTICS_VERSION;
-    for snapshot in table.history().iter().filter(|s| s.is_ours() && s.summary.contains_key(summary::FINGERPRINT)) {
-        oldest = oldest.min(record::semantics(table, snapshot)?);
-    }
+    let oldest = table.history().oldest_semantics(ENGINE_SEMANTICS_VERSION)?;
     let text = "some of its rows were made by an earlier definition";
     Ok(match oldest < ENGINE_SEMANTICS_VERSION {
         true => format!("{text}, by version {oldest} of SQL's meaning"),

@@ -166,7 +166,7 @@ pub(crate) async fn primary_keys(session: &Session, query: CommandGetPrimaryKeys
     if is(query.catalog.as_deref(), session.catalog_name()) {
         let named = |t: &TableEntry| is(Some(&query.table), &t.name) && is(query.db_schema.as_deref(), &t.namespace);
         for t in session.tables(false).await.map_err(|e| status(&e))?.into_iter().filter(named) {
-            let name = TableName { namespace: t.namespace, name: t.name };
+            let name = TableName::new(t.namespace, t.name);
             found.extend(session.table(&name).await.map_err(|e| status(&e))?);
         }
     }

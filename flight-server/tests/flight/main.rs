@@ -45,7 +45,7 @@ fn table(columns: Vec<(&str, ArrayRef)>) -> Arc<dyn TableProvider> {
 }
 
 fn name(namespace: &str, name: &str) -> TableName {
-    TableName { namespace: namespace.into(), name: name.into() }
+    TableName::new(namespace, name)
 }
 
 fn in_memory() -> Session {

@@ -11,9 +11,10 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use ingot_delta::{
-    KeyRange, Keyed, Merge, Merged, Recomputed, Strategy, classify, complete_order, consolidate, difference, locate,
-    rebind, value_ranges,
+    Keyed, Merge, Merged, Recomputed, Strategy, classify, complete_order, consolidate, difference, locate, rebind,
+    value_ranges,
 };
+use ingot_model::KeyRange;
 use proptest::prelude::{Strategy as _, any, prop};
 
 pub type Row = (Option<i64>, Option<&'static str>, Option<f64>, Option<i128>, Option<i32>, Option<i64>);

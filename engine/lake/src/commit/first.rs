@@ -13,15 +13,16 @@
 use std::sync::Arc;
 
 use iceberg::spec::DataFile;
+use ingot_model::{Definition, TableName};
 use uuid::Uuid;
 
 use super::{Attempt, Change};
 use crate::crash;
-use crate::definition::{Definition, fresh};
+use crate::definition::fresh;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::manifest::Removal;
-use crate::table::{Table, TableName};
+use crate::table::Table;
 
 impl Lake {
     /// A table that is nowhere yet: files are written for it as for any other.

@@ -1,12 +1,13 @@
 //! A scan gives the rows that were written, whatever it skips and however old the
 //! files are.
 
+use ingot_model::{Column, Definition, Operation, PartitionBy, Record, TableName, Transform, property};
+
 mod evolution;
 mod floats;
 mod pruning;
 mod rows;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -15,16 +16,13 @@ use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use iceberg::spec::Operation;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
 use crate::commit::{Change, Rebase};
-use crate::definition::{Column, Definition, NewTable, PartitionBy, Transform};
+use crate::definition::NewTable;
 use crate::lake::{Lake, LakeConfig, S3Config};
-use crate::summary;
-use crate::table::TableName;
 use crate::write::Writer;
 
 /// A lake in a folder of its own.
@@ -79,8 +77,8 @@ pub(super) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap()
 }
 
-fn ours() -> BTreeMap<String, String> {
-    BTreeMap::from([(summary::ENGINE_NAME.to_owned(), summary::ENGINE.to_owned())])
+fn ours() -> Record {
+    [(property::ENGINE_NAME.to_owned(), property::ENGINE.to_owned())].into_iter().collect()
 }
 
 pub(super) async fn commit(table: &Table, change: Change) -> Table {

@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::began::beginning;
-use crate::summary::{self as names, BEGAN_AT, KAFKA_POSITIONS, KafkaPositions, PartitionRange, to_json};
 use crate::{FlowKey, LakeError, PositionError, kafka_position};
+use ingot_model::property::{self as names, BEGAN_AT, KAFKA_POSITIONS};
+use ingot_model::{KafkaPositions, PartitionRange};
+use serde_json::to_string as to_json;
 
 fn key() -> FlowKey {
     FlowKey { flow: "f".into(), cluster: "c".into(), topic_id: "t1".into() }
@@ -296,7 +298,7 @@ async fn what_does_not_parse_has_a_name() {
     let head = table.head().unwrap();
     let property = edited(&table, |json| json["properties"][BEGAN_AT] = "[{}]".into()).await;
     let refused = beginning(&property).unwrap_err();
-    assert!(matches!(refused, LakeError::Unreadable { .. }) && refused.code() == "L0134", "{refused}");
+    assert!(matches!(refused, LakeError::Unreadable(_)) && refused.code() == "L0134", "{refused}");
     let text = refused.to_string();
     assert!(["bronze.t", "properties", BEGAN_AT].iter().all(|part| text.contains(part)), "{text}");
     let own = edited(&table, |json| {

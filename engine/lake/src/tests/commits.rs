@@ -1,9 +1,9 @@
 //! Commits: what lands, what is refused, what is kept.
 
 use super::*;
-use crate::summary as names;
 use crate::table::ancestry;
 use crate::{LakeError, Lease, LeaseHeld};
+use ingot_model::property as names;
 
 #[tokio::test]
 async fn a_table_is_created_appended_to_and_read_back() {
@@ -20,11 +20,11 @@ async fn a_table_is_created_appended_to_and_read_back() {
     assert_eq!(loaded.schema(), table.schema());
     let history = loaded.history();
     assert_eq!(history.len(), 2);
-    assert!(history.iter().all(crate::SnapshotInfo::is_ours));
+    assert!(history.iter().all(ingot_model::SnapshotInfo::is_ours));
     assert_eq!(history[0].parent, Some(history[1].id));
-    assert_eq!(history[0].summary["total-records"], "3");
-    assert_eq!(history[0].summary["total-data-files"], "2");
-    assert_eq!(history[0].summary["added-records"], "1");
+    assert_eq!(history[0].summary.get("total-records"), Some("3"));
+    assert_eq!(history[0].summary.get("total-data-files"), Some("2"));
+    assert_eq!(history[0].summary.get("added-records"), Some("1"));
     assert_eq!(other.list_tables().await.unwrap(), [table.name().clone()]);
     assert_eq!(other.list_namespaces().await.unwrap(), ["bronze"]);
     let consistent = other.load_tables(&[TableName::new("gold", "none"), table.name().clone()]).await.unwrap();
@@ -67,10 +67,10 @@ async fn a_first_snapshot_is_empty_and_carries_its_summary() {
     };
     let table = lake.create_table(new).await.unwrap();
     let head = table.snapshot(table.head().unwrap()).unwrap();
-    assert_eq!(head.operation, "append");
-    assert_eq!(head.summary[names::FINGERPRINT], "abc");
-    assert_eq!(head.summary["total-records"], "0");
-    assert!(head.summary.contains_key(names::COMMIT_ID));
+    assert_eq!(head.operation, Operation::Append);
+    assert_eq!(head.summary.get(names::FINGERPRINT), Some("abc"));
+    assert_eq!(head.summary.get("total-records"), Some("0"));
+    assert!(head.summary.get(names::COMMIT_ID).is_some());
     assert!(entries(&table).await.is_empty());
     assert_eq!(ids(&append(&table, &[4]).await).await, [4]);
 }
@@ -100,7 +100,7 @@ async fn eight_writers_all_land() {
     assert_eq!(ids(&table).await, expected);
     assert_eq!(table.history().len(), 24);
     let head = table.snapshot(table.head().unwrap()).unwrap();
-    assert_eq!(head.summary["total-records"], "24");
+    assert_eq!(head.summary.get("total-records"), Some("24"));
     // Attempts that failed left nothing behind.
     let on_disk = std::fs::read_dir(folder.path().join("bronze/t/metadata")).unwrap();
     let json = on_disk.filter(|f| f.as_ref().unwrap().file_name().to_string_lossy().ends_with(".json")).count();
@@ -153,11 +153,11 @@ async fn files_are_replaced_in_one_snapshot() {
     let after = overwrite(&table, change.clone()).await.unwrap();
     assert_eq!(ids(&after).await, [1, 3, 20, 21]);
     let head = after.snapshot(after.head().unwrap()).unwrap();
-    assert_eq!(head.operation, "overwrite");
-    assert_eq!(head.summary["deleted-records"], "1");
-    assert_eq!(head.summary["deleted-data-files"], "1");
-    assert_eq!(head.summary["total-records"], "4");
-    assert_eq!(head.summary["total-data-files"], "3");
+    assert_eq!(head.operation, Operation::Overwrite);
+    assert_eq!(head.summary.get("deleted-records"), Some("1"));
+    assert_eq!(head.summary.get("deleted-data-files"), Some("1"));
+    assert_eq!(head.summary.get("total-records"), Some("4"));
+    assert_eq!(head.summary.get("total-data-files"), Some("3"));
     // Entries that stay keep the snapshot and sequence number they came with.
     let sequences: Vec<_> = entries(&after).await.iter().map(|e| e.sequence_number()).collect();
     assert_eq!(sequences.iter().filter(|s| **s == Some(4)).count(), 1);
@@ -173,8 +173,11 @@ async fn files_are_replaced_in_one_snapshot() {
     assert_eq!(list.await.unwrap().len(), 1);
     assert_eq!(ids(&refilled).await, [9]);
     let head = refilled.snapshot(refilled.head().unwrap()).unwrap();
-    assert_eq!(head.summary["total-records"], "1");
-    assert_eq!(head.summary["total-files-size"], entries(&refilled).await[0].file_size_in_bytes().to_string());
+    assert_eq!(head.summary.get("total-records"), Some("1"));
+    assert_eq!(
+        head.summary.get("total-files-size").unwrap(),
+        entries(&refilled).await[0].file_size_in_bytes().to_string()
+    );
 }
 
 #[tokio::test]
@@ -282,8 +285,8 @@ async fn an_attempt_that_fails_while_it_prepares_changes_and_leaves_nothing() {
     let before = metadata_files(&lake, &location).await;
     let change = appending(write(&table, &rows(&[2])).await);
     // A version that could not be opened, and one whose positions are wrong: manifest and list were written by then.
-    let unopened = summary(&[("ingot.state-columns", "no JSON")]);
-    let misplaced = summary(&[(crate::summary::KAFKA_POSITIONS, "no JSON")]);
+    let unopened = BTreeMap::from([(names::STATE_COLUMNS.to_owned(), "no JSON".to_owned())]);
+    let misplaced = summary(&[(names::KAFKA_POSITIONS, "no JSON")]);
     for bad in [
         Change { set_properties: unopened, ..change.clone() },
         Change { summary: misplaced.clone(), ..change.clone() },

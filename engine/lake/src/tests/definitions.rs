@@ -5,9 +5,10 @@ use arrow::datatypes::{Field, Fields};
 use iceberg::spec::Type;
 
 use super::*;
+use crate::resolve_definition;
 use crate::schema::{Ids, Role, to_arrow, to_iceberg};
-use crate::summary as names;
-use crate::{PartitionBy, SortBy, Transform, resolve_definition};
+use ingot_model::property as names;
+use ingot_model::{PartitionBy, SortBy, Transform};
 
 fn with_state() -> Definition {
     Definition {
@@ -108,7 +109,7 @@ async fn a_changed_definition_keeps_the_ids_of_what_stays() {
         state_columns: vec![("_ingot_s0".into(), DataType::Binary)],
         partition: vec![PartitionBy { column: "id".into(), transform: Transform::Bucket(4) }],
         sort: vec![SortBy { column: "id".into(), descending: true, nulls_first: false }],
-        properties: summary(&[("ingot.primary-key", "id")]),
+        properties: BTreeMap::from([("ingot.primary-key".to_owned(), "id".to_owned())]),
     };
     let resolved = resolve_definition(&table, &after).unwrap();
     let mut writer = Writer::new(&table, Some(&after)).unwrap();

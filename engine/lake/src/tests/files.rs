@@ -10,15 +10,16 @@ use arrow::array::{
 use arrow::datatypes::{Field, Fields, TimestampMicrosecondType};
 use bytes::Bytes;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral};
+use ingot_model::{PartitionBy, SortBy, Transform};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 
 use super::*;
+use crate::LakeError;
 use crate::bounds::{file_metrics, round_bytes_up, round_string_up};
 use crate::parquet_schema::parquet_schema;
 use crate::schema::arrow_schema;
-use crate::{LakeError, PartitionBy, SortBy, Transform};
 
 #[tokio::test]
 async fn values_are_brought_to_the_tables_types() {

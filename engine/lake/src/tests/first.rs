@@ -1,8 +1,9 @@
 //! Tables that come with their first rows, and whose tables they are.
 
+use ingot_model::property::PROJECT;
+
 use super::*;
 use crate::LakeError;
-use crate::summary::PROJECT;
 
 fn files_below(folder: &std::path::Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use ingot_model::{PartitionBy, SortBy, Transform};
 use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::*;
-use crate::{PartitionBy, SortBy, Transform};
 
 fn bucketed(buckets: u32) -> Definition {
     Definition {

@@ -5,8 +5,8 @@ use datafusion::prelude::SessionContext;
 
 use super::began::{BOTH, all_but_head_expired, foreign};
 use super::*;
-use crate::summary as names;
 use crate::{LakeTableProvider, ScanOptions};
+use ingot_model::property as names;
 
 fn wide() -> Definition {
     let mut definition = plain();
@@ -103,7 +103,7 @@ async fn it_stays_with_its_values_until_it_is_pruned() {
 async fn only_left_out_columns_are_pruned_and_none_that_partitions_files() {
     let (_folder, lake) = lake().await;
     let by_qty = Definition {
-        partition: vec![crate::PartitionBy { column: "qty".into(), transform: crate::Transform::Identity }],
+        partition: vec![ingot_model::PartitionBy { column: "qty".into(), transform: ingot_model::Transform::Identity }],
         ..wide()
     };
     let table = added(&create(&lake, "t", by_qty).await, &wide_rows(&[1])).await;

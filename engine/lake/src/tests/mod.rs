@@ -2,6 +2,8 @@
 //!
 //! Not here: the scan side, whose tests stand in its own modules.
 
+use ingot_model::{Column, Definition, Operation, Record, TableName};
+
 mod began;
 mod commits;
 mod definitions;
@@ -22,13 +24,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, TimeUnit};
-use iceberg::spec::{DataFile, ManifestEntryRef, Operation};
+use iceberg::spec::{DataFile, ManifestEntryRef};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::lake::{Lake, LakeConfig, S3Config};
 use crate::manifest::load_list;
-use crate::{Change, Column, CommitError, Definition, NewTable, Rebase, Table, TableName, Writer};
+use crate::{Change, CommitError, NewTable, Rebase, Table, Writer};
 
 pub(crate) async fn lake() -> (TempDir, Lake) {
     let folder = tempfile::tempdir().unwrap();
@@ -138,6 +140,6 @@ pub(crate) fn read(location: &str) -> Vec<RecordBatch> {
         .collect()
 }
 
-pub(crate) fn summary(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn summary(pairs: &[(&str, &str)]) -> Record {
     pairs.iter().map(|(name, value)| ((*name).to_string(), (*value).to_string())).collect()
 }

@@ -2,11 +2,12 @@
 
 use arrow::array::TimestampMicrosecondArray;
 use iceberg::spec::{ManifestWriterBuilder, SchemaRef};
+use ingot_model::{PartitionBy, Transform};
 use serde_json::Value;
 
 use super::*;
 use crate::avro_names::is_plain;
-use crate::{PartitionBy, Transform, live_files};
+use crate::live_files;
 
 const NAMES: [&str; 5] = ["my col", "ev-time", "é", "日本語", "9x"];
 

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::position::recorded_flows;
-use crate::summary::{self as names, KAFKA_POSITIONS, KafkaPositions, PartitionRange, to_json};
 use crate::{FlowKey, PositionError, kafka_position};
+use ingot_model::property::KAFKA_POSITIONS;
+use ingot_model::{KafkaPositions, PartitionRange};
+use serde_json::to_string as to_json;
 
 fn key() -> FlowKey {
     FlowKey { flow: "f".into(), cluster: "c".into(), topic_id: "t1".into() }
@@ -48,7 +50,7 @@ async fn commit(table: &Table, positions: Option<KafkaPositions>, change: Change
     let mut change = Change { commit_id: Uuid::new_v4(), ..change };
     change.add = write(table, &rows(&[1])).await;
     if let Some(positions) = positions {
-        change.summary.insert(KAFKA_POSITIONS.into(), to_json(&positions).unwrap());
+        change.summary.set_positions(Some(&positions)).unwrap();
     }
     table.lake().commit(table, change, &retry).await.unwrap()
 }
@@ -86,7 +88,7 @@ async fn positions_add_up_through_everybodys_snapshots() {
     assert_eq!(kafka_position(&table, &anew), Ok(None));
     assert_eq!(recorded_flows(&table).unwrap().len(), 2);
     // The property holds full vectors of both flows.
-    let recorded = names::parse_recorded(&table.properties()[KAFKA_POSITIONS]).unwrap();
+    let recorded = table.recorded().positions().unwrap();
     assert_eq!(recorded.len(), 2);
     let ours = recorded.iter().find(|r| r.positions.flow == "f").unwrap();
     assert_eq!(Some(ours.snapshot_id), table.head());
@@ -102,11 +104,7 @@ async fn every_hundredth_summary_is_full() {
     for step in 0..101 {
         table = moved(&table, &[(1, step, step + 1)]).await;
     }
-    let full: Vec<bool> = table
-        .history()
-        .iter()
-        .map(|s| serde_json::from_str::<KafkaPositions>(&s.summary[KAFKA_POSITIONS]).unwrap().full)
-        .collect();
+    let full: Vec<bool> = table.history().iter().map(|s| s.positions().unwrap().unwrap().full).collect();
     let places: Vec<_> = full.iter().enumerate().filter(|(_, f)| **f).map(|(at, _)| at).collect();
     assert_eq!(places, [1, 101]);
     assert_eq!(ends(&table), [5, 101, 7]);
@@ -134,7 +132,12 @@ async fn a_snapshot_in_which_all_partitions_moved_proves_its_position_alone() {
     assert_eq!(ends(&alone(kept).await), [6, 4, 9]);
     assert_eq!(ends(&alone(table.head().unwrap()).await), [9, 5, 10], "the copy is of this one");
     // One that tells of some partitions only proves nothing of the others.
-    let some = table.history().iter().find(|s| s.summary[KAFKA_POSITIONS].contains("\"1\":{\"from\":0")).unwrap().id;
+    let some = table
+        .history()
+        .iter()
+        .find(|s| s.summary.get(KAFKA_POSITIONS).unwrap().contains("\"1\":{\"from\":0"))
+        .unwrap()
+        .id;
     let error = kafka_position(&alone(some).await, &key()).unwrap_err();
     assert!(matches!(error, PositionError::Expired { .. }), "{error}");
 }

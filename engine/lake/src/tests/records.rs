@@ -1,8 +1,10 @@
 //! What summaries record, and what is said when they do not parse.
 
 use super::*;
-use crate::record;
-use crate::summary as names;
+use ingot_model::Count;
+use ingot_model::property as names;
+
+use crate::LakeError;
 
 async fn with(lake: &Lake, name: &str, pairs: &[(&str, &str)]) -> Table {
     let table = create(lake, name, plain()).await;
@@ -22,17 +24,17 @@ async fn what_parses_is_given_and_what_does_not_is_named() {
         &[(names::SOURCES, &sources), (names::BASE_SNAPSHOTS, &bases), (names::NOW, "2026-01-31T12:00:00.5Z")],
     )
     .await;
-    let head = good.history().remove(0);
+    let head = good.history()[0].clone();
     let a = TableName::new("bronze", "a");
-    assert_eq!(record::sources(&good, &head).unwrap().unwrap()[&a], (uuid, Some(7)));
-    assert_eq!(record::bases(&good, &head).unwrap().unwrap()[&a], (uuid, None));
-    assert_eq!(record::now(&good, &head).unwrap().unwrap().timestamp_millis(), 1_769_860_800_500);
-    assert_eq!(record::count(&good, &head, "total-records").unwrap(), Some(0));
+    assert_eq!(head.sources().unwrap().unwrap()[&a], (uuid, Some(7)));
+    assert_eq!(head.bases().unwrap().unwrap()[&a], (uuid, None));
+    assert_eq!(head.now().unwrap().unwrap().timestamp_millis(), 1_769_860_800_500);
+    assert_eq!(head.count(Count::TotalRecords).unwrap(), Some(0));
     let bare = with(&lake, "bare", &[]).await;
-    let head = bare.history().remove(0);
-    assert_eq!(record::sources(&bare, &head).unwrap(), None);
-    assert_eq!(record::now(&bare, &head).unwrap(), None);
-    assert_eq!(record::count(&bare, &head, names::REFRESH_MS).unwrap(), None);
+    let head = bare.history()[0].clone();
+    assert_eq!(head.sources().unwrap(), None);
+    assert_eq!(head.now().unwrap(), None);
+    assert_eq!(head.count(Count::RefreshMs).unwrap(), None);
     let nameless = format!(r#"[{{"table":"a","uuid":"{uuid}","snapshot-id":7}}]"#);
     let bad = with(
         &lake,
@@ -45,12 +47,12 @@ async fn what_parses_is_given_and_what_does_not_is_named() {
         ],
     )
     .await;
-    let head = bad.history().remove(0);
+    let head = bad.history()[0].clone();
     let refusals = [
-        (names::SOURCES, record::sources(&bad, &head).unwrap_err()),
-        (names::BASE_SNAPSHOTS, record::bases(&bad, &head).unwrap_err()),
-        (names::NOW, record::now(&bad, &head).unwrap_err()),
-        (names::REFRESH_MS, record::count(&bad, &head, names::REFRESH_MS).unwrap_err()),
+        (names::SOURCES, LakeError::from(head.sources().unwrap_err())),
+        (names::BASE_SNAPSHOTS, LakeError::from(head.bases().unwrap_err())),
+        (names::NOW, LakeError::from(head.now().unwrap_err())),
+        (names::REFRESH_MS, LakeError::from(head.count(Count::RefreshMs).unwrap_err())),
     ];
     for (property, refused) in refusals {
         let text = refused.to_string();

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use ingot_model::{PartitionBy, SortBy, Transform};
 
 use super::*;
-use crate::{PartitionBy, SortBy, Transform};
 
 /// Files below a folder, those that have another name yet first.
 fn below(folder: &Path, found: &mut Vec<String>) {

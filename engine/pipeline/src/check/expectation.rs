@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Query as SqlQuery, Visit,
 use ingot_dialect::ast::{Expectation, Query, Violation};
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_dialect::fold_tokens;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use super::judge::{Violations, guard};
 use super::output::cast_to_stored;

@@ -82,8 +82,7 @@ fn in_shape_of(given: &DataType, stored: &DataType) -> DataType {
     }
 }
 
-/// What the table records of its kept columns, as JSON.
-pub(crate) fn record(kept: &[KeptType]) -> Option<String> {
-    let types: BTreeMap<&str, String> = kept.iter().map(|k| (k.column.as_str(), type_word(&k.given))).collect();
-    serde_json::to_string(&types).ok().filter(|_| !kept.is_empty())
+/// What the table records of its kept columns: their names and the types that their query has.
+pub(crate) fn recorded(kept: &[KeptType]) -> BTreeMap<String, String> {
+    kept.iter().map(|k| (k.column.clone(), type_word(&k.given))).collect()
 }

@@ -16,7 +16,7 @@ use ingot_delta::{ENGINE_SEMANTICS_VERSION, FullReason, Strategy};
 use ingot_dialect::ast::{OnDecodeError, Policy, Query, TableDef};
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_dialect::{fingerprint, fold_tokens};
-use ingot_lake::{TableName, summary};
+use ingot_model::TableName;
 
 use super::names::{Declared, Kind};
 use super::planning_error::{Planned, diagnostics};
@@ -97,7 +97,7 @@ impl<'a> Resolver<'a> {
         };
         let schema = table::schema(&columns, &notes);
         let mut definition = table::definition(path, t, &schema, &notes, &mut self.found);
-        definition.properties.extend(kept::record(&kept).map(|text| (summary::KEPT_TYPES.to_owned(), text)));
+        definition.set_kept_types(&kept::recorded(&kept));
         let tags = table::tags(path, &t.clauses, &mut self.found);
         let schema: SchemaRef = Arc::new(schema);
         if names_ok {

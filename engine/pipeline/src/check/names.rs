@@ -16,7 +16,7 @@ use ingot_dialect::ast::{
 };
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::identifier;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use super::output::snake;
 use super::references::Reference;
@@ -73,10 +73,7 @@ impl Rules<'_> {
     pub fn stored(&self, parts: &[String]) -> TableName {
         let last = parts.len().saturating_sub(1);
         let namespace = if last == 0 { "" } else { parts[last - 1].as_str() };
-        TableName {
-            namespace: format!("{}{namespace}", self.prefix),
-            name: parts.get(last).cloned().unwrap_or_default(),
-        }
+        TableName::new(format!("{}{namespace}", self.prefix), parts.get(last).cloned().unwrap_or_default())
     }
 }
 

@@ -16,7 +16,7 @@ use ingot_delta::{DeltaError, Keyed, Merge, Merged, Recomputed, Strategy, differ
 
 use super::sample::Occasion;
 use super::trial::{Failure, Rehearsed, Room, Trouble, failure};
-use crate::rewrite::{FILE, POS};
+use ingot_model::place::{FILE, POSITION};
 
 /// Old contents, what comes, what goes, new contents.
 const STEPS: [[Occasion; 4]; 4] = [
@@ -116,7 +116,7 @@ fn linear(room: &Room, query: &Rehearsed, [old, plus, minus]: [Occasion; 3]) -> 
 fn placed(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, Failure> {
     let place = |(i, batch): (usize, &RecordBatch)| {
         let mut fields: Vec<Field> = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
-        fields.extend([Field::new(FILE, DataType::Utf8, false), Field::new(POS, DataType::Int64, false)]);
+        fields.extend([Field::new(FILE, DataType::Utf8, false), Field::new(POSITION, DataType::Int64, false)]);
         let (rows, file) = (batch.num_rows(), i.to_string());
         let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
         columns.push(Arc::new(StringArray::from(vec![file.as_str(); rows])));

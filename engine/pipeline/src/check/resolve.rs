@@ -10,14 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Query as SqlQuery;
 use ingot_delta::Strategy;
 use ingot_dialect::ast::{Query, Statement, ViewDef};
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_dialect::fold_tokens;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use super::expectation::{self, Outcome};
 use super::names::{Declared, Found, Key, Kind, Names, Rules};
@@ -299,7 +298,7 @@ impl<'a> Resolver<'a> {
                     let name = match read.name.as_slice() {
                         [namespace, name] => {
                             out.namespaces.insert(namespace.clone());
-                            (Some(self.rules.stored(&read.name).namespace), name.clone())
+                            (Some(self.rules.stored(&read.name).namespace.to_string()), name.clone())
                         }
                         parts => (None, parts.join(".")),
                     };
@@ -578,15 +577,7 @@ fn may_declare(text: &str, name: &str) -> bool {
 /// Stored tables that a plan reads, in name order.
 pub(crate) fn inputs(plan: &LogicalPlan) -> Vec<TableName> {
     let scans = ingot_delta::scans(plan).unwrap_or_default();
-    scans
-        .into_iter()
-        .filter_map(|t| match t {
-            TableReference::Partial { schema, table } => {
-                Some(TableName { namespace: schema.to_string(), name: table.to_string() })
-            }
-            _ => None,
-        })
-        .collect()
+    scans.into_iter().filter_map(|t| TableName::of(&t)).collect()
 }
 
 /// The hidden columns that a strategy keeps.

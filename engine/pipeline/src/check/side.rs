@@ -14,7 +14,7 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
 use ingot_delta::Strategy;
 use ingot_dialect::ast::Policy;
-use ingot_lake::{Column, Definition, TableName};
+use ingot_model::{Column, Definition, TableName};
 
 use super::query::scan;
 use crate::project::{DecodeErrorPolicy, Model, ModelKind};

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::{Clauses, Ident, Pair, TableDef, Transform};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_lake::properties::{self, Refused};
-use ingot_lake::{Column, Definition, PartitionBy, SortBy, summary};
+use ingot_model::{Column, Definition, PartitionBy, SortBy};
 
 use super::output::find_column;
 use super::types::type_word;
@@ -48,21 +48,18 @@ pub(crate) fn definition(
         })
         .collect();
     let mut properties = self::properties(file, clauses, found);
-    if !key.is_empty()
-        && let Ok(text) = serde_json::to_string(&key)
-    {
-        properties.insert(summary::PRIMARY_KEY.to_owned(), text);
-    }
     if let Some(comment) = &clauses.comment {
         properties.insert("comment".to_owned(), comment.node.clone());
     }
-    Definition {
+    let mut definition = Definition {
         columns,
         state_columns: Vec::new(),
         partition: partition(file, clauses, schema, found),
         sort: sort(file, clauses, schema, found),
         properties,
-    }
+    };
+    definition.set_primary_key(&key);
+    definition
 }
 
 pub(crate) fn primary_key(file: &str, table: &TableDef, schema: &Schema, found: &mut Vec<Diagnostic>) -> Vec<String> {
@@ -118,15 +115,15 @@ fn partition(file: &str, clauses: &Clauses, schema: &Schema, found: &mut Vec<Dia
     out
 }
 
-fn transform(t: &Transform) -> ingot_lake::Transform {
+fn transform(t: &Transform) -> ingot_model::Transform {
     match t {
-        Transform::Identity(_) => ingot_lake::Transform::Identity,
-        Transform::Years(_) => ingot_lake::Transform::Year,
-        Transform::Months(_) => ingot_lake::Transform::Month,
-        Transform::Days(_) => ingot_lake::Transform::Day,
-        Transform::Hours(_) => ingot_lake::Transform::Hour,
-        Transform::Bucket(n, _) => ingot_lake::Transform::Bucket(*n),
-        Transform::Truncate(w, _) => ingot_lake::Transform::Truncate(*w),
+        Transform::Identity(_) => ingot_model::Transform::Identity,
+        Transform::Years(_) => ingot_model::Transform::Year,
+        Transform::Months(_) => ingot_model::Transform::Month,
+        Transform::Days(_) => ingot_model::Transform::Day,
+        Transform::Hours(_) => ingot_model::Transform::Hour,
+        Transform::Bucket(n, _) => ingot_model::Transform::Bucket(*n),
+        Transform::Truncate(w, _) => ingot_model::Transform::Truncate(*w),
     }
 }
 

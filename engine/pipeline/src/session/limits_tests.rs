@@ -12,7 +12,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use super::running::QueryThreads;
 use super::watch::{self, Watch, watched};
@@ -28,7 +28,7 @@ fn session(limits: &SessionLimits) -> Session {
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let table: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap());
-    let name = TableName { namespace: "a".into(), name: "x".into() };
+    let name = TableName::new("a", "x");
     Session::over([(name, table)], Vec::new(), "ingot", limits).unwrap()
 }
 

@@ -14,16 +14,17 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider, TableProvider,
+    CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider,
+    TableProvider,
 };
+use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Column, TableReference};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 use ingot_dialect::diagnostic::did_you_mean;
-use ingot_lake::{Lake, LakeTableProvider, ScanOptions, Table, TableName};
+use ingot_lake::{Lake, LakeTableProvider, ScanOptions, Table};
+use ingot_model::{NotATableName, Readings, TableName};
 
 use super::error::{ErrorKind, QueryError, shortened};
 use super::pins::{Pin, Pins};
@@ -123,12 +124,12 @@ impl Served {
         statement: &Statement,
         pins: Option<&Pins>,
     ) -> Result<Bound, QueryError> {
-        let mut named: Vec<(&Relation, TableName)> = Vec::new();
+        let mut written: Vec<(&Relation, Readings)> = Vec::new();
         for r in &statement.relations {
-            named.push((r, self.full_name(sql, r).await?));
+            written.push((r, self.readings(sql, r).await?));
         }
         let mut wanted: BTreeSet<TableName> = BTreeSet::new();
-        for (_, name) in &named {
+        for name in written.iter().flat_map(|(_, r)| [Some(&r.likely), r.other.as_ref()].into_iter().flatten()) {
             match self.views.get(name) {
                 Some(view) => wanted.extend(view.inputs.iter().cloned()),
                 None => {
@@ -136,7 +137,6 @@ impl Served {
                 }
             }
         }
-        let read = wanted.clone();
         if statement.lists_tables {
             wanted.extend(self.stored().await?);
         }
@@ -154,6 +154,21 @@ impl Served {
                     unreadable.insert(name.clone(), e);
                 }
             }
+        }
+        let exists = |n: &TableName| loaded.contains_key(n) || unreadable.contains_key(n) || self.views.contains_key(n);
+        let mut named: Vec<(&Relation, TableName)> = Vec::new();
+        let mut read: BTreeSet<TableName> = BTreeSet::new();
+        for (relation, readings) in written {
+            let ambiguous =
+                |e: NotATableName| QueryError::new(ErrorKind::UnknownName, e.to_string()).at(sql, relation.span);
+            let name = readings.resolve(exists).map_err(ambiguous)?;
+            match self.views.get(&name) {
+                Some(view) => read.extend(view.inputs.iter().cloned()),
+                None => {
+                    read.insert(name.clone());
+                }
+            }
+            named.push((relation, name));
         }
         for (relation, name) in &named {
             let reads = self.views.get(name).map_or(std::slice::from_ref(name), |view| view.inputs.as_slice());
@@ -214,6 +229,15 @@ impl Served {
                 out.add(name, &relation.planned_as, scan(t, Some(snapshot)).await?)?;
             }
         }
+        for (relation, name) in &named {
+            // The engine takes the first of three parts for a catalog.
+            if let ([first, schema, table], Some(provider)) = (relation.parts.as_slice(), open.get(name))
+                && *first != self.catalog
+                && relation.version.is_none()
+            {
+                out.add_at(first, schema, table, Arc::clone(provider))?;
+            }
+        }
         if statement.lists_tables {
             for (name, view) in &self.views {
                 if !named.iter().any(|(_, n)| n == name) {
@@ -224,16 +248,18 @@ impl Served {
         Ok(Bound { catalogs: out.finish()?, pins: kept })
     }
 
-    async fn full_name(&self, sql: &str, relation: &Relation) -> Result<TableName, QueryError> {
+    /// What a written name may mean.
+    async fn readings(&self, sql: &str, relation: &Relation) -> Result<Readings, QueryError> {
         match relation.parts.as_slice() {
-            [namespace, name] => Ok(TableName { namespace: namespace.clone(), name: name.clone() }),
-            [catalog, namespace, name] if *catalog == self.catalog => {
-                Ok(TableName { namespace: namespace.clone(), name: name.clone() })
-            }
-            [catalog, ..] if relation.parts.len() == 3 => {
-                Err(QueryError::new(ErrorKind::UnknownName, format!("catalog \"{catalog}\" does not exist"))
+            [first, _, _] if *first != self.catalog && !self.is_namespace(first).await? => {
+                Err(QueryError::new(ErrorKind::UnknownName, format!("catalog \"{first}\" does not exist"))
                     .with_hint(format!("the catalog is \"{}\", and it may be left out", self.catalog))
                     .at(sql, relation.span))
+            }
+            parts @ ([_, _] | [_, _, _]) => {
+                let malformed =
+                    |e: NotATableName| QueryError::new(ErrorKind::UnknownName, e.to_string()).at(sql, relation.span);
+                TableName::readings(parts, &self.catalog, &|_| false).map_err(malformed)
             }
             parts => {
                 let bare = parts.last().map_or("", String::as_str);
@@ -256,6 +282,11 @@ impl Served {
                 Err(error.with_hint(hint).at(sql, relation.span))
             }
         }
+    }
+
+    /// Whether a namespace begins with this level.
+    async fn is_namespace(&self, level: &str) -> Result<bool, QueryError> {
+        Ok(self.all_names().await?.iter().any(|n| n.namespace.levels().next() == Some(level)))
     }
 
     async fn unknown(&self, sql: &str, relation: &Relation, name: &TableName) -> Result<QueryError, QueryError> {
@@ -348,7 +379,7 @@ fn rebound(view: &ViewModel, open: &BTreeMap<TableName, Arc<dyn TableProvider>>)
     view.plan
         .apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(s) = node
-                && let Some(name) = table_name(&s.table_name)
+                && let Some(name) = TableName::of(&s.table_name)
             {
                 planned.insert(name, s.source.schema());
             }
@@ -382,7 +413,7 @@ fn rebound(view: &ViewModel, open: &BTreeMap<TableName, Arc<dyn TableProvider>>)
         let source = if same {
             source
         } else {
-            let reference = TableReference::partial(name.namespace.clone(), name.name.clone());
+            let reference = name.reference();
             let columns =
                 schema.fields().iter().map(|f| Expr::Column(Column::new(Some(reference.clone()), f.name().clone())));
             let plan = LogicalPlanBuilder::scan(reference.clone(), source, None)
@@ -393,18 +424,15 @@ fn rebound(view: &ViewModel, open: &BTreeMap<TableName, Arc<dyn TableProvider>>)
         };
         sources.insert(name, source);
     }
-    ingot_delta::rebind(&view.plan, &|reference| table_name(reference).and_then(|n| sources.get(&n).cloned()))
+    ingot_delta::rebind(&view.plan, &|reference| TableName::of(reference).and_then(|n| sources.get(&n).cloned()))
         .map_err(|e| QueryError::new(ErrorKind::Internal, format!("view \"{}\": {e}", view.name)))
 }
 
-fn table_name(reference: &TableReference) -> Option<TableName> {
-    Some(TableName { namespace: reference.schema()?.to_owned(), name: reference.table().to_owned() })
-}
-
-/// A catalog being filled.
+/// The catalogs of a statement, being filled.
 struct Catalog<'a> {
     name: &'a str,
-    schemas: BTreeMap<String, Arc<MemorySchemaProvider>>,
+    /// By catalog and schema.
+    schemas: BTreeMap<(String, String), Arc<MemorySchemaProvider>>,
 }
 
 impl<'a> Catalog<'a> {
@@ -413,18 +441,34 @@ impl<'a> Catalog<'a> {
     }
 
     fn add(&mut self, of: &TableName, name: &str, table: Arc<dyn TableProvider>) -> Result<(), QueryError> {
-        let schema = self.schemas.entry(of.namespace.clone()).or_default();
-        schema.register_table(name.to_owned(), table).map_err(|e| QueryError::from_engine("", &e))?;
+        self.add_at(self.name, of.namespace.as_str(), name, table)
+    }
+
+    fn add_at(
+        &mut self,
+        catalog: &str,
+        schema: &str,
+        name: &str,
+        table: Arc<dyn TableProvider>,
+    ) -> Result<(), QueryError> {
+        let schema = self.schemas.entry((catalog.to_owned(), schema.to_owned())).or_default();
+        if !schema.table_exist(name) {
+            schema.register_table(name.to_owned(), table).map_err(|e| QueryError::from_engine("", &e))?;
+        }
         Ok(())
     }
 
     fn finish(self) -> Result<Arc<dyn CatalogProviderList>, QueryError> {
-        let catalog = MemoryCatalogProvider::new();
-        for (name, schema) in self.schemas {
+        let list = MemoryCatalogProviderList::new();
+        list.register_catalog(self.name.to_owned(), Arc::new(MemoryCatalogProvider::new()));
+        for ((catalog, name), schema) in self.schemas {
+            let catalog = list.catalog(&catalog).unwrap_or_else(|| {
+                let new = Arc::new(MemoryCatalogProvider::new());
+                list.register_catalog(catalog, Arc::<MemoryCatalogProvider>::clone(&new));
+                new
+            });
             catalog.register_schema(&name, schema).map_err(|e| QueryError::from_engine("", &e))?;
         }
-        let list = MemoryCatalogProviderList::new();
-        list.register_catalog(self.name.to_owned(), Arc::new(catalog));
         Ok(Arc::new(list))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,7 +28,10 @@ struct PinRow(String, String, String, Option<i64>);
 
 impl From<Pins> for Vec<PinRow> {
     fn from(pins: Pins) -> Self {
-        pins.0.into_iter().map(|(n, p)| PinRow(n.namespace, n.name, p.uuid.to_string(), p.snapshot)).collect()
+        pins.0
+            .into_iter()
+            .map(|(n, p)| PinRow(n.namespace.to_string(), n.name, p.uuid.to_string(), p.snapshot))
+            .collect()
     }
 }
 
@@ -38,7 +41,7 @@ impl TryFrom<Vec<PinRow>> for Pins {
     fn try_from(rows: Vec<PinRow>) -> Result<Self, uuid::Error> {
         rows.into_iter()
             .map(|PinRow(namespace, name, uuid, snapshot)| {
-                Ok((TableName { namespace, name }, Pin { uuid: Uuid::parse_str(&uuid)?, snapshot }))
+                Ok((TableName::new(namespace, name), Pin { uuid: Uuid::parse_str(&uuid)?, snapshot }))
             })
             .collect::<Result<_, _>>()
             .map(Self)

@@ -16,7 +16,7 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use futures::TryStreamExt;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 
 use super::{QueryError, Session, SessionLimits};
 use crate::error::PipelineError;
@@ -146,7 +146,7 @@ struct Tried {
 
 impl Tried {
     fn new() -> Self {
-        let name = TableName { namespace: "bronze".into(), name: "t".into() };
+        let name = TableName::new("bronze", "t");
         let limits = SessionLimits { memory_bytes_max: 256 << 20, parallelism: Some(1), ..SessionLimits::default() };
         let session = Session::over([(name, secrets())], Vec::new(), "ingot", &limits).unwrap();
         let ctx = context::maintenance(context::bounded(256 << 20).unwrap()).unwrap();

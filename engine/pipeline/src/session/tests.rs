@@ -13,7 +13,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlanBuilder, col};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use uuid::Uuid;
 
 use super::statement::{self, Version};
@@ -26,7 +26,7 @@ mod parameters;
 
 fn name(text: &str) -> TableName {
     let (namespace, name) = text.split_once('.').unwrap();
-    TableName { namespace: namespace.into(), name: name.into() }
+    TableName::new(namespace, name)
 }
 
 fn table(columns: Vec<(&str, ArrayRef)>) -> Arc<dyn TableProvider> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Incremental, Plan};
 use ingot_pipeline::verify::Verdict;

@@ -1,6 +1,7 @@
 //! Nothing is lost: by expiry, by a column that an SQL file leaves out, by what a snapshot records and nobody can read.
 
-use ingot_lake::{Change, Definition, Operation, Rebase, Table, Writer};
+use ingot_lake::{Change, Rebase, Table, Writer};
+use ingot_model::{Definition, Operation};
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Plan};
 use ingot_pipeline::verify::Verdict;

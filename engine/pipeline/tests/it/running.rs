@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::run_loop::{self, GRACE, Shared};
 use ingot_pipeline::verify::Verdict;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
-use ingot_lake::{Table, record};
+use ingot_lake::Table;
 use ingot_pipeline::check::{check_files, check_over};
 use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::Engine;
@@ -125,7 +125,7 @@ async fn a_streaming_table_of_an_earlier_version_keeps_its_types() {
     once(&engine).await;
     assert_eq!(type_of(&engine, "bronze.t", "share").await, DataType::Float64);
     assert!(consistent(&engine, "silver.copy").await.ends_with("; the 0 since are those of its query"));
-    let kept = record::kept_types(&table(&engine, "bronze.t").await).unwrap();
+    let kept = table(&engine, "bronze.t").await.recorded().kept_types().unwrap();
     assert_eq!(kept.keys().collect::<Vec<_>>(), ["share"]);
     // A restart, more rows, another one: nothing else happens.
     for _ in 0..2 {
@@ -157,7 +157,7 @@ async fn a_streaming_table_of_an_earlier_version_keeps_its_types() {
     let (plan, _) = once(&engine).await;
     assert_eq!(notes(&plan, "bronze.t"), "", "{plan}");
     assert!(!plan.has_rebuild(), "{plan}");
-    assert!(record::kept_types(&table(&engine, "bronze.t").await).unwrap().is_empty());
+    assert!(table(&engine, "bronze.t").await.recorded().kept_types().unwrap().is_empty());
     // And taken back: that is an edit, refused with what to write.
     world.write("bronze/t.sql", &streaming("_offset * 1.5"));
     let engine = world.engine().await;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use futures::TryStreamExt;
-use ingot_lake::{Change, LakeTableProvider, Operation, Rebase, ScanOptions, Table, Writer};
+use ingot_lake::{Change, LakeTableProvider, Rebase, ScanOptions, Table, Writer};
+use ingot_model::Operation;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::verify::Verdict;
 
@@ -52,8 +53,12 @@ async fn forge(engine: &Engine, of: &str, rows: RecordBatch) {
         operation: Operation::Overwrite,
         add: writer.close().await.unwrap(),
         remove_all: true,
-        summary: head
-            .summary
+        summary: table
+            .metadata()
+            .snapshot_by_id(head.id)
+            .unwrap()
+            .summary()
+            .additional_properties
             .iter()
             .filter(|(k, _)| k.starts_with("ingot."))
             .map(|(k, v)| (k.clone(), v.clone()))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::{Engine, Report};
 use ingot_pipeline::plan::{Action, Plan};

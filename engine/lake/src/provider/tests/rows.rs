@@ -7,8 +7,9 @@ use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 
 use super::*;
 use crate::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID, DeleteFile, changelog, live_files};
-use crate::locate::{KeyRange, prune_files};
+use crate::locate::prune_files;
 use datafusion::common::ScalarValue;
+use ingot_model::KeyRange;
 
 fn ids(values: impl IntoIterator<Item = i64>) -> RecordBatch {
     batch(vec![("id", Arc::new(values.into_iter().collect::<Int64Array>()) as ArrayRef)])

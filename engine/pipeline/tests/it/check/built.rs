@@ -20,8 +20,8 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
 use ingot_delta::Strategy;
-use ingot_lake::summary;
-use ingot_lake::{Change, NewTable, Operation, Rebase, TableName, Writer, live_files};
+use ingot_lake::{Change, NewTable, Rebase, Writer, live_files};
+use ingot_model::{Operation, TableName, property};
 use ingot_pipeline::check::check_files;
 use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::Engine;
@@ -320,9 +320,9 @@ async fn a_view_that_is_no_longer_recomputed_is_built_with_its_state() {
 /// The net count of an expectation over a table's snapshots.
 async fn warned(world: &World, table: &str, expectation: &str) -> i64 {
     let table = world.engine.lake.load_table(&table.parse().unwrap()).await.unwrap().unwrap();
-    let counts = table.history().into_iter().filter_map(|s| s.summary.get(summary::EXPECTATIONS).cloned());
+    let counts = table.history().into_iter().filter_map(|s| s.summary.get(property::EXPECTATIONS).map(str::to_owned));
     counts
-        .filter_map(|json| serde_json::from_str::<summary::Expectations>(&json).unwrap().remove(expectation))
+        .filter_map(|json| serde_json::from_str::<ingot_model::Expectations>(&json).unwrap().remove(expectation))
         .map(|c| c.warned)
         .sum()
 }

@@ -12,7 +12,7 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use ingot_delta::Strategy;
-use ingot_lake::TableName;
+use ingot_model::TableName;
 use ingot_pipeline::check::check_files;
 use ingot_pipeline::graph::select;
 use ingot_pipeline::project::{Model, ModelKind, Project, StreamInput, ViolationAction};

@@ -1,0 +1,35 @@
+//! The words that every other crate uses: names, definitions, places of rows, and what a snapshot records.
+//!
+//! ```text
+//!   name         catalog.namespace.table          definition   what a table is declared to be
+//!   range        keys looked for in files         place        where a stored row is
+//!   record       what a commit of ours says       history      what the snapshots of a table say
+//!   position     how far a log was read           property     the names under which all of it is written
+//! ```
+//!
+//! Invariants
+//! * Pure: values in, values out; no clock, no I/O, no runtime.
+//! * `property` is the one list of names. What a property holds is written and read here, and nowhere else.
+//!
+//! Not here: SQL (`ingot-dialect`), Iceberg metadata and files (`ingot-lake`).
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod definition;
+mod history;
+mod name;
+mod operation;
+pub mod place;
+mod position;
+pub mod property;
+mod range;
+mod record;
+pub mod table_properties;
+
+pub use definition::{Column, Definition, PartitionBy, SortBy, Transform};
+pub use history::{History, Properties, SnapshotInfo, Summary, is_ours};
+pub use name::{Namespace, NotATableName, Readings, TableName};
+pub use operation::Operation;
+pub use position::{KafkaPositions, PartitionRange, RecordedPositions};
+pub use range::KeyRange;
+pub use record::{Count, ExpectationCounts, Expectations, Record, Refresh, Unreadable, Versions};
+pub use table_properties::{Beginning, TableProperties};

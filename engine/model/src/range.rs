@@ -1,0 +1,16 @@
+//! The values that a key column takes among the keys looked for.
+
+use datafusion::common::ScalarValue;
+
+/// The range of one key column. Keys match as `IS NOT DISTINCT FROM` does, so NULL is a value of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyRange {
+    /// A public column.
+    pub column: String,
+    /// The least value that is not NULL; NULL when there is none.
+    pub min: ScalarValue,
+    /// The greatest value that is not NULL; NULL when there is none.
+    pub max: ScalarValue,
+    /// Whether NULL is among the keys.
+    pub has_null: bool,
+}
