@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use ingot_pipeline::project::{ModelKind, StreamInput};
+use ingot_project::project::{ModelKind, StreamInput};
 
 use crate::args::Global;
 use crate::open::{self, Failure};

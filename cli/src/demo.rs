@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt as _;
-use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::error::PipelineError;
-use ingot_pipeline::project;
 use ingot_pipeline::run_loop::{self, Shared};
+use ingot_project::{config::Config, project};
 use ingot_source::{Fleet, FleetConfig, MockBroker};
 use tokio_util::sync::CancellationToken;
 

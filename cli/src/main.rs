@@ -3,6 +3,8 @@
 //! Results go to stdout, everything else to stderr.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+use ingot_query::STACK_BYTES;
+
 mod args;
 mod check;
 mod demo;
@@ -28,7 +30,6 @@ use std::process::ExitCode;
 
 use args::{Cli, Color, Command, LogFormat};
 use clap::Parser as _;
-use ingot_pipeline::session::STACK_BYTES;
 use open::Failure;
 use tell::note;
 use tracing_subscriber::EnvFilter;
@@ -76,7 +77,9 @@ fn start_logs(cli: &Cli, configured: LogFormat) {
             Command::Run(_) | Command::Up(_) | Command::Serve => "info",
             _ => "warn",
         },
-        (_, 1) => "info,ingot_lake=debug,ingot_source=debug,ingot_pipeline=debug,ingot_flight=debug",
+        (_, 1) => {
+            "info,ingot_lake=debug,ingot_source=debug,ingot_project=debug,ingot_query=debug,ingot_pipeline=debug,ingot_flight=debug"
+        }
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("INGOT_LOG").unwrap_or_else(|_| EnvFilter::new(level));

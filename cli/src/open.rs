@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use ingot_dialect::diagnostic::{Diagnostic, Severity};
 use ingot_model::TableName;
-use ingot_pipeline::config::{self, Config};
 use ingot_pipeline::engine::{Engine, StepError};
 use ingot_pipeline::error::PipelineError;
-use ingot_pipeline::graph;
-use ingot_pipeline::project::{self, Checked, Project, SqlFile};
+use ingot_project::config::{self, Config};
+use ingot_project::graph;
+use ingot_project::project::{self, Checked, Project, SqlFile};
 
 use crate::args::{Color, Global, LogFormat};
 use crate::tell::{self, note, say};

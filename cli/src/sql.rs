@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use ingot_flight::client::Client;
 use ingot_pipeline::engine::StepError;
-use ingot_pipeline::session::Session;
+use ingot_query::Session;
 use rustyline::error::ReadlineError;
 
 use crate::args::{Format, Global, SqlArgs};
@@ -36,7 +36,7 @@ impl Target {
                 let planned = session.plan(sql, None).await.map_err(query_error)?;
                 let schema = planned.schema.clone();
                 let rows = session.execute(&planned, None).await.map_err(query_error)?;
-                let rows = rows.map_err(|e| query_error(ingot_pipeline::session::QueryError::from(e)));
+                let rows = rows.map_err(|e| query_error(ingot_query::QueryError::from(e)));
                 Ok((schema, rows.boxed()))
             }
             Self::Remote(client) => {
@@ -47,7 +47,7 @@ impl Target {
     }
 }
 
-pub fn query_error(e: ingot_pipeline::session::QueryError) -> Failure {
+pub fn query_error(e: ingot_query::QueryError) -> Failure {
     Failure::Step(StepError {
         code: e.code.to_owned(),
         exit_code: if e.retryable { 3 } else { 1 },

@@ -4,14 +4,14 @@
 //! * Every kind of error has its status here, and the compiler says when one has not.
 //! * A status' message is the whole story: code, message, the marked line, the hint.
 //!
-//! Not here: what errors mean (`ingot_pipeline::session::ErrorKind`).
+//! Not here: what errors mean (`ingot_query::ErrorKind`).
 
 use std::net::SocketAddr;
 
 use arrow::error::ArrowError;
 use arrow_flight::error::FlightError;
 use datafusion::error::DataFusionError;
-use ingot_pipeline::session::{ErrorKind, QueryError};
+use ingot_query::{ErrorKind, QueryError};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 

@@ -4,7 +4,7 @@
 //! * Listens on loopback only: there is no authentication and no TLS yet.
 //! * Every error has its status in `error`.
 //!
-//! Not here: SQL, names, snapshots (`ingot_pipeline::session`).
+//! Not here: SQL, names, snapshots (`ingot_query`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 use std::net::SocketAddr;

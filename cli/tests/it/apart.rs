@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use ingot_lake::lease::Lease;
 use ingot_lake::{Lake, Table};
-use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::{Engine, StepReport};
 use ingot_pipeline::plan::Action;
-use ingot_pipeline::project;
 use ingot_pipeline::run_loop::{self, Shared};
-use ingot_pipeline::session::TableEntry;
+use ingot_project::{config::Config, project};
+use ingot_query::TableEntry;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, action, all_equal, name, number, once, query};
@@ -54,7 +53,7 @@ async fn shown(engine: &Engine, sql: &str) -> String {
     pretty_format_batches(&query(engine, sql).await).unwrap().to_string()
 }
 
-async fn refused(engine: &Engine, sql: &str) -> ingot_pipeline::session::QueryError {
+async fn refused(engine: &Engine, sql: &str) -> ingot_query::QueryError {
     engine.session().unwrap().plan(sql, None).await.err().unwrap_or_else(|| panic!("{sql} was planned"))
 }
 

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ingot_dialect::codes::{self, CODES};
-use ingot_pipeline::check::check_files;
-use ingot_pipeline::config::{Config, config_reference};
-use ingot_pipeline::project::{Checked, SqlFile};
+use ingot_project::check::check_files;
+use ingot_project::config::{Config, config_reference};
+use ingot_project::project::{Checked, SqlFile};
 
 const LETTERS: &str = "PNTCUSRDLQ";
 

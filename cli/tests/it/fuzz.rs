@@ -6,6 +6,8 @@
 //!
 //! Not here: Flight messages (`flight-server/tests/flight/fuzz.rs`), mutation (`tests/fuzz/mutate.rs`).
 
+use ingot_project::{check::check_files, config::Config, project::SqlFile};
+
 #[path = "../../../tests/fuzz/mutate.rs"]
 #[allow(dead_code)]
 mod mutate;
@@ -18,9 +20,6 @@ use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
 use ingot_dialect::ast::StatementKind;
 use ingot_dialect::{Diagnostic, format_file, parse_file, parse_query, print, render};
-use ingot_pipeline::check::check_files;
-use ingot_pipeline::config::Config;
-use ingot_pipeline::project::SqlFile;
 use ingot_source::{Decoder, MessageRef, SourceSchema};
 use mutate::{fuzz, said};
 

@@ -12,9 +12,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use ingot_dialect::{format_file, parse_file};
-use ingot_pipeline::check::check_files;
-use ingot_pipeline::config::Config;
-use ingot_pipeline::project::SqlFile;
+use ingot_project::{check::check_files, config::Config, project::SqlFile};
 use ingot_source::{Decoded, Decoder, SourceSchema};
 
 use crate::fuzz::{config, message, schema};

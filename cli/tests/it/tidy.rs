@@ -22,9 +22,11 @@ const RANKS: &[(&str, &str, u8)] = &[
     ("ingot-delta", "engine/delta", 1),
     ("ingot-lake", "engine/lake", 1),
     ("ingot-source", "engine/source", 1),
-    ("ingot-pipeline", "engine/pipeline", 2),
-    ("ingot-flight", "flight-server", 3),
-    ("ingot", "cli", 4),
+    ("ingot-project", "engine/project", 2),
+    ("ingot-query", "engine/query", 3),
+    ("ingot-pipeline", "engine/pipeline", 4),
+    ("ingot-flight", "flight-server", 5),
+    ("ingot", "cli", 6),
 ];
 
 /// What only one crate may depend on: the outside world enters through one door each.

@@ -4,7 +4,7 @@
 //! Bodies of queries stay sqlparser syntax trees plus their own tokens: DataFusion plans the tree, the printer
 //! and the fingerprint use the tokens.
 //!
-//! Not here: what names mean (`pipeline::project`), types of other systems (`lake::schema`).
+//! Not here: what names mean (`ingot-project`), types of other systems (`lake::schema`).
 
 use sqlparser::tokenizer::TokenWithSpan;
 pub use sqlparser::tokenizer::{Location, Span};

@@ -7,7 +7,7 @@
 //! * Places are those of the client's text; spaces and comments are gone.
 //! * STREAM is a name like another.
 //!
-//! Not here: which statements a client may send (`pipeline::session`).
+//! Not here: which statements a client may send (`ingot-query`).
 
 use crate::ast::{AsOf, Span};
 use crate::body;

@@ -7,7 +7,7 @@
 //! * The depth of the tree, and of every plan made of it, is at most proportional to these bounds.
 //! * Both checks are linear in the text.
 //!
-//! Not here: how long planning may take (`pipeline::session`).
+//! Not here: how long planning may take (`ingot-query`).
 
 use crate::ast::Span;
 use crate::cursor::Step;

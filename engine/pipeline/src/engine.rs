@@ -28,19 +28,17 @@ use tracing::{info, warn};
 
 use crate::bases::{self, Bases};
 use crate::changes::Input;
-use crate::check;
-use crate::config::Config;
-use crate::context;
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::{self, Ingestor};
 use crate::kept;
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
-use crate::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use crate::refresh::{Job, Outcome};
 use crate::restart;
-use crate::session::{QueryError, Session, SessionLimits};
 use crate::standing;
+use ingot_project::project::{Model, ModelKind, Project, SourceModel, StreamInput};
+use ingot_project::{check, config::Config};
+use ingot_query::{QueryError, Session, SessionLimits, context};
 
 /// How often a step is planned again because another writer was first.
 const SUPERSEDED_MAX: usize = 3;
@@ -182,7 +180,7 @@ impl Engine {
     /// The same, of a project in which one table has the types that its query gives, whatever is stored.
     async fn with_own_types(&self, table: &TableName) -> Result<Self> {
         let others = |name: &TableName| name != table;
-        let checked = check::check_over(&self.project, &self.config, &kept::Stored::new()).project;
+        let checked = check::check_over(&self.project, &self.config, &BTreeMap::new()).project;
         let project = checked.map_or_else(|| Arc::clone(&self.project), Arc::new);
         let project = kept::settled(&self.lake, project, &self.config, &others).await?;
         Ok(self.of(project))

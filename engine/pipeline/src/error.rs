@@ -12,7 +12,7 @@ use ingot_model::Unreadable;
 use ingot_semantics::{Failure, Refusal};
 use ingot_source::SourceError;
 
-use crate::session::find;
+use ingot_semantics::find;
 
 /// What stopped a command or a table.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +81,10 @@ impl PipelineError {
     /// What a step that cannot run now fails with.
     pub fn blocked(reason: &crate::plan::Reason) -> Self {
         Self::Stopped {
-            code: crate::codes::known(&reason.code),
+            code: ingot_project::codes::known(&reason.code),
             message: reason.text.clone(),
             hint: reason.hint.clone(),
-            retryable: crate::codes::is_passing(&reason.code),
+            retryable: ingot_project::codes::is_passing(&reason.code),
         }
     }
 
@@ -184,7 +184,7 @@ impl PipelineError {
             // Memory is shared with queries, which end.
             Self::Engine(e) | Self::Delta(DeltaError::DataFusion(e)) => {
                 matches!(e.find_root(), DataFusionError::ResourcesExhausted(_))
-                    || outside(e).is_some_and(|(code, _)| crate::codes::is_passing(code))
+                    || outside(e).is_some_and(|(code, _)| ingot_project::codes::is_passing(code))
             }
             Self::Project(_) | Self::Delta(_) | Self::UnknownCommit { .. } | Self::Interrupted | Self::Json(_) => false,
         }

@@ -15,9 +15,9 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use ingot_model::ExpectationCounts;
 
-use crate::context;
 use crate::error::{PipelineError, Result};
-use crate::project::{BoundExpectation, CheckedRelation, Model, ViolationAction};
+use ingot_project::project::{BoundExpectation, CheckedRelation, Model, ViolationAction};
+use ingot_query::context;
 
 /// Net counts by expectation; a deleted row takes its count back.
 pub type Counts = BTreeMap<String, ExpectationCounts>;

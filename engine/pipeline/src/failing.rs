@@ -34,10 +34,10 @@ use ingot_delta::DeltaError;
 use ingot_source::{SELECT_FAILS, SourceSchema};
 
 use crate::changes::memory;
-use crate::context;
 use crate::error::{PipelineError, Result};
-use crate::project::{DecodeErrorPolicy, Model, SourceModel};
 use crate::rewrite::arrow as arrow_error;
+use ingot_project::project::{DecodeErrorPolicy, Model, SourceModel};
+use ingot_query::context;
 
 /// What a batch is without the messages that fail.
 pub(crate) struct Apart {
@@ -68,7 +68,7 @@ pub(crate) async fn query(
     let provider = provider_as_source(memory(rows.schema(), vec![rows])?);
     let bind = |t: &TableReference| (t.table() == source.name).then(|| provider.clone());
     let plan = ingot_delta::rebind(&model.plan, &bind)?;
-    context::collect(ctx, ingot_delta::freeze_now(&plan, now)?).await
+    Ok(context::collect(ctx, ingot_delta::freeze_now(&plan, now)?).await?)
 }
 
 /// The query of a streaming table over decoded rows, as it was when they were read: rows, and messages that fail.

@@ -39,8 +39,8 @@ use crate::error::{PipelineError, Result};
 use crate::expectations::{self, Counts};
 use crate::failing;
 use crate::planner::TopicFacts;
-use crate::project::{DecodeErrorPolicy, Model, SourceModel};
 use crate::standing::{self, Recorded, key};
+use ingot_project::project::{DecodeErrorPolicy, Model, SourceModel};
 
 /// How long positions that moved without rows may wait for their commit.
 const IDLE_COMMIT: Duration = Duration::from_secs(600);

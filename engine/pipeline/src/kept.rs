@@ -11,7 +11,6 @@
 //!
 //! Not here: the decision itself for one table (`check::kept`), what is recorded (`ingot_lake::record`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -19,36 +18,25 @@ use ingot_lake::schema::stored_alike;
 use ingot_lake::{Lake, Table};
 use ingot_model::TableName;
 
-use crate::check;
-use crate::config::Config;
 use crate::error::{PipelineError, Result};
-use crate::project::{Model, Project};
 use crate::standing;
+use ingot_project::project::{Model, Project};
+use ingot_project::stored::{Stored, StoredTypes};
+use ingot_project::{check, config::Config};
 
-/// What a stored streaming table says of its columns.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoredTypes {
-    pub columns: BTreeMap<String, DataType>,
-    /// The definition that it was last written by.
-    pub fingerprint: Option<String>,
-    /// Columns that are kept, and the types that their query had when they were.
-    pub kept: BTreeMap<String, String>,
+/// The types of a stored table.
+///
+/// # Errors
+/// What it records of them does not parse.
+pub fn stored_types(table: &Table) -> Result<StoredTypes> {
+    let fingerprint = standing::judged_by(table);
+    Ok(StoredTypes { columns: table.known_types()?, fingerprint, kept: table.recorded().kept_types()? })
 }
 
-/// Those of the streaming tables that exist.
-pub type Stored = BTreeMap<TableName, StoredTypes>;
-
-impl StoredTypes {
-    fn of(table: &Table) -> Result<Self> {
-        let fingerprint = standing::judged_by(table);
-        Ok(Self { columns: table.known_types()?, fingerprint, kept: table.recorded().kept_types()? })
-    }
-
-    /// Whether a model's query gives some column another type than the stored one.
-    fn differ(&self, model: &Model) -> bool {
-        let other = |name: &String, given: &DataType| self.columns.get(name).is_some_and(|t| !stored_alike(t, given));
-        model.schema.fields().iter().any(|f| other(f.name(), f.data_type()))
-    }
+/// Whether a model's query gives some column another type than the stored one.
+fn differ(types: &StoredTypes, model: &Model) -> bool {
+    let other = |name: &String, given: &DataType| types.columns.get(name).is_some_and(|t| !stored_alike(t, given));
+    model.schema.fields().iter().any(|f| other(f.name(), f.data_type()))
 }
 
 /// A project whose streaming tables have the types that they are stored with, where they keep them; `wanted` are the
@@ -70,12 +58,13 @@ pub(crate) async fn settled(
     let mut stored = Stored::new();
     for (name, loaded) in streaming.iter().zip(lake.load_tables(&streaming).await?) {
         // What cannot be read is that table's failure, and said where it is worked on.
-        if let Ok(Some(types)) = loaded.map(|t| t.map(|t| StoredTypes::of(&t)).transpose()).unwrap_or(Ok(None)) {
+        if let Ok(Some(types)) = loaded.map(|t| t.map(|t| stored_types(&t)).transpose()).unwrap_or(Ok(None)) {
             stored.insert(name.clone(), types);
         }
     }
-    let differ = |(name, types): (&TableName, &StoredTypes)| project.tables.get(name).is_some_and(|m| types.differ(m));
-    if !stored.iter().any(differ) {
+    let changed =
+        |(name, types): (&TableName, &StoredTypes)| project.tables.get(name).is_some_and(|m| differ(types, m));
+    if !stored.iter().any(changed) {
         return Ok(project);
     }
     let checked = check::check_over(&project, config, &stored);

@@ -8,16 +8,10 @@
 
 pub mod bases;
 pub mod changes;
-pub mod check;
-pub mod codes;
-pub mod config;
-mod config_file;
-pub mod context;
 pub mod engine;
 pub mod error;
 pub mod expectations;
 mod failing;
-pub mod graph;
 pub mod history;
 pub mod ingest;
 pub mod kept;
@@ -25,15 +19,13 @@ mod mend;
 mod offsets;
 pub mod plan;
 pub mod planner;
-mod pool;
-pub mod project;
 pub mod prune;
 pub mod refresh;
 pub mod restart;
 pub mod rewrite;
 pub mod run_loop;
-pub mod session;
-pub mod settings;
+#[cfg(test)]
+mod secrets_tests;
 mod spill;
 pub mod standing;
 pub mod status;

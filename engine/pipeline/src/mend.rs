@@ -12,10 +12,10 @@ use ingot_lake::{Change, Lake, LakeTableProvider, Rebase, ScanOptions, Table, li
 
 use crate::error::{PipelineError, Result};
 use crate::expectations::Counts;
-use crate::project::Model;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::place::{FILE, POSITION};
 use ingot_model::{KafkaPositions, Record, Refresh};
+use ingot_project::project::Model;
 
 use crate::rewrite::{self, column};
 

@@ -16,8 +16,8 @@ use ingot_dialect::ast::Policy;
 use ingot_model::TableName;
 
 use crate::plan::{Action, Incremental, Plan, Read, Reason, Step, Upto};
-use crate::project::{Model, ModelKind, Project, StreamInput};
 use crate::standing;
+use ingot_project::project::{Model, ModelKind, Project, StreamInput};
 
 /// The reason of a recompute that nothing but the clock asks for.
 pub const AGED: &str = "R0548";

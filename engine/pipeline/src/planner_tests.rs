@@ -7,9 +7,9 @@ use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::TableName;
 
 use super::{Facts, Recorded, TableFacts, TopicFacts, plan};
-use crate::config::Config;
 use crate::plan::{Action, Incremental, Plan, Reason, Upto};
-use crate::project::{Project, SqlFile};
+use ingot_project::config::Config;
+use ingot_project::project::{Project, SqlFile};
 
 fn project(extra: &str) -> Project {
     let bronze = "CREATE SOURCE s (id VARCHAR, v BIGINT) INCLUDE OFFSET AS o WITH ('connector' = 'kafka', 'topic' = 't') \
@@ -24,7 +24,7 @@ fn project(extra: &str) -> Project {
     }
     let none = BTreeMap::new();
     let config = Config::from_parts(None, Path::new("."), Path::new("/"), None, &[], &none).unwrap();
-    let checked = crate::check::check_files(Path::new("."), files, &config);
+    let checked = ingot_project::check::check_files(Path::new("."), files, &config);
     checked.project.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics))
 }
 

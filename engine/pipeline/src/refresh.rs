@@ -35,14 +35,14 @@ use tracing::info;
 
 use crate::bases::Bases;
 use crate::changes::{self, Changed, Input};
-use crate::context;
 use crate::error::{PipelineError, Result};
 use crate::expectations::{self, Counts};
 use crate::failing;
 use crate::plan::{Action, Incremental, Reason};
-use crate::project::{CheckedRelation, Model, ViolationAction};
 use crate::rewrite::{self, Insert};
 use crate::spill::BoundedDiff;
+use ingot_project::project::{CheckedRelation, Model, ViolationAction};
+use ingot_query::context;
 
 /// What a refresh did.
 #[derive(Debug, Clone, Default)]

@@ -16,8 +16,8 @@ use tracing::warn;
 use crate::error::{PipelineError, Result};
 use crate::history;
 use crate::ingest;
-use crate::project::{Model, Project, SourceModel};
 use crate::standing;
+use ingot_project::project::{Model, Project, SourceModel};
 
 /// The mode of the snapshot from which a table was read again.
 const AGAIN: &str = "full";

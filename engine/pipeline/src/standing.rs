@@ -20,13 +20,13 @@ use ingot_model::{Definition, KafkaPositions, Operation, PartitionRange, Record,
 use ingot_source::TopicInfo;
 use tracing::{info, warn};
 
-use crate::check::type_word;
 use crate::error::{PipelineError, Result};
 use crate::history;
 use crate::ingest::{self, ends};
 use crate::mend;
-use crate::project::{KeptType, Model, SourceModel};
 use crate::restart;
+use ingot_project::check::type_word;
+use ingot_project::project::{KeptType, Model, SourceModel};
 
 pub(crate) fn key(model: &Model, topic: &TopicInfo) -> FlowKey {
     FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id.clone(), topic_id: topic.topic_id.clone() }

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::engine::{Engine, StepError};
 use crate::error::Result;
-use crate::project::{Model, ModelKind};
 use crate::standing;
+use ingot_project::project::{Model, ModelKind};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct PartitionStatus {

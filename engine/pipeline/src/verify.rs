@@ -32,14 +32,14 @@ use ingot_source::{BatchLimits, KafkaSource, Position, Start};
 use serde::Serialize;
 
 use crate::changes::{Changed, Input, empty};
-use crate::context;
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::failing;
 use crate::ingest;
 use crate::offsets::Offsets;
-use crate::project::{Model, ModelKind, SourceModel};
 use crate::spill::BoundedDiff;
+use ingot_project::project::{Model, ModelKind, SourceModel};
+use ingot_query::context;
 
 /// What verification found of one table.
 #[derive(Debug, Clone, Serialize)]

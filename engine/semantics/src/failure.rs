@@ -257,6 +257,18 @@ fn is_of_size(error: &ArrowError) -> bool {
 const HARMLESS: &[(&str, &str)] =
     &[("Scalar subquery returned more than one row", "a subquery that stands for one value gave more than one row")];
 
+/// An error in the chain of causes, also through `Arc`s.
+pub fn find<T: std::error::Error + 'static>(error: &DataFusionError) -> Option<&T> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(c) = cause {
+        if let Some(found) = c.downcast_ref::<T>() {
+            return Some(found);
+        }
+        cause = c.source();
+    }
+    None
+}
+
 /// What may be said of an error of a plan that ran: no value of a row, whatever the engine's text holds.
 pub fn without_values(error: &DataFusionError) -> String {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -116,7 +116,9 @@ pub use apart::{Casts, has_namesakes, put_back_casts, take_out_casts};
 pub use canonical::{CANONICAL, canonical_array, canonical_scalar, exactly, has_equals, uncanonical};
 pub use explained::names_shown;
 pub use extremes::{float_max, float_min};
-pub use failure::{Failure, FailureKind, arrow_without_values, is_failure, parquet_without_values, without_values};
+pub use failure::{
+    Failure, FailureKind, arrow_without_values, find, is_failure, parquet_without_values, without_values,
+};
 pub use fallible::plan_can_fail;
 pub use fence::Fence;
 pub use flatten::flattened;

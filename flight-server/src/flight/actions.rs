@@ -12,7 +12,7 @@ use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo,
     RenewFlightEndpointRequest,
 };
-use ingot_pipeline::session::ErrorKind;
+use ingot_query::ErrorKind;
 use prost::Message;
 use tonic::Status;
 

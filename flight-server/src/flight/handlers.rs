@@ -35,7 +35,7 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
-use ingot_pipeline::session::{ErrorKind, Planned, QueryError, Session};
+use ingot_query::{ErrorKind, Planned, QueryError, Session};
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
-use ingot_pipeline::session::{ErrorKind, Place, QueryError};
+use ingot_query::{ErrorKind, Place, QueryError};
 use tonic::Status;
 
 use crate::error::{malformed, status};

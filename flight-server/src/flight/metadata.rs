@@ -16,7 +16,7 @@ use arrow::compute::kernels::comparison::ilike;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow_flight::sql::metadata::{GetCatalogsBuilder, GetDbSchemasBuilder, GetTablesBuilder};
 use arrow_flight::sql::{CommandGetCatalogs, CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTables};
-use ingot_pipeline::session::{Session, TableEntry, TableName};
+use ingot_query::{Session, TableEntry, TableName};
 use tonic::Status;
 
 use crate::error::{encoding, malformed, status};

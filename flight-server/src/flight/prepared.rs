@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use ingot_pipeline::session::{ErrorKind, QueryError};
+use ingot_query::{ErrorKind, QueryError};
 use tonic::Status;
 use uuid::Uuid;
 

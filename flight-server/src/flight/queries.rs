@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use arrow_flight::{CancelStatus, FlightData};
 use futures::Stream;
 use futures::stream::BoxStream;
-use ingot_pipeline::session::{ErrorKind, Planned};
+use ingot_query::{ErrorKind, Planned};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use uuid::Uuid;

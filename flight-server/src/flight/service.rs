@@ -14,7 +14,7 @@ use arrow_flight::{
     Action, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo, SchemaResult, Ticket,
 };
 use futures::stream::BoxStream;
-use ingot_pipeline::session::ErrorKind;
+use ingot_query::ErrorKind;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::{failed, status};

@@ -15,7 +15,7 @@ use arrow_flight::{FlightInfo, Ticket};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use datafusion::common::ScalarValue;
-use ingot_pipeline::session::{ErrorKind, Pins};
+use ingot_query::{ErrorKind, Pins};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use tonic::Status;

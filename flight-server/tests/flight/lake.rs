@@ -10,7 +10,7 @@ use arrow_flight::FlightInfo;
 use arrow_flight::sql::{CommandGetPrimaryKeys, CommandGetTables};
 use ingot_lake::{Change, Lake, LakeConfig, NewTable, Rebase, S3Config, Table, Writer};
 use ingot_model::{Column, Definition, TableName};
-use ingot_pipeline::session::{Session, SessionLimits};
+use ingot_query::{Session, SessionLimits};
 use tempfile::TempDir;
 use uuid::Uuid;
 

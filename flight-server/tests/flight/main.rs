@@ -1,6 +1,8 @@
 //! A server on a loopback port, and arrow-flight's own client: every command that drivers send.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use ingot_query::{Session, SessionLimits, TableName};
+
 mod clients;
 mod fuzz;
 mod lake;
@@ -26,7 +28,6 @@ use arrow_flight::{
 use datafusion::catalog::{MemTable, TableProvider};
 use futures::{StreamExt, TryStreamExt};
 use ingot_flight::{Client, serve};
-use ingot_pipeline::session::{Session, SessionLimits, TableName};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};

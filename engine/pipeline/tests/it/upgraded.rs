@@ -8,13 +8,13 @@ use std::path::Path;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use ingot_lake::Table;
-use ingot_pipeline::check::{check_files, check_over};
-use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::Engine;
-use ingot_pipeline::kept::{Stored, StoredTypes};
 use ingot_pipeline::plan::{Action, Plan};
-use ingot_pipeline::project::{KeptType, Project, SqlFile};
 use ingot_pipeline::verify::Verdict;
+use ingot_project::check::{check_files, check_over};
+use ingot_project::config::Config;
+use ingot_project::project::{KeptType, Project, SqlFile};
+use ingot_project::stored::{Stored, StoredTypes};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -22,12 +22,11 @@ use futures::TryStreamExt;
 use ingot_delta::Strategy;
 use ingot_lake::{Change, NewTable, Rebase, Writer, live_files};
 use ingot_model::{Operation, TableName, property};
-use ingot_pipeline::check::check_files;
-use ingot_pipeline::config::Config;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Plan};
-use ingot_pipeline::project::{Project, SqlFile};
 use ingot_pipeline::verify::Verdict;
+use ingot_project::project::{Project, SqlFile};
+use ingot_project::{check::check_files, config::Config};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const BRONZE: &str = "
@@ -393,8 +392,8 @@ fn a_hundred_tables_are_tried() {
     }
     let config = super::config(super::BROKERS, &[]);
     for (what, load) in [
-        ("untried", ingot_pipeline::project::load_to_read as fn(&Path, &Config) -> ingot_pipeline::project::Checked),
-        ("tried", ingot_pipeline::project::load),
+        ("untried", ingot_project::project::load_to_read as fn(&Path, &Config) -> ingot_project::project::Checked),
+        ("tried", ingot_project::project::load),
     ] {
         for _ in 0..3 {
             let started = std::time::Instant::now();

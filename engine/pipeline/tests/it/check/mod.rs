@@ -3,6 +3,8 @@
 //! `wrong/` holds projects that must fail, each with the exact text they must fail with. `BLESS=1` rewrites those
 //! texts; whoever does so reads each of them as the user would.
 
+use ingot_project::{check::check_files, config::Config};
+
 mod built;
 mod config;
 mod models;
@@ -11,9 +13,7 @@ mod wrong;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ingot_pipeline::check::check_files;
-use ingot_pipeline::config::Config;
-use ingot_pipeline::project::{Checked, SqlFile};
+use ingot_project::project::{Checked, SqlFile};
 
 /// A configuration from a file's text, away from the process environment.
 fn config(text: &str, variables: &[(&str, &str)]) -> Config {

@@ -13,9 +13,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use ingot_delta::Strategy;
 use ingot_model::TableName;
-use ingot_pipeline::check::check_files;
-use ingot_pipeline::graph::select;
-use ingot_pipeline::project::{Model, ModelKind, Project, StreamInput, ViolationAction};
+use ingot_project::project::{Model, ModelKind, Project, StreamInput, ViolationAction};
+use ingot_project::{check::check_files, graph::select};
 
 use super::check;
 
@@ -114,8 +113,8 @@ fn the_shipped_project_is_right() {
 #[test]
 fn the_files_that_are_shipped_are_right() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql");
-    let cfg = ingot_pipeline::config::Config::load(&root, None, &[], &std::collections::BTreeMap::new()).unwrap();
-    let checked = ingot_pipeline::project::load(&root, &cfg);
+    let cfg = ingot_project::config::Config::load(&root, None, &[], &std::collections::BTreeMap::new()).unwrap();
+    let checked = ingot_project::project::load(&root, &cfg);
     assert!(checked.diagnostics.is_empty(), "{:#?}", checked.diagnostics);
     let names: Vec<String> = checked.project.unwrap().tables.keys().map(ToString::to_string).collect();
     assert_eq!(names.len(), 5, "{names:?}");
@@ -299,7 +298,7 @@ fn streams_of_tables_views_and_prefixes() {
     let cfg = super::config("namespace_prefix = \"dev_\"\nkafka.bootstrap.servers = \"h:1\"", &[]);
     let files = files
         .iter()
-        .map(|(path, text)| ingot_pipeline::project::SqlFile { path: (*path).into(), text: (*text).into() })
+        .map(|(path, text)| ingot_project::project::SqlFile { path: (*path).into(), text: (*text).into() })
         .collect();
     let checked = check_files(std::path::Path::new("/project"), files, &cfg);
     let dev = checked.project.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics));

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::{Diagnostic, explain, render};
-use ingot_pipeline::check::check_files;
-use ingot_pipeline::config::Config;
-use ingot_pipeline::project::SqlFile;
+use ingot_project::{check::check_files, config::Config, project::SqlFile};
 
 const CASES_MIN: usize = 60;
 const CODES_MIN: usize = 30;

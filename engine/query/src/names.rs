@@ -25,21 +25,21 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSourc
 use ingot_dialect::diagnostic::did_you_mean;
 use ingot_lake::{Lake, LakeTableProvider, ScanOptions, Table};
 use ingot_model::{NotATableName, Readings, TableName};
+use ingot_project::project::ViewModel;
 
-use super::error::{ErrorKind, QueryError, shortened};
-use super::pins::{Pin, Pins};
-use super::statement::{Relation, Statement, Version};
-use crate::project::ViewModel;
+use crate::error::{ErrorKind, QueryError, shortened};
+use crate::pins::{Pin, Pins};
+use crate::statement::{Relation, Statement, Version};
 
 /// Where tables come from.
-pub(super) enum Tables {
+pub(crate) enum Tables {
     Lake(Lake),
     /// Given ones, without history.
     Given(BTreeMap<TableName, Arc<dyn TableProvider>>),
 }
 
 /// What is served under one catalog name.
-pub(super) struct Served {
+pub(crate) struct Served {
     pub tables: Tables,
     pub views: BTreeMap<TableName, ViewModel>,
     /// Tables of the project, built or not.
@@ -48,18 +48,18 @@ pub(super) struct Served {
 }
 
 /// A statement's own catalog, and the snapshots in it.
-pub(super) struct Bound {
+pub(crate) struct Bound {
     pub catalogs: Arc<dyn CatalogProviderList>,
     pub pins: Pins,
 }
 
-pub(super) enum Loaded {
+pub(crate) enum Loaded {
     Table(Table),
     Given(Arc<dyn TableProvider>),
 }
 
 impl Loaded {
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         match self {
             Self::Table(t) => t.schema(),
             Self::Given(p) => p.schema(),
@@ -73,7 +73,7 @@ impl Loaded {
 }
 
 impl Served {
-    pub(super) async fn stored(&self) -> Result<Vec<TableName>, QueryError> {
+    pub(crate) async fn stored(&self) -> Result<Vec<TableName>, QueryError> {
         match &self.tables {
             Tables::Lake(lake) => lake.list_tables().await.map_err(|e| QueryError::from_lake(&e)),
             Tables::Given(all) => Ok(all.keys().cloned().collect()),
@@ -81,7 +81,7 @@ impl Served {
     }
 
     /// One catalog read; `None` for names that do not exist, an error in the place of a table that cannot be read.
-    pub(super) async fn load(
+    pub(crate) async fn load(
         &self,
         names: &[TableName],
     ) -> Result<Vec<Result<Option<Loaded>, QueryError>>, QueryError> {
@@ -108,7 +108,7 @@ impl Served {
     }
 
     /// Every name that a query may read.
-    pub(super) async fn all_names(&self) -> Result<BTreeSet<TableName>, QueryError> {
+    pub(crate) async fn all_names(&self) -> Result<BTreeSet<TableName>, QueryError> {
         let mut all: BTreeSet<TableName> = self.stored().await?.into_iter().collect();
         all.extend(self.views.keys().cloned());
         Ok(all)
@@ -118,7 +118,7 @@ impl Served {
     ///
     /// # Errors
     /// Unknown and bare names with their place, pins that no longer hold, an unreachable catalog.
-    pub(super) async fn bind(
+    pub(crate) async fn bind(
         &self,
         sql: &str,
         statement: &Statement,

@@ -12,11 +12,11 @@ use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SelectItem, SetExpr, Statement, TableFactor, Value};
 use ingot_semantics::{has_namesakes, look_outside, name_twins, name_used_twins, put_back_casts, take_out_casts};
 
-use super::headers::Headers;
-use super::{listing, parameters, statement};
+use crate::headers::Headers;
+use crate::{listing, parameters, statement};
 
 /// The plan of a statement with its parameters taken for intervals where they may be, if it needs that.
-pub(super) async fn planned_with_intervals(
+pub(crate) async fn planned_with_intervals(
     state: &SessionState,
     unbound: &EngineStatement,
     without: DataFusionError,
@@ -33,7 +33,7 @@ pub(super) async fn planned_with_intervals(
 }
 
 /// The plan of a statement in which the items beside a `*` have names of their own, if that makes it one.
-pub(super) async fn planned_with_names(
+pub(crate) async fn planned_with_names(
     state: &SessionState,
     unbound: &EngineStatement,
     headers: &Headers,
@@ -48,7 +48,7 @@ pub(super) async fn planned_with_names(
 }
 
 /// The plan of a statement, in which expressions that differ in a cast alone have names of their own.
-pub(super) async fn planned_apart(state: &SessionState, tree: EngineStatement) -> Result<LogicalPlan, DataFusionError> {
+pub(crate) async fn planned_apart(state: &SessionState, tree: EngineStatement) -> Result<LogicalPlan, DataFusionError> {
     listing::in_sql_words(planned_once_or_apart(state, tree).await?)
 }
 

@@ -18,9 +18,9 @@ use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use futures::TryStreamExt;
 use ingot_model::TableName;
 
-use super::{QueryError, Session, SessionLimits};
 use crate::error::PipelineError;
-use crate::{context, failing};
+use crate::failing;
+use ingot_query::{QueryError, Session, SessionLimits, context};
 
 /// In every value of the table, but for booleans.
 const SECRET: &str = "7781";
@@ -194,7 +194,7 @@ impl Tried {
         let state = self.ctx.state();
         let sql = format!("SELECT {expression} FROM t");
         let mut statement = state.sql_to_statement(&sql, &datafusion::common::config::Dialect::Generic).unwrap();
-        if let Some(tree) = super::statement::tree_of(&mut statement) {
+        if let datafusion::sql::parser::Statement::Statement(tree) = &mut statement {
             ingot_semantics::lower(tree).unwrap();
         }
         let Ok(plan) = state.statement_to_plan(statement).await else { return };

@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_lake::LakeError;
-use ingot_semantics::{Refusal, sql_words};
+use ingot_semantics::{Refusal, find, sql_words};
 
 /// What went wrong, by what somebody can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -173,7 +173,7 @@ impl QueryError {
     }
 
     /// What the dialect's front end refuses.
-    pub(super) fn from_front_end(sql: &str, d: &Diagnostic) -> Self {
+    pub(crate) fn from_front_end(sql: &str, d: &Diagnostic) -> Self {
         let kind = match d.code {
             "P0113" | "P0130" => ErrorKind::TooLarge,
             _ => ErrorKind::Syntax,
@@ -269,18 +269,6 @@ impl QueryError {
     }
 }
 
-/// An error in the chain of causes, also through `Arc`s.
-pub(crate) fn find<T: Error + 'static>(e: &DataFusionError) -> Option<&T> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(e);
-    while let Some(c) = cause {
-        if let Some(found) = c.downcast_ref::<T>() {
-            return Some(found);
-        }
-        cause = c.source();
-    }
-    None
-}
-
 fn classify(sql: &str, root: &DataFusionError, runs: bool) -> QueryError {
     use DataFusionError as E;
     let (kind, text) = match root {
@@ -362,7 +350,7 @@ fn schema_error(e: &SchemaError) -> QueryError {
 }
 
 /// At most a dozen names.
-pub(super) fn shortened(names: &[&str]) -> String {
+pub(crate) fn shortened(names: &[&str]) -> String {
     let more = names.len().saturating_sub(12);
     let mut text = names.iter().take(12).copied().collect::<Vec<_>>().join(", ");
     if more > 0 {
@@ -371,7 +359,7 @@ pub(super) fn shortened(names: &[&str]) -> String {
     text
 }
 
-pub(super) fn syntax_error(sql: &str, e: &ParserError) -> QueryError {
+pub(crate) fn syntax_error(sql: &str, e: &ParserError) -> QueryError {
     let text = match e {
         ParserError::TokenizerError(m) | ParserError::ParserError(m) => m.as_str(),
         ParserError::RecursionLimitExceeded => {

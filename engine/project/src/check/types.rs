@@ -91,7 +91,7 @@ pub(crate) fn store(expr: Expr, from: &DataType, to: &DataType) -> Expr {
 }
 
 /// The dialect's word for an Arrow type, for messages.
-pub(crate) fn type_word(t: &DataType) -> String {
+pub fn type_word(t: &DataType) -> String {
     ingot_semantics::type_name(t)
 }
 

@@ -31,8 +31,8 @@ use super::types::stored_type;
 use super::{locate, source, unknown_function, unsupported};
 use crate::config::Config;
 use crate::graph;
-use crate::kept::Stored;
 use crate::project::{CheckedRelation, Model, SourceModel, ViewModel};
+use crate::stored::Stored;
 
 /// Everything that was found to be right.
 #[derive(Default)]

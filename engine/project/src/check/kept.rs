@@ -18,8 +18,8 @@ use ingot_lake::schema::stored_alike;
 
 use super::output::as_column;
 use super::types::type_word;
-use crate::kept::StoredTypes;
 use crate::project::KeptType;
+use crate::stored::StoredTypes;
 
 /// The columns that keep their stored type; `columns` become what they are stored as. `fingerprint` is the definition's
 /// under a version's rules, with these columns.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -16,7 +17,6 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use ingot_lake::Lake;
 
-use crate::error::Result;
 use crate::pool::{self, SharedPool};
 
 /// A runtime with a bounded memory pool that spills to the system's temporary folder. A process has one: refreshes,
@@ -34,7 +34,7 @@ pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> 
 ///
 /// # Errors
 /// When the disk manager cannot be made.
-pub(crate) fn bounded(memory_bytes_max: usize) -> datafusion::error::Result<Arc<RuntimeEnv>> {
+pub fn bounded(memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> {
     const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
     let pool = TrackConsumersPool::new(SharedPool::new(memory_bytes_max), NAMED_CONSUMERS);
     RuntimeEnvBuilder::new()

@@ -35,7 +35,7 @@ fn client_field(field: &FieldRef) -> FieldRef {
 }
 
 /// The schema a client gets.
-pub(super) fn client_schema(schema: &Schema) -> SchemaRef {
+pub(crate) fn client_schema(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(client_field).map(|field| match ingot_semantics::own_name(field.name()) {
         Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
         None => field,
@@ -44,7 +44,7 @@ pub(super) fn client_schema(schema: &Schema) -> SchemaRef {
 }
 
 /// The stream in the announced schema.
-pub(super) fn client_stream(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
+pub(crate) fn client_stream(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
     let announced = Arc::clone(&schema);
     let batches = stream.map(move |item| item.and_then(|batch| to_schema(&batch, &announced)));
     Box::pin(RecordBatchStreamAdapter::new(schema, batches))

@@ -26,7 +26,7 @@ use datafusion::physical_optimizer::{PhysicalOptimizerContext, PhysicalOptimizer
 use datafusion::physical_plan::ExecutionPlan;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{ErrorKind, QueryError};
+use crate::error::{ErrorKind, QueryError};
 
 /// Operators of a plan.
 const OPERATORS_MAX: usize = 5_000;
@@ -35,7 +35,7 @@ const EXPRESSIONS_MAX: usize = 200_000;
 
 /// Until when a thread may plan, and for whom.
 #[derive(Clone)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     pub cancelled: CancellationToken,
     pub until: Instant,
 }
@@ -58,7 +58,7 @@ thread_local! {
 }
 
 /// Runs `work` under a watch.
-pub(super) fn watched<T>(watch: Watch, work: impl FnOnce() -> T) -> T {
+pub(crate) fn watched<T>(watch: Watch, work: impl FnOnce() -> T) -> T {
     struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
@@ -71,12 +71,12 @@ pub(super) fn watched<T>(watch: Watch, work: impl FnOnce() -> T) -> T {
 }
 
 /// Whether the thread may go on planning.
-pub(super) fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     WATCH.with(|w| w.borrow().as_ref().map_or(Ok(()), Watch::check)).map_err(|e| DataFusionError::External(Box::new(e)))
 }
 
 /// A state whose planning can be ended.
-pub(super) fn watchful(state: SessionState) -> SessionState {
+pub(crate) fn watchful(state: SessionState) -> SessionState {
     let mut builder = SessionStateBuilder::new_from_existing(state);
     if let Some(analyzer) = builder.analyzer() {
         analyzer.rules =
@@ -174,7 +174,7 @@ impl ExprPlanner for WatchedOperators {
 ///
 /// # Errors
 /// `TooLarge`.
-pub(super) fn bounded_plan(plan: &LogicalPlan) -> Result<()> {
+pub(crate) fn bounded_plan(plan: &LogicalPlan) -> Result<()> {
     let mut operators = 0;
     plan.apply_with_subqueries(|node| {
         operators += 1;

@@ -8,8 +8,8 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{MemTable, TableProvider};
 use futures::TryStreamExt;
 
-use super::super::{Session, SessionLimits};
 use super::name;
+use crate::{Session, SessionLimits};
 
 /// The words are those that a file declares such columns with (docs/dialect.md).
 #[tokio::test]

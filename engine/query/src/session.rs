@@ -28,38 +28,17 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as EngineStatement;
 use ingot_lake::Lake;
 
-mod attempts;
-mod error;
-mod headers;
-#[cfg(test)]
-mod limits_tests;
-mod listing;
-mod names;
-mod output;
-mod parameters;
-mod pins;
-mod running;
-#[cfg(test)]
-mod secrets_tests;
-mod statement;
-#[cfg(test)]
-mod tests;
-mod watch;
+use ingot_model::TableName;
+use ingot_project::{check::DialectTypes, project::ViewModel};
 
-pub(crate) use error::find;
-pub use error::{ErrorKind, QueryError};
-pub use ingot_model::TableName;
-pub use parameters::Place;
-pub use pins::{Pin, Pins};
-
-use crate::check::DialectTypes;
-use crate::project::ViewModel;
-use crate::{context, pool};
-use attempts::{planned_apart, planned_with_intervals, planned_with_names};
-use headers::Headers;
-use names::{Loaded, Served, Tables};
-pub use running::STACK_BYTES;
-use running::{QueryThreads, YieldingJoins};
+use crate::attempts::{planned_apart, planned_with_intervals, planned_with_names};
+use crate::error::{ErrorKind, QueryError};
+use crate::headers::Headers;
+use crate::names::{Loaded, Served, Tables};
+use crate::parameters::Place;
+use crate::pins::Pins;
+use crate::running::{QueryThreads, YieldingJoins};
+use crate::{context, headers, names, output, parameters, pool, running, statement, watch};
 
 /// Bounds that all queries of a session share.
 #[derive(Debug, Clone)]
@@ -101,8 +80,8 @@ pub struct Planned {
     pub pins: Pins,
     text: Text,
     /// Optimized unless it has parameters. Shared: plans are large, and a deep one is not copied on any thread.
-    plan: Arc<LogicalPlan>,
-    state: Arc<SessionState>,
+    pub(crate) plan: Arc<LogicalPlan>,
+    pub(crate) state: Arc<SessionState>,
 }
 
 /// What a plan was made of.

@@ -14,11 +14,11 @@ use datafusion::logical_expr::{LogicalPlanBuilder, col};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use ingot_model::TableName;
+use ingot_project::project::ViewModel;
 use uuid::Uuid;
 
-use super::statement::{self, Version};
-use super::{ErrorKind, Pin, Pins, QueryError, Session, SessionLimits};
-use crate::project::ViewModel;
+use crate::statement::{self, Version};
+use crate::{ErrorKind, Pin, Pins, QueryError, Session, SessionLimits};
 
 mod headers;
 mod listing;

@@ -36,7 +36,7 @@ use ingot_delta::{DeltaError, Strategy};
 use super::rehearsal;
 use super::sample::{Occasion, Stage};
 use crate::project::CheckedRelation;
-use crate::session::find;
+use ingot_semantics::find;
 
 /// Plans nest; what a thread of the runtime could not hold must not end `check`.
 const STACK_BYTES: usize = 64 << 20;

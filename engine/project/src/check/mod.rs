@@ -38,12 +38,12 @@ use ingot_dialect::ast::Statement;
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 
 use crate::config::Config;
-use crate::kept::Stored;
 use crate::project::{Checked, Project, SqlFile};
+use crate::stored::Stored;
 
 use trial::Trials;
 pub use types::DialectTypes;
-pub(crate) use types::type_word;
+pub use types::type_word;
 
 /// Folders nest this deep at most; a link that leads back to itself ends here.
 const DEPTH_MAX: usize = 16;

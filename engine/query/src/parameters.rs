@@ -28,11 +28,11 @@ use datafusion::sql::sqlparser::ast::{
     visit_expressions_mut,
 };
 
+use ingot_project::check::DialectTypes;
 use ingot_semantics::uuids_of_text;
 
-use super::error::{ErrorKind, QueryError};
-use super::statement;
-use crate::check::DialectTypes;
+use crate::error::{ErrorKind, QueryError};
+use crate::statement;
 
 const PARAMETERS_MAX: usize = 10_000;
 
@@ -52,7 +52,7 @@ pub enum Place {
 }
 
 /// The place of each parameter, in the order of `names`.
-pub(super) fn places(
+pub(crate) fn places(
     plan: &LogicalPlan,
     names: &[(String, Option<DataType>)],
     guessed: &HashSet<String>,
@@ -115,7 +115,7 @@ fn place_within(parent: &Expr) -> Place {
 }
 
 /// Numbered parameters without gaps, then named ones by name. `None`: any type will do.
-pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>, DataFusionError> {
+pub(crate) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>, DataFusionError> {
     let mut found = plan.get_parameter_fields()?;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Limit(limit) = node {
@@ -152,7 +152,7 @@ pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataT
 
 /// Gives parameters that an operator joins with nothing but each other the type that is most likely, so that the statement
 /// can be planned before values come. Those of them that may be any kind of number.
-pub(super) fn guessed(tree: &mut Tree) -> HashSet<String> {
+pub(crate) fn guessed(tree: &mut Tree) -> HashSet<String> {
     use BinaryOperator as Op;
     let mut numbers = HashSet::new();
     let _ = visit_expressions_mut(tree, |e| {
@@ -184,7 +184,7 @@ pub(super) fn guessed(tree: &mut Tree) -> HashSet<String> {
 
 /// Takes parameters that are added to or taken from something, and the width that `date_bin` has, for intervals: what
 /// they are beside a time, which the planner takes to be of the other operand's type.
-pub(super) fn intervals(tree: &mut Tree) {
+pub(crate) fn intervals(tree: &mut Tree) {
     let cast = |e: &mut SqlExpr| {
         let expr = Box::new(std::mem::replace(e, SqlExpr::value(Value::Null)));
         let data_type = SqlType::Interval { fields: None, precision: None };
@@ -245,7 +245,7 @@ fn parameter_name(e: &SqlExpr) -> Option<String> {
 ///
 /// # Errors
 /// Another number of values, a type that no parameter may have, a value that would be changed.
-pub(super) fn accepted(
+pub(crate) fn accepted(
     wanted: &[(String, Option<DataType>)],
     values: Vec<ScalarValue>,
 ) -> Result<Vec<ScalarValue>, QueryError> {
@@ -413,7 +413,7 @@ fn read_as(name: &str, text: &ScalarValue, to: &DataType) -> Result<ScalarValue,
 
 /// The statement as one that is prepared with parameters of these types, so that it is planned with them from the
 /// beginning, and who reads the types' names in it.
-pub(super) fn typed(
+pub(crate) fn typed(
     mut tree: EngineStatement,
     parameters: &[(String, Option<DataType>)],
     values: &[ScalarValue],
@@ -442,7 +442,7 @@ const BOUND: &str = "_ingot_bound_";
 
 /// Reads the types of bound values, which SQL has no names for, by their place; all others are the dialect's.
 #[derive(Debug)]
-pub(super) struct BoundTypes(Vec<FieldRef>);
+pub(crate) struct BoundTypes(Vec<FieldRef>);
 
 impl TypePlanner for BoundTypes {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
@@ -457,7 +457,7 @@ impl TypePlanner for BoundTypes {
 }
 
 /// The plan that `typed` was wrapped around.
-pub(super) fn prepared(plan: LogicalPlan) -> LogicalPlan {
+pub(crate) fn prepared(plan: LogicalPlan) -> LogicalPlan {
     match plan {
         LogicalPlan::Statement(Statement::Prepare(p)) => Arc::unwrap_or_clone(p.input),
         LogicalPlan::Explain(mut e) => {

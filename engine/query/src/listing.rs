@@ -16,7 +16,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, ScalarUDF, Vola
 ///
 /// # Errors
 /// Those of building a plan.
-pub(super) fn in_sql_words(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn in_sql_words(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| match &node {
         LogicalPlan::TableScan(scan)
             if scan.table_name.schema() == Some("information_schema") && scan.table_name.table() == "columns" =>

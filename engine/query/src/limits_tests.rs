@@ -14,9 +14,9 @@ use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
 use ingot_model::TableName;
 
-use super::running::QueryThreads;
-use super::watch::{self, Watch, watched};
-use super::{ErrorKind, QueryError, Session, SessionLimits};
+use crate::running::QueryThreads;
+use crate::watch::{self, Watch, watched};
+use crate::{ErrorKind, QueryError, Session, SessionLimits};
 
 fn session(limits: &SessionLimits) -> Session {
     let ts = TimestampMicrosecondArray::from(vec![1_700_000_000_000_000, 1_700_000_060_000_000]).with_timezone("UTC");

@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, OrderByKind, Query, SelectIte
 
 /// What the columns of a result are called; empty where the plan's names hold.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Headers {
+pub(crate) struct Headers {
     /// Of the items before the first `*`, in order. `None`: the plan's name.
     first: Vec<Option<String>>,
     /// Of the items behind the last `*`, if there is one.
@@ -30,7 +30,7 @@ pub(super) struct Headers {
 }
 
 /// Reads the headers of a statement, and gives items that it repeats a name of their own.
-pub(super) fn take(tree: &mut Tree) -> Headers {
+pub(crate) fn take(tree: &mut Tree) -> Headers {
     let Tree::Query(query) = tree else { return Headers::default() };
     let mut headers = None;
     in_query(query, &mut headers);
@@ -120,7 +120,7 @@ fn folded(name: &Ident) -> String {
 impl Headers {
     /// The statement with other names for the items beside its `*`, and its headers. None where there is nothing to
     /// rename, or where ORDER BY names such an item.
-    pub(super) fn apart(&self, tree: &Tree) -> Option<(Tree, Self)> {
+    pub(crate) fn apart(&self, tree: &Tree) -> Option<(Tree, Self)> {
         let mut tree = tree.clone();
         let Tree::Query(query) = &mut tree else { return None };
         let SetExpr::Select(select) = query.body.as_mut() else { return None };
@@ -162,7 +162,7 @@ impl Headers {
     }
 
     /// The schema of a plan's result under these names.
-    pub(super) fn over(&self, schema: SchemaRef, plan: &LogicalPlan) -> SchemaRef {
+    pub(crate) fn over(&self, schema: SchemaRef, plan: &LogicalPlan) -> SchemaRef {
         let count = schema.fields().len();
         let shown = self.first.len() + self.last.len();
         if shown > count || !self.has_star && shown != count {

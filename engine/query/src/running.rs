@@ -31,8 +31,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{ErrorKind, QueryError};
-use super::watch::{Watch, watched};
+use crate::error::{ErrorKind, QueryError};
+use crate::watch::{Watch, watched};
 
 const BATCHES_WAITING_MAX: usize = 2;
 /// Statements that are planned at the same time. The system shares the cores out among them, so that a small one does
@@ -43,7 +43,7 @@ const PLANNING_MAX: usize = 64;
 pub const STACK_BYTES: usize = 64 << 20;
 
 /// Threads for queries. They end in the background when the last session goes.
-pub(super) struct QueryThreads {
+pub(crate) struct QueryThreads {
     runtime: Option<Runtime>,
     places: Arc<Semaphore>,
     planning_max: Duration,
@@ -135,7 +135,7 @@ impl QueryThreads {
 ///
 /// # Errors
 /// Of operators that refuse to start.
-pub(super) fn open(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+pub(crate) fn open(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
     execute_stream(plan, context)
 }
 
@@ -168,7 +168,7 @@ impl Drop for AbortOnDrop {
 /// Lets joins yield. The engine's own rule makes the leaves yield, but a join may make a great many rows of one
 /// batch of its input.
 #[derive(Debug)]
-pub(super) struct YieldingJoins;
+pub(crate) struct YieldingJoins;
 
 impl PhysicalOptimizerRule for YieldingJoins {
     fn name(&self) -> &str {

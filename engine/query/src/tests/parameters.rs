@@ -5,8 +5,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
 
-use super::super::Place;
 use super::session;
+use crate::Place;
 
 #[tokio::test]
 async fn parameters_have_places() {

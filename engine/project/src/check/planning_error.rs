@@ -13,7 +13,7 @@ use ingot_dialect::identifier;
 use ingot_semantics::Refusal;
 
 use super::output::text_of;
-use crate::session::find;
+use ingot_semantics::find;
 
 /// The text that was planned.
 pub(crate) struct Planned<'a> {

@@ -23,14 +23,14 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use ingot_dialect::ast::AsOf;
-pub(super) use ingot_dialect::ast::Version;
+pub(crate) use ingot_dialect::ast::Version;
 use ingot_dialect::{GRAMMAR, PARSER_RECURSION_MAX, client_statement};
 
-use super::error::{ErrorKind, QueryError};
+use crate::error::{ErrorKind, QueryError};
 
 /// A name to look up.
 #[derive(Debug, Clone)]
-pub(super) struct Relation {
+pub(crate) struct Relation {
     /// Folded; the table's last, after its namespace and catalog.
     pub parts: Vec<String>,
     pub span: Span,
@@ -41,7 +41,7 @@ pub(super) struct Relation {
 }
 
 #[derive(Debug)]
-pub(super) struct Statement {
+pub(crate) struct Statement {
     pub tree: EngineStatement,
     pub relations: Vec<Relation>,
     /// Reads `information_schema`, so the catalog of every table is needed.
@@ -97,7 +97,7 @@ const WRITES: &[&str] = &[
 ///
 /// # Errors
 /// Syntax errors, more or less than one statement, statements that are not reads.
-pub(super) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
+pub(crate) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
     let mut text = client_statement(sql).map_err(|d| QueryError::from_front_end(sql, &d))?;
     refuse_by_verb(sql, &text.tokens)?;
     number_parameters(sql, &mut text.tokens)?;
@@ -255,7 +255,7 @@ fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
-pub(super) fn tree_of(statement: &mut EngineStatement) -> Option<&mut Tree> {
+pub(crate) fn tree_of(statement: &mut EngineStatement) -> Option<&mut Tree> {
     match statement {
         EngineStatement::Statement(s) => Some(s),
         EngineStatement::Explain(e) => tree_of(&mut e.statement),
