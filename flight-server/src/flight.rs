@@ -7,13 +7,13 @@
 //! * A statement's ticket is all that is needed to get its rows, from any server over the same catalog.
 //! * Results stream; the engine stops when the client goes, cancels, or the server ends.
 //!
-//! Not here: SQL, names, snapshots (`ingot_pipeline::session`), statuses of errors (`error`).
+//! Not here: SQL, names, snapshots (`ingot_query`), statuses of errors (`error`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use ingot_pipeline::session::Session;
+use ingot_query::Session;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
