@@ -19,18 +19,18 @@ use ingot_model::TableName;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::avro_names;
-use crate::catalog::Catalog;
+use crate::catalog::metadata_file;
+use crate::catalog::sql::Catalog;
 use crate::commit;
+use crate::commit::manifest::damaged;
 use crate::crash;
-use crate::definition::NewTable;
 use crate::error::{LakeError, Result};
-use crate::lineage;
-use crate::manifest::damaged;
-use crate::metadata_file;
-use crate::owner;
-use crate::storage::Store;
+use crate::store::Store;
 use crate::table::Table;
+use crate::table::avro_names;
+use crate::table::definition::NewTable;
+use crate::table::expired_ancestors;
+use crate::table::owner;
 
 /// How many parsed metadata files are kept of one table: the newest, and one that somebody may still plan with.
 const METADATA_CACHED_MAX: usize = 2;
@@ -340,7 +340,7 @@ impl Lake {
     /// The table that a metadata file describes.
     async fn table_at(&self, name: &TableName, location: &str) -> Result<Table> {
         let metadata = self.metadata_at(location).await?;
-        let expired = lineage::expired(self, name, &metadata).await?;
+        let expired = expired_ancestors::expired(self, name, &metadata).await?;
         Ok(Table::new(self.clone(), name.clone(), metadata, location.to_string())?.with_expired(expired))
     }
 

@@ -14,53 +14,29 @@
 //! Not here: what to write and when (`ingot-pipeline`), reading Kafka (`ingot-source`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod adapt;
-mod avro_names;
-pub mod began;
-pub mod bounds;
-mod catalog;
-pub mod changelog;
+pub mod catalog;
 pub mod commit;
-mod conform;
 pub mod crash;
-pub mod definition;
-mod encode;
 pub mod error;
 pub mod lake;
-pub mod lease;
-mod lineage;
-pub mod locate;
-mod manifest;
-mod metadata_file;
-pub mod owner;
-mod parquet_schema;
-pub mod partition;
-pub mod placed;
-pub mod position;
-pub mod properties;
-pub mod provider;
-mod prune;
-pub mod schema;
-mod storage;
+pub mod read;
+mod store;
 pub mod table;
-mod temporal;
-mod totals;
-mod transform;
 pub mod write;
 
-pub use began::beginning;
-pub use changelog::{FileChange, FileRef, changelog, live_files};
+pub use catalog::lease::{self, Lease, LeaseHeld};
 pub use commit::{Change, CommitError, Rebase};
-pub use definition::{NewTable, ResolvedDefinition, resolve_definition};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
 pub use iceberg::spec::DataFile;
 pub use lake::{Lake, LakeConfig, S3Config};
-pub use lease::{Lease, LeaseHeld};
-pub use locate::prune_files;
-pub use position::{FlowKey, PositionError, kafka_position};
-pub use provider::{LakeTableProvider, ScanLog, ScanOptions, exact_options};
-pub use table::{StateColumn, Table};
+pub use read::changelog::{self, FileChange, FileRef, changelog, live_files};
+pub use read::key_ranges::prune_files;
+pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions, exact_options};
+pub use table::beginning::{self, beginning};
+pub use table::definition::{NewTable, ResolvedDefinition, resolve_definition};
+pub use table::position::{self, FlowKey, PositionError, kafka_position};
+pub use table::{StateColumn, Table, owner, properties, schema};
 pub use write::Writer;
 
 #[cfg(test)]

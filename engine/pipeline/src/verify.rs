@@ -485,7 +485,7 @@ fn again(model: &Model, why: &str) -> String {
 
 /// A change of rows that another writer made since the table was made, or emptied to be read again.
 fn foreign_since_it_began(table: &Table) -> Result<Option<i64>> {
-    let began = ingot_lake::began::beginning(table)?.map(|began| began.snapshot_id);
+    let began = ingot_lake::beginning(table)?.map(|began| began.snapshot_id);
     let history = table.history();
     let mut since = history.iter().take_while(|s| Some(s.id) != began);
     Ok(since.find(|s| s.changes_rows_elsewhere()).map(|s| s.id))

@@ -17,12 +17,12 @@ use ingot_model::{Definition, TableName};
 use uuid::Uuid;
 
 use super::{Attempt, Change};
+use crate::commit::manifest::Removal;
 use crate::crash;
-use crate::definition::fresh;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::manifest::Removal;
 use crate::table::Table;
+use crate::table::definition::fresh;
 
 impl Lake {
     /// A table that is nowhere yet: files are written for it as for any other.

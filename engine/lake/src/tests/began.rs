@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::began::beginning;
+use crate::table::beginning::beginning;
 use crate::{FlowKey, LakeError, PositionError, kafka_position};
 use ingot_model::property::{self as names, BEGAN_AT, KAFKA_POSITIONS};
 use ingot_model::{KafkaPositions, PartitionRange};

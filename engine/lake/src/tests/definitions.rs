@@ -6,7 +6,7 @@ use iceberg::spec::Type;
 
 use super::*;
 use crate::resolve_definition;
-use crate::schema::{Ids, Role, to_arrow, to_iceberg};
+use crate::table::schema::{Ids, Role, to_arrow, to_iceberg};
 use ingot_model::property as names;
 use ingot_model::{PartitionBy, SortBy, Transform};
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::LakeError;
-use crate::catalog::Swap;
+use crate::catalog::sql::Swap;
 
 #[tokio::test]
 async fn a_lost_answer_is_found_by_the_commit_id() {

@@ -17,9 +17,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::LakeError;
-use crate::bounds::{file_metrics, round_bytes_up, round_string_up};
-use crate::parquet_schema::parquet_schema;
-use crate::schema::arrow_schema;
+use crate::table::schema::arrow_schema;
+use crate::write::bounds::{file_metrics, round_bytes_up, round_string_up};
+use crate::write::parquet_schema::parquet_schema;
 
 #[tokio::test]
 async fn values_are_brought_to_the_tables_types() {
@@ -277,9 +277,14 @@ async fn locations_are_taken_literally() {
 }
 
 /// Writes one column in small row groups and gives its metrics.
-fn metrics_of(data_type: DataType, column_of: &ArrayRef) -> crate::bounds::FileMetrics {
-    let of = crate::schema::to_iceberg(&data_type, "v", crate::schema::Role::Public, &mut crate::schema::Ids::after(1))
-        .unwrap();
+fn metrics_of(data_type: DataType, column_of: &ArrayRef) -> crate::write::bounds::FileMetrics {
+    let of = crate::table::schema::to_iceberg(
+        &data_type,
+        "v",
+        crate::table::schema::Role::Public,
+        &mut crate::table::schema::Ids::after(1),
+    )
+    .unwrap();
     let fields = vec![Arc::new(iceberg::spec::NestedField::optional(1, "v", of))];
     let arrow = Arc::new(arrow_schema(&fields, true).unwrap());
     let options = parquet::arrow::arrow_writer::ArrowWriterOptions::new()
@@ -291,7 +296,7 @@ fn metrics_of(data_type: DataType, column_of: &ArrayRef) -> crate::bounds::FileM
     writer.close().unwrap();
     let footer = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(buffer)).unwrap();
     let mut nans = HashMap::new();
-    crate::bounds::count_nans(&fields[0], column_of, &mut nans);
+    crate::write::bounds::count_nans(&fields[0], column_of, &mut nans);
     file_metrics(&footer, &fields, nans)
 }
 

@@ -28,8 +28,8 @@ use iceberg::spec::{DataFile, ManifestEntryRef};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::commit::manifest::load_list;
 use crate::lake::{Lake, LakeConfig, S3Config};
-use crate::manifest::load_list;
 use crate::{Change, CommitError, NewTable, Rebase, Table, Writer};
 
 pub(crate) async fn lake() -> (TempDir, Lake) {

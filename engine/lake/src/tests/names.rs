@@ -6,8 +6,8 @@ use ingot_model::{PartitionBy, Transform};
 use serde_json::Value;
 
 use super::*;
-use crate::avro_names::is_plain;
 use crate::live_files;
+use crate::table::avro_names::is_plain;
 
 const NAMES: [&str; 5] = ["my col", "ev-time", "é", "日本語", "9x"];
 

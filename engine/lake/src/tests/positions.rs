@@ -1,7 +1,7 @@
 //! The walk for a flow's position.
 
 use super::*;
-use crate::position::recorded_flows;
+use crate::table::position::recorded_flows;
 use crate::{FlowKey, PositionError, kafka_position};
 use ingot_model::property::KAFKA_POSITIONS;
 use ingot_model::{KafkaPositions, PartitionRange};

@@ -125,7 +125,7 @@ async fn compressed_metadata_is_told_apart_as_well() {
 /// The store gives them: nothing is gained by asking it again.
 #[tokio::test]
 async fn a_damaged_manifest_is_no_store_that_is_away() {
-    use crate::changelog::live_files;
+    use crate::read::changelog::live_files;
     let (folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1, 2]).await;
     let head = table.metadata().current_snapshot().unwrap().clone();

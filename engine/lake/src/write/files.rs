@@ -19,11 +19,11 @@ use uuid::Uuid;
 
 use super::spill::{Block, Spill};
 use super::{Shape, SortKey};
-use crate::bounds::{count_nans, file_metrics};
-use crate::definition::ResolvedDefinition;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::storage::Upload;
+use crate::store::Upload;
+use crate::table::definition::ResolvedDefinition;
+use crate::write::bounds::{count_nans, file_metrics};
 
 /// Rows of one partition that wait: those on disk came before those in memory.
 #[derive(Default)]

@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::commit::{Change, Rebase};
-use crate::definition::NewTable;
 use crate::lake::{Lake, LakeConfig, S3Config};
+use crate::table::definition::NewTable;
 use crate::write::Writer;
 
 /// A lake in a folder of its own.

@@ -6,8 +6,8 @@ use iceberg::spec::Struct;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 
 use super::*;
-use crate::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID, DeleteFile, changelog, live_files};
-use crate::locate::prune_files;
+use crate::read::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID, DeleteFile, changelog, live_files};
+use crate::read::key_ranges::prune_files;
 use datafusion::common::ScalarValue;
 use ingot_model::KeyRange;
 

@@ -16,8 +16,8 @@ use std::cmp::Ordering;
 use datafusion::common::ScalarValue;
 use ingot_model::KeyRange;
 
-use crate::changelog::FileRef;
-use crate::prune::TableBounds;
+use crate::read::changelog::FileRef;
+use crate::read::prune::TableBounds;
 use crate::table::Table;
 
 /// The files that may hold a row within all `ranges`, in order. No ranges keep

@@ -26,8 +26,8 @@ use iceberg::spec::{
 use ingot_model::{Definition, Record, TableName, property};
 
 use crate::error::{LakeError, Result};
-use crate::partition::{partition_spec, sort_order};
-use crate::schema::{Ids, Role, promotes, same_type, to_arrow, to_iceberg};
+use crate::table::partition::{partition_spec, sort_order};
+use crate::table::schema::{Ids, Role, promotes, same_type, to_arrow, to_iceberg};
 use crate::table::{StateColumn, Table, ancestry, is_ours, left_out_ids, state_columns};
 
 /// A table to create.

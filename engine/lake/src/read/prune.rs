@@ -32,10 +32,10 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
 
-use crate::adapt::{Opaque, unordered};
-use crate::changelog::FileRef;
+use crate::read::adapt::{Opaque, unordered};
+use crate::read::changelog::FileRef;
 use crate::table::Table;
-use crate::transform::{bucketed, literal};
+use crate::table::transform::{bucketed, literal};
 
 /// What is known about one column of one file.
 #[derive(Clone, Debug, Default, PartialEq)]

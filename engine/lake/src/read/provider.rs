@@ -38,11 +38,11 @@ use datafusion::physical_plan::union::UnionExec;
 use ingot_model::place;
 use object_store::ObjectMeta;
 
-use crate::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
-use crate::changelog::{FileRef, live_files, unsupported};
 use crate::error::LakeError;
-use crate::placed::{ById, PlacedExec, PlacedFile, read_deletes};
-use crate::prune::{TableBounds, computed_columns};
+use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
+use crate::read::changelog::{FileRef, live_files, unsupported};
+use crate::read::prune::{TableBounds, computed_columns};
+use crate::read::row_positions::{ById, PlacedExec, PlacedFile, read_deletes};
 use crate::table::Table;
 
 /// Collects the paths of the files that scans open, for tests and EXPLAIN.

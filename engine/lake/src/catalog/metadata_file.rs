@@ -19,7 +19,7 @@ use iceberg::spec::TableMetadata;
 use serde_json::Value;
 
 use crate::error::{LakeError, Result};
-use crate::storage::Store;
+use crate::store::Store;
 
 /// The newest format version that the parser knows.
 const VERSION_MAX: i64 = 3;

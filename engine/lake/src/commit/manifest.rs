@@ -25,9 +25,9 @@ use iceberg::spec::{
 };
 use uuid::Uuid;
 
-use crate::avro_names::{self, all_plain};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
+use crate::table::avro_names::{self, all_plain};
 
 /// With more manifests than this, a commit merges small ones.
 pub(crate) const MANIFESTS_MAX: usize = 100;

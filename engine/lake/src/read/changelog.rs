@@ -22,8 +22,8 @@ use iceberg::spec::{
     SnapshotRef, Struct,
 };
 
+use crate::commit::manifest::load_list;
 use crate::error::LakeError;
-use crate::manifest::load_list;
 use crate::table::Table;
 
 /// Manifests read at the same time.

@@ -37,8 +37,8 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask, RowNumber};
 use parquet::basic::Type as PhysicalType;
 
-use crate::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
-use crate::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID};
+use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
+use crate::read::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID};
 
 /// What the reader calls positions; no table column can have this name.
 const ROW_NUMBER: &str = "\u{1}position";

@@ -25,7 +25,7 @@ use arrow::datatypes::{
 use iceberg::spec::{Literal, PrimitiveLiteral, PrimitiveType, Transform};
 
 use crate::error::{LakeError, Result};
-use crate::temporal;
+use crate::table::temporal;
 
 /// The partition values of a column; `name` is the column's.
 ///

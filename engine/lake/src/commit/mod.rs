@@ -28,19 +28,21 @@ use iceberg::{MetadataLocation, TableRequirement};
 use ingot_model::{Count, Definition, Operation, Record, TableName, Unreadable, property, table_properties};
 use uuid::Uuid;
 
-use crate::began;
-use crate::catalog::Swap;
+use crate::catalog::sql::Swap;
+use crate::commit::manifest::{ManifestSet, Removal, check_version, load_list};
+use crate::commit::totals::counts;
 use crate::crash;
-use crate::definition::{self, NewTable, apply_definition, fresh};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::manifest::{ManifestSet, Removal, check_version, load_list};
-use crate::position::{self, PositionError};
-use crate::properties::deletes_old_metadata;
+use crate::table::beginning;
+use crate::table::definition::{self, NewTable, apply_definition, fresh};
+use crate::table::position::{self, PositionError};
+use crate::table::properties::deletes_old_metadata;
 use crate::table::{Table, ancestry, info};
-use crate::totals::counts;
 
 mod first;
+pub(crate) mod manifest;
+mod totals;
 
 /// How often one commit is rebuilt on a newer base.
 const ATTEMPTS_MAX: usize = 64;
@@ -580,7 +582,7 @@ fn set_positions(
     if begins && start.is_none() {
         return Err(corrupt(&"a table begins with a full vector"));
     }
-    began::update(table, base, start, record, properties, (snapshot_id, sequence_number))?;
+    beginning::update(table, base, start, record, properties, (snapshot_id, sequence_number))?;
     let rows = record.count(Count::TotalRecords);
     let update = position::update(base, moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
     record.set_positions(Some(&update.moved)).map_err(|error| corrupt(&error))?;

@@ -138,7 +138,7 @@ async fn columns_are_found_by_id_whatever_their_names() {
     // A column dropped and added again under its name is another column.
     let dropped = with_fields(&table, |f| (f.name != "c").then(|| f.clone()));
     let again = definition(&[("a", DataType::Int64), ("b", DataType::Int64), ("c", DataType::Utf8)]);
-    let resolved = crate::definition::resolve_definition(&dropped, &again).unwrap();
+    let resolved = crate::table::definition::resolve_definition(&dropped, &again).unwrap();
     let again =
         Table::new(table.lake().clone(), table.name().clone(), resolved.metadata, table.metadata_location().to_owned())
             .unwrap();

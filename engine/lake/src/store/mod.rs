@@ -225,7 +225,7 @@ impl Store {
         };
         self.ensure_folder(folder).await?;
         #[cfg(test)]
-        if !crate::catalog::faults::Faults::one_of(&self.creates_left) {
+        if !crate::catalog::sql::faults::Faults::one_of(&self.creates_left) {
             return Err(LakeError::io(&target, std::io::Error::from(std::io::ErrorKind::StorageFull)));
         }
         let path = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));

@@ -18,7 +18,7 @@ use iceberg::spec::{
 use ingot_model::{PartitionBy, SortBy, Transform};
 
 use crate::error::{LakeError, Result};
-use crate::transform::{literal, transformed};
+use crate::table::transform::{literal, transformed};
 
 /// Iceberg's own value for a transform.
 fn iceberg_transform(transform: Transform) -> IcebergTransform {

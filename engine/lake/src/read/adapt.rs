@@ -47,7 +47,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
 use parquet::schema::types::{SchemaDescriptor, Type as ParquetType, TypePtr};
 
-use crate::prune::{monotone, scalar};
+use crate::read::prune::{monotone, scalar};
 use crate::table::Table;
 
 /// Table property with the names that stand for ids in files without any

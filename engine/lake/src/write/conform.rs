@@ -22,7 +22,7 @@ use arrow::datatypes::{
 use iceberg::spec::{NestedField, NestedFieldRef, Type};
 
 use crate::error::{LakeError, Result};
-use crate::schema::{Ids, Role, promotes, same_type, to_iceberg};
+use crate::table::schema::{Ids, Role, promotes, same_type, to_iceberg};
 
 /// Brings batches to a table's columns.
 #[derive(Debug)]

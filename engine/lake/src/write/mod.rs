@@ -30,19 +30,22 @@ use ingot_model::{Definition, TableName};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::SchemaDescriptor;
 
-use crate::conform::Conform;
 use crate::crash;
-use crate::definition::{ResolvedDefinition, resolve_definition};
-use crate::encode;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::parquet_schema::parquet_schema;
-use crate::partition::PartitionSplitter;
-use crate::properties::FileSettings;
-use crate::schema::arrow_schema;
+use crate::table::definition::{ResolvedDefinition, resolve_definition};
+use crate::table::partition::PartitionSplitter;
+use crate::table::properties::FileSettings;
+use crate::table::schema::arrow_schema;
 use crate::table::{Table, left_out_ids};
+use crate::write::conform::Conform;
+use crate::write::parquet_schema::parquet_schema;
 
+pub mod bounds;
+mod conform;
+mod encode;
 mod files;
+pub(crate) mod parquet_schema;
 mod spill;
 
 use files::{Files, Gathered, Streamed};

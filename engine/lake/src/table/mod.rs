@@ -18,10 +18,21 @@ use ingot_model::{
 };
 use uuid::Uuid;
 
-use crate::definition::{known_columns, partitions, resolve, resolve_definition};
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::schema;
+use crate::table::definition::{known_columns, partitions, resolve, resolve_definition};
+
+pub(crate) mod avro_names;
+pub mod beginning;
+pub mod definition;
+pub(crate) mod expired_ancestors;
+pub mod owner;
+pub mod partition;
+pub mod position;
+pub mod properties;
+pub mod schema;
+mod temporal;
+pub(crate) mod transform;
 
 /// A hidden column: written into data files after the public ones, in no current schema.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,10 @@
+//! From a snapshot to rows: which files it reads, which of them a query needs, their columns by field id.
+//!
+//! Not here: what a file holds and how it came there (`write`), the versions themselves (`table`).
+
+pub(crate) mod adapt;
+pub mod changelog;
+pub mod key_ranges;
+pub mod provider;
+pub(crate) mod prune;
+pub(crate) mod row_positions;
