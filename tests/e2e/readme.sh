@@ -2,8 +2,8 @@
 # The README's commands, as they stand there: readme.sh {demo|test|tour}
 #
 # demo and test are the first and second line of the block "Two commands". The tour is all blocks marked `sh tour`, as
-# one shell script, with fresh servers, and then the Python of "Connecting" against what the tour left behind. Run it in a clean clone: what a command needs and is not committed is missing
-# there.
+# one shell script, with fresh servers, and then the Python of "Connecting" against what the tour left behind. Run it in
+# a clean clone, so that it fails if a command needs a file that is not committed.
 
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
