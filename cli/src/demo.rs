@@ -60,7 +60,7 @@ pub async fn demo(global: &Global, args: &DemoArgs) -> Result<u8, Failure> {
     outcome
 }
 
-/// The demo itself; what it started ends with `stop`, whatever came of it.
+/// The demo itself. However it ends, `stop` ends what it started.
 async fn shown(
     engine: &Arc<Engine>,
     events: u64,

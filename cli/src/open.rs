@@ -179,21 +179,22 @@ fn project_of(global: &Global, (config, checked): (Config, Checked)) -> Result<(
     }
 }
 
-/// A project joined to its lake, to work on it; what is missing is made.
+/// A project with its lake, for writing. What is missing is created.
 pub async fn engine(global: &Global) -> Result<Engine, Failure> {
     let (config, project) = project(global)?;
     Ok(Engine::open(project, config).await?)
 }
 
-/// As `engine`, as soon as queries can be served: what only builds need is not checked, and warnings are not told.
+/// As `engine`, but ready as soon as queries can be served: what only builds need is not checked, and warnings are not
+/// shown.
 pub async fn engine_to_serve(global: &Global) -> Result<Engine, Failure> {
     let quiet = Global { quiet: true, ..global.clone() };
     let (config, project) = project_of(&quiet, checked_by(&quiet, project::load_to_read)?)?;
     Ok(Engine::open(project, config).await?)
 }
 
-/// A project joined to its lake, to look at it: nothing is made, it may not be there, and a start takes no longer than it
-/// must.
+/// A project with its lake, for reading. Nothing is created, the lake may be missing, and only what reading needs is
+/// checked, so that the start is quick.
 pub async fn reader(global: &Global) -> Result<Engine, Failure> {
     let (config, project) = project_of(global, checked_by(global, project::load_to_read)?)?;
     Ok(Engine::open_to_read(project, config).await?)

@@ -19,7 +19,7 @@ pub use flight::serve;
 /// Whether a server may listen on an address.
 ///
 /// # Errors
-/// Every address that others can reach.
+/// An address that other hosts can reach.
 pub fn check_listen(address: SocketAddr) -> Result<(), ServeError> {
     if address.ip().is_loopback() { Ok(()) } else { Err(ServeError::NotLoopback(address)) }
 }

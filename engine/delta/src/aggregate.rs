@@ -83,7 +83,7 @@ impl Aggregate {
     /// Takes an aggregate node apart.
     ///
     /// # Errors
-    /// Everything about it that cannot be merged.
+    /// A reason for each part of the node that cannot be merged.
     pub(crate) fn new(node: &AggregateNode) -> Result<Self, Vec<FullReason>> {
         let mut found = Vec::new();
         for key in &node.group_expr {

@@ -252,7 +252,7 @@ impl ExactSum {
     /// Reads what `to_bytes` wrote.
     ///
     /// # Errors
-    /// When the bytes are none of its results.
+    /// Bytes that `to_bytes` never writes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DamagedSum> {
         let (&flags, mut rest) = bytes.split_first().ok_or(DamagedSum)?;
         if flags > 3 {

@@ -4,7 +4,7 @@
 //! those of `ingot_semantics`. Everything else delegates to DataFusion's own function. `ingot_sum_state` returns the
 //! bytes of a sum that hidden columns hold.
 //!
-//! Not here: replacing the functions in a plan is here (`exact_aggregates`), completing orders is `order`.
+//! `exact_aggregates` puts these functions into a plan. Not here: completing orders (`order`).
 
 use std::sync::{Arc, LazyLock};
 

@@ -278,7 +278,7 @@ impl Keyed {
     /// expression fails for some key restricts nothing: that key may be gone.
     ///
     /// # Errors
-    /// Partials that are none of this view's.
+    /// Partial results that do not have this view's columns.
     pub fn key_ranges(&self, partials: &[RecordBatch]) -> Result<Vec<KeyRange>> {
         let record = self.records(partials)?;
         if record.num_rows() == 0 {

@@ -36,7 +36,7 @@ pub(crate) fn all(written: &LogicalPlan, analyzed: &LogicalPlan, first: FullReas
                 aggregates(analyzed, &mut found);
                 nodes(&aggregate.input, &mut found);
             }
-            // What of the choice is wrong, `first` says.
+            // `first` says what is wrong with the choice of rows.
             (between, LogicalPlan::Window(window)) if !matches!(first.code, "R0504" | "R0505") => {
                 between.iter().for_each(|n| expressions(n, &mut found));
                 nodes(&window.input, &mut found);
@@ -62,7 +62,7 @@ pub(crate) fn row_by_row(written: &LogicalPlan, first: FullReason) -> FullReason
 fn led_by(first: FullReason, found: Vec<FullReason>) -> FullReason {
     let mut all: Vec<FullReason> = Vec::new();
     let (same, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|o| o.code == first.code);
-    // What the rules made of a subquery is no construct of the user, who is told of the subquery.
+    // The user did not write what the rules made of a subquery, so the message names the subquery.
     let made = same.is_empty() && !others.is_empty() && OPERATORS.contains(&first.code);
     let same = if same.is_empty() && !made { vec![first] } else { same };
     for obstacle in same.into_iter().chain(others) {
@@ -121,7 +121,7 @@ fn expressions(node: &LogicalPlan, found: &mut Vec<FullReason>) {
 
 /// Calls `visit` with each expression of a node that decides its rows, as long as it gives TRUE.
 pub(crate) fn for_each_expr(node: &LogicalPlan, visit: &mut dyn FnMut(&Expr) -> bool) -> Result<(), FullReason> {
-    // The order of a table's rows is nobody's business, so a sort's expressions do not count.
+    // A table's rows have no order, so the expressions of a sort are not counted.
     if matches!(node, LogicalPlan::Sort(_) | LogicalPlan::Repartition(_)) {
         return Ok(());
     }

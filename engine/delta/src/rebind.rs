@@ -21,7 +21,7 @@ use crate::error::{DeltaError, Result};
 /// Every table that the plan reads, subqueries included, each once, sorted.
 ///
 /// # Errors
-/// Never in practice: the walk itself cannot fail.
+/// What DataFusion's walk over a plan reports; this visitor returns no error of its own.
 pub fn scans(plan: &LogicalPlan) -> Result<Vec<TableReference>> {
     let mut found = BTreeSet::new();
     plan.apply_with_subqueries(|node| {

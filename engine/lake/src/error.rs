@@ -102,7 +102,7 @@ pub enum LakeError {
     /// Metadata that contradicts itself.
     #[error("table metadata: {0}")]
     Corrupt(String),
-    /// A metadata file that is stored whole and is none.
+    /// A metadata file that is stored whole and does not parse.
     #[error("the file is damaged: {0}")]
     Damaged(String),
     /// One table that cannot be read, whatever the others are.
@@ -129,9 +129,9 @@ pub enum LakeError {
     OtherOwner {
         /// The table.
         table: TableName,
-        /// Whose it is.
+        /// The project that owns it.
         owner: String,
-        /// Who asked.
+        /// The project that asked for it.
         project: String,
     },
 }

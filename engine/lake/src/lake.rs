@@ -61,9 +61,9 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// The region; `us-east-1` by default.
     pub region: Option<String>,
-    /// Who asks.
+    /// The id of the access key.
     pub access_key_id: Option<String>,
-    /// The secret that proves it. Never printed.
+    /// The secret key. Never printed.
     pub secret_access_key: Option<String>,
     /// A session's token. Never printed.
     pub session_token: Option<String>,
@@ -251,7 +251,7 @@ impl Lake {
     /// is an error in its own place and no other's.
     ///
     /// # Errors
-    /// The catalog's; in a table's place as `load_table`.
+    /// The catalog's. In a table's place: as `load_table`.
     pub async fn load_tables(&self, names: &[TableName]) -> Result<Vec<Result<Option<Table>>>> {
         let mut before: HashMap<TableName, String> = HashMap::new();
         for attempt in 1.. {

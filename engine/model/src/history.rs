@@ -232,7 +232,7 @@ impl History {
         self.0.iter().find(|s| s.refresh().is_some())
     }
 
-    /// The definition that the newest of our snapshots with one was made by.
+    /// The fingerprint of the definition in the newest of our snapshots that records one.
     pub fn fingerprint(&self) -> Option<&str> {
         self.newest_of_ours().and_then(SnapshotInfo::fingerprint)
     }

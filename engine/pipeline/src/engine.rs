@@ -237,7 +237,7 @@ impl Engine {
     /// The selected tables of the project and what they need, read in one catalog transaction.
     ///
     /// # Errors
-    /// The catalog's; one table's own are in its place.
+    /// The catalog's. An error of a single table stands in that table's place.
     pub async fn stored(&self, selected: &(dyn Fn(&TableName) -> bool + Sync)) -> Result<Stored> {
         let mut names: BTreeSet<TableName> = BTreeSet::new();
         for model in self.project.tables.values().filter(|m| selected(&m.name)) {

@@ -35,7 +35,7 @@ pub enum PipelineError {
     /// A rule of the project or its data, with a stable code and what to do.
     #[error("{message}")]
     Stopped { code: &'static str, message: String, hint: Option<String>, retryable: bool },
-    /// A failure of values, and the row or group where it is. The log does not have the place: it holds values.
+    /// A failure of a row's or a group's values, with its place. The place holds values, so the log leaves it out.
     #[error("{error}")]
     At { error: Box<PipelineError>, place: String },
     #[error("interrupted")]
@@ -147,8 +147,8 @@ impl PipelineError {
         }
     }
 
-    /// Whether what a plan stood on went before it was read: another writer expired or dropped it. Planning again is
-    /// right; what comes again after that is the table's own failure.
+    /// Whether another writer expired or dropped what the plan was to read. Planning again is right then; if the error
+    /// comes again, it is the table's own.
     pub fn overtaken(&self) -> bool {
         matches!(self, Self::Lake(_) | Self::Engine(_)) && matches!(self.code(), "L0105" | "L0108" | "L0116")
     }
@@ -259,8 +259,8 @@ fn arrow_remedy(error: &ArrowError) -> &'static str {
     }
 }
 
-/// What was refused, or what the engine met while it read, rather than computed: the code and what to do. A store that fails for a while must
-/// not stop a view for good.
+/// The code and hint of an error that was a refusal, or that arose while reading rather than computing. A store that
+/// fails for a while must not stop a view for good.
 fn outside(error: &DataFusionError) -> Option<(&'static str, Option<&'static str>)> {
     if let Some(refusal) = find::<Refusal>(error) {
         return Some((refusal.code, Some(refusal.help)));

@@ -377,7 +377,8 @@ impl Ingestor {
         Ok(now.is_none_or(|now| now.metadata_location() != self.table.metadata_location()))
     }
 
-    /// Joins the table to its topic again as other writers left it; what was read and not committed is forgotten.
+    /// Opens the table and its topic again, after another writer changed the table. What was read and not committed is
+    /// dropped.
     async fn reload(&mut self) -> Result<()> {
         let table = self.lake.load_table(&self.model.name).await?;
         let table = table.ok_or_else(|| standing::dropped(&self.model))?;
@@ -601,7 +602,7 @@ impl Ingestor {
         let expected = moved.map(|(p, r)| (*p, r.from)).collect();
         let appended = self.append(&side, files, &record, expected, Record::of(&refreshed)?).await;
         let side = appended.map_err(|e| match is_missing(&e) {
-            // It is made again where the main table stands.
+            // The next attempt creates it again, at the main table's position.
             true => {
                 PipelineError::Superseded { table: side.name().to_string(), reason: "another writer dropped it".into() }
             }

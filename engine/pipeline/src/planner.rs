@@ -51,7 +51,7 @@ pub struct TableFacts {
     pub left_out: Vec<String>,
     /// Some live file lacks the hidden state that a merge needs.
     pub state_missing: bool,
-    /// The view reads a clock that has moved since it was last computed: so it says.
+    /// Set when the view reads a clock that has moved since it was last computed: the reason that the plan prints.
     pub aged: Option<String>,
     /// The hidden columns that the table has: name and type.
     pub state_columns: Vec<(String, DataType)>,

@@ -178,7 +178,7 @@ impl Job<'_> {
         let is_new = target.is_none();
         let table = match target {
             Some(table) => table,
-            // Nobody may read it before its rows are there: it comes with them.
+            // No reader may see the table without its rows, so one commit creates it with them.
             None => self.lake.draft(&self.model.name, &definition)?,
         };
         // All rows are new, so the definition may be, too: another writer may have changed the columns.

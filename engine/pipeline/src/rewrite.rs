@@ -123,7 +123,7 @@ async fn write(
 /// A batch without the place columns.
 ///
 /// # Errors
-/// Never for batches with distinct column names.
+/// Columns that cannot be projected; column names are distinct, so they always can.
 pub fn without_places(batch: &RecordBatch) -> Result<RecordBatch> {
     let keep: Vec<usize> = batch
         .schema()

@@ -88,7 +88,7 @@ pub async fn run_once(
 /// Runs until `shutdown`; returns the failures that are left.
 ///
 /// # Errors
-/// None of a table's own; only of the catalog at the start.
+/// The catalog's, at the start. Failures of single tables are in the result.
 pub async fn run(
     engine: Arc<Engine>,
     selected: BTreeSet<TableName>,
@@ -231,7 +231,7 @@ async fn feed(
                     error!(table = %name, code = e.code(), error = %e, hint = e.hint(), "this table stops; the others go on");
                     return Over::Failed;
                 }
-                // Whatever went on for long is interrupted anew.
+                // After a long time without a failure the pauses start short again.
                 if began.elapsed() > PAUSE_MAX {
                     pause = PAUSE_MIN;
                 }
@@ -358,7 +358,7 @@ fn pause(tries: u32) -> Duration {
     Duration::from_secs(1 << tries.min(5))
 }
 
-/// Whether the table failed in the same way the last time, so that nobody needs to be told.
+/// Whether the table failed in the same way the last time, so that it is not reported again.
 fn is_known(failed: &Failed, table: &TableName, error: &StepError) -> bool {
     failed.get(table).is_some_and(|f| f.error.code == error.code && f.error.message == error.message)
 }

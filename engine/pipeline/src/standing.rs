@@ -40,7 +40,7 @@ fn read_again(model: &Model) -> String {
     format!("ingot refresh {} --full reads the topic again from where the table began", model.name)
 }
 
-/// A table that is gone although it was being fed. Making it anew unasked could undo what somebody meant.
+/// The error for a table that was dropped while it was being written. Creating it again could undo a deliberate DROP.
 pub(crate) fn dropped(model: &Model) -> PipelineError {
     PipelineError::stopped("L0108", format!("table \"{}\" was dropped while it was fed", model.name)).with_hint(
         "start `ingot run` again: it makes the table anew and reads the topic from the start that its SQL file says",
@@ -139,7 +139,7 @@ pub fn left_out(table: &TableName, column: &str) -> String {
     )
 }
 
-/// The definition that the newest of our snapshots with one was made by.
+/// The fingerprint of the definition in the newest of our snapshots that records one.
 pub(crate) fn judged_by(table: &Table) -> Option<String> {
     table.past().fingerprint().map(str::to_owned)
 }
@@ -213,7 +213,8 @@ fn others(table: &Table, model: &Model) -> Result<Vec<KafkaPositions>> {
 /// An error table and up to where it holds errors.
 pub(crate) type Side = (Table, BTreeMap<i32, i64>);
 
-/// The error table of a streaming table that stands at `committed`: made, or joined again as others left it.
+/// The error table of a streaming table whose recorded positions are `committed`. It is created if it is missing;
+/// otherwise the current version is opened, whoever changed it since.
 pub(crate) async fn side(
     ctx: &SessionContext,
     lake: &Lake,

@@ -310,7 +310,8 @@ impl Engine {
         }
     }
 
-    /// Batches of a replay: nobody waits for them, so they are as large as those of ingestion at most.
+    /// The size of a replay's batches. No reader waits for them, so only memory and the size of an ingestion's batch
+    /// bound them.
     fn replay_limits(&self) -> BatchLimits {
         let bytes_max = self.limits().bytes_max.min(self.config.run.memory_bytes_max / 8);
         BatchLimits { bytes_max, ..BatchLimits::default() }

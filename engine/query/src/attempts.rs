@@ -52,8 +52,8 @@ pub(crate) async fn planned_apart(state: &SessionState, tree: EngineStatement) -
     listing::in_sql_words(planned_once_or_apart(state, tree).await?)
 }
 
-/// The plan of a statement that has none as it is: names are looked up around their subqueries, and items that are
-/// called the same get names of their own.
+/// The plan of a statement that cannot be planned as written: names are also looked up in the queries around, and items
+/// of one name get names of their own.
 async fn planned_otherwise(
     state: &SessionState,
     tree: &mut EngineStatement,

@@ -250,7 +250,7 @@ impl QueryError {
                     .iter()
                     .chain(e.diagnostic().into_iter().flat_map(|d| &d.helps))
                     .map(|h| ingot_semantics::sql_text(&h.message))
-                    // One that prints a value of the engine's as Rust does helps nobody.
+                    // A message that shows a value of the engine in Rust's debug form is of no use to a user.
                     .find(|h| !h.contains(" { "));
             }
             if out.kind == ErrorKind::Invalid {

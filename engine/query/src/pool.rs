@@ -23,12 +23,13 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 /// Consumers of these names hold the buffers in which sorted rows are merged: of one sort, and of several
 /// (`datafusion-physical-plan`, `sorts/sort.rs` and `sorts/sort_preserving_merge.rs`).
 const MERGES: [&str; 2] = ["ExternalSorterMerge", "SortPreservingMergeExec"];
-/// What those that spill leave to the others, of the pool.
+/// The share of the pool (1/n) that consumers which spill leave to the others.
 const LEFT_OF_POOL: usize = 4;
-/// Rows in one batch may take a little more than in several: so much of what one holds may be added, when its share has
-/// become smaller since, out of half of what is left to the others.
+/// Rows may take a little more memory in one batch than in several. A consumer whose share has become smaller may still
+/// grow by this part (1/n) of what it holds, out of half of what is left to the others.
 const ROUNDED_OF_HELD: usize = 16;
-/// What is granted past the limit, of the pool: a consumer's first batch, and the least that a merge holds.
+/// The share of the pool (1/n) that is granted past the limit, for a consumer's first batch and for the least that a
+/// merge holds.
 const FIRST_OF_POOL: usize = 16;
 const MERGE_OF_POOL: usize = 8;
 /// Files that a merge reads at a time: one for so many bytes of the pool.
@@ -65,7 +66,7 @@ impl SharedPool {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What one that spills may hold.
+    /// How many bytes a consumer that spills may hold.
     fn share(&self, held: &Held) -> usize {
         let free = self.bytes_max.saturating_sub(held.by_others);
         (free - free / LEFT_OF_POOL) / held.spillers.max(1)

@@ -134,7 +134,7 @@ impl QueryThreads {
 /// A plan's rows, before any of them is asked for. To be called on a query thread.
 ///
 /// # Errors
-/// Of operators that refuse to start.
+/// Those of operators that refuse to start.
 pub(crate) fn open(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
     execute_stream(plan, context)
 }

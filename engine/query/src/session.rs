@@ -185,7 +185,7 @@ impl Session {
     /// Tells the session which tables the project declares, so that one which is not built yet is named so.
     #[must_use]
     pub fn with_declared(mut self, tables: BTreeSet<TableName>) -> Self {
-        // Nobody else has it yet.
+        // The session was just made, so no clone of it exists.
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.served.declared = tables;
         }
@@ -224,7 +224,8 @@ impl Session {
     /// Runs a planned statement. `params` are needed if and only if it has parameters.
     ///
     /// # Errors
-    /// Of binding and physical planning; those of running come in the stream (`QueryError::from_running` reads them).
+    /// Those of binding and physical planning. Errors while rows are computed come in the stream
+    /// (`QueryError::from_running` reads them).
     pub async fn execute(
         &self,
         planned: &Planned,

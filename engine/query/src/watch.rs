@@ -33,7 +33,7 @@ const OPERATORS_MAX: usize = 5_000;
 /// Expressions of one operator, each part of an expression counted.
 const EXPRESSIONS_MAX: usize = 200_000;
 
-/// Until when a thread may plan, and for whom.
+/// When a thread must stop planning: at a deadline, or when the query is cancelled.
 #[derive(Clone)]
 pub(crate) struct Watch {
     pub cancelled: CancellationToken,

@@ -148,7 +148,7 @@ fn one_row(subquery: &Subquery) -> Result<Option<OneRow>> {
         }
     };
     let value = match projection.expr.as_slice() {
-        // EXISTS takes no notice of them.
+        // EXISTS ignores them.
         [] | [_, _, ..] => lit(true),
         _ => value_of(projection.expr.clone(), aggregate)?,
     };
@@ -210,7 +210,7 @@ fn over_one_row(expr: Expr) -> Result<Transformed<Expr>> {
     }))
 }
 
-/// EXISTS takes no notice of the select list, whose names would be in the way of what is joined by.
+/// EXISTS ignores the select list, whose names could clash with those of the columns that are joined.
 fn without_items(expr: Expr) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) if holds_outer(&subquery.subquery) => {

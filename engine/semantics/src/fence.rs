@@ -189,7 +189,7 @@ impl FenceExec {
         Arc::new(Self { input, is_brief: true })
     }
 
-    /// What stands behind a fence whose time is over.
+    /// The input of a fence that was only there for one rule.
     pub(crate) fn taken_out(&self) -> Option<Arc<dyn ExecutionPlan>> {
         self.is_brief.then(|| Arc::clone(&self.input))
     }

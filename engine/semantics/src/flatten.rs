@@ -136,7 +136,7 @@ impl AnalyzerRule for Flatten {
     }
 }
 
-/// The plan without joins that are none: what stands beside a row is made of that row alone.
+/// The plan without joins whose right side is computed from the left row alone.
 ///
 /// # Errors
 /// When a plan cannot be built anew.

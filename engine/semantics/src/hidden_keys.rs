@@ -25,7 +25,7 @@ use crate::outputs::{bare, fold, folded, is_aggregate, renamed, same_item, stand
 /// Puts a query with such keys below one that leaves them out.
 ///
 /// # Errors
-/// None that a query causes.
+/// Only if a query of our own text does not parse, which is a defect.
 pub(crate) fn in_query(query: &mut Query) -> Result<()> {
     let SetExpr::Select(select) = query.body.as_mut() else { return Ok(()) };
     let Some(OrderByKind::Expressions(sorts)) = query.order_by.as_ref().map(|o| &o.kind) else { return Ok(()) };

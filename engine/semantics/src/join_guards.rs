@@ -67,7 +67,7 @@ impl OptimizerRule for JoinGuards {
 
 fn guard_keys(mut join: Join) -> Result<(Join, bool)> {
     use JoinType::{Full, Left, LeftAnti, LeftMark, Right, RightAnti, RightMark};
-    // A NULL among them would be a member that nobody knows.
+    // A NULL among them would be an unknown member.
     if join.null_aware {
         return Ok((join, false));
     }

@@ -103,7 +103,7 @@ fn refuse(plan: &LogicalPlan, place: Place) -> Result<()> {
                     outer_column(&unnest.input, &|node| !is_list(node))?.map(|c| (c, "below a condition on"));
                 list = list.take().or(found).or(condition);
             }
-            // EXISTS takes no notice of it.
+            // EXISTS ignores it.
             LogicalPlan::Limit(_) if place != Place::Exists => limited |= outer_column(node, &|_| true)?.is_some(),
             _ => {}
         }

@@ -181,7 +181,7 @@ fn as_utc(array: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
 }
 
 /// The shortest decimals that stand for floats, as in PostgreSQL, Trino and Spark: a product with a power of ten would
-/// have digits that nobody wrote.
+/// add digits of its own.
 fn shortest(floats: &ArrayRef) -> ArrayRef {
     let texts: StringArray = match floats.data_type() {
         DataType::Float32 => floats.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| format!("{v:e}"))).collect(),

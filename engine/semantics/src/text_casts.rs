@@ -29,7 +29,7 @@ pub(crate) const UUID: DataType = DataType::FixedSizeBinary(16);
 /// Texts as values of DECIMAL or UUID; None for other types, which Arrow reads.
 ///
 /// # Errors
-/// A cast error where a text is none, unless `attempt` makes it NULL.
+/// A cast error where a text does not denote such a value, unless `attempt` makes it NULL.
 pub(crate) fn read(texts: &ArrayRef, to: &DataType, attempt: bool) -> Result<Option<ArrayRef>> {
     if !matches!(to, DataType::Decimal128(..)) && *to != UUID {
         return Ok(None);
@@ -164,7 +164,7 @@ pub fn uuids_of_text(array: &ArrayRef) -> Result<ArrayRef> {
 /// UUIDs as text.
 ///
 /// # Errors
-/// When the array holds none.
+/// When the array does not hold UUIDs.
 pub fn uuids_as_text(array: &ArrayRef) -> Result<ArrayRef> {
     if *array.data_type() != UUID {
         return exec_err!("{} is no UUID", array.data_type());

@@ -74,7 +74,7 @@ const WRONG: &[(&str, &[&str])] = &[
 /// The plan to run, whose failures have names.
 ///
 /// # Errors
-/// Those of planning, which a plan that was planned before does not have.
+/// DataFusion's, where a plan that was planned before cannot be built again.
 pub(crate) fn told(plan: &LogicalPlan) -> Result<LogicalPlan> {
     // The plan that EXPLAIN shows is not run.
     if matches!(plan, LogicalPlan::Explain(_)) {

@@ -21,7 +21,7 @@ use sqlparser::parser::Parser;
 /// Rewrites a subquery in an expression.
 ///
 /// # Errors
-/// None that a query causes.
+/// Only if a query of our own text does not parse, which is a defect.
 pub(crate) fn in_expr(expr: &mut Expr) -> Result<()> {
     // The grammar takes VALUES between parentheses for a function, where it stands for a value.
     if let Expr::Nested(inner) = &*expr
@@ -61,7 +61,7 @@ fn row_of_call(expr: &Expr) -> Option<Vec<Expr>> {
 /// Rewrites a query of values with subqueries among them.
 ///
 /// # Errors
-/// None that a query causes.
+/// Only if a query of our own text does not parse, which is a defect.
 pub(crate) fn in_query(query: &mut Query) -> Result<()> {
     let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
     if !values.rows.iter().any(|row| has_subquery(&row.content)) {

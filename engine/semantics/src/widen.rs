@@ -93,7 +93,7 @@ fn wide<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Option<DataType> {
 /// What compared values are to be cast to.
 ///
 /// # Errors
-/// A text beside a UUID that is none.
+/// A text beside a UUID that does not denote one.
 fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Result<Transformed<Vec<Expr>>> {
     if are_spans(types) {
         return Ok(Transformed::yes(exprs.into_iter().zip(types).map(|(e, t)| span(e, t)).collect()));
@@ -136,7 +136,7 @@ pub(crate) fn beside_uuid(expr: Expr, data_type: &DataType) -> Result<Expr> {
 /// length of time is one of these, as in PostgreSQL. None where they may.
 ///
 /// # Errors
-/// A literal that is none.
+/// A literal that does not denote such a value.
 pub(crate) fn beside_text(left: &Expr, right: &Expr, l: &DataType, r: &DataType) -> Result<Option<(Expr, Expr)>> {
     let typed = |expr: &Expr, own: &DataType, other: &DataType| -> Result<Option<Expr>> {
         if !is_text(own) {

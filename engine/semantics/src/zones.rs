@@ -59,7 +59,7 @@ const NAMING: &[&str] = &["arrow_cast", "arrow_try_cast", "from_unixtime"];
 /// Refuses a call whose type has a zone other than UTC.
 ///
 /// # Errors
-/// That refusal.
+/// The refusal of such a call.
 pub(crate) fn refuse_zones(call: &Expr, type_of: impl Fn(&Expr) -> DataType) -> Result<()> {
     let Expr::ScalarFunction(function) = call else { return Ok(()) };
     if !NAMING.contains(&function.func.name()) {

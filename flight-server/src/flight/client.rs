@@ -101,7 +101,7 @@ impl Client {
     /// Connects to a server.
     ///
     /// # Errors
-    /// An address that is none, or nobody behind it.
+    /// A text that is not an address, or an address at which no server answers.
     pub async fn connect(uri: &str) -> Result<Self, ClientError> {
         let address = endpoint(uri)?;
         let endpoint = Endpoint::from_shared(address)

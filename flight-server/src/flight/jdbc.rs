@@ -81,7 +81,7 @@ pub(crate) fn announced_all(parameters: &[(String, Option<DataType>)], places: &
 /// A row of parameters as it was before the driver made DOUBLEs of it.
 ///
 /// # Errors
-/// Values of which the DOUBLE does not say what they were.
+/// A DOUBLE that does not tell which whole number the client bound.
 pub(crate) fn restored(row: RecordBatch, sent: &[Sent]) -> Result<RecordBatch, Status> {
     if sent.iter().all(|s| *s == Sent::AsBound) {
         return Ok(row);

@@ -27,7 +27,7 @@ use crate::error::{LakeError, Result};
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection that nobody uses is kept, and how long any.
+/// How long an idle connection is kept, and how long any connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 const LIFETIME_MAX: Duration = Duration::from_secs(1_800);
 

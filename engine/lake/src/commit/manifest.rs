@@ -51,8 +51,8 @@ pub(crate) async fn load_list(
     }
 }
 
-/// What the store gave whole and nobody can parse: the file is damaged, and the store is there. An answer that was cut
-/// short is the store's fault.
+/// The error for a file that does not parse. If the store returned all of it, the file is damaged; if the answer was
+/// cut short, the store failed.
 pub(crate) async fn damaged(
     lake: &Lake,
     path: &str,

@@ -313,7 +313,7 @@ impl Store {
             }
             Ok(files)
         });
-        // A name that is no path of the store is none of ours.
+        // We write no file whose name is not a path of the store.
         Ok(found.await?.iter().filter_map(|file| Path::parse(file.to_str()?).ok()).collect())
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Opened where the system call runs: who no longer waits for it still has it removed.
+    /// Opened on the thread that makes the system call, so that the file is removed even if the caller no longer waits.
     pub(super) async fn open(path: &FsPath) -> Result<(std::fs::File, Temporary)> {
         let name = path.to_path_buf();
         blocking(path, move || {

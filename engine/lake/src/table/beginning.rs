@@ -101,7 +101,7 @@ pub(crate) fn update(
     (snapshot_id, sequence_number): (i64, i64),
 ) -> Result<()> {
     let mut known = match base.map_or(Ok(Vec::new()), |base| base.recorded().beginnings()) {
-        // Whoever begins anew needs nothing of what was.
+        // A table that begins anew needs no earlier records, so unreadable ones do not matter.
         Err(_) if begins.is_some() => Vec::new(),
         known => known?,
     };

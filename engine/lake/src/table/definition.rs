@@ -136,7 +136,7 @@ pub(crate) fn apply_definition(
         builder = builder.add_schema(Schema::builder().with_fields(all).build()?)?;
         builder = builder.add_current_schema(public)?;
         if reused {
-            // The schema that took the ids would stand above the current one: DuckDB's ALTER minds.
+            // The schema that only reserves ids would be newer than the current one, which DuckDB's ALTER refuses.
             let newest = base.schemas_iter().map(|s| s.schema_id()).max().unwrap_or(0) + 1;
             builder = builder.remove_schemas(&[newest])?;
         }
@@ -147,7 +147,7 @@ pub(crate) fn apply_definition(
     let spec = partition_spec(&schema, &definition.partition)?;
     let sort = sort_order(&schema, &definition.sort)?;
     let mut properties = table_properties(definition, &fields.hidden)?;
-    // Settings that somebody changed by hand are not ours to set back.
+    // Settings that were changed by hand stay as they are.
     properties.retain(|name, value| {
         definition.properties.contains_key(name)
             || name == property::STATE_COLUMNS
@@ -168,9 +168,9 @@ pub(crate) fn apply_definition(
     Ok((builder, !unchanged || !reused))
 }
 
-/// The columns that a definition's columns do not go on and whose values are ours to keep, in the order in which they
-/// stand: those of our last snapshot and those left out before. What others added since is not ours, what they dropped is
-/// gone; where no snapshot of ours is left that could tell, every column is kept.
+/// The columns that the definition no longer has and whose values are kept, in table order: those of our last snapshot
+/// and those left out before it. Columns that another writer added since are not ours, and columns that it dropped are
+/// gone. Where no snapshot of ours is left to tell them apart, every column is kept.
 fn left_out(table: &Table, defined: &[NestedFieldRef]) -> Result<Vec<NestedFieldRef>> {
     let base = table.metadata();
     if base.current_snapshot().is_none() {

@@ -254,7 +254,7 @@ impl Table {
         Ok(resolved.schema().as_struct().fields().iter().find(moved).map(|f| f.name.clone()))
     }
 
-    /// The columns whose values a definition of the same names goes on with, and their types.
+    /// The columns that keep their values under a definition with the same names, and their types.
     ///
     /// # Errors
     /// A type that Arrow does not hold.

@@ -17,7 +17,7 @@ use crate::table::Table;
 /// Refuses a table that belongs to another project than `project`.
 ///
 /// # Errors
-/// `OtherOwner`.
+/// `OtherOwner`, if it does.
 pub fn check(table: &Table, project: &str) -> Result<()> {
     match table.recorded().project() {
         Some(owner) if owner != project => Err(LakeError::OtherOwner {

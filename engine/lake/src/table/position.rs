@@ -223,7 +223,7 @@ fn stands_on(snapshot: &SnapshotInfo, entry: &RecordedPositions) -> bool {
         return true;
     }
     let changed = |of| snapshot.count(of).ok().map(|n| n.unwrap_or(0));
-    // Expiry may take the parent's id as well. What it held is told by the change.
+    // Expiry may remove the parent's id as well. How many rows the parent had follows from the totals and the change.
     let before = || {
         let whole = snapshot.count(Count::TotalRecords).ok()??.checked_add(changed(Count::DeletedRecords)?)?;
         whole.checked_sub(changed(Count::AddedRecords)?)
@@ -292,7 +292,7 @@ pub(crate) fn update(
         (KafkaPositions { full: true, partitions, ..moved.clone() }, due || whole)
     };
     let mut vectors = match base.map_or(Ok(Vec::new()), |base| base.recorded().positions()) {
-        // Whoever begins anew needs nothing of what was.
+        // A table that begins anew needs no earlier records, so unreadable ones do not matter.
         Err(_) if begins => Vec::new(),
         vectors => vectors?,
     };

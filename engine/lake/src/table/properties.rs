@@ -154,7 +154,7 @@ impl FileSettings {
     /// The settings of Parquet's writer.
     ///
     /// # Errors
-    /// None in practice: levels are checked before.
+    /// A compression level that zstd does not have; such values are ignored before.
     pub(crate) fn parquet(&self) -> Result<WriterPropertiesBuilder> {
         let level = self.value(LEVEL, |v| i32::from_str(v).ok().filter(|l| ZstdLevel::try_new(*l).is_ok()));
         let compression = match self.value(CODEC, Codec::parse).unwrap_or(Codec::Zstd) {

@@ -46,7 +46,7 @@ pub(crate) fn transformed(name: &str, transform: &Transform, column: &ArrayRef) 
 /// Row `row` of a column of partition values, as manifests hold it.
 ///
 /// # Errors
-/// Types that are no partition values.
+/// A type that cannot be a partition value.
 pub(crate) fn literal(values: &ArrayRef, row: usize, of: &PrimitiveType) -> Result<Option<Literal>> {
     use PrimitiveLiteral as L;
     if values.is_null(row) {

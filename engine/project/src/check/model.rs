@@ -39,7 +39,7 @@ enum Reads {
     Whole,
     /// A streaming table.
     Stream,
-    /// A streaming table whose stream is not one.
+    /// A streaming table whose input is not a stream.
     Unknown,
 }
 
@@ -55,7 +55,7 @@ fn not_by_row(obstacle: &FullReason) -> String {
     }
 }
 
-/// What expectations of the query stand on.
+/// The relations under the query that have expectations.
 fn checked(reading: &Reading) -> Vec<CheckedRelation> {
     reading.brings.checked.iter().map(|(_, r)| r.clone()).collect()
 }

@@ -29,7 +29,7 @@ const STEPS: [[Occasion; 4]; 4] = [
 /// Refreshes a table in each of the steps.
 ///
 /// # Errors
-/// What the strategy cannot do.
+/// A step that the strategy cannot carry out.
 pub(super) fn rehearse(room: &Room, plan: &LogicalPlan, strategy: &Strategy) -> Result<(), Failure> {
     let query = room.prepare(plan)?;
     let width = plan.schema().fields().len();

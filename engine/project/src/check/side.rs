@@ -95,7 +95,7 @@ pub(crate) fn model(
 /// The plan of a decode-error table: a scan of `<source>$errors`.
 ///
 /// # Errors
-/// Never in practice: the schema is fixed.
+/// DataFusion's, if it cannot build a scan of this fixed schema.
 pub(crate) fn decode_errors(source: &str) -> datafusion::common::Result<LogicalPlan> {
     scan(TableReference::bare(format!("{source}$errors")), ingot_source::error_schema())
 }

@@ -117,7 +117,7 @@ impl Trials {
             w.done.recv_timeout(PATIENCE * 3).ok()
         });
         if outcome.is_none() {
-            // It hangs where nothing can stop it: the thread is left to itself.
+            // The thread hangs where nothing can stop it, so it is abandoned.
             *worker = None;
         }
         outcome.flatten()
