@@ -124,6 +124,7 @@ pub enum Command {
 pub enum Page {
     Codes,
     Config,
+    Metrics,
     /// The points of `engine/lake/src/crash.rs`, for the tests that end the process there.
     CrashPoints,
 }

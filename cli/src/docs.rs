@@ -12,6 +12,7 @@ pub fn print(page: Page) -> Result<u8, Failure> {
 pub fn text(page: Page) -> String {
     match page {
         Page::Config => ingot_project::config::config_reference(),
+        Page::Metrics => ingot_telemetry::reference(),
         Page::Codes => ingot_dialect::codes::reference(),
         Page::CrashPoints => ingot_lake::crash::POINTS.iter().map(|point| format!("{point}\n")).collect(),
     }

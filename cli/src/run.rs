@@ -8,6 +8,7 @@ use ingot_lake::crash;
 use ingot_lake::lease::Lease;
 use ingot_pipeline::engine::{Engine, Report, StepReport};
 use ingot_pipeline::error::PipelineError;
+use ingot_pipeline::observe;
 use ingot_pipeline::plan::Action;
 use ingot_pipeline::run_loop::{self, Progress, Trouble};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +117,7 @@ pub async fn run(global: &Global, args: &RunArgs, and_serve: bool) -> Result<u8,
     let mut engine = Arc::new(opened);
     let stop = stop_on_signals()?;
     let limit = Limit::start(args.timeout, &stop);
+    let http = if args.once { None } else { serve::start_http(&engine, stop.clone()).await? };
     let mut server = None;
     if and_serve {
         server = Some(serve::start(&engine, stop.clone()).await?);
@@ -131,8 +133,8 @@ pub async fn run(global: &Global, args: &RunArgs, and_serve: bool) -> Result<u8,
     } else {
         forever(engine, global, args, &stop).await?
     };
-    if let Some(server) = server {
-        let _ = server.await;
+    for endpoint in server.into_iter().chain(http) {
+        let _ = endpoint.await;
     }
     Ok(code)
 }
@@ -220,6 +222,9 @@ async fn forever(
     }
     info!(tables = selected.len(), warehouse = %engine.config.warehouse.location, "running");
     let shared = Arc::new(Mutex::new(Progress::default()));
+    if engine.config.http.listen.is_some() {
+        tokio::spawn(observe::observe(engine.clone(), selected.clone(), stop.clone()));
+    }
     let failures = run_loop::run(engine, selected, stop.clone(), shared.clone()).await?;
     let progress = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let rows: u64 = progress.rows.values().sum();

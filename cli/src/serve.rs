@@ -1,4 +1,4 @@
-//! `serve`: the Flight SQL endpoint over the project's tables.
+//! `serve`: the Flight SQL endpoint over the project's tables, and HTTP beside it.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use ingot_flight::http::{self, Ready};
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::error::PipelineError;
 use tokio::net::TcpListener;
@@ -39,13 +40,38 @@ pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(
     let session = engine.session().map_err(sql::query_error)?;
     let until = stop.clone();
     let serving = move |listener| ingot_flight::serve(listener, session.clone(), stop.clone());
-    let task = tokio::spawn(kept(listener, bound, until, serving));
+    let task = tokio::spawn(kept("the Flight SQL endpoint", listener, bound, until, serving));
     Ok((task, bound))
 }
 
+/// Serves health and metrics where the configuration says so, until `stop`.
+pub async fn start_http(engine: &Arc<Engine>, stop: CancellationToken) -> Result<Option<JoinHandle<()>>, Failure> {
+    let Some(address) = engine.config.http.listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|e| {
+        Failure::Outside(format!(
+            "cannot listen on {address}: {e}; choose another with --set http.listen=127.0.0.1:PORT"
+        ))
+    })?;
+    let bound = listener.local_addr()?;
+    let lake = engine.lake.clone();
+    let ready: Ready = Arc::new(move || {
+        let lake = lake.clone();
+        let told = async move { lake.list_tables().await.map(drop) };
+        told.map(|told| told.map_err(|e| format!("{}: the catalog cannot be read", e.code()))).boxed()
+    });
+    let until = stop.clone();
+    let serving = move |listener| http::serve(listener, ready.clone(), stop.clone());
+    Ok(Some(tokio::spawn(kept("the HTTP endpoint", listener, bound, until, serving))))
+}
+
 /// Serves again, at the same address, whenever serving ends by itself, until `stop`.
-async fn kept<F, E>(first: TcpListener, at: SocketAddr, stop: CancellationToken, serving: impl Fn(TcpListener) -> F)
-where
+async fn kept<F, E>(
+    what: &str,
+    first: TcpListener,
+    at: SocketAddr,
+    stop: CancellationToken,
+    serving: impl Fn(TcpListener) -> F,
+) where
     F: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
@@ -71,7 +97,7 @@ where
         if began.elapsed() > PAUSE_MAX {
             pause = PAUSE_MIN;
         }
-        error!(address = %at, error = why, retry_in_s = pause.as_secs_f64(), "the Flight SQL endpoint ended and is started again");
+        error!(address = %at, error = why, retry_in_s = pause.as_secs_f64(), "{what} ended and is started again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return,
@@ -83,8 +109,12 @@ where
 pub async fn serve(global: &Global) -> Result<u8, Failure> {
     let engine = Arc::new(open::queried(global).await?);
     let stop = run::stop_on_signals()?;
+    let http = start_http(&engine, stop.clone()).await?;
     let server = start(&engine, stop).await?;
     let _ = server.await;
+    if let Some(http) = http {
+        let _ = http.await;
+    }
     Ok(143)
 }
 
@@ -122,7 +152,7 @@ mod tests {
             tokio::net::TcpStream::connect(at).await.unwrap();
             stop.cancel();
         };
-        let both = futures::future::join(kept(first, at, stop.clone(), serving), client);
+        let both = futures::future::join(kept("it", first, at, stop.clone(), serving), client);
         tokio::time::timeout(Duration::from_secs(30), both).await.expect("it listens again");
         assert_eq!(turns.load(Ordering::Relaxed), 4);
     }

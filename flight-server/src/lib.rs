@@ -1,7 +1,7 @@
-//! What Ingot serves: Flight SQL over the pipeline's query session.
+//! What Ingot serves: Flight SQL over the pipeline's query session; health and metrics over HTTP.
 //!
 //! Invariants
-//! * Listens on loopback only: there is no authentication and no TLS yet.
+//! * Rows are served on loopback only: there is no authentication and no TLS yet.
 //! * Every error has its status in `error`.
 //!
 //! Not here: SQL, names, snapshots (`ingot_query`).
@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 pub mod error;
 mod flight;
+pub mod http;
 
 pub use error::ServeError;
 pub use flight::client::{self, Client, ClientError, QueryStream};

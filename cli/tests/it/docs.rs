@@ -1,7 +1,7 @@
 //! The pages of docs/ that the code vouches for: codes, configuration, and every example of the dialect.
 //!
 //! Invariants
-//! * docs/codes.md and docs/config.md are what the code generates; `BLESS=1` rewrites them.
+//! * docs/codes.md, docs/config.md and docs/metrics.md are what the code generates; `BLESS=1` rewrites them.
 //! * A code is registered if and only if some source file uses it.
 //! * In docs/dialect.md a block ` ```sql ` parses, ` ```sql ingot-project ` is a project that `check` accepts without
 //!   a warning (lines `-- file: PATH` divide it into files), and ` ```sql refused U0101 ` parses and is refused with
@@ -40,6 +40,11 @@ fn codes_page_is_generated() {
 #[test]
 fn config_page_is_generated() {
     is_generated("config.md", &config_reference());
+}
+
+#[test]
+fn metrics_page_is_generated() {
+    is_generated("metrics.md", &ingot_telemetry::reference());
 }
 
 /// Rust files that are part of the product: tests and the registry itself left out.

@@ -17,6 +17,7 @@ const LINES_MAX: usize = 800;
 /// Crates from the pure core outwards. A crate may depend on those of a lower rank alone.
 const RANKS: &[(&str, &str, u8)] = &[
     ("ingot-model", "engine/model", 0),
+    ("ingot-telemetry", "engine/telemetry", 0),
     ("ingot-dialect", "engine/dialect", 0),
     ("ingot-semantics", "engine/semantics", 0),
     ("ingot-delta", "engine/delta", 1),
@@ -34,6 +35,8 @@ const DOORS: &[(&str, &str)] = &[
     ("iceberg", "ingot-lake"),
     ("sqlx", "ingot-lake"),
     ("rdkafka", "ingot-source"),
+    ("prometheus", "ingot-telemetry"),
+    ("axum", "ingot-flight"),
     ("tonic", "ingot-flight"),
     ("arrow-flight", "ingot-flight"),
 ];

@@ -22,9 +22,10 @@ use ingot_lake::crash;
 use ingot_lake::{Lake, Table};
 use ingot_model::{SnapshotInfo, TableName};
 use ingot_source::BatchLimits;
+use ingot_telemetry::{self as telemetry, metrics};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, debug_span, info, warn};
 
 use crate::bases::{self, Bases};
 use crate::changes::Input;
@@ -436,10 +437,13 @@ impl Engine {
                 break;
             }
             let started = Instant::now();
+            let span = debug_span!(telemetry::span::STEP, table = %step.table);
             // A defect in one table must not take the others down.
-            let result = AssertUnwindSafe(self.step_again(step, shutdown)).catch_unwind().await;
+            let result = AssertUnwindSafe(self.step_again(step, shutdown)).catch_unwind().instrument(span).await;
             let result = result.unwrap_or_else(|panic| Err(PipelineError::panicked(panic.as_ref())));
-            let seconds = started.elapsed().as_secs_f64();
+            let took = started.elapsed();
+            count(step, &result, took);
+            let seconds = took.as_secs_f64();
             let mut entry = StepReport {
                 table: step.table.clone(),
                 mode: step.action.mode().to_owned(),
@@ -725,6 +729,19 @@ impl Engine {
         let name = model.name.clone();
         let plan = self.plan(&|n| *n == name).await?;
         Ok(self.execute(&plan, shutdown, &|_| {}).await)
+    }
+}
+
+/// What a step did, for the metrics. What ingestion does is counted batch by batch.
+fn count(step: &Step, done: &Result<Outcome>, took: Duration) {
+    let table = step.table.to_string();
+    match done {
+        _ if !step.action.is_work() || matches!(step.action, Action::Ingest { .. }) => {}
+        Ok(outcome) if outcome.mode == "nothing" => {}
+        done => metrics().refresh_duration.observe([&table, telemetry::outcome(done)], took),
+    }
+    if let Err(error) = done {
+        metrics().table_errors.add([&table, error.code()], 1);
     }
 }
 

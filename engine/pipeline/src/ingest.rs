@@ -31,6 +31,7 @@ use ingot_source::offsets::{self, Decision, Watermarks, decide_loss};
 use ingot_source::{
     BatchLimits, KafkaSource, Loss, LossKind, PartitionBatch, Position, SourceBatch, SourceError, TopicInfo,
 };
+use ingot_telemetry::metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -407,6 +408,7 @@ impl Ingestor {
         if offsets::is_recreated(&self.topic.topic_id, &now) {
             return Err(recreated(&self.model, &self.source, &self.topic.topic_id, &now));
         }
+        self.count(&batch);
         let mut main = Vec::new();
         let mut errors = Vec::new();
         let mut counts = Counts::new();
@@ -422,6 +424,14 @@ impl Ingestor {
             return Ok(());
         }
         self.commit(main, errors, started, counts, done).await
+    }
+
+    fn count(&self, batch: &SourceBatch) {
+        let (table, topic) = (self.model.name.to_string(), self.source.topic.as_str());
+        for (partition, part) in &batch.partitions {
+            metrics().source_messages.add([&table, topic, &partition.to_string()], part.delivered);
+        }
+        metrics().source_bytes.add([&table, topic], batch.bytes as u64);
     }
 
     /// One partition's rows through the query; moves `pending`.
@@ -569,6 +579,9 @@ impl Ingestor {
         let table = self.append(&self.table, files, &record, expected, Record::of(&refreshed)?).await;
         let table = table.map_err(|e| if is_missing(&e) { standing::dropped(&self.model) } else { e })?;
         crash::point("main.committed", &self.model.name);
+        metrics()
+            .errors_rows
+            .add([&self.model.name.to_string()], errors_of(&record).saturating_sub(errors_of(&self.committed)));
         self.table = table;
         self.committed = record.clone();
         self.pending = record;
@@ -696,6 +709,11 @@ fn not_yet(errors: &RecordBatch, at: Option<i64>) -> Result<Option<RecordBatch>>
     let keep: BooleanArray = offsets.as_primitive::<Int64Type>().values().iter().map(|o| Some(*o >= at)).collect();
     let kept = filter_record_batch(errors, &keep).map_err(crate::rewrite::arrow)?;
     Ok((kept.num_rows() > 0).then_some(kept))
+}
+
+/// Messages that became rows of the error table since the table began.
+fn errors_of(positions: &KafkaPositions) -> u64 {
+    positions.partitions.values().map(|range| range.errors).sum()
 }
 
 fn is_missing(error: &PipelineError) -> bool {

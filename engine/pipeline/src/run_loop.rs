@@ -220,6 +220,7 @@ async fn feed(
             Err(_) if shutdown.is_cancelled() => return Over::Stopped,
             Err(e) => {
                 let known = StepError::from(&e);
+                ingot_telemetry::metrics().table_errors.add([&name.to_string(), e.code()], 1);
                 note(&shared, |p| {
                     let total = |m: &BTreeMap<TableName, u64>| m.get(&name).copied().unwrap_or(0);
                     before = (total(&p.rows), total(&p.delivered));

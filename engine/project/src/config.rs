@@ -77,6 +77,12 @@ pub struct ServeConfig {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where health and metrics are served, if at all.
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunConfig {
     pub commit_interval_ms: u64,
     pub batch_bytes_max: usize,
@@ -142,6 +148,7 @@ pub struct Config {
     pub s3: S3Config,
     pub kafka: KafkaSettings,
     pub serve: ServeConfig,
+    pub http: HttpConfig,
     pub run: RunConfig,
     pub log: LogConfig,
     /// Stands before every namespace of the project.
@@ -383,7 +390,7 @@ impl Reader<'_> {
         } else if !section.is_empty() {
             d = d.help(format!("there are: {}", section.join(", ")));
         } else {
-            d = d.help("there are: catalog.*, project.name, warehouse.location, s3.*, kafka.*, serve.listen, run.*, log.format, namespace_prefix");
+            d = d.help("there are: catalog.*, project.name, warehouse.location, s3.*, kafka.*, serve.listen, http.listen, run.*, log.format, namespace_prefix");
         }
         self.errors.push(place(d, &entry.origin, entry.span));
         false
@@ -464,6 +471,7 @@ impl Reader<'_> {
             self.bad("project.name", "which names no project");
         }
         let listen = self.listen();
+        let http = self.address("http.listen");
         let location = self.location(current);
         let run = RunConfig {
             commit_interval_ms: self.number("run.commit_interval_ms"),
@@ -496,6 +504,7 @@ impl Reader<'_> {
             s3,
             kafka,
             serve: ServeConfig { listen: listen? },
+            http: HttpConfig { listen: http },
             run,
             log: LogConfig {
                 format: if self.text("log.format").as_deref() == Some("json") {
@@ -519,16 +528,21 @@ impl Reader<'_> {
         parsed
     }
 
-    fn listen(&mut self) -> Option<SocketAddr> {
-        let text = self.text("serve.listen")?;
+    fn address(&mut self, key: &str) -> Option<SocketAddr> {
+        let text = self.text(key)?;
         let address = match text.strip_prefix("localhost:") {
             Some(port) => port.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
             None => text.parse::<SocketAddr>().ok(),
         };
-        let Some(address) = address else {
-            self.bad("serve.listen", "which is not an address with a port");
-            return None;
-        };
+        if address.is_none() {
+            self.bad(key, "which is not an address with a port");
+        }
+        address
+    }
+
+    fn listen(&mut self) -> Option<SocketAddr> {
+        let text = self.text("serve.listen")?;
+        let address = self.address("serve.listen")?;
         if !address.ip().is_loopback() {
             let taken = self.values.get("serve.listen")?;
             let d =

@@ -17,6 +17,8 @@ pub enum Kind {
     Boolean,
     /// `host:port`, loopback only.
     Address,
+    /// `host:port`, on any interface.
+    OpenAddress,
     /// A length of time such as `500 ms`, `10 s` or `2 min`.
     Duration,
     OneOf(&'static [&'static str]),
@@ -30,6 +32,7 @@ impl Kind {
             Self::Number => "a positive whole number".into(),
             Self::Boolean => "`true` or `false`".into(),
             Self::Address => "`host:port` on the loopback interface".into(),
+            Self::OpenAddress => "`host:port`".into(),
             Self::Duration => "a duration such as `500 ms`, `10 s` or `2 min`".into(),
             Self::OneOf(values) => values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(" or "),
         }
@@ -116,6 +119,14 @@ pub const SETTINGS: &[Setting] = &[
         Some("127.0.0.1:32010"),
         "Where the Flight SQL endpoint listens. Only loopback addresses until there is authentication. Port 0 takes \
          a free one.",
+    ),
+    plain(
+        "http.listen",
+        Kind::OpenAddress,
+        None,
+        "Where `run`, `up` and `serve` answer `/healthz`, `/readyz` and `/metrics` over HTTP, such as `127.0.0.1:32080`; \
+         left out, nowhere. Port 0 takes a free one. There is no authentication: other addresses than loopback ones show \
+         names of tables and topics and figures to whoever reaches them, never rows.",
     ),
     plain(
         "run.commit_interval_ms",

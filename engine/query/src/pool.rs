@@ -19,10 +19,21 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::{human_readable_size, resources_datafusion_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use ingot_telemetry::{Level, metrics};
 
 /// Consumers of these names hold the buffers in which sorted rows are merged: of one sort, and of several
 /// (`datafusion-physical-plan`, `sorts/sort.rs` and `sorts/sort_preserving_merge.rs`).
 const MERGES: [&str; 2] = ["ExternalSorterMerge", "SortPreservingMergeExec"];
+/// How the names of consumers begin, and what the metrics call them.
+const CONSUMERS: [(&str, &str); 7] = [
+    ("ExternalSorterMerge", "merge"),
+    ("SortPreservingMerge", "merge"),
+    ("ExternalSorter", "sort"),
+    ("TopK", "sort"),
+    ("GroupedHash", "aggregate"),
+    ("HashJoin", "join"),
+    ("NestedLoopJoin", "join"),
+];
 /// The share of the pool (1/n) that consumers which spill leave to the others.
 const LEFT_OF_POOL: usize = 4;
 /// Rows may take a little more memory in one batch than in several. A consumer whose share has become smaller may still
@@ -47,6 +58,26 @@ const ONE_BATCH_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct SharedPool {
     bytes_max: usize,
     held: Mutex<Held>,
+    told: Told,
+}
+
+/// What is held, by what its consumers do, in the metrics of the process.
+#[derive(Debug)]
+struct Told {
+    kinds: [(&'static str, Level); CONSUMERS.len()],
+    others: Level,
+}
+
+impl Told {
+    fn new() -> Self {
+        let level = |name| metrics().memory.of([name]);
+        Self { kinds: CONSUMERS.map(|(begins, name)| (begins, level(name))), others: level("other") }
+    }
+
+    fn note(&self, consumer: &MemoryConsumer, change: f64) {
+        let known = self.kinds.iter().find(|(begins, _)| consumer.name().starts_with(begins));
+        known.map_or(&self.others, |(_, level)| level).add(change);
+    }
 }
 
 /// Bytes, and how many there are of those that spill.
@@ -59,7 +90,7 @@ struct Held {
 
 impl SharedPool {
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, held: Mutex::default() }
+        Self { bytes_max, held: Mutex::default(), told: Told::new() }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -121,10 +152,12 @@ impl MemoryPool for SharedPool {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.held().of(reservation, |bytes| bytes.saturating_add(additional));
+        self.told.note(reservation.consumer(), additional as f64);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         self.held().of(reservation, |bytes| bytes.saturating_sub(shrink));
+        self.told.note(reservation.consumer(), -(shrink as f64));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -147,6 +180,8 @@ impl MemoryPool for SharedPool {
             return Err(self.exhausted(reservation, additional, available));
         }
         held.of(reservation, |bytes| bytes.saturating_add(additional));
+        drop(held);
+        self.told.note(consumer, additional as f64);
         Ok(())
     }
 

@@ -36,6 +36,7 @@ use arrow_flight::{
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use ingot_query::{ErrorKind, Planned, QueryError, Session};
+use ingot_telemetry::metrics;
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
@@ -152,7 +153,8 @@ impl Handlers {
     async fn rows(&self, planned: Planned, running_query: Running) -> Result<Response<FlightStream>, Status> {
         let stream = self.session.execute(&planned, None).await.map_err(|e| status(&e))?;
         let sql: Arc<str> = planned.sql().into();
-        let batches = stream.map_err(move |e| running(&sql, &e));
+        let counted = stream.inspect_ok(|batch| metrics().query_rows.add([], batch.num_rows() as u64));
+        let batches = counted.map_err(move |e| running(&sql, &e));
         let encoded = FlightDataEncoderBuilder::new().with_schema(Arc::clone(&planned.schema)).build(batches);
         Ok(Response::new(Box::pin(Stoppable::new(encoded.map_err(Status::from).boxed(), running_query))))
     }

@@ -15,12 +15,16 @@ use arrow_flight::{CancelStatus, FlightData};
 use futures::Stream;
 use futures::stream::BoxStream;
 use ingot_query::{ErrorKind, Planned};
+use ingot_telemetry::{FAILED, OK, metrics, span};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::Status;
+use tonic::{Code, Status};
+use tracing::{Span, debug_span};
 use uuid::Uuid;
 
 use crate::error::failed;
 
+/// The outcome of a query that did not come to its end because nobody wants it any more.
+const CANCELLED: &str = "cancelled";
 const QUERIES_MAX: usize = 1_000;
 const WAITING_MAX: Duration = Duration::from_secs(600);
 
@@ -69,7 +73,16 @@ impl Queries {
         }
         entry.streams += 1;
         let planned = entry.planned.take();
-        Ok((planned, Running { queries: self.clone(), id, stop: entry.stop.clone() }))
+        let running = Running {
+            queries: self.clone(),
+            id,
+            stop: entry.stop.clone(),
+            began: Instant::now(),
+            outcome: FAILED,
+            span: debug_span!(span::QUERY, %id),
+        };
+        metrics().queries_running.of([]).add(1.0);
+        Ok((planned, running))
     }
 
     /// Stops a query, whether its rows are on their way or not asked for yet.
@@ -97,10 +110,16 @@ pub(crate) struct Running {
     queries: Queries,
     id: Uuid,
     stop: CancellationToken,
+    began: Instant,
+    /// As the metrics will have it.
+    outcome: &'static str,
+    span: Span,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        metrics().queries_running.of([]).add(-1.0);
+        metrics().query_duration.observe([self.outcome], self.began.elapsed());
         let mut all = self.queries.lock();
         if let Some(entry) = all.get_mut(&self.id) {
             entry.streams = entry.streams.saturating_sub(1);
@@ -116,12 +135,26 @@ impl Drop for Running {
 pub(crate) struct Stoppable {
     rows: Option<BoxStream<'static, Result<FlightData, Status>>>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
-    _running: Running,
+    running: Running,
 }
 
 impl Stoppable {
-    pub fn new(rows: BoxStream<'static, Result<FlightData, Status>>, running: Running) -> Self {
-        Self { rows: Some(rows), stopped: Box::pin(running.stop.clone().cancelled_owned()), _running: running }
+    pub fn new(rows: BoxStream<'static, Result<FlightData, Status>>, mut running: Running) -> Self {
+        // Whoever drops it before its end has cancelled it.
+        running.outcome = CANCELLED;
+        Self { rows: Some(rows), stopped: Box::pin(running.stop.clone().cancelled_owned()), running }
+    }
+
+    fn note(&mut self, item: Option<&Result<FlightData, Status>>) {
+        match item {
+            Some(Ok(data)) => {
+                let bytes = data.data_header.len() + data.data_body.len();
+                metrics().query_bytes.add([], bytes as u64);
+            }
+            Some(Err(status)) if status.code() == Code::Cancelled => {}
+            Some(Err(_)) => self.running.outcome = FAILED,
+            None => self.running.outcome = OK,
+        }
     }
 }
 
@@ -130,12 +163,15 @@ impl Stream for Stoppable {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.as_mut().get_mut();
+        let span = this.running.span.clone();
+        let _within = span.enter();
         let Some(rows) = this.rows.as_mut() else { return Poll::Ready(None) };
         if Future::poll(this.stopped.as_mut(), cx).is_ready() {
             this.rows = None;
             return Poll::Ready(Some(Err(failed(ErrorKind::Cancelled, "the query was cancelled"))));
         }
         let item = futures::ready!(rows.as_mut().poll_next(cx));
+        this.note(item.as_ref());
         if !matches!(item, Some(Ok(_))) {
             this.rows = None;
         }

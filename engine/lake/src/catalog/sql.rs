@@ -14,9 +14,10 @@
 //! Not here: metadata files (`lake`), what to do about a conflict (`commit`).
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ingot_model::TableName;
+use ingot_telemetry::{FAILED, OK, metrics, outcome};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
@@ -165,8 +166,7 @@ impl Catalog {
         if self.typed { "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)" } else { "TRUE" }
     }
 
-    /// Every table and its metadata location, in one read.
-    pub(crate) async fn tables(&self) -> Result<Vec<(TableName, String)>> {
+    async fn select_tables(&self) -> Result<Vec<(TableName, String)>> {
         let failed = |e| LakeError::catalog("listing tables", e);
         #[cfg(test)]
         if faults::Faults::one_of(&self.faults.fail_reads) {
@@ -190,8 +190,7 @@ impl Catalog {
             .map_err(failed)
     }
 
-    /// The metadata location of one table.
-    pub(crate) async fn location(&self, table: &TableName) -> Result<Option<String>> {
+    async fn select_location(&self, table: &TableName) -> Result<Option<String>> {
         let failed = |e| LakeError::catalog(format!("reading {table}"), e);
         #[cfg(test)]
         if faults::Faults::one_of(&self.faults.fail_reads) {
@@ -211,8 +210,7 @@ impl Catalog {
         .map_err(failed)
     }
 
-    /// Every namespace, with tables or without.
-    pub(crate) async fn namespaces(&self) -> Result<Vec<String>> {
+    async fn select_namespaces(&self) -> Result<Vec<String>> {
         sqlx::query_scalar(
             "SELECT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?1
              UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = ?1 ORDER BY 1",
@@ -223,11 +221,7 @@ impl Catalog {
         .map_err(|e| LakeError::catalog("listing namespaces", e))
     }
 
-    /// Adds a table, and its namespace when that is new.
-    ///
-    /// # Errors
-    /// `TableExists`; and any failure, after which the table may or may not be there.
-    pub(crate) async fn create(&self, table: &TableName, location: &str) -> Result<()> {
+    async fn insert(&self, table: &TableName, location: &str) -> Result<()> {
         let failed = |e: sqlx::Error| match &e {
             sqlx::Error::Database(db) if db.is_unique_violation() => LakeError::TableExists(table.clone()),
             _ => LakeError::catalog(format!("creating {table}"), e),
@@ -259,8 +253,7 @@ impl Catalog {
         transaction.commit().await.map_err(failed)
     }
 
-    /// Removes a table, only if its metadata is still at `location`. Gives whether it was.
-    pub(crate) async fn drop_table(&self, table: &TableName, location: &str) -> Result<bool> {
+    async fn delete(&self, table: &TableName, location: &str) -> Result<bool> {
         let failed = |e| LakeError::catalog(format!("dropping {table}"), e);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query(
@@ -278,11 +271,7 @@ impl Catalog {
         Ok(done.rows_affected() > 0)
     }
 
-    /// The compare-and-set: one attempt.
-    ///
-    /// # Errors
-    /// A failure before anything was sent to commit: the row is unchanged.
-    pub(crate) async fn swap(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
+    async fn update(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
         let failed = |e| LakeError::catalog(format!("committing to {table}"), e);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query(
@@ -328,6 +317,61 @@ impl Catalog {
             Err(error) => Swap::Unknown(failed(error)),
         })
     }
+}
+
+impl Catalog {
+    /// Every table and its metadata location, in one read.
+    pub(crate) async fn tables(&self) -> Result<Vec<(TableName, String)>> {
+        timed("list", self.select_tables(), outcome).await
+    }
+
+    /// The metadata location of one table.
+    pub(crate) async fn location(&self, table: &TableName) -> Result<Option<String>> {
+        timed("load", self.select_location(table), outcome).await
+    }
+
+    /// Every namespace, with tables or without.
+    pub(crate) async fn namespaces(&self) -> Result<Vec<String>> {
+        timed("list", self.select_namespaces(), outcome).await
+    }
+
+    /// Adds a table, and its namespace when that is new.
+    ///
+    /// # Errors
+    /// `TableExists`; and any failure, after which the table may or may not be there.
+    pub(crate) async fn create(&self, table: &TableName, location: &str) -> Result<()> {
+        timed("create", self.insert(table, location), outcome).await
+    }
+
+    /// Removes a table, only if its metadata is still at `location`. Gives whether it was.
+    pub(crate) async fn drop_table(&self, table: &TableName, location: &str) -> Result<bool> {
+        timed("drop", self.delete(table, location), outcome).await
+    }
+
+    /// The compare-and-set: one attempt.
+    ///
+    /// # Errors
+    /// A failure before anything was sent to commit: the row is unchanged.
+    pub(crate) async fn swap(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
+        let outcome = |swapped: &Result<Swap>| match swapped {
+            Ok(Swap::Done) => OK,
+            Ok(Swap::Conflict) => "conflict",
+            Ok(Swap::Unknown(_)) | Err(_) => FAILED,
+        };
+        timed("commit", self.update(table, old, new), outcome).await
+    }
+}
+
+/// A call with its time and outcome noted.
+async fn timed<T>(
+    operation: &str,
+    call: impl Future<Output = Result<T>>,
+    outcome: impl FnOnce(&Result<T>) -> &'static str,
+) -> Result<T> {
+    let began = Instant::now();
+    let answer = call.await;
+    metrics().catalog_duration.observe([operation, outcome(&answer)], began.elapsed());
+    answer
 }
 
 /// Whether a row of `table_info` is the column that tells tables from views.

@@ -11,11 +11,14 @@
 //! Not here: tables that begin empty (`commit::create`).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use iceberg::spec::DataFile;
 use ingot_model::{Definition, TableName};
+use ingot_telemetry::outcome;
 use uuid::Uuid;
 
+use super::added::Added;
 use super::{Attempt, Change};
 use crate::commit::manifest::Removal;
 use crate::crash;
@@ -39,7 +42,14 @@ impl Lake {
     /// # Errors
     /// `TableExists`: certainly not made, and the change's files are in no table. Any other error may hide that it was
     /// made, and its files must be kept.
-    pub async fn create_with(&self, draft: &Table, mut change: Change) -> Result<Table> {
+    pub async fn create_with(&self, draft: &Table, change: Change) -> Result<Table> {
+        let (began, added) = (Instant::now(), Added::by(&change));
+        let made = self.make(draft, change).await;
+        added.note(draft.name(), outcome(&made), began);
+        made
+    }
+
+    async fn make(&self, draft: &Table, mut change: Change) -> Result<Table> {
         if change.commit_id.is_nil() {
             change.commit_id = Uuid::new_v4();
         }

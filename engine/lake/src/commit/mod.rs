@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iceberg::spec::{
     DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, Snapshot, SnapshotRef, Summary, TableMetadata,
@@ -26,6 +26,8 @@ use iceberg::spec::{
 };
 use iceberg::{MetadataLocation, TableRequirement};
 use ingot_model::{Count, Definition, Operation, Record, TableName, Unreadable, property, table_properties};
+use ingot_telemetry::{FAILED, OK};
+use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
 use crate::catalog::sql::Swap;
@@ -40,9 +42,12 @@ use crate::table::position::{self, PositionError};
 use crate::table::properties::deletes_old_metadata;
 use crate::table::{Table, ancestry, info};
 
+mod added;
 mod first;
 pub(crate) mod manifest;
 mod totals;
+
+use added::Added;
 
 /// How often one commit is rebuilt on a newer base.
 const ATTEMPTS_MAX: usize = 64;
@@ -150,6 +155,25 @@ impl Lake {
     /// # Errors
     /// See `CommitError`: only `Unknown` leaves open whether the change is in.
     pub async fn commit(
+        &self,
+        base: &Table,
+        change: Change,
+        guard: &(dyn Fn(&Table) -> Rebase + Send + Sync),
+    ) -> Result<Table, CommitError> {
+        let (began, added) = (Instant::now(), Added::by(&change));
+        let span = debug_span!(ingot_telemetry::span::COMMIT, table = %base.name());
+        let committed = self.attempts(base, change, guard).instrument(span).await;
+        let outcome = match &committed {
+            Ok(_) => OK,
+            Err(CommitError::Superseded { .. }) => "superseded",
+            Err(CommitError::Unknown { .. }) => "unknown",
+            Err(CommitError::Failed(_)) => FAILED,
+        };
+        added.note(base.name(), outcome, began);
+        committed
+    }
+
+    async fn attempts(
         &self,
         base: &Table,
         mut change: Change,

@@ -40,8 +40,10 @@ use uuid::Uuid;
 use crate::error::{LakeError, Result};
 use crate::lake::LakeConfig;
 
+mod measured;
 mod upload;
 
+use measured::Measured;
 pub(crate) use upload::Upload;
 use upload::{Target, Temporary};
 
@@ -85,7 +87,7 @@ impl Store {
                 )));
             }
             return Ok(Store {
-                object: Arc::new(LocalFileSystem::new()),
+                object: Arc::new(Measured(LocalFileSystem::new())),
                 url: ObjectStoreUrl::local_filesystem(),
                 bucket: None,
                 folders: Mutex::default(),
@@ -129,7 +131,7 @@ impl Store {
         let object = builder.build().map_err(|source| LakeError::store(warehouse, source))?;
         let url = ObjectStoreUrl::parse(format!("s3://{bucket}"))?;
         Ok(Store {
-            object: Arc::new(object),
+            object: Arc::new(Measured(object)),
             url,
             bucket: Some(bucket),
             folders: Mutex::default(),

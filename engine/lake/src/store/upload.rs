@@ -7,13 +7,16 @@
 
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use ingot_telemetry::{FAILED, metrics};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::io::AsyncWriteExt;
 
 use super::blocking;
+use super::measured::noted;
 use crate::error::{LakeError, Result};
 
 /// Up to here a file goes to S3 in one request.
@@ -65,6 +68,15 @@ pub(crate) struct Upload(pub(super) Target);
 
 impl Upload {
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let began = Instant::now();
+        let taken = self.take(bytes).await;
+        if taken.is_err() {
+            metrics().store_duration.observe(["write", FAILED], began.elapsed());
+        }
+        taken
+    }
+
+    async fn take(&mut self, bytes: Bytes) -> Result<()> {
         match &mut self.0 {
             Target::Local { open, target } => match open {
                 Some((file, _)) => file.write_all(&bytes).await.map_err(|e| LakeError::io(target, e)),
@@ -106,6 +118,10 @@ impl Upload {
     }
 
     pub(super) async fn finish(&mut self) -> Result<()> {
+        noted("write", self.settle()).await
+    }
+
+    async fn settle(&mut self) -> Result<()> {
         match &mut self.0 {
             Target::Local { open, target } => {
                 let Some((mut file, temporary)) = open.take() else {

@@ -269,6 +269,7 @@ pub(crate) fn backoff(attempt: u32) -> Duration {
 
 /// Says that a broker is waited for.
 pub(crate) fn warn_waiting(topic: &str, reason: &str, pause: Duration) {
+    ingot_telemetry::metrics().source_waits.add([topic], 1);
     warn!(
         topic,
         reason,

@@ -69,6 +69,9 @@ fn paths_become_urls() {
     );
     assert_eq!(load("log.format = \"json\"", None, &[], &[]).log.format, LogFormat::Json);
     assert_eq!(load("serve.listen = \"localhost:0\"", None, &[], &[]).serve.listen.to_string(), "127.0.0.1:0");
+    assert_eq!(load("", None, &[], &[]).http.listen, None);
+    let open = load("http.listen = \"0.0.0.0:32080\"", None, &[], &[]).http.listen;
+    assert_eq!(open.map(|address| address.to_string()).as_deref(), Some("0.0.0.0:32080"));
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! A commit in the metrics: how long it took, its outcome, and what it added.
+
+use std::time::Instant;
+
+use iceberg::spec::DataFile;
+use ingot_model::TableName;
+use ingot_telemetry::{OK, metrics};
+
+use super::Change;
+
+/// What a change adds, for the metrics.
+pub(super) struct Added {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Added {
+    pub(super) fn by(change: &Change) -> Self {
+        let rows = change.add.iter().map(DataFile::record_count).sum();
+        Self { rows, bytes: change.add.iter().map(DataFile::file_size_in_bytes).sum() }
+    }
+
+    /// Notes what became of it.
+    pub(super) fn note(&self, table: &TableName, outcome: &str, began: Instant) {
+        let (metrics, table) = (metrics(), table.to_string());
+        metrics.commit_duration.observe([table.as_str(), outcome], began.elapsed());
+        if outcome == OK {
+            metrics.rows.add([table.as_str()], self.rows);
+            metrics.written_bytes.add([table.as_str()], self.bytes);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Looks at lag and freshness every few seconds and puts them into the metrics.
+//!
+//! Invariants
+//! * Nothing here holds up a batch or a refresh: own connections, and a broker that does not answer is left until the
+//!   next look. Its last lag stays, its tables grow older.
+//! * A series whose table is gone is forgotten.
+//!
+//! Not here: what freshness is (`freshness`), serving (`ingot_flight::http`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ingot_lake::Table;
+use ingot_lake::position;
+use ingot_model::TableName;
+use ingot_project::project::{Model, SourceModel};
+use ingot_source::KafkaSource;
+use ingot_telemetry::metrics;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::bases;
+use crate::engine::{Engine, Stored};
+use crate::freshness::{self, Ends, Offsets};
+use crate::ingest;
+use crate::standing;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a broker may take.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// Looks again and again until `shutdown`.
+pub async fn observe(engine: Arc<Engine>, selected: BTreeSet<TableName>, shutdown: CancellationToken) {
+    let mut observer = Observer { engine, selected, topics: BTreeMap::new(), fresh: BTreeSet::new() };
+    loop {
+        tokio::select! {
+            () = observer.look() => {}
+            () = shutdown.cancelled() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+struct Observer {
+    engine: Arc<Engine>,
+    selected: BTreeSet<TableName>,
+    topics: BTreeMap<TableName, Topic>,
+    /// Tables that have a series of their freshness.
+    fresh: BTreeSet<TableName>,
+}
+
+#[derive(Default)]
+struct Topic {
+    source: Option<KafkaSource>,
+    ends: Ends,
+}
+
+impl Observer {
+    async fn look(&mut self) {
+        let (engine, selected) = (Arc::clone(&self.engine), self.selected.clone());
+        let stored = match engine.stored(&|name| selected.contains(name)).await {
+            Ok(stored) => stored,
+            Err(error) => return debug!(%error, "freshness is not known: the catalog does not answer"),
+        };
+        let project = Arc::clone(&engine.project);
+        let mut as_of: BTreeMap<TableName, DateTime<Utc>> = BTreeMap::new();
+        for name in project.order.iter().filter(|name| selected.contains(*name)) {
+            let Some(model) = project.tables.get(name) else { continue };
+            let Some(table) = stored.tables.get(name) else { continue };
+            let at = match model.source().and_then(|s| project.sources.get(s)) {
+                Some(source) => self.topics.entry(name.clone()).or_default().look(model, source, table).await,
+                None => view(&stored, name, table, &as_of),
+            };
+            as_of.extend(at.map(|at| (name.clone(), at)));
+        }
+        let now = Utc::now();
+        for (name, at) in &as_of {
+            let age = (now - *at).num_milliseconds() as f64 / 1000.0;
+            metrics().table_freshness.set([&name.to_string()], age.max(0.0));
+        }
+        let fresh: BTreeSet<TableName> = as_of.into_keys().collect();
+        for gone in self.fresh.difference(&fresh) {
+            metrics().table_freshness.forget([&gone.to_string()]);
+        }
+        self.fresh = fresh;
+    }
+}
+
+impl Topic {
+    /// Notes the lag, and gives the time as of which the table holds everything.
+    async fn look(&mut self, model: &Model, source: &SourceModel, table: &Table) -> Option<DateTime<Utc>> {
+        let now = Utc::now();
+        let asked = tokio::time::timeout(ANSWER, self.ask(source)).await;
+        let Ok(Ok((key, ends))) = asked.map(|asked| asked.map(|(topic, ends)| (standing::key(model, &topic), ends)))
+        else {
+            return self.ends.reached_by(&Offsets::new());
+        };
+        let at = position::kafka_position(table, &key).ok().flatten().map(|p| ingest::ends(&p)).unwrap_or_default();
+        let table = model.name.to_string();
+        for (partition, lag) in freshness::lag(&at, &ends) {
+            metrics().source_lag.set([&table, &source.topic, &partition.to_string()], lag as f64);
+        }
+        self.ends.seen(now, ends);
+        self.ends.reached_by(&at)
+    }
+
+    async fn ask(&mut self, source: &SourceModel) -> crate::error::Result<(ingot_source::TopicInfo, Offsets)> {
+        let kafka = match &self.source {
+            Some(kafka) => kafka.clone(),
+            None => self.source.insert(ingest::connect(source).await?).clone(),
+        };
+        Ok((kafka.describe().await?, kafka.end_offsets().await?))
+    }
+}
+
+/// As of when a view, built from streaming tables, holds everything; none where it does not tell what it stands on.
+fn view(
+    stored: &Stored,
+    name: &TableName,
+    table: &Table,
+    as_of: &BTreeMap<TableName, DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
+    let stands_on = bases::of_view(name, table, table.head()?).ok()?;
+    let each = stands_on.iter().map(|(base, (_, at))| {
+        let fresh = *as_of.get(base)?;
+        let below = stored.tables.get(base)?;
+        let newest = bases::last_with_rows(below, below.head()?).ok()?;
+        if newest == *at {
+            return Some(fresh);
+        }
+        // The first commit of rows after what it stands on; older than all that is left where that is gone.
+        let after = below.history().into_iter().take_while(|s| s.id != *at).last()?;
+        Some(fresh.min(DateTime::from_timestamp_millis(after.timestamp_ms)?))
+    });
+    each.min().flatten()
+}
