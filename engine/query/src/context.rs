@@ -62,7 +62,7 @@ pub fn maintenance(runtime: Arc<RuntimeEnv>) -> Result<SessionContext> {
 /// # Errors
 /// Planning errors; execution errors come in the stream.
 pub async fn stream(ctx: &SessionContext, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
-    Ok(DataFrame::new(ctx.state(), plan).execute_stream().await?)
+    DataFrame::new(ctx.state(), plan).execute_stream().await
 }
 
 /// Runs a logical plan into memory; for changes, never for whole tables.

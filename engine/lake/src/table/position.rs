@@ -122,10 +122,10 @@ pub fn kafka_position(table: &Table, key: &FlowKey) -> Result<Option<KafkaPositi
 pub fn recorded_flows(table: &Table) -> Result<Vec<KafkaPositions>, PositionError> {
     let mut found: Vec<KafkaPositions> = Vec::new();
     for snapshot in table.line() {
-        if let Some(positions) = snapshot.positions()? {
-            if !found.iter().any(|known| FlowKey::of(known).owns(&positions)) {
-                found.push(positions);
-            }
+        if let Some(positions) = snapshot.positions()?
+            && !found.iter().any(|known| FlowKey::of(known).owns(&positions))
+        {
+            found.push(positions);
         }
     }
     for recorded in table.recorded().positions()? {
