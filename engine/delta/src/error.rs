@@ -1,6 +1,6 @@
 //! Errors of incremental maintenance. Codes are stable; a retry helps none of them.
 //!
-//! Not here: reasons for a full recompute (`classify::FullReason`), which are no errors.
+//! Not here: reasons for a full recompute (`shape::classify`), which are no errors.
 
 use datafusion::common::DataFusionError;
 

@@ -12,35 +12,21 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod above;
-mod aggregate;
-mod classify;
-mod consolidate;
 mod error;
 mod exact;
-mod exact_groups;
-mod exact_udaf;
-mod keep_first;
-mod keyed;
-mod keys;
-mod moments;
-mod obstacles;
-mod order;
-mod rebind;
-mod refuse;
-mod state;
-mod statistics_udaf;
+mod shape;
+mod target;
 
-pub use classify::{FullReason, REASONS, Strategy, classify, row_by_row};
-pub use consolidate::{Difference, MultisetDiff, consolidate, difference, locate, value_ranges};
 pub use error::{DeltaError, Result};
-pub use exact::{DamagedSum, ExactSum};
-pub use exact_udaf::{exact_aggregates, register};
-pub use keyed::{Keyed, Merge, Merged, Recomputed};
-pub use keys::KeyFilter;
-pub use order::complete_order;
-pub use rebind::{Clock, clock, freeze_now, rebind, scans};
-pub use refuse::{REFUSALS, Refusal, refuse, refuse_unequal};
+pub use exact::functions::{exact_aggregates, register};
+pub use exact::sum::{DamagedSum, ExactSum};
+pub use shape::classify::{FullReason, REASONS, Strategy, classify, row_by_row};
+pub use shape::order::complete_order;
+pub use shape::rebind::{Clock, clock, freeze_now, rebind, scans};
+pub use shape::refuse::{REFUSALS, Refusal, refuse, refuse_unequal};
+pub use target::keyed::{Keyed, Merge, Merged, Recomputed};
+pub use target::keys::KeyFilter;
+pub use target::rows::{Difference, MultisetDiff, consolidate, difference, locate, value_ranges};
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,
 /// rounding, tie breaking, state layout) raises it, which announces a rebuild.

@@ -11,7 +11,7 @@
 //! * A key that stands behind itself decides nothing, whatever its direction: the first one stays.
 //! * Columns keep their names.
 //!
-//! Not here: ties (`ingot_delta::order`), keys of floats (`zero`).
+//! Not here: ties (`ingot_delta::complete_order`), keys of floats (`zero`).
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;

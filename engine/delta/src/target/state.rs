@@ -15,8 +15,8 @@ use arrow::row::SortField;
 use ingot_semantics::canonical_array;
 use sha2::{Digest, Sha256};
 
-use crate::consolidate::{converter, has_row_format};
 use crate::error::{DeltaError, Result};
+use crate::target::rows::{converter, has_row_format};
 
 /// Name of the key hash column.
 pub(crate) const KEY: &str = "_ingot_key";

@@ -13,9 +13,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::logical_plan::{Distinct, Join, Window};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
 
-use crate::aggregate::Aggregate;
-use crate::classify::{FullReason, filtered_groups, having, is_linear_node, peel, reason};
-use crate::rebind::CLOCKS;
+use crate::shape::classify::{FullReason, filtered_groups, having, is_linear_node, peel, reason};
+use crate::shape::rebind::CLOCKS;
+use crate::target::aggregate::Aggregate;
 
 /// Every obstacle of a query; `first` is the one that was met in the analyzed plan.
 pub(crate) fn all(written: &LogicalPlan, analyzed: &LogicalPlan, first: FullReason) -> FullReason {

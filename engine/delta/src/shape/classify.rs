@@ -22,13 +22,13 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, WindowFu
 use datafusion::optimizer::analyzer::Analyzer;
 use ingot_semantics::{Fence, flattened};
 
-use crate::above::Above;
-use crate::aggregate::Aggregate;
-use crate::consolidate::is_comparable;
-use crate::keep_first::KeepFirst;
-use crate::keyed::{Keyed, Kind};
-use crate::obstacles::{self, obstacle, window_reason};
-use crate::order::complete_order;
+use crate::shape::above::Above;
+use crate::shape::obstacles::{self, obstacle, window_reason};
+use crate::shape::order::complete_order;
+use crate::target::aggregate::Aggregate;
+use crate::target::keep_first::KeepFirst;
+use crate::target::keyed::{Keyed, Kind};
+use crate::target::rows::is_comparable;
 
 /// How a view follows its sources.
 #[derive(Debug, Clone)]

@@ -26,14 +26,15 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 use ingot_model::KeyRange;
 
-use crate::above::Above;
-use crate::aggregate::Aggregate;
-
-use crate::consolidate::{Places, convert, converter, gather, range_of, split_places};
 use crate::error::{DeltaError, Result};
-use crate::keep_first::KeepFirst;
-use crate::keys::{KeyFilter, Keys, Role, Touched};
-use crate::state::{Coding, KEY, KEY_BYTES, coded_type, coding, decode, encode, key_column, key_hashes, state_name};
+use crate::shape::above::Above;
+use crate::target::aggregate::Aggregate;
+use crate::target::keep_first::KeepFirst;
+use crate::target::keys::{KeyFilter, Keys, Role, Touched};
+use crate::target::rows::{Places, convert, converter, gather, range_of, split_places};
+use crate::target::state::{
+    Coding, KEY, KEY_BYTES, coded_type, coding, decode, encode, key_column, key_hashes, state_name,
+};
 
 /// Rows to take out and to put in.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,7 @@
 //!
 //! Four load orders gave four results for row_number, first_value, last_value and array_agg: their ORDER BY is
 //! completed by all columns of the node's input, so ties cannot be broken by chance. rank, dense_rank and RANGE
-//! peers stay as they are. Float aggregates become exact (`exact_udaf`).
+//! peers stay as they are. Float aggregates become exact (`exact::functions`).
 //!
 //! Invariants
 //! * Idempotent. Column names and types of the result stay.
@@ -25,7 +25,7 @@ use datafusion::logical_expr::{
 use ingot_semantics::{exactly, has_equals};
 
 use crate::error::{DeltaError, Result};
-use crate::exact_udaf::exact_aggregates;
+use crate::exact::functions::exact_aggregates;
 
 type Plan = datafusion::common::Result<Transformed<LogicalPlan>>;
 

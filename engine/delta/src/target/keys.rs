@@ -15,9 +15,9 @@ use arrow::datatypes::DataType;
 use arrow::row::RowConverter;
 use ingot_semantics::canonical_array;
 
-use crate::consolidate::converter;
 use crate::error::{DeltaError, Result};
-use crate::state::{KEY, key_hashes};
+use crate::target::rows::converter;
+use crate::target::state::{KEY, key_hashes};
 
 /// Hidden keys to look for in stored rows.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 //! partial and final aggregation is `[total: Binary, count: Int64]`; both parts can be taken back, so the same
 //! accumulators serve sliding window frames.
 //!
-//! Not here: which function uses which accumulator (`exact_udaf`, `statistics_udaf`).
+//! Not here: which function uses which accumulator (`functions`, `statistics`).
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -20,8 +20,8 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use ingot_semantics::{Failure, fit};
 
-use crate::exact::ExactSum;
-use crate::moments::Statistic;
+use crate::exact::moments::Statistic;
+use crate::exact::sum::ExactSum;
 
 /// What a slot turns into at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! DataFusion's own merge running means, whose last bits depend on how rows are spread over partitions, and have no
 //! DISTINCT. `ingot_moments_state` returns the bytes that hidden columns hold.
 //!
-//! Not here: the sums (`moments`), putting the functions into plans (`exact_udaf`).
+//! Not here: the sums (`moments`), putting the functions into plans (`exact::functions`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -17,9 +17,9 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
 
-use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, Output, distinct_state_fields};
-use crate::exact_udaf::exact_state_fields;
-use crate::moments::{Moments, Statistic};
+use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, Output, distinct_state_fields};
+use crate::exact::functions::exact_state_fields;
+use crate::exact::moments::{Moments, Statistic};
 
 static FUNCTIONS: LazyLock<HashMap<String, Arc<AggregateUDF>>> = LazyLock::new(|| {
     use Statistic::*;

@@ -9,7 +9,7 @@
 //! * `round` rounds once, half to even; a zero is +0.0; NaN and infinities are counted, hence retractable.
 //! * Equal sums have equal bytes.
 //!
-//! Not here: the aggregate functions (`exact_udaf`).
+//! Not here: the aggregate functions (`exact::functions`).
 
 /// Additions of one chunk-sized value before the chunks must carry: |chunk| < 2^32 * 2^30.
 const PENDING_MAX: u32 = 1 << 30;

@@ -19,13 +19,13 @@ use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::above::{batch, evaluate, physical};
-use crate::classify::{FullReason, check_expr, reason};
-use crate::consolidate::has_row_format;
 use crate::error::{DeltaError, Result};
-use crate::keyed::{Combined, Fate};
-use crate::keys::Touched;
-use crate::state::coding;
+use crate::shape::above::{batch, evaluate, physical};
+use crate::shape::classify::{FullReason, check_expr, reason};
+use crate::target::keyed::{Combined, Fate};
+use crate::target::keys::Touched;
+use crate::target::rows::has_row_format;
+use crate::target::state::coding;
 
 /// The choice of one row per key.
 #[derive(Debug)]

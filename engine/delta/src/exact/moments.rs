@@ -3,7 +3,7 @@
 //! n Σxy - Σx Σy is worked out without error and rounded once, so the statistics do not depend on the order of rows
 //! and can be retracted. A square beyond the range of doubles counts as infinite.
 //!
-//! Not here: the accumulators that hold the sums (`exact_groups`), the functions (`statistics_udaf`).
+//! Not here: the accumulators that hold the sums (`accumulators`), the functions (`statistics`).
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::Float64Type;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 
-use crate::exact::ExactSum;
-use crate::exact_groups::{Output, Total};
+use crate::exact::accumulators::{Output, Total};
+use crate::exact::sum::ExactSum;
 
 /// A function of moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

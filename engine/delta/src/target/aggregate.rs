@@ -8,7 +8,7 @@
 //! * A deleted value that reaches the merged extremum makes the group to be recomputed: with deltas
 //!   {+100, -10, +20, -100} against a stored maximum of 50, adding up would say 100.
 //!
-//! Not here: what is read and written (`keyed`), exact sums (`exact`).
+//! Not here: what is read and written (`keyed`), exact sums (`exact::sum`).
 
 use std::sync::Arc;
 
@@ -22,18 +22,18 @@ use datafusion::logical_expr::logical_plan::Aggregate as AggregateNode;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use ingot_semantics::{Failure, shown, type_name, uncanonical};
 
-use crate::classify::{FullReason, check_expr, reason};
-use crate::consolidate::{converter, has_row_format};
 use crate::error::{DeltaError, Result};
-use crate::exact::ExactSum;
-use crate::exact_groups::{Output, Total, WideSum, finish};
-use crate::exact_udaf::sum_state;
-use crate::keyed::{Combined, Fate};
-use crate::keys::Touched;
-use crate::moments::Moments;
-use crate::obstacles::in_expr;
-use crate::state::{Coding, coding};
-use crate::statistics_udaf::{moments_state, statistic};
+use crate::exact::accumulators::{Output, Total, WideSum, finish};
+use crate::exact::functions::sum_state;
+use crate::exact::moments::Moments;
+use crate::exact::statistics::{moments_state, statistic};
+use crate::exact::sum::ExactSum;
+use crate::shape::classify::{FullReason, check_expr, reason};
+use crate::shape::obstacles::in_expr;
+use crate::target::keyed::{Combined, Fate};
+use crate::target::keys::Touched;
+use crate::target::rows::{converter, has_row_format};
+use crate::target::state::{Coding, coding};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StateKind {

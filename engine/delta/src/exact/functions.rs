@@ -22,9 +22,9 @@ use datafusion::logical_expr::{
 };
 use ingot_semantics::{avg_udaf, float_max, float_min, sum_udaf};
 
-use crate::exact::ExactSum;
-use crate::exact_groups::{ExactDistinct, ExactGroups, ExactOne, Output, WideSum, distinct_state_fields};
-use crate::statistics_udaf::{statistic_function, statistics};
+use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, Output, WideSum, distinct_state_fields};
+use crate::exact::statistics::{statistic_function, statistics};
+use crate::exact::sum::ExactSum;
 
 static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::sum())));
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::avg())));

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFrameUnit
 use ingot_semantics::shown;
 
 use crate::error::DeltaError;
-use crate::order::{aggregate_order, has_order};
+use crate::shape::order::{aggregate_order, has_order};
 
 /// A construct that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
