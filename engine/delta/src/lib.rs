@@ -12,21 +12,30 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod change;
 mod error;
 mod exact;
+mod reason;
 mod shape;
+mod strategy;
 mod target;
+mod values;
 
 pub use error::{DeltaError, Result};
 pub use exact::functions::{exact_aggregates, register};
 pub use exact::sum::{DamagedSum, ExactSum};
-pub use shape::classify::{FullReason, REASONS, Strategy, classify, row_by_row};
+pub use reason::{FullReason, REASONS};
+pub use shape::classify::row_by_row;
+pub use shape::clock::{Clock, clock, freeze_now};
 pub use shape::order::complete_order;
-pub use shape::rebind::{Clock, clock, freeze_now, rebind, scans};
+pub use shape::rebind::{rebind, scans};
 pub use shape::refuse::{REFUSALS, Refusal, refuse, refuse_unequal};
+pub use strategy::{Strategy, classify};
 pub use target::keyed::{Keyed, Merge, Merged, Recomputed};
 pub use target::keys::KeyFilter;
-pub use target::rows::{Difference, MultisetDiff, consolidate, difference, locate, value_ranges};
+pub use target::rows::locate;
+pub use values::multiset::{Difference, MultisetDiff, consolidate, difference};
+pub use values::ranges::value_ranges;
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,
 /// rounding, tie breaking, state layout) raises it, which announces a rebuild.

@@ -4,27 +4,29 @@
 //! those of `ingot_semantics`. Everything else delegates to DataFusion's own function. `ingot_sum_state` returns the
 //! bytes of a sum that hidden columns hold.
 //!
-//! `exact_aggregates` puts these functions into a plan. Not here: completing orders (`order`).
+//! `exact_aggregates` puts these functions into a plan. Not here: statistics (`statistics`), completing orders
+//! (`shape::order`).
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, exec_err};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::registry::FunctionRegistry;
-use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name, merge_schema};
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, merge_schema};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GroupsAccumulator, LogicalPlan, ReversedUDAF,
     Signature, Volatility, WindowFunctionDefinition,
 };
 use ingot_semantics::{avg_udaf, float_max, float_min, sum_udaf};
 
-use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, Output, WideSum, distinct_state_fields};
+use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, distinct_state_fields, exact_state_fields};
 use crate::exact::statistics::{statistic_function, statistics};
 use crate::exact::sum::ExactSum;
+use crate::exact::total::{Output, WideSum};
 
 static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::sum())));
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::avg())));
@@ -198,13 +200,6 @@ impl AggregateUDFImpl for ExactTotal {
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
         AggregateOrderSensitivity::Insensitive
     }
-}
-
-pub(crate) fn exact_state_fields(name: &str) -> Vec<FieldRef> {
-    vec![
-        Arc::new(Field::new(format_state_name(name, "total"), DataType::Binary, true)),
-        Arc::new(Field::new(format_state_name(name, "count"), DataType::Int64, true)),
-    ]
 }
 
 /// `ingot_sum_state(x)`: the exact total's bytes, NULL without values.

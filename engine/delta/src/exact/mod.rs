@@ -5,5 +5,7 @@
 pub(crate) mod accumulators;
 pub(crate) mod functions;
 pub(crate) mod moments;
+pub(crate) mod statistic;
 pub(crate) mod statistics;
 pub(crate) mod sum;
+pub(crate) mod total;

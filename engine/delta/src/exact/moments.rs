@@ -11,36 +11,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::Float64Type;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 
-use crate::exact::accumulators::{Output, Total};
+use crate::exact::statistic::Statistic;
 use crate::exact::sum::ExactSum;
-
-/// A function of moments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Statistic {
-    VarSamp,
-    VarPop,
-    StddevSamp,
-    StddevPop,
-    CovarSamp,
-    CovarPop,
-    Corr,
-    Slope,
-    Intercept,
-    R2,
-    AvgX,
-    AvgY,
-    Sxx,
-    Syy,
-    Sxy,
-}
-
-impl Statistic {
-    /// Whether the function's first argument is y.
-    fn is_regression(self) -> bool {
-        use Statistic::*;
-        matches!(self, Slope | Intercept | R2 | AvgX | AvgY | Sxx | Syy | Sxy)
-    }
-}
+use crate::exact::total::{Output, Total};
 
 /// Σa, Σa² of one argument; Σa, Σa², Σb, Σb², Σab of two, in the order of the arguments.
 #[derive(Debug, Clone, Default)]

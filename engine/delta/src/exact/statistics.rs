@@ -17,9 +17,10 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
 
-use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, Output, distinct_state_fields};
-use crate::exact::functions::exact_state_fields;
-use crate::exact::moments::{Moments, Statistic};
+use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, distinct_state_fields, exact_state_fields};
+use crate::exact::moments::Moments;
+use crate::exact::statistic::Statistic;
+use crate::exact::total::Output;
 
 static FUNCTIONS: LazyLock<HashMap<String, Arc<AggregateUDF>>> = LazyLock::new(|| {
     use Statistic::*;

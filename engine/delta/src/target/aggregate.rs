@@ -1,4 +1,4 @@
-//! Views that end in GROUP BY: partial states of groups, merged and retracted.
+//! Groups in the stored table: partial states, merged and retracted.
 //!
 //! record of a group: [key values.., count(*), state..]; a state is a count, a sum or an extremum
 //!
@@ -8,217 +8,26 @@
 //! * A deleted value that reaches the merged extremum makes the group to be recomputed: with deltas
 //!   {+100, -10, +20, -100} against a stored maximum of 50, adding up would say 100.
 //!
-//! Not here: what is read and written (`keyed`), exact sums (`exact::sum`).
+//! Not here: which states there are (`shape::aggregate`), what is read and written (`keyed`), exact sums (`exact`).
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, RecordBatch, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
-use datafusion::common::{DFSchema, DataFusionError};
-use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::logical_plan::Aggregate as AggregateNode;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use ingot_semantics::{Failure, shown, type_name, uncanonical};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::common::DataFusionError;
+use ingot_semantics::Failure;
 
 use crate::error::{DeltaError, Result};
-use crate::exact::accumulators::{Output, Total, WideSum, finish};
-use crate::exact::functions::sum_state;
 use crate::exact::moments::Moments;
-use crate::exact::statistics::{moments_state, statistic};
 use crate::exact::sum::ExactSum;
-use crate::shape::classify::{FullReason, check_expr, reason};
-use crate::shape::obstacles::in_expr;
-use crate::target::keyed::{Combined, Fate};
+use crate::exact::total::{Output, Total, WideSum, finish};
+use crate::shape::aggregate::{Aggregate, Fold, StateKind};
+use crate::target::fate::{Combined, Fate};
 use crate::target::keys::Touched;
-use crate::target::rows::{converter, has_row_format};
-use crate::target::state::{Coding, coding};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StateKind {
-    Count,
-    /// `count` is the state that counts its values.
-    Floats {
-        count: usize,
-    },
-    /// Sums of integers and decimals in 256 bits: whether one fits its type is asked of the result alone.
-    Exact {
-        count: usize,
-    },
-    Moments {
-        count: usize,
-    },
-    Extremum {
-        largest: bool,
-        count: usize,
-    },
-}
-
-#[derive(Debug)]
-struct State {
-    expr: Expr,
-    kind: StateKind,
-}
-
-/// How an aggregate's value comes out of states.
-#[derive(Debug)]
-enum Fold {
-    Count(usize),
-    Floats { total: usize, count: usize, output: Output },
-    Exact { total: usize, count: usize, output: Output, shown: String },
-    Moments { total: usize, count: usize, output: Output },
-    Extremum(usize),
-}
-
-/// A grouping whose groups are maintained by states.
-#[derive(Debug)]
-pub(crate) struct Aggregate {
-    pub(crate) keys: Vec<Expr>,
-    states: Vec<State>,
-    folds: Vec<Fold>,
-}
+use crate::values::format::converter;
 
 impl Aggregate {
-    /// Takes an aggregate node apart.
-    ///
-    /// # Errors
-    /// A reason for each part of the node that cannot be merged.
-    pub(crate) fn new(node: &AggregateNode) -> Result<Self, Vec<FullReason>> {
-        let mut found = Vec::new();
-        for key in &node.group_expr {
-            found.extend(key_obstacles(key, node.input.schema()));
-        }
-        let mut aggregate = Aggregate { keys: vec![], states: vec![], folds: vec![] };
-        // The node's columns hold a key that is written twice once.
-        for key in &node.group_expr {
-            if !aggregate.keys.contains(key) {
-                aggregate.keys.push(key.clone());
-            }
-        }
-        let rows = call(&count_udaf(), vec![lit(1i64)], None);
-        aggregate.state(rows, StateKind::Count);
-        for expr in &node.aggr_expr {
-            match aggregate.fold(expr, node) {
-                Ok(fold) => aggregate.folds.push(fold),
-                Err(reason) => found.push(reason),
-            }
-        }
-        if found.is_empty() { Ok(aggregate) } else { Err(found) }
-    }
-
-    fn state(&mut self, expr: Expr, kind: StateKind) -> usize {
-        match self.states.iter().position(|s| s.expr == expr) {
-            Some(at) => at,
-            None => {
-                self.states.push(State { expr, kind });
-                self.states.len() - 1
-            }
-        }
-    }
-
-    fn fold(&mut self, expr: &Expr, node: &AggregateNode) -> Result<Fold, FullReason> {
-        let schema = node.input.schema();
-        let Expr::AggregateFunction(function) = expr.clone().unalias_nested().data else {
-            return Err(reason("R0510", format!("{} is not an aggregate that can be merged", shown(expr))));
-        };
-        let (name, params) = (function.func.name().to_owned(), &function.params);
-        let shown = &function;
-        if params.distinct {
-            return Err(reason(
-                "R0511",
-                format!("{name}(DISTINCT ...) needs all values of a group; count distinct values in a view below"),
-            ));
-        }
-        if !params.order_by.is_empty() || params.null_treatment.is_some() {
-            return Err(reason(
-                "R0510",
-                format!("{name}(... ORDER BY ...) needs all values of a group, so it cannot be merged"),
-            ));
-        }
-        for part in params.args.iter().chain(params.filter.as_deref()) {
-            check_expr(part)?;
-        }
-        let filter = params.filter.clone();
-        let kind_of = |args: &[Expr]| args.first().map(|a| a.get_type(schema)).transpose().map_err(FullReason::plan);
-        let argument = kind_of(&params.args)?.unwrap_or(DataType::Null);
-        let result = expr.get_type(schema).map_err(FullReason::plan)?;
-        // A float is NULL where its canonical value is, so one count does for both.
-        let values: Vec<Expr> = params.args.iter().map(uncanonical).cloned().collect();
-        let counted =
-            |this: &mut Self| this.state(call(&count_udaf(), values.clone(), filter.clone()), StateKind::Count);
-        match (name.as_str(), &argument) {
-            ("count", _) => {
-                // count(*) counts what its FILTER lets through.
-                Ok(Fold::Count(counted(self)))
-            }
-            ("sum" | "avg", DataType::Float64) => {
-                let count = counted(self);
-                let total =
-                    self.state(call(&sum_state(), params.args.clone(), filter.clone()), StateKind::Floats { count });
-                let output = if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale: 0 } };
-                Ok(Fold::Floats { total, count, output })
-            }
-            ("sum", DataType::Int64 | DataType::UInt64) | ("sum" | "avg", DataType::Decimal128(..)) => {
-                let count = counted(self);
-                let (args, input_scale) = match argument {
-                    DataType::Decimal128(_, scale) => (params.args.clone(), scale),
-                    _ => (params.args.iter().map(|a| cast(a.clone(), DataType::Decimal128(20, 0))).collect(), 0),
-                };
-                let total = self.state(call(&sum_state(), args, filter.clone()), StateKind::Exact { count });
-                let output = if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale } };
-                Ok(Fold::Exact { total, count, output, shown: ingot_semantics::shown(expr) })
-            }
-            ("min" | "max", t)
-                if !t.is_nested() && *t != DataType::Null && coding(t).is_some_and(|c| c != Coding::Rows) =>
-            {
-                let largest = name == "max";
-                let count = counted(self);
-                let expr = Expr::AggregateFunction(AggregateFunction::new_udf(
-                    Arc::clone(&function.func),
-                    params.args.clone(),
-                    false,
-                    filter.clone(),
-                    vec![],
-                    None,
-                ));
-                Ok(Fold::Extremum(self.state(expr, StateKind::Extremum { largest, count })))
-            }
-            (_, DataType::Float64) if statistic(&function.func).is_some() => {
-                let output = Output::Statistic(statistic(&function.func).ok_or_else(|| FullReason::plan(&name))?);
-                let count = counted(self);
-                let total = call(&moments_state(), params.args.clone(), filter.clone());
-                Ok(Fold::Moments { total: self.state(total, StateKind::Moments { count }), count, output })
-            }
-            ("sum" | "avg" | "min" | "max", t) => Err(reason("R0510", format!("{name} of {t} is not merged"))),
-            _ => Err(reason(
-                "R0510",
-                format!(
-                    "{}(...) is not merged; count, sum, avg, min, max, stddev, var, covar, corr and regr are",
-                    shown.func.name()
-                ),
-            )),
-        }
-    }
-
-    /// Groups with their states over `input`: columns k0.., s0...
-    pub(crate) fn partials(&self, input: LogicalPlan) -> Result<LogicalPlan> {
-        let states: Vec<Expr> =
-            self.states.iter().enumerate().map(|(i, s)| s.expr.clone().alias(format!("__ingot_s{i}"))).collect();
-        let keys: Vec<Expr> = self
-            .keys
-            .iter()
-            .enumerate()
-            .map(|(i, k)| k.clone().unalias_nested().data.alias(format!("__ingot_k{i}")))
-            .collect();
-        let plan = LogicalPlanBuilder::from(input).aggregate(keys, states)?.build()?;
-        let names = plan.schema().iter().enumerate().map(|(i, (q, f))| {
-            let column = Expr::Column(datafusion::common::Column::new(q.cloned(), f.name()));
-            column.alias(if i < self.keys.len() { format!("k{i}") } else { format!("s{}", i - self.keys.len()) })
-        });
-        Ok(LogicalPlanBuilder::from(plan.clone()).project(names.collect::<Vec<_>>())?.build()?)
-    }
-
     fn column<'a>(&self, record: &'a [ArrayRef], state: usize) -> &'a ArrayRef {
         &record[self.keys.len() + state]
     }
@@ -330,7 +139,7 @@ impl Aggregate {
                 }
             });
         }
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(kept.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(kept.len()));
         Ok(RecordBatch::try_new_with_options(arena.schema(), out, &options)?)
     }
 
@@ -355,32 +164,9 @@ impl Aggregate {
                 (from, to) if from == to => Ok(Arc::clone(c)),
                 (_, to) => Ok(arrow::compute::cast(c, to)?),
             });
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(partial.num_rows()));
+        let options = RecordBatchOptions::new().with_row_count(Some(partial.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(record), columns.collect::<Result<_>>()?, &options)?)
     }
-}
-
-/// Why an expression cannot be a group's key.
-fn key_obstacles(key: &Expr, schema: &DFSchema) -> Vec<FullReason> {
-    if matches!(key, Expr::GroupingSet(_)) {
-        return vec![reason("R0512", "GROUPING SETS, ROLLUP and CUBE are not merged; write one view per grouping")];
-    }
-    let mut found = in_expr(key).unwrap_or_else(|e| vec![e]);
-    match key.get_type(schema) {
-        Ok(data_type) if data_type.is_nested() || coding(&data_type).is_none() || !has_row_format(&data_type) => {
-            found.push(reason(
-                "R0518",
-                format!("GROUP BY {} has the type {}, which cannot be a key", shown(key), type_name(&data_type)),
-            ));
-        }
-        Ok(_) => {}
-        Err(error) => found.push(FullReason::plan(error)),
-    }
-    found
-}
-
-fn call(function: &Arc<datafusion::logical_expr::AggregateUDF>, args: Vec<Expr>, filter: Option<Box<Expr>>) -> Expr {
-    Expr::AggregateFunction(AggregateFunction::new_udf(Arc::clone(function), args, false, filter, vec![], None))
 }
 
 /// The failure of a result says which aggregate it was.

@@ -6,14 +6,15 @@
 //!
 //! A record is what is known of one key (a group's states, a winner's input columns). Each of its columns is read
 //! back from a public column that holds it unchanged, or from a hidden one. The public row is computed from the
-//! record by the projections above (`above`).
+//! record by the projections on the operator (`shape::projections`).
 //!
 //! Invariants
 //! * Only rows of touched keys are removed or inserted, and only if their bytes change.
 //! * A stored row belongs to a key if its hash and then its key values are the same; never by the hash alone.
 //! * Fewer stored rows than the change demands is an error, never a guess.
 //!
-//! Not here: which plans have this shape (`classify`), reading and writing tables (`pipeline`, `lake`).
+//! Not here: which plans have this shape (`shape::classify`), what becomes of one key (`aggregate`, `keep_first`),
+//! reading and writing tables (`pipeline`, `lake`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,20 +22,20 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{Column, JoinType, NullEquality, ScalarValue};
-use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use ingot_model::KeyRange;
 
+use crate::change::restrict::restrict;
 use crate::error::{DeltaError, Result};
-use crate::shape::above::Above;
-use crate::target::aggregate::Aggregate;
-use crate::target::keep_first::KeepFirst;
+use crate::shape::classify::{KeyedOperator, KeyedShape};
+use crate::target::fate::Fate;
 use crate::target::keys::{KeyFilter, Keys, Role, Touched};
-use crate::target::rows::{Places, convert, converter, gather, range_of, split_places};
-use crate::target::state::{
+use crate::target::rows::{Places, split_places};
+use crate::values::format::{convert, converter, gather};
+use crate::values::hidden::{
     Coding, KEY, KEY_BYTES, coded_type, coding, decode, encode, key_column, key_hashes, state_name,
 };
+use crate::values::ranges::range_of;
 
 /// Rows to take out and to put in.
 #[derive(Debug, Clone, Default)]
@@ -64,26 +65,6 @@ pub struct Recomputed {
     pub rows: Vec<RecordBatch>,
 }
 
-/// What becomes of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Gone,
-    Row,
-    Recompute,
-}
-
-/// The fates of all touched keys, and the records of those that have a row, in the same order.
-pub(crate) struct Combined {
-    pub(crate) fates: Vec<Fate>,
-    pub(crate) record: RecordBatch,
-}
-
-#[derive(Debug)]
-pub(crate) enum Kind {
-    KeepFirst(KeepFirst),
-    Aggregate(Aggregate),
-}
-
 /// Where a column of the record is stored.
 #[derive(Debug, Clone)]
 enum Home {
@@ -93,9 +74,7 @@ enum Home {
 
 #[derive(Debug)]
 struct Inner {
-    input: LogicalPlan,
-    kind: Kind,
-    above: Above,
+    shape: KeyedShape,
     record: SchemaRef,
     homes: Vec<Home>,
     /// Public columns, key hash, state columns.
@@ -107,23 +86,21 @@ struct Inner {
 pub struct Keyed(Arc<Inner>);
 
 impl Keyed {
-    pub(crate) fn new(input: LogicalPlan, kind: Kind, above: Above) -> Result<Self> {
-        let partials = match &kind {
-            Kind::KeepFirst(k) => k.partials(input.clone())?,
-            Kind::Aggregate(a) => a.partials(input.clone())?,
-        };
+    pub(crate) fn new(shape: KeyedShape) -> Result<Self> {
+        let partials = shape.operator.partials(shape.input.clone())?;
+        let projections = &shape.projections;
         let fields = partials.schema().fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
         let record: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         // A state has no column of the base that it equals for good; keys and input columns do.
-        let copied = match &kind {
-            Kind::KeepFirst(_) => record.fields().len(),
-            Kind::Aggregate(a) => a.keys.len(),
+        let copied = match &shape.operator {
+            KeyedOperator::KeepFirst(_) => record.fields().len(),
+            KeyedOperator::Aggregate(a) => a.keys.len(),
         };
         let mut hidden: Vec<Field> = vec![Field::new(KEY, DataType::FixedSizeBinary(KEY_BYTES), true)];
         let mut homes = Vec::new();
         for (i, field) in record.fields().iter().enumerate() {
-            let public = above.origins.iter().position(|o| i < copied && o.copies == Some(i));
-            let public = public.filter(|p| keeps_values(above.schema.field(*p).data_type()));
+            let public = projections.origins.iter().position(|o| i < copied && o.copies == Some(i));
+            let public = public.filter(|p| keeps_values(projections.schema.field(*p).data_type()));
             if let Some(public) = public {
                 homes.push(Home::Public(public));
                 continue;
@@ -133,18 +110,19 @@ impl Keyed {
             hidden.push(Field::new(state_name(hidden.len() - 1), coded_type(field.data_type(), &code), true));
             homes.push(Home::Hidden(hidden.len() - 1, code));
         }
-        let output = above.schema.fields().iter().cloned().chain(hidden.into_iter().map(Arc::new)).collect::<Vec<_>>();
-        Ok(Keyed(Arc::new(Inner { input, kind, record, homes, output: Arc::new(Schema::new(output)), above })))
+        let public = projections.schema.fields().iter().cloned();
+        let output = Arc::new(Schema::new(public.chain(hidden.into_iter().map(Arc::new)).collect::<Vec<_>>()));
+        Ok(Keyed(Arc::new(Inner { shape, record, homes, output })))
     }
 
     /// The linear plan below the merged node.
     pub fn input(&self) -> &LogicalPlan {
-        &self.0.input
+        &self.0.shape.input
     }
 
     /// Hidden columns: `_ingot_key`, then `_ingot_s0`...; all of types that Iceberg has.
     pub fn state_columns(&self) -> Vec<(String, DataType)> {
-        let fields = self.0.output.fields().iter().skip(self.0.above.schema.fields().len());
+        let fields = self.0.output.fields().iter().skip(self.0.shape.projections.schema.fields().len());
         fields.map(|f| (f.name().clone(), f.data_type().clone())).collect()
     }
 
@@ -153,14 +131,7 @@ impl Keyed {
     /// # Errors
     /// When DataFusion cannot build the plan.
     pub fn partials(&self) -> Result<LogicalPlan> {
-        self.partials_of(self.0.input.clone())
-    }
-
-    fn partials_of(&self, input: LogicalPlan) -> Result<LogicalPlan> {
-        match &self.0.kind {
-            Kind::KeepFirst(k) => k.partials(input),
-            Kind::Aggregate(a) => a.partials(input),
-        }
+        self.0.shape.operator.partials(self.0.shape.input.clone())
     }
 
     /// `partials()` of just these keys. Keys match with IS NOT DISTINCT FROM.
@@ -168,67 +139,24 @@ impl Keyed {
     /// # Errors
     /// When DataFusion cannot build the plan.
     pub fn restrict_to(&self, keys: &RecordBatch) -> Result<LogicalPlan> {
-        let exprs = self.key_exprs();
-        if exprs.is_empty() {
-            return self.partials();
-        }
-        let input = self.0.input.clone();
-        let columns: Vec<Expr> =
-            input.schema().iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name()))).collect();
-        let names: Vec<String> = (0..exprs.len()).map(|i| format!("__ingot_key{i}")).collect();
-        let (mut fields, mut values, mut bounds) = (vec![], vec![], vec![]);
-        for ((expr, name), column) in exprs.iter().zip(&names).zip(keys.columns()) {
-            let data_type = expr.get_type(input.schema())?;
-            let column = if *column.data_type() == data_type {
-                Arc::clone(column)
-            } else {
-                arrow::compute::cast(column, &data_type)?
-            };
-            bounds.extend(bound(expr, &column)?);
-            fields.push(Field::new(name, data_type, true));
-            values.push(column);
-        }
-        let schema = Arc::new(Schema::new(fields));
-        let table = MemTable::try_new(Arc::clone(&schema), vec![vec![RecordBatch::try_new(schema, values)?]])?;
-        let wanted = LogicalPlanBuilder::scan(KEYS_TABLE, provider_as_source(Arc::new(table)), None)?.build()?;
-        let mut left = LogicalPlanBuilder::from(input);
-        for predicate in bounds {
-            left = left.filter(predicate)?;
-        }
-        let computed = exprs.iter().zip(&names).map(|(e, n)| e.clone().unalias_nested().data.alias(n));
-        let right: Vec<Column> = names.iter().map(|n| Column::new(Some(KEYS_TABLE), n)).collect();
-        let restricted = left
-            .project(columns.iter().cloned().chain(computed).collect::<Vec<_>>())?
-            .join_detailed(
-                wanted,
-                JoinType::LeftSemi,
-                (names.iter().map(Column::new_unqualified).collect::<Vec<_>>(), right),
-                None,
-                NullEquality::NullEqualsNull,
-            )?
-            .project(columns)?
-            .build()?;
-        self.partials_of(restricted)
+        self.0.shape.operator.partials(restrict(self.0.shape.input.clone(), self.key_exprs(), keys)?)
     }
 
     fn key_exprs(&self) -> &[Expr] {
-        match &self.0.kind {
-            Kind::KeepFirst(k) => &k.keys,
-            Kind::Aggregate(a) => &a.keys,
-        }
+        self.0.shape.operator.keys()
     }
 
     fn key_columns(&self, record: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        match &self.0.kind {
-            Kind::KeepFirst(k) => k.key_columns(record),
-            Kind::Aggregate(a) => Ok(record.columns()[..a.keys.len()].to_vec()),
+        match &self.0.shape.operator {
+            KeyedOperator::KeepFirst(k) => k.key_columns(record),
+            KeyedOperator::Aggregate(a) => Ok(record.columns()[..a.keys.len()].to_vec()),
         }
     }
 
     fn records(&self, partials: &[RecordBatch]) -> Result<RecordBatch> {
-        match &self.0.kind {
-            Kind::KeepFirst(_) => gather(&self.0.record, partials),
-            Kind::Aggregate(a) => {
+        match &self.0.shape.operator {
+            KeyedOperator::KeepFirst(_) => gather(&self.0.record, partials),
+            KeyedOperator::Aggregate(a) => {
                 let normal = partials.iter().map(|p| a.normalize(&self.0.record, p)).collect::<Result<Vec<_>>>()?;
                 gather(&self.0.record, &normal)
             }
@@ -247,11 +175,11 @@ impl Keyed {
     /// Public and hidden columns of records.
     fn rows(&self, record: &RecordBatch) -> Result<RecordBatch> {
         let n = record.num_rows();
-        let base = match &self.0.kind {
-            Kind::KeepFirst(k) => k.results(record),
-            Kind::Aggregate(a) => a.results(record.columns())?,
+        let base = match &self.0.shape.operator {
+            KeyedOperator::KeepFirst(k) => k.results(record),
+            KeyedOperator::Aggregate(a) => a.results(record.columns())?,
         };
-        let mut columns = self.0.above.apply(base, n)?;
+        let mut columns = self.0.shape.projections.apply(base, n)?;
         columns.push(key_column(&key_hashes(&self.key_columns(record)?, n)?)?);
         for (column, home) in record.columns().iter().zip(&self.0.homes) {
             if let Home::Hidden(_, code) = home {
@@ -264,7 +192,7 @@ impl Keyed {
 
     /// Records of stored rows (public and hidden columns).
     fn read(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let public = self.0.above.schema.fields().len();
+        let public = self.0.shape.projections.schema.fields().len();
         let columns = self.0.homes.iter().zip(self.0.record.fields()).map(|(home, field)| match home {
             Home::Public(i) if rows.column(*i).data_type() == field.data_type() => Ok(Arc::clone(rows.column(*i))),
             Home::Public(i) => Ok(arrow::compute::cast(rows.column(*i), field.data_type())?),
@@ -286,8 +214,8 @@ impl Keyed {
             return Ok(vec![]);
         }
         // The base columns that hold key values. Values of these rows alone need not have a result.
-        let base: Vec<Option<ArrayRef>> = match &self.0.kind {
-            Kind::KeepFirst(k) => {
+        let base: Vec<Option<ArrayRef>> = match &self.0.shape.operator {
+            KeyedOperator::KeepFirst(k) => {
                 let plain = |e: &Expr| match e {
                     Expr::Column(c) => k.input_index(c),
                     _ => None,
@@ -295,14 +223,16 @@ impl Keyed {
                 let keys: HashSet<usize> = k.keys.iter().filter_map(plain).collect();
                 k.results(&record).into_iter().enumerate().map(|(i, c)| keys.contains(&i).then_some(c)).collect()
             }
-            Kind::Aggregate(a) => {
+            KeyedOperator::Aggregate(a) => {
                 let keys = record.columns().iter().take(a.keys.len()).cloned().map(Some);
                 keys.chain(std::iter::repeat(None)).take(a.width()).collect()
             }
         };
-        let public = self.0.above.apply_to_known(base, record.num_rows())?;
+        let public = self.0.shape.projections.apply_to_known(base, record.num_rows())?;
         let mut ranges = Vec::new();
-        for ((column, field), origin) in public.iter().zip(self.0.above.schema.fields()).zip(&self.0.above.origins) {
+        for ((column, field), origin) in
+            public.iter().zip(self.0.shape.projections.schema.fields()).zip(&self.0.shape.projections.origins)
+        {
             if let Some(column) = column.as_ref().filter(|_| !origin.depends.is_empty()) {
                 ranges.extend(range_of(field.name(), &[column])?);
             }
@@ -320,7 +250,7 @@ impl Keyed {
         if self.key_exprs().is_empty() {
             hashes.extend(key_hashes(&[], 1)?);
         }
-        Ok(KeyFilter { column: self.0.above.schema.fields().len(), hashes })
+        Ok(KeyFilter { column: self.0.shape.projections.schema.fields().len(), hashes })
     }
 
     /// Merges a change into stored rows.
@@ -337,7 +267,7 @@ impl Keyed {
         stored: &[RecordBatch],
         recomputed: Option<&Recomputed>,
     ) -> Result<Merged> {
-        let input = self.0.input.schema();
+        let input = self.0.shape.input.schema();
         let types = self.key_exprs().iter().map(|e| Ok(e.get_type(input)?)).collect::<Result<Vec<_>>>()?;
         let mut keys = Keys::new(&types)?;
         let mut pieces = Vec::new();
@@ -359,14 +289,14 @@ impl Keyed {
         let at = keys.next;
         add(&mut keys, self.read(&rows)?, Role::Stored)?;
         let touched = keys.touched;
-        let always = matches!(&self.0.kind, Kind::Aggregate(a) if a.keys.is_empty());
+        let always = matches!(&self.0.shape.operator, KeyedOperator::Aggregate(a) if a.keys.is_empty());
         if always && touched.iter().any(|t| t.stored.is_none()) {
             return Err(DeltaError::inconsistent("the one row of an aggregate without GROUP BY is not stored"));
         }
         let arena = gather(&self.0.record, &pieces)?;
-        let combined = match &self.0.kind {
-            Kind::KeepFirst(k) => k.combine(&arena, &touched)?,
-            Kind::Aggregate(a) => a.combine(&arena, &touched)?,
+        let combined = match &self.0.shape.operator {
+            KeyedOperator::KeepFirst(k) => k.combine(&arena, &touched)?,
+            KeyedOperator::Aggregate(a) => a.combine(&arena, &touched)?,
         };
         let again: Vec<u64> = touched
             .iter()
@@ -400,7 +330,7 @@ impl Keyed {
         stored: &[RecordBatch],
         hashes: &HashSet<[u8; 16]>,
     ) -> Result<(RecordBatch, Vec<(String, i64)>)> {
-        let key = self.0.above.schema.fields().len();
+        let key = self.0.shape.projections.schema.fields().len();
         let (mut kept, mut places) = (Vec::new(), Vec::new());
         for batch in stored {
             let (rows, at): (RecordBatch, Places) = split_places(batch)?;
@@ -472,25 +402,10 @@ impl Keyed {
     }
 }
 
-const KEYS_TABLE: &str = "__ingot_keys";
-
 /// Tells whether a public column of this type comes back from the table as it went in.
 fn keeps_values(data_type: &DataType) -> bool {
     use DataType::*;
     let cast =
         matches!(data_type, Utf8View | LargeUtf8 | BinaryView | LargeBinary | Int8 | Int16 | UInt8 | UInt16 | UInt32);
     cast || coding(data_type) == Some(Coding::Same)
-}
-
-/// A range of a plain key column, so that scans skip what cannot hold these keys.
-fn bound(expr: &Expr, values: &ArrayRef) -> Result<Option<Expr>> {
-    let Expr::Column(_) = expr else { return Ok(None) };
-    let Some(range) = range_of("", &[values])? else { return Ok(None) };
-    let value = |v: &ScalarValue| lit(v.clone());
-    let between = expr.clone().between(value(&range.min), value(&range.max));
-    Ok(match (range.min.is_null(), range.has_null) {
-        (true, _) => Some(expr.clone().is_null()),
-        (false, true) => Some(between.or(expr.clone().is_null())),
-        (false, false) => Some(between),
-    })
 }

@@ -16,8 +16,8 @@ use arrow::row::RowConverter;
 use ingot_semantics::canonical_array;
 
 use crate::error::{DeltaError, Result};
-use crate::target::rows::converter;
-use crate::target::state::{KEY, key_hashes};
+use crate::values::format::converter;
+use crate::values::hidden::{KEY, key_hashes};
 
 /// Hidden keys to look for in stored rows.
 #[derive(Debug, Clone)]

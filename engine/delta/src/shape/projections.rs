@@ -1,4 +1,4 @@
-//! Projections that stand above a merged node, evaluated on merged rows.
+//! The projections on an operator whose rows are merged, evaluated on merged rows.
 //!
 //! base columns (of the aggregate or the window) -> projections, aliases -> the view's public columns
 //!
@@ -61,14 +61,14 @@ struct Step {
 
 /// The projections from a base node up to the root.
 #[derive(Debug)]
-pub(crate) struct Above {
+pub(crate) struct Projections {
     steps: Vec<Step>,
     pub(crate) origins: Vec<Origin>,
     /// Public columns.
     pub(crate) schema: SchemaRef,
 }
 
-impl Above {
+impl Projections {
     /// `nodes` from the root down to the one above the base; only projections compute anything.
     pub(crate) fn new(base: &DFSchemaRef, root: &LogicalPlan, nodes: &[&LogicalPlan]) -> Result<Self> {
         let mut origins: Vec<Origin> =

@@ -16,7 +16,7 @@ use ingot_semantics::canonical_array;
 use sha2::{Digest, Sha256};
 
 use crate::error::{DeltaError, Result};
-use crate::target::rows::{converter, has_row_format};
+use crate::values::format::{converter, has_row_format};
 
 /// Name of the key hash column.
 pub(crate) const KEY: &str = "_ingot_key";
