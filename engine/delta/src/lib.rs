@@ -30,12 +30,10 @@ pub use shape::clock::{Clock, clock, freeze_now};
 pub use shape::order::complete_order;
 pub use shape::rebind::{rebind, scans};
 pub use shape::refuse::{REFUSALS, Refusal, refuse, refuse_unequal};
-pub use strategy::{Strategy, classify};
-pub use target::keyed::{Keyed, Merge, Merged, Recomputed};
-pub use target::keys::KeyFilter;
-pub use target::rows::locate;
+pub use strategy::{Incremental, Strategy, classify};
+pub use target::keyed::{Merge, Merged};
+pub use target::landing::{Landing, Wanted};
 pub use values::multiset::{Difference, MultisetDiff, consolidate, difference};
-pub use values::ranges::value_ranges;
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,
 /// rounding, tie breaking, state layout) raises it, which announces a rebuild.

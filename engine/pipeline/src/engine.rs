@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
-use ingot_delta::Strategy;
 use ingot_lake::crash;
 use ingot_lake::{Lake, Table};
 use ingot_model::{SnapshotInfo, TableName};
@@ -564,8 +563,8 @@ impl Engine {
             self.still_planned(model, action, target)?;
         }
         let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
-        let keyed = matches!(model.strategy, Strategy::KeepFirst(_) | Strategy::Aggregate(_));
-        let in_parts = keyed && model.inputs.len() == 1 && matches!(action, Action::Refresh { .. });
+        let in_parts =
+            model.strategy.merges_by_key() && model.inputs.len() == 1 && matches!(action, Action::Refresh { .. });
         let mut more = false;
         let mut inputs = BTreeMap::new();
         let mut base = Bases::new();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use ingot_delta::Incremental;
 use ingot_model::TableName;
 use serde::{Deserialize, Serialize};
 
@@ -34,25 +35,6 @@ impl From<&crate::error::PipelineError> for Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.text)
-    }
-}
-
-/// How an incremental refresh works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Incremental {
-    Linear,
-    KeepFirst,
-    Aggregate,
-}
-
-impl fmt::Display for Incremental {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Linear => "rows in, rows out",
-            Self::KeepFirst => "keep-first merge",
-            Self::Aggregate => "aggregate merge",
-        })
     }
 }
 

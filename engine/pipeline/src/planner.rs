@@ -11,11 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::datatypes::DataType;
-use ingot_delta::{ENGINE_SEMANTICS_VERSION, Strategy};
+use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::Policy;
 use ingot_model::TableName;
 
-use crate::plan::{Action, Incremental, Plan, Read, Reason, Step, Upto};
+use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::standing;
 use ingot_project::project::{Model, ModelKind, Project, StreamInput};
 
@@ -251,21 +251,17 @@ fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
     if let Some(reason) = must_recompute(model, facts, table, recorded, &since) {
         return Action::Recompute { reason, reads: all };
     }
-    match &model.strategy {
-        Strategy::Full(reason) => {
-            Action::Recompute { reason: Reason::new(reason.code, reason.to_string()), reads: all }
-        }
-        _ if model.policy == Policy::Full => {
+    match model.strategy.incremental() {
+        Err(reason) => Action::Recompute { reason: Reason::new(reason.code, reason.to_string()), reads: all },
+        Ok(_) if model.policy == Policy::Full => {
             Action::Recompute { reason: Reason::new("R0537", "REFRESH POLICY FULL"), reads: all }
         }
-        Strategy::Linear => Action::Refresh { how: Incremental::Linear, reads: since },
-        Strategy::KeepFirst(_) => Action::Refresh { how: Incremental::KeepFirst, reads: since },
-        Strategy::Aggregate(_) => Action::Refresh { how: Incremental::Aggregate, reads: since },
+        Ok(how) => Action::Refresh { how, reads: since },
     }
 }
 
 fn is_incremental(model: &Model) -> bool {
-    model.policy != Policy::Full && !matches!(model.strategy, Strategy::Full(_))
+    model.policy != Policy::Full && model.strategy.incremental().is_ok()
 }
 
 /// Whether the table has exactly the hidden columns that the model's strategy keeps.
@@ -313,7 +309,7 @@ fn must_recompute(
 
 /// Whether files that another engine wrote, a compaction's too, lack what a merge by keys reads.
 fn lacks_state(table: &TableFacts, model: &Model) -> bool {
-    table.state_missing && matches!(model.strategy, Strategy::KeepFirst(_) | Strategy::Aggregate(_))
+    table.state_missing && model.strategy.merges_by_key()
 }
 
 /// Whether a merge that was planned may still be made: everything that would have planned a recomputation instead.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::{BooleanArray, RecordBatch};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
@@ -24,13 +24,12 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use ingot_delta::ENGINE_SEMANTICS_VERSION;
-use ingot_delta::{Keyed, Merge, Merged, Recomputed, Strategy};
+use ingot_delta::{ENGINE_SEMANTICS_VERSION, Merge, Merged, Wanted};
 use ingot_lake::{
     Change as Commit, FileRef, Lake, LakeError, LakeTableProvider, Rebase, ScanOptions, Table, Writer, live_files,
     prune_files,
 };
-use ingot_model::{Count, Definition, KeyRange, Operation, Record, Refresh, SnapshotInfo, TableName};
+use ingot_model::{Count, Definition, Operation, Record, Refresh, SnapshotInfo, TableName};
 use tracing::info;
 
 use crate::bases::Bases;
@@ -38,7 +37,7 @@ use crate::changes::{self, Changed, Input};
 use crate::error::{PipelineError, Result};
 use crate::expectations::{self, Counts};
 use crate::failing;
-use crate::plan::{Action, Incremental, Reason};
+use crate::plan::{Action, Reason};
 use crate::rewrite::{self, Insert};
 use crate::spill::BoundedDiff;
 use ingot_project::project::{CheckedRelation, Model, ViolationAction};
@@ -123,7 +122,7 @@ impl Job<'_> {
     async fn carry_out(&self, action: &Action, target: Option<Table>) -> Result<Outcome> {
         let started = Instant::now();
         match (action, target) {
-            (Action::Refresh { how, .. }, Some(table)) => match self.incremental(*how, &table, started).await? {
+            (Action::Refresh { .. }, Some(table)) => match self.incremental(&table, started).await? {
                 Ok(outcome) => Ok(outcome),
                 Err(reason) => self.whole(Some(table), "full", Some(reason), started).await,
             },
@@ -224,18 +223,11 @@ impl Job<'_> {
 
     /// Writes all rows of the view; gives how many.
     async fn fill(&self, writer: &mut Writer, bound: &Bound) -> Result<u64> {
+        let strategy = &self.model.strategy;
         let mut rows_out = 0;
-        match &self.model.strategy {
-            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
-                // Keys come once each, so their batches are built one by one.
-                let mut rows = context::stream(self.ctx, self.bind(&keyed.partials()?, bound)?).await?;
-                while let Some(batch) = rows.try_next().await? {
-                    rows_out += writer.write_all(&keyed.build(&[batch])?).await?;
-                }
-            }
-            Strategy::Linear | Strategy::Full(_) => {
-                rows_out = self.write_plan(writer, bound).await?;
-            }
+        let mut partials = context::stream(self.ctx, self.bind(&strategy.partials(&self.model.plan)?, bound)?).await?;
+        while let Some(batch) = partials.try_next().await? {
+            rows_out += writer.write_all(&strategy.build(vec![batch])?).await?;
         }
         Ok(rows_out)
     }
@@ -264,20 +256,12 @@ impl Job<'_> {
     /// The definition with the state columns that this view's merge needs.
     fn definition(&self) -> Definition {
         let mut definition = self.model.definition.clone();
-        definition.state_columns = match &self.model.strategy {
-            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => keyed.state_columns(),
-            Strategy::Linear | Strategy::Full(_) => vec![],
-        };
+        definition.state_columns = self.model.strategy.state_columns();
         definition
     }
 
     /// `Err` carries the reason why only a whole recompute is right.
-    async fn incremental(
-        &self,
-        how: Incremental,
-        table: &Table,
-        started: Instant,
-    ) -> Result<std::result::Result<Outcome, Reason>> {
+    async fn incremental(&self, table: &Table, started: Instant) -> Result<std::result::Result<Outcome, Reason>> {
         let mut inserted = Bound::new();
         let mut deleted = Bound::new();
         let (mut rows_in, mut came, mut went, mut files) = (0, 0, 0, vec![]);
@@ -314,9 +298,10 @@ impl Job<'_> {
         if came + went == 0 && self.recorded_base(table)? == self.base {
             return Ok(Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() }));
         }
+        let strategy = &self.model.strategy;
         let mut counts = Counts::new();
         let below: Vec<&CheckedRelation> =
-            self.model.checked.iter().filter(|r| how == Incremental::Linear || !self.is_output(r)).collect();
+            self.model.checked.iter().filter(|r| strategy.is_row_by_row() || !self.is_output(r)).collect();
         self.judge(&below, &inserted, 1, &mut counts).await?;
         if went > 0 {
             self.judge(&below, &deleted, -1, &mut counts).await?;
@@ -326,19 +311,16 @@ impl Job<'_> {
             Some(head) => live_files(table, head).await?,
             None => vec![],
         };
-        let merge = match &self.model.strategy {
-            Strategy::Linear if went == 0 => {
-                let rows = context::stream(self.ctx, self.bind(&self.model.plan, &inserted)?).await?;
-                let done = self.apply(table, &live, &[], Insert::Stream(rows), rows_in, &counts, started).await?;
-                return Ok(Ok(Outcome { files, ..done }));
-            }
-            Strategy::Linear => self.linear(table, &live, &inserted, &deleted).await?,
-            Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
-                self.keyed(keyed, table, &live, &inserted, &deleted, went > 0).await?
-            }
-            Strategy::Full(reason) => return Ok(Err(Reason::new(reason.code, reason.to_string()))),
-        };
-        for relation in self.model.checked.iter().filter(|r| how != Incremental::Linear && self.is_output(r)) {
+        if let Some(reason) = strategy.full_reason() {
+            return Ok(Err(Reason::new(reason.code, reason.to_string())));
+        }
+        if strategy.is_row_by_row() && went == 0 {
+            let rows = context::stream(self.ctx, self.bind(&self.model.plan, &inserted)?).await?;
+            let done = self.apply(table, &live, &[], Insert::Stream(rows), rows_in, &counts, started).await?;
+            return Ok(Ok(Outcome { files, ..done }));
+        }
+        let merge = self.merge(table, &live, &inserted, (went > 0).then_some(&deleted)).await?;
+        for relation in self.model.checked.iter().filter(|r| !strategy.is_row_by_row() && self.is_output(r)) {
             self.judge_output(relation, &merge.insert, 1, &mut counts).await?;
             self.judge_output(relation, &merge.gone, -1, &mut counts).await?;
         }
@@ -380,71 +362,40 @@ impl Job<'_> {
         expectations::judge_relation(self.ctx, self.model, relation, plan, &prepare, sign, counts).await
     }
 
-    async fn keyed(
-        &self,
-        keyed: &Keyed,
-        table: &Table,
-        live: &[FileRef],
-        inserted: &Bound,
-        deleted: &Bound,
-        went: bool,
-    ) -> Result<Merge> {
-        let partials = keyed.partials()?;
+    /// What the change does to the stored rows; `deleted` are the rows that went, if any did.
+    async fn merge(&self, table: &Table, live: &[FileRef], inserted: &Bound, deleted: Option<&Bound>) -> Result<Merge> {
+        let strategy = &self.model.strategy;
+        let partials = strategy.partials(&self.model.plan)?;
         let plus = context::collect(self.ctx, self.bind(&partials, inserted)?).await?;
-        let minus = match went {
-            true => context::collect(self.ctx, self.bind(&partials, deleted)?).await?,
-            false => vec![],
+        let minus = match deleted {
+            Some(deleted) => context::collect(self.ctx, self.bind(&partials, deleted)?).await?,
+            None => vec![],
         };
-        let touched: Vec<RecordBatch> = plus.iter().chain(&minus).cloned().collect();
-        let ranges = keyed.key_ranges(&touched)?;
-        let keys = keyed.key_filter(&touched)?;
-        let stored = self.stored(table, live, &ranges, &|batch| Ok(keys.select(batch)?)).await?;
-        match keyed.merge(&plus, &minus, &stored, None)? {
+        let landing = strategy.landing(plus, minus)?;
+        let stored = match landing.wanted()? {
+            Some(wanted) => self.stored(table, live, &wanted).await?,
+            None => vec![],
+        };
+        match landing.merge(&stored)? {
             Merged::Done(merge) => Ok(merge),
-            Merged::Recompute(lost) => {
-                let plan = self.bind(&keyed.restrict_to(&lost)?, &self.whole_inputs().await?)?;
+            Merged::Recompute(keys) => {
+                let plan = self.bind(&landing.restrict_to(&keys)?, &self.whole_inputs().await?)?;
                 let rows = context::collect(self.ctx, plan).await?;
-                match keyed.merge(&plus, &minus, &stored, Some(&Recomputed { keys: lost, rows }))? {
-                    Merged::Done(merge) => Ok(merge),
-                    Merged::Recompute(_) => Err(PipelineError::stopped(
-                        "R0541",
-                        format!("\"{}\": a group asked to be recomputed twice", self.model.name),
-                    )),
-                }
+                Ok(landing.merge_recomputed(&stored, keys, rows)?)
             }
         }
     }
 
-    async fn linear(&self, table: &Table, live: &[FileRef], inserted: &Bound, deleted: &Bound) -> Result<Merge> {
-        let plus = context::collect(self.ctx, self.bind(&self.model.plan, inserted)?).await?;
-        let minus = context::collect(self.ctx, self.bind(&self.model.plan, deleted)?).await?;
-        let (plus, minus) = ingot_delta::consolidate(&plus, &minus)?;
-        let remove = if minus.is_empty() {
-            vec![]
-        } else {
-            let ranges = ingot_delta::value_ranges(&minus)?;
-            let stored = self.stored(table, live, &ranges, &|b| Ok(all(b))).await?;
-            ingot_delta::locate(&minus, &stored)?
-        };
-        Ok(Merge { remove, insert: plus, ..Merge::default() })
-    }
-
-    /// Rows of the target with their places and state, of the files that may hold the keys, kept by `select`.
-    async fn stored(
-        &self,
-        table: &Table,
-        live: &[FileRef],
-        ranges: &[KeyRange],
-        select: &(dyn Fn(&RecordBatch) -> Result<BooleanArray> + Send + Sync),
-    ) -> Result<Vec<RecordBatch>> {
-        let files = prune_files(table, live.to_vec(), ranges);
+    /// The wanted rows of the target with their places and state, of the files that may hold them.
+    async fn stored(&self, table: &Table, live: &[FileRef], wanted: &Wanted) -> Result<Vec<RecordBatch>> {
+        let files = prune_files(table, live.to_vec(), &wanted.ranges);
         let mut kept = vec![];
         if files.is_empty() {
             return Ok(kept);
         }
         let mut rows = self.scan(table, files).await?;
         while let Some(batch) = rows.try_next().await? {
-            let mask = select(&batch)?;
+            let mask = wanted.select(&batch)?;
             if mask.true_count() > 0 {
                 kept.push(filter_record_batch(&batch, &mask).map_err(rewrite::arrow)?);
             }
@@ -630,8 +581,4 @@ fn rows_of(input: &Input) -> Result<u64> {
     let pinned = input.to.and_then(|id| input.table.snapshot(id));
     let rows = pinned.map(|s| s.count(Count::TotalRecords)).transpose()?;
     Ok(rows.flatten().unwrap_or(0))
-}
-
-fn all(batch: &RecordBatch) -> BooleanArray {
-    BooleanArray::from(vec![true; batch.num_rows()])
 }

@@ -87,13 +87,9 @@ fn kind(model: &Model) -> &'static str {
 }
 
 fn how(model: &Model) -> String {
-    use ingot_delta::Strategy;
-    match (&model.kind, &model.strategy) {
-        (ModelKind::Streaming { .. } | ModelKind::DecodeErrors { .. }, _) => "append".into(),
-        (_, Strategy::Linear) => "incremental: rows in, rows out".into(),
-        (_, Strategy::KeepFirst(_)) => "incremental: keep-first merge".into(),
-        (_, Strategy::Aggregate(_)) => "incremental: aggregate merge".into(),
-        (_, Strategy::Full(reason)) => format!("full: {}: {reason}", reason.code),
+    match model.kind {
+        ModelKind::Streaming { .. } | ModelKind::DecodeErrors { .. } => "append".into(),
+        ModelKind::View | ModelKind::Quarantine { .. } => model.strategy.to_string(),
     }
 }
 

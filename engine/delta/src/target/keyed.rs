@@ -60,9 +60,9 @@ pub enum Merged {
 
 /// Keys that were recomputed, with their partials.
 #[derive(Debug, Clone)]
-pub struct Recomputed {
-    pub keys: RecordBatch,
-    pub rows: Vec<RecordBatch>,
+pub(crate) struct Recomputed {
+    pub(crate) keys: RecordBatch,
+    pub(crate) rows: Vec<RecordBatch>,
 }
 
 /// Where a column of the record is stored.
@@ -83,7 +83,7 @@ struct Inner {
 
 /// A view whose rows are merged by key.
 #[derive(Debug, Clone)]
-pub struct Keyed(Arc<Inner>);
+pub(crate) struct Keyed(Arc<Inner>);
 
 impl Keyed {
     pub(crate) fn new(shape: KeyedShape) -> Result<Self> {
@@ -115,13 +115,13 @@ impl Keyed {
         Ok(Keyed(Arc::new(Inner { shape, record, homes, output })))
     }
 
-    /// The linear plan below the merged node.
-    pub fn input(&self) -> &LogicalPlan {
-        &self.0.shape.input
+    /// The operator whose rows are merged.
+    pub(crate) fn operator(&self) -> &KeyedOperator {
+        &self.0.shape.operator
     }
 
     /// Hidden columns: `_ingot_key`, then `_ingot_s0`...; all of types that Iceberg has.
-    pub fn state_columns(&self) -> Vec<(String, DataType)> {
+    pub(crate) fn state_columns(&self) -> Vec<(String, DataType)> {
         let fields = self.0.output.fields().iter().skip(self.0.shape.projections.schema.fields().len());
         fields.map(|f| (f.name().clone(), f.data_type().clone())).collect()
     }
@@ -130,7 +130,7 @@ impl Keyed {
     ///
     /// # Errors
     /// When DataFusion cannot build the plan.
-    pub fn partials(&self) -> Result<LogicalPlan> {
+    pub(crate) fn partials(&self) -> Result<LogicalPlan> {
         self.0.shape.operator.partials(self.0.shape.input.clone())
     }
 
@@ -138,7 +138,7 @@ impl Keyed {
     ///
     /// # Errors
     /// When DataFusion cannot build the plan.
-    pub fn restrict_to(&self, keys: &RecordBatch) -> Result<LogicalPlan> {
+    pub(crate) fn restrict_to(&self, keys: &RecordBatch) -> Result<LogicalPlan> {
         self.0.shape.operator.partials(restrict(self.0.shape.input.clone(), self.key_exprs(), keys)?)
     }
 
@@ -167,7 +167,7 @@ impl Keyed {
     ///
     /// # Errors
     /// When a value does not fit its type.
-    pub fn build(&self, partials: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn build(&self, partials: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
         let record = self.records(partials)?;
         Ok(if record.num_rows() == 0 { vec![] } else { vec![self.rows(&record)?] })
     }
@@ -208,7 +208,7 @@ impl Keyed {
     ///
     /// # Errors
     /// Partial results that do not have this view's columns.
-    pub fn key_ranges(&self, partials: &[RecordBatch]) -> Result<Vec<KeyRange>> {
+    pub(crate) fn key_ranges(&self, partials: &[RecordBatch]) -> Result<Vec<KeyRange>> {
         let record = self.records(partials)?;
         if record.num_rows() == 0 {
             return Ok(vec![]);
@@ -244,7 +244,7 @@ impl Keyed {
     ///
     /// # Errors
     /// When an expression fails.
-    pub fn key_filter(&self, partials: &[RecordBatch]) -> Result<KeyFilter> {
+    pub(crate) fn key_filter(&self, partials: &[RecordBatch]) -> Result<KeyFilter> {
         let record = self.records(partials)?;
         let mut hashes = HashSet::from_iter(key_hashes(&self.key_columns(&record)?, record.num_rows())?);
         if self.key_exprs().is_empty() {
@@ -260,7 +260,7 @@ impl Keyed {
     ///
     /// # Errors
     /// `Inconsistent` when the stored rows contradict the change.
-    pub fn merge(
+    pub(crate) fn merge(
         &self,
         plus: &[RecordBatch],
         minus: &[RecordBatch],

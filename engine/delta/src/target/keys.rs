@@ -21,7 +21,7 @@ use crate::values::hidden::{KEY, key_hashes};
 
 /// Hidden keys to look for in stored rows.
 #[derive(Debug, Clone)]
-pub struct KeyFilter {
+pub(crate) struct KeyFilter {
     /// Where the hidden key stands among the stored columns.
     pub(crate) column: usize,
     pub(crate) hashes: HashSet<[u8; 16]>,
@@ -33,7 +33,7 @@ impl KeyFilter {
     ///
     /// # Errors
     /// `Layout` when the batch has no hidden key where it should be.
-    pub fn select(&self, stored: &RecordBatch) -> Result<BooleanArray> {
+    pub(crate) fn select(&self, stored: &RecordBatch) -> Result<BooleanArray> {
         let column = (self.column < stored.num_columns()).then(|| stored.column(self.column));
         match column.and_then(|c| c.as_fixed_size_binary_opt()) {
             Some(keys) => Ok(keys.iter().map(|k| Some(k.is_none_or(|k| self.hashes.contains(k)))).collect()),

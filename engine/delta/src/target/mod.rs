@@ -6,5 +6,6 @@ mod aggregate;
 mod fate;
 mod keep_first;
 pub(crate) mod keyed;
-pub(crate) mod keys;
-pub(crate) mod rows;
+mod keys;
+pub(crate) mod landing;
+mod rows;

@@ -17,7 +17,7 @@ use crate::values::format::{byte_rows, converter, same_types, types};
 ///
 /// # Errors
 /// `Inconsistent` when fewer copies are stored than are to be removed.
-pub fn locate(minus: &[RecordBatch], stored: &[RecordBatch]) -> Result<Vec<(String, i64)>> {
+pub(crate) fn locate(minus: &[RecordBatch], stored: &[RecordBatch]) -> Result<Vec<(String, i64)>> {
     let Some(first) = minus.first() else { return Ok(vec![]) };
     let expected = types(&first.schema());
     let converter = converter(&expected)?;

@@ -16,7 +16,7 @@ use crate::values::format::converter;
 ///
 /// # Errors
 /// When the batches do not share one schema.
-pub fn value_ranges(rows: &[RecordBatch]) -> Result<Vec<KeyRange>> {
+pub(crate) fn value_ranges(rows: &[RecordBatch]) -> Result<Vec<KeyRange>> {
     let Some(first) = rows.first() else { return Ok(vec![]) };
     let schema = first.schema();
     let mut ranges = Vec::new();

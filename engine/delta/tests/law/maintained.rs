@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::RecordBatch;
-use ingot_delta::Strategy;
+use ingot_delta::{Incremental, Merged};
 use proptest::prelude::prop;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
@@ -49,7 +48,7 @@ const AGGREGATE: &[&str] = &[
      FROM t WHERE d < 99999.99 OR d IS NULL GROUP BY s",
 ];
 
-fn obeys(queries: &'static [&'static str], expected: fn(&Strategy) -> bool) {
+fn obeys(queries: &'static [&'static str], expected: Incremental) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for sql in queries {
         let recomputed = std::cell::Cell::new(0);
@@ -60,7 +59,7 @@ fn obeys(queries: &'static [&'static str], expected: fn(&Strategy) -> bool) {
                 runtime.block_on(async {
                     let ctx = context();
                     let mut view = View::create(&ctx, sql).await;
-                    assert!(expected(&view.strategy), "{sql}: {:?}", view.strategy);
+                    assert_eq!(view.strategy.incremental(), Ok(expected), "{sql}");
                     let (mut t, mut u) = (Table { rows: first.clone() }, Table::default());
                     let mut new = HashMap::from([("t", t.rows.clone()), ("u", u.rows.clone())]);
                     view.build(&ctx, &new).await;
@@ -103,17 +102,17 @@ fn obeys(queries: &'static [&'static str], expected: fn(&Strategy) -> bool) {
 
 #[test]
 fn linear_views_equal_their_query() {
-    obeys(LINEAR, |s| matches!(s, Strategy::Linear));
+    obeys(LINEAR, Incremental::Linear);
 }
 
 #[test]
 fn keep_first_views_equal_their_query() {
-    obeys(KEEP_FIRST, |s| matches!(s, Strategy::KeepFirst(_)));
+    obeys(KEEP_FIRST, Incremental::KeepFirst);
 }
 
 #[test]
 fn aggregate_views_equal_their_query() {
-    obeys(AGGREGATE, |s| matches!(s, Strategy::Aggregate(_)));
+    obeys(AGGREGATE, Incremental::Aggregate);
 }
 
 #[tokio::test]
@@ -127,10 +126,10 @@ async fn a_stored_row_that_is_missing_is_an_error() {
         "SELECT count(*) AS c FROM t",
     ] {
         let view = View::create(&ctx, sql).await;
-        let (Strategy::KeepFirst(k) | Strategy::Aggregate(k)) = &view.strategy else { panic!("{sql}") };
-        let partials = k.partials().unwrap();
-        let (plus, minus) = (run(&ctx, &partials, &none).await, run(&ctx, &partials, &all).await);
-        assert_eq!(k.merge(&plus, &minus, &[], None).unwrap_err().code(), "R0541", "{sql}");
+        assert!(view.strategy.merges_by_key(), "{sql}");
+        let (plus, minus) = (view.partials(&ctx, &none).await, view.partials(&ctx, &all).await);
+        let landing = view.strategy.landing(plus, minus).unwrap();
+        assert_eq!(landing.merge(&[]).unwrap_err().code(), "R0541", "{sql}");
     }
 }
 
@@ -141,14 +140,13 @@ async fn a_change_without_effect_writes_nothing() {
     let tables = HashMap::from([("t", rows)]);
     let mut view = View::create(&ctx, "SELECT k, count(*) AS c, max(f) AS m FROM t GROUP BY k").await;
     view.build(&ctx, &tables).await;
-    let Strategy::Aggregate(k) = view.strategy.clone() else { panic!() };
-    let partials = k.partials().unwrap();
-    let both = run(&ctx, &partials, &tables).await;
+    assert_eq!(view.strategy.incremental(), Ok(Incremental::Aggregate));
+    let both = view.partials(&ctx, &tables).await;
     let stored = view.target.stored(&[]);
-    let ingot_delta::Merged::Recompute(keys) = k.merge(&both, &both, &stored, None).unwrap() else { panic!() };
-    let rows = run(&ctx, &k.restrict_to(&keys).unwrap(), &tables).await;
-    let again = ingot_delta::Recomputed { keys, rows };
-    let ingot_delta::Merged::Done(merge) = k.merge(&both, &both, &stored, Some(&again)).unwrap() else { panic!() };
+    let landing = view.strategy.landing(both.clone(), both).unwrap();
+    let Merged::Recompute(keys) = landing.merge(&stored).unwrap() else { panic!() };
+    let rows = run(&ctx, &landing.restrict_to(&keys).unwrap(), &tables).await;
+    let merge = landing.merge_recomputed(&stored, keys, rows).unwrap();
     assert!(merge.insert.is_empty() && merge.remove.is_empty() && merge.touched == 1);
 }
 
@@ -190,19 +188,19 @@ async fn a_refresh_fails_exactly_when_the_recompute_does() {
         for (first, inserted, deleted, fits) in histories.iter().copied() {
             let mut view = View::create(&ctx, sql).await;
             view.build(&ctx, &rows(first)).await;
-            let Strategy::Aggregate(keyed) = view.strategy.clone() else { panic!("{sql}") };
+            assert_eq!(view.strategy.incremental(), Ok(Incremental::Aggregate), "{sql}");
             let mut left: Vec<i64> = first.iter().chain(inserted).copied().collect();
             deleted.iter().for_each(|k| {
                 let place = left.iter().position(|l| l == k).unwrap();
                 left.swap_remove(place);
             });
-            let partials = keyed.partials().unwrap();
+            let partials = view.strategy.partials(&view.plan).unwrap();
             let plus = try_run(&ctx, &partials, &rows(inserted)).await.unwrap();
             let minus = try_run(&ctx, &partials, &rows(deleted)).await.unwrap();
             // Where the rows of these keys lie must be known whatever the change alone would amount to.
-            let touched: Vec<RecordBatch> = plus.iter().chain(&minus).cloned().collect();
-            let ranges = keyed.key_ranges(&touched).unwrap();
-            let merged = keyed.merge(&plus, &minus, &view.target.stored(&ranges), None);
+            let landing = view.strategy.landing(plus, minus).unwrap();
+            let wanted = landing.wanted().unwrap().unwrap();
+            let merged = landing.merge(&view.target.stored(&wanted.ranges));
             let recomputed = try_run(&ctx, &view.plan, &rows(&left)).await;
             assert_eq!(recomputed.is_ok(), fits, "{sql} {left:?}");
             match merged {

@@ -4,16 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::array::*;
-use datafusion::arrow::compute::take_record_batch;
+use datafusion::arrow::compute::{filter_record_batch, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use ingot_delta::{
-    Keyed, Merge, Merged, Recomputed, Strategy, classify, complete_order, consolidate, difference, locate, rebind,
-    value_ranges,
-};
+use ingot_delta::{Merge, Merged, Strategy, classify, complete_order, difference, rebind};
 use ingot_model::KeyRange;
 use proptest::prelude::{Strategy as _, any, prop};
 
@@ -246,18 +243,13 @@ impl View {
         View { plan, strategy, target: Target::default(), recomputed: 0 }
     }
 
-    fn keyed(&self) -> Option<&Keyed> {
-        match &self.strategy {
-            Strategy::KeepFirst(k) | Strategy::Aggregate(k) => Some(k),
-            _ => None,
-        }
+    /// What the strategy's plan gives.
+    pub async fn partials(&self, ctx: &SessionContext, tables: &HashMap<&str, Vec<Row>>) -> Vec<RecordBatch> {
+        run(ctx, &self.strategy.partials(&self.plan).unwrap(), tables).await
     }
 
     pub async fn build(&mut self, ctx: &SessionContext, tables: &HashMap<&str, Vec<Row>>) {
-        let rows = match self.keyed() {
-            None => run(ctx, &self.plan, tables).await,
-            Some(k) => k.build(&run(ctx, &k.partials().unwrap(), tables).await).unwrap(),
-        };
+        let rows = self.strategy.build(self.partials(ctx, tables).await).unwrap();
         self.target.insert(&rows);
     }
 
@@ -268,31 +260,21 @@ impl View {
         deleted: &HashMap<&str, Vec<Row>>,
         new: &HashMap<&str, Vec<Row>>,
     ) {
-        let merge = match self.keyed().cloned() {
-            None => {
-                let plus = run(ctx, &self.plan, inserted).await;
-                let minus = run(ctx, &self.plan, deleted).await;
-                let (plus, minus) = consolidate(&plus, &minus).unwrap();
-                let stored = self.target.stored(&value_ranges(&minus).unwrap());
-                Merge { remove: locate(&minus, &stored).unwrap(), insert: plus, ..Merge::default() }
+        let (plus, minus) = (self.partials(ctx, inserted).await, self.partials(ctx, deleted).await);
+        let landing = self.strategy.landing(plus, minus).unwrap();
+        let stored = match landing.wanted().unwrap() {
+            Some(wanted) => {
+                let near = self.target.stored(&wanted.ranges);
+                near.iter().map(|b| filter_record_batch(b, &wanted.select(b).unwrap()).unwrap()).collect()
             }
-            Some(k) => {
-                let partials = k.partials().unwrap();
-                let plus = run(ctx, &partials, inserted).await;
-                let minus = run(ctx, &partials, deleted).await;
-                let both: Vec<_> = plus.iter().chain(&minus).cloned().collect();
-                let stored = self.target.stored(&k.key_ranges(&both).unwrap());
-                match k.merge(&plus, &minus, &stored, None).unwrap() {
-                    Merged::Done(merge) => merge,
-                    Merged::Recompute(keys) => {
-                        self.recomputed += 1;
-                        let rows = run(ctx, &k.restrict_to(&keys).unwrap(), new).await;
-                        match k.merge(&plus, &minus, &stored, Some(&Recomputed { keys, rows })).unwrap() {
-                            Merged::Done(merge) => merge,
-                            Merged::Recompute(_) => panic!("recomputed twice"),
-                        }
-                    }
-                }
+            None => vec![],
+        };
+        let merge: Merge = match landing.merge(&stored).unwrap() {
+            Merged::Done(merge) => merge,
+            Merged::Recompute(keys) => {
+                self.recomputed += 1;
+                let rows = run(ctx, &landing.restrict_to(&keys).unwrap(), new).await;
+                landing.merge_recomputed(&stored, keys, rows).unwrap()
             }
         };
         self.target.remove(&merge.remove);
@@ -303,10 +285,8 @@ impl View {
     pub async fn check(&self, ctx: &SessionContext, tables: &HashMap<&str, Vec<Row>>) {
         let expected = run(ctx, &self.plan, tables).await;
         same("public rows", &expected, &self.target.rows(self.plan.schema().fields().len()));
-        if let Some(k) = self.keyed() {
-            let built = k.build(&run(ctx, &k.partials().unwrap(), tables).await).unwrap();
-            let columns = self.plan.schema().fields().len() + k.state_columns().len();
-            same("stored rows", &built, &self.target.rows(columns));
-        }
+        let built = self.strategy.build(self.partials(ctx, tables).await).unwrap();
+        let columns = self.plan.schema().fields().len() + self.strategy.state_columns().len();
+        same("stored rows", &built, &self.target.rows(columns));
     }
 }

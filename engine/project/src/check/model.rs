@@ -21,7 +21,7 @@ use ingot_model::TableName;
 use super::names::{Declared, Kind};
 use super::planning_error::{Planned, diagnostics};
 use super::references::Mentions;
-use super::resolve::{Brings, Node, Reading, Resolver, Side, inputs, state_columns};
+use super::resolve::{Brings, Node, Reading, Resolver, Side, inputs};
 use super::streams::{self, Leaf, LeafKind};
 use super::{expectation, kept, locate, output, side, source, table};
 use crate::project::{CheckedRelation, DecodeErrorPolicy, Model, ModelKind, StreamInput};
@@ -138,7 +138,7 @@ impl<'a> Resolver<'a> {
         }
         let brings = reading.brings;
         let parts = self.parts(ENGINE_SEMANTICS_VERSION, t, query, &kind, &columns, &schema, &brings);
-        definition.state_columns = state_columns(&body.strategy);
+        definition.state_columns = body.strategy.state_columns();
         let sides = self.sides(d, &name, &kind, &decode, &brings, &parts);
         let primary_key = table::primary_key(path, t, &schema, &mut Vec::new());
         let model = Model {
@@ -245,17 +245,19 @@ impl<'a> Resolver<'a> {
                 return None;
             }
             let right = self.tried(path, query, reading, &completed, &checked(reading));
-            return right.then_some(Body { plan: completed, strategy: Strategy::Linear });
+            return right.then_some(Body { plan: completed, strategy: Strategy::linear() });
         }
         if !self.tried(path, query, reading, &completed, &checked(reading)) {
             return None;
         }
         if policy(t) == Policy::Full {
             let reason = FullReason::new("R0520", "REFRESH POLICY FULL");
-            return Some(Body { plan: completed, strategy: Strategy::Full(reason) });
+            return Some(Body { plan: completed, strategy: Strategy::full(reason) });
         }
         let strategy = self.feasible(&completed, ingot_delta::classify(&completed));
-        if let (Policy::IncrementalStrict, Strategy::Full(reason)) = (policy(t), &strategy) {
+        if policy(t) == Policy::IncrementalStrict
+            && let Some(reason) = strategy.full_reason()
+        {
             let span = t.clauses.policy.as_ref().map_or(head, |p| p.span);
             let code = if reason.code == "R0505" { "R0107" } else { "R0101" };
             let d = Diagnostic::error(code, format!("not incremental: {}", reason.text))
@@ -272,7 +274,7 @@ impl<'a> Resolver<'a> {
     fn feasible(&self, plan: &LogicalPlan, strategy: Strategy) -> Strategy {
         match self.trials.strategy(plan, &strategy) {
             None => strategy,
-            Some(trouble) => Strategy::Full(FullReason::new(
+            Some(trouble) => Strategy::full(FullReason::new(
                 "R0500",
                 format!("the query runs, but its change does not: {}", trouble.text),
             )),
@@ -346,7 +348,7 @@ impl<'a> Resolver<'a> {
             own.push("decode errors".into());
             if let Ok(plan) = side::decode_errors(source) {
                 let schema = ingot_source::error_schema();
-                let rows = side::Rows { plan, strategy: Strategy::Linear, inputs: Vec::new() };
+                let rows = side::Rows { plan, strategy: Strategy::linear(), inputs: Vec::new() };
                 out.push(side::model(to.clone(), kind, Arc::clone(&schema), rows, hash(&own), &owner));
                 let key = self
                     .names

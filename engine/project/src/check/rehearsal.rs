@@ -12,7 +12,7 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use ingot_delta::{DeltaError, Keyed, Merge, Merged, Recomputed, Strategy, difference};
+use ingot_delta::{DeltaError, Merge, Merged, Strategy, difference};
 
 use super::sample::Occasion;
 use super::trial::{Failure, Rehearsed, Room, Trouble, failure};
@@ -33,17 +33,12 @@ const STEPS: [[Occasion; 4]; 4] = [
 pub(super) fn rehearse(room: &Room, plan: &LogicalPlan, strategy: &Strategy) -> Result<(), Failure> {
     let query = room.prepare(plan)?;
     let width = plan.schema().fields().len();
-    let partials = match strategy {
-        Strategy::KeepFirst(keyed) | Strategy::Aggregate(keyed) => {
-            Some((keyed, room.prepare(&keyed.partials().map_err(delta)?)?))
-        }
-        Strategy::Linear | Strategy::Full(_) => None,
+    let partials = match strategy.merges_by_key() {
+        true => &room.prepare(&strategy.partials(plan).map_err(delta)?)?,
+        false => &query,
     };
     for [old, plus, minus, new] in STEPS {
-        let step = match &partials {
-            Some((keyed, partials)) => merged(room, keyed, partials, [old, plus, minus, new]),
-            None => linear(room, &query, [old, plus, minus]),
-        };
+        let step = refreshed(room, strategy, partials, [old, plus, minus, new]);
         let rows = step.and_then(|rows| Ok((rows, room.at(&query, new)?)));
         match rows {
             Ok((found, wanted)) => same(&found, &wanted, width)?,
@@ -72,44 +67,30 @@ fn over_values(error: DeltaError) -> Failure {
     }
 }
 
-fn merged(
+fn refreshed(
     room: &Room,
-    keyed: &Keyed,
+    strategy: &Strategy,
     partials: &Rehearsed,
     [old, plus, minus, new]: [Occasion; 4],
 ) -> Result<Vec<RecordBatch>, Failure> {
-    let built = keyed.build(&room.at(partials, old)?).map_err(over_values)?;
-    let (plus, minus) = (room.at(partials, plus)?, room.at(partials, minus)?);
-    let touched: Vec<RecordBatch> = plus.iter().chain(&minus).cloned().collect();
-    keyed.key_ranges(&touched).map_err(over_values)?;
-    let filter = keyed.key_filter(&touched).map_err(over_values)?;
-    let mut stored = placed(&built)?;
-    for batch in &mut stored {
-        let mask = filter.select(batch).map_err(over_values)?;
-        *batch = filter_record_batch(batch, &mask).map_err(arrow)?;
+    let built = strategy.build(room.at(partials, old)?).map_err(over_values)?;
+    let landing = strategy.landing(room.at(partials, plus)?, room.at(partials, minus)?).map_err(over_values)?;
+    let mut stored = vec![];
+    if let Some(wanted) = landing.wanted().map_err(over_values)? {
+        for batch in placed(&built)? {
+            let mask = wanted.select(&batch).map_err(over_values)?;
+            stored.push(filter_record_batch(&batch, &mask).map_err(arrow)?);
+        }
     }
-    let merge = match keyed.merge(&plus, &minus, &stored, None).map_err(over_values)? {
+    let merge = match landing.merge(&stored).map_err(over_values)? {
         Merged::Done(merge) => merge,
         Merged::Recompute(keys) => {
-            let plan = room.prepare(&keyed.restrict_to(&keys).map_err(delta)?)?;
+            let plan = room.prepare(&landing.restrict_to(&keys).map_err(delta)?)?;
             let rows = room.at(&plan, new)?;
-            let again = Recomputed { keys, rows };
-            match keyed.merge(&plus, &minus, &stored, Some(&again)).map_err(over_values)? {
-                Merged::Done(merge) => merge,
-                Merged::Recompute(_) => return Err(wrong("a group asks to be recomputed twice")),
-            }
+            landing.merge_recomputed(&stored, keys, rows).map_err(over_values)?
         }
     };
     applied(&built, merge)
-}
-
-fn linear(room: &Room, query: &Rehearsed, [old, plus, minus]: [Occasion; 3]) -> Result<Vec<RecordBatch>, Failure> {
-    let stored = room.at(query, old)?;
-    let (plus, minus) = (room.at(query, plus)?, room.at(query, minus)?);
-    let (plus, minus) = ingot_delta::consolidate(&plus, &minus).map_err(over_values)?;
-    ingot_delta::value_ranges(&minus).map_err(over_values)?;
-    let remove = ingot_delta::locate(&minus, &placed(&stored)?).map_err(over_values)?;
-    applied(&stored, Merge { remove, insert: plus, ..Merge::default() })
 }
 
 /// Rows as stored ones are read: with a file for each batch, and positions.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Query as SqlQuery;
-use ingot_delta::Strategy;
 use ingot_dialect::ast::{Query, Statement, ViewDef};
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_dialect::fold_tokens;
@@ -578,13 +577,4 @@ fn may_declare(text: &str, name: &str) -> bool {
 pub(crate) fn inputs(plan: &LogicalPlan) -> Vec<TableName> {
     let scans = ingot_delta::scans(plan).unwrap_or_default();
     scans.into_iter().filter_map(|t| TableName::of(&t)).collect()
-}
-
-/// The hidden columns that a strategy keeps.
-pub(crate) fn state_columns(strategy: &Strategy) -> Vec<(String, arrow::datatypes::DataType)> {
-    match strategy {
-        Strategy::KeepFirst(k) => k.state_columns(),
-        Strategy::Aggregate(a) => a.state_columns(),
-        Strategy::Linear | Strategy::Full(_) => Vec::new(),
-    }
 }

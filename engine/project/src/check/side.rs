@@ -69,7 +69,7 @@ pub(crate) fn model(
         _ => format!("rows that break expectations of {}", owner.shown),
     };
     let mut definition = definition(&schema, comment.clone());
-    definition.state_columns = super::resolve::state_columns(&strategy);
+    definition.state_columns = strategy.state_columns();
     Model {
         name,
         kind,

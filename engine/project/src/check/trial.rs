@@ -97,7 +97,7 @@ impl Trials {
 
     /// Tries the plans by which a strategy refreshes a table.
     pub fn strategy(&self, plan: &LogicalPlan, strategy: &Strategy) -> Option<Trouble> {
-        if matches!(strategy, Strategy::Full(_)) {
+        if strategy.full_reason().is_some() {
             return None;
         }
         let (plan, strategy) = (plan.clone(), strategy.clone());

@@ -224,11 +224,9 @@ impl World {
 }
 
 fn how(strategy: &Strategy) -> String {
-    match strategy {
-        Strategy::Linear => "linear".into(),
-        Strategy::KeepFirst(_) => "keep-first".into(),
-        Strategy::Aggregate(_) => "aggregate".into(),
-        Strategy::Full(reason) => {
+    match strategy.incremental() {
+        Ok(how) => how.word().into(),
+        Err(reason) => {
             let codes: BTreeSet<&str> = reason.obstacles().map(|o| o.code).collect();
             codes.into_iter().fold("full".into(), |text, code| format!("{text} {code}"))
         }

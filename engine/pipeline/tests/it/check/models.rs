@@ -11,7 +11,7 @@ use datafusion::common::TableReference;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
-use ingot_delta::Strategy;
+use ingot_delta::Incremental;
 use ingot_model::TableName;
 use ingot_project::project::{Model, ModelKind, Project, StreamInput, ViolationAction};
 use ingot_project::{check::check_files, graph::select};
@@ -83,13 +83,13 @@ fn the_shipped_project_is_right() {
     );
     let bronze = model(&p, "bronze.vehicle_events");
     assert_eq!(bronze.kind, ModelKind::Streaming { input: StreamInput::Source("vehicles".into()) });
-    assert!(matches!(bronze.strategy, Strategy::Linear));
+    assert_eq!(bronze.strategy.incremental(), Ok(Incremental::Linear));
     assert_eq!(bronze.comment.as_deref(), Some("raw vehicle telemetry"));
     let errors = model(&p, "bronze.vehicle_events_errors");
     assert_eq!(errors.schema, ingot_source::error_schema());
     assert_eq!(errors.kind, ModelKind::DecodeErrors { of: name("bronze.vehicle_events") });
     let silver = model(&p, "silver.vehicle_events");
-    assert!(matches!(silver.strategy, Strategy::KeepFirst(_)), "{:?}", silver.strategy);
+    assert_eq!(silver.strategy.incremental(), Ok(Incremental::KeepFirst));
     assert!(!silver.definition.state_columns.is_empty());
     assert_eq!(silver.primary_key, ["id", "ts"]);
     assert_eq!(silver.definition.properties["ingot.primary-key"], r#"["id","ts"]"#);
@@ -97,11 +97,11 @@ fn the_shipped_project_is_right() {
     assert_eq!(silver.sides, [name("silver.vehicle_events_rejected")]);
     let rejected = model(&p, "silver.vehicle_events_rejected");
     assert_eq!(rejected.kind, ModelKind::Quarantine { of: name("silver.vehicle_events") });
-    assert!(matches!(rejected.strategy, Strategy::Linear));
+    assert_eq!(rejected.strategy.incremental(), Ok(Incremental::Linear));
     let columns: Vec<&str> = rejected.schema.fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(columns, ["id", "type", "battery", "lat", "lon", "ts", "_partition", "_offset", "_violations"]);
     let stats = model(&p, "gold.stats");
-    assert!(matches!(stats.strategy, Strategy::Aggregate(_)), "{:?}", stats.strategy);
+    assert_eq!(stats.strategy.incremental(), Ok(Incremental::Aggregate));
     let types: Vec<&DataType> = stats.schema.fields().iter().map(|f| f.data_type()).collect();
     assert_eq!(types, [&DataType::Utf8, &DataType::Int64, &DataType::Float64, &DataType::Float64]);
     assert_eq!(
