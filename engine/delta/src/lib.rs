@@ -28,7 +28,7 @@ pub use reason::{FullReason, REASONS};
 pub use shape::classify::row_by_row;
 pub use shape::clock::{Clock, clock, freeze_now};
 pub use shape::order::complete_order;
-pub use shape::rebind::{rebind, scans};
+pub use shape::rebind::{Occurrence, Scan, rebind, rebind_tables, scans, tables};
 pub use shape::refuse::{REFUSALS, Refusal, refuse, refuse_unequal};
 pub use strategy::{Incremental, Strategy, classify};
 pub use target::keyed::{Merge, Merged};

@@ -39,7 +39,7 @@ pub async fn judge(
     counts: &mut Counts,
 ) -> Result<()> {
     for relation in relations {
-        let plan = ingot_delta::rebind(&relation.plan, &|t| bind(t))?;
+        let plan = ingot_delta::rebind_tables(&relation.plan, &|t| bind(t))?;
         judge_relation(ctx, model, relation, plan, prepare, sign, counts).await?;
     }
     Ok(())

@@ -67,7 +67,7 @@ pub(crate) async fn query(
 ) -> Result<Vec<RecordBatch>> {
     let provider = provider_as_source(memory(rows.schema(), vec![rows])?);
     let bind = |t: &TableReference| (t.table() == source.name).then(|| provider.clone());
-    let plan = ingot_delta::rebind(&model.plan, &bind)?;
+    let plan = ingot_delta::rebind_tables(&model.plan, &bind)?;
     Ok(context::collect(ctx, ingot_delta::freeze_now(&plan, now)?).await?)
 }
 
@@ -157,9 +157,9 @@ async fn failing(
 ) -> Result<Vec<(usize, String)>> {
     let (held, table) = Held::table(rows.schema())?;
     let bind = |t: &TableReference| (t.table() == source.name).then(|| table.clone());
-    let mut plans = vec![ingot_delta::rebind(&model.plan, &bind)?];
+    let mut plans = vec![ingot_delta::rebind_tables(&model.plan, &bind)?];
     for relation in model.checked.iter().filter(|relation| !relation.expectations.is_empty()) {
-        let plan = ingot_delta::rebind(&relation.plan, &bind)?;
+        let plan = ingot_delta::rebind_tables(&relation.plan, &bind)?;
         let flags =
             relation.expectations.iter().enumerate().map(|(i, e)| e.broken.clone().alias(format!("broken_{i}")));
         plans.push(LogicalPlanBuilder::from(plan).project(flags)?.build()?);
@@ -216,7 +216,7 @@ pub(crate) async fn witness(
     now: DateTime<Utc>,
 ) -> Result<Option<String>> {
     let (held, table) = Held::table(input.schema())?;
-    let plan = ingot_delta::rebind(plan, &|_| Some(table.clone()))?;
+    let plan = ingot_delta::rebind_tables(plan, &|_| Some(table.clone()))?;
     let mut read = vec![];
     ctx.state().optimize(&ingot_delta::freeze_now(&plan, now)?)?.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {

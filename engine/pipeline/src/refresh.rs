@@ -140,7 +140,7 @@ impl Job<'_> {
     }
 
     fn bind(&self, plan: &LogicalPlan, bound: &Bound) -> Result<LogicalPlan> {
-        self.prepare(ingot_delta::rebind(plan, &|t| source_for(bound, t))?)
+        self.prepare(ingot_delta::rebind_tables(plan, &|t| source_for(bound, t))?)
     }
 
     async fn judge(&self, relations: &[&CheckedRelation], bound: &Bound, sign: i64, counts: &mut Counts) -> Result<()> {

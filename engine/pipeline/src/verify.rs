@@ -201,7 +201,7 @@ impl Engine {
         let recorded_now = ours.now()?;
         let now = recorded_now.unwrap_or_else(Utc::now);
         let find = |t: &TableReference| bound.get(&TableName::of(t)?).map(|p| provider_as_source(p.clone()));
-        let plan = ingot_delta::freeze_now(&ingot_delta::rebind(&model.plan, &find)?, now)?;
+        let plan = ingot_delta::freeze_now(&ingot_delta::rebind_tables(&model.plan, &find)?, now)?;
         let wanted = context::stream(&self.ctx, plan).await?;
         let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
         add(&mut diff, wanted, 1).await?;

@@ -424,7 +424,7 @@ fn rebound(view: &ViewModel, open: &BTreeMap<TableName, Arc<dyn TableProvider>>)
         };
         sources.insert(name, source);
     }
-    ingot_delta::rebind(&view.plan, &|reference| TableName::of(reference).and_then(|n| sources.get(&n).cloned()))
+    ingot_delta::rebind_tables(&view.plan, &|reference| TableName::of(reference).and_then(|n| sources.get(&n).cloned()))
         .map_err(|e| QueryError::new(ErrorKind::Internal, format!("view \"{}\": {e}", view.name)))
 }
 

@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Array as _, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::{MemTable, provider_as_source};
-use ingot_delta::{MultisetDiff, complete_order, consolidate, exact_aggregates, rebind};
+use ingot_delta::{MultisetDiff, complete_order, consolidate, exact_aggregates, rebind_tables};
 use proptest::prelude::{Just, Strategy as _, prop};
 
 use crate::world::*;
@@ -257,7 +257,7 @@ async fn exact_sums_are_fast() {
         let plain = plan(&ctx, sql).await;
         for plan in [plain.clone(), exact_aggregates(&plain).unwrap()] {
             let table = Arc::new(MemTable::try_new(schema(), vec![vec![data.clone()]]).unwrap());
-            let bound = rebind(&plan, &|_| Some(provider_as_source(table.clone()))).unwrap();
+            let bound = rebind_tables(&plan, &|_| Some(provider_as_source(table.clone()))).unwrap();
             let start = std::time::Instant::now();
             ctx.execute_logical_plan(bound).await.unwrap().collect().await.unwrap();
             println!("{:?} {sql}", start.elapsed());

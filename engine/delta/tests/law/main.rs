@@ -6,5 +6,6 @@
 
 mod deterministic;
 mod maintained;
+mod occurrences;
 mod shapes;
 mod world;

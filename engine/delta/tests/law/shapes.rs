@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
-use ingot_delta::{Incremental, REASONS, REFUSALS, Strategy, classify, freeze_now, refuse, scans};
+use ingot_delta::{Incremental, REASONS, REFUSALS, Strategy, classify, freeze_now, refuse, tables};
 
 use crate::world::*;
 
@@ -172,7 +172,7 @@ async fn only_the_first_row_of_a_key_is_kept_first() {
 async fn tables_are_found_and_time_stands_still() {
     let ctx = context();
     let p = plan(&ctx, "SELECT a.k FROM t a, t b WHERE a.k IN (SELECT k FROM u)").await;
-    assert_eq!(scans(&p).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), ["t", "u"]);
+    assert_eq!(tables(&p).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), ["t", "u"]);
     let p = plan(&ctx, "SELECT now() AS n, CAST(current_timestamp AS TIMESTAMP) AS c, current_date AS d, today() AS e, now() > ts AS f FROM t").await;
     let now = chrono::DateTime::from_timestamp(1_700_000_000, 123_456_000).unwrap();
     let frozen = freeze_now(&p, now).unwrap();

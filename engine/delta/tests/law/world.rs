@@ -10,7 +10,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use ingot_delta::{Merge, Merged, Strategy, classify, complete_order, difference, rebind};
+use ingot_delta::{Merge, Merged, Strategy, classify, complete_order, difference, rebind_tables};
 use ingot_model::KeyRange;
 use proptest::prelude::{Strategy as _, any, prop};
 
@@ -140,7 +140,7 @@ pub async fn plan(ctx: &SessionContext, sql: &str) -> LogicalPlan {
 
 /// Runs a plan over these rows, spread over two partitions.
 pub async fn run(ctx: &SessionContext, plan: &LogicalPlan, tables: &HashMap<&str, Vec<Row>>) -> Vec<RecordBatch> {
-    let bound = rebind(plan, &|name| {
+    let bound = rebind_tables(plan, &|name| {
         let rows = tables.get(name.table())?;
         let (a, b) = rows.split_at(rows.len() / 2);
         Some(provider_as_source(Arc::new(MemTable::try_new(schema(), vec![vec![batch(a)], vec![batch(b)]]).unwrap())))
@@ -157,7 +157,7 @@ pub async fn try_run(
     plan: &LogicalPlan,
     tables: &HashMap<&str, Vec<Row>>,
 ) -> datafusion::common::Result<Vec<RecordBatch>> {
-    let bound = rebind(plan, &|name| {
+    let bound = rebind_tables(plan, &|name| {
         let rows = tables.get(name.table())?;
         Some(provider_as_source(Arc::new(MemTable::try_new(schema(), vec![vec![batch(rows)]]).unwrap())))
     })

@@ -575,6 +575,6 @@ fn may_declare(text: &str, name: &str) -> bool {
 
 /// Stored tables that a plan reads, in name order.
 pub(crate) fn inputs(plan: &LogicalPlan) -> Vec<TableName> {
-    let scans = ingot_delta::scans(plan).unwrap_or_default();
-    scans.into_iter().filter_map(|t| TableName::of(&t)).collect()
+    let tables = ingot_delta::tables(plan).unwrap_or_default();
+    tables.into_iter().filter_map(|t| TableName::of(&t)).collect()
 }

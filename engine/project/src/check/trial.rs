@@ -274,7 +274,7 @@ fn bound(plan: &LogicalPlan, stage: &Stage) -> Result<LogicalPlan, DataFusionErr
         DeltaError::DataFusion(e) => e,
         other => DataFusionError::External(Box::new(other)),
     };
-    let bound = ingot_delta::rebind(plan, &|name| sources.get(name).cloned()).map_err(unwrapped)?;
+    let bound = ingot_delta::rebind_tables(plan, &|name| sources.get(name).cloned()).map_err(unwrapped)?;
     ingot_delta::freeze_now(&bound, DateTime::<Utc>::UNIX_EPOCH).map_err(unwrapped)
 }
 

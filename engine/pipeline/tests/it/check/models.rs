@@ -158,9 +158,10 @@ fn fingerprints_follow_what_decides_rows() {
 async fn run(plan: &LogicalPlan, rows: &RecordBatch) -> Vec<RecordBatch> {
     let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).unwrap();
     let source = provider_as_source(Arc::new(table));
-    let bound =
-        ingot_delta::rebind(plan, &|t: &TableReference| (t.table() == "vehicle_events").then(|| Arc::clone(&source)))
-            .unwrap();
+    let bound = ingot_delta::rebind_tables(plan, &|t: &TableReference| {
+        (t.table() == "vehicle_events").then(|| Arc::clone(&source))
+    })
+    .unwrap();
     DataFrame::new(SessionContext::new().state(), bound).collect().await.unwrap()
 }
 
