@@ -5,15 +5,16 @@
 /// Why a view is recomputed in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FullReason {
-    /// `R05xx`, see `REASONS`; of the first obstacle.
+    /// The code of the first obstacle, `R05xx`: one of `REASONS`, or `R0520` where the policy asks for it.
     pub code: &'static str,
-    /// In the user's words, with what to do about it where there is something.
+    /// The first obstacle by the construct that the user wrote, and what to do about it where there is something.
     pub text: String,
     /// What else stands in the way: mending the first alone would not do.
     pub others: Vec<FullReason>,
 }
 
 impl FullReason {
+    /// A reason of this code alone; what the planner calls its expressions is written as SQL.
     pub fn new(code: &'static str, text: impl Into<String>) -> Self {
         Self { code, text: ingot_semantics::sql_text(&text.into()), others: Vec::new() }
     }
@@ -28,7 +29,7 @@ impl FullReason {
     }
 }
 
-/// All obstacles in one line, the first one's code left to whoever prints it.
+/// All obstacles in one line, without the code of the first.
 impl std::fmt::Display for FullReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)?;

@@ -76,7 +76,7 @@ pub fn classify(plan: &LogicalPlan) -> Strategy {
     let incremental = shape_of(plan).and_then(|shape| {
         let how = match shape {
             Shape::Linear => How::Linear,
-            Shape::Keyed(shape) => How::Keyed(Keyed::new(shape).map_err(FullReason::plan)?),
+            Shape::Keyed(shape) => How::Keyed(Keyed::new(*shape).map_err(FullReason::plan)?),
         };
         check_columns(plan)?;
         Ok(how)

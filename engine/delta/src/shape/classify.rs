@@ -22,9 +22,9 @@ use ingot_semantics::{Fence, flattened};
 use crate::reason::{FullReason, reason};
 use crate::shape::aggregate::Aggregate;
 use crate::shape::expressions::check_node;
-use crate::shape::first_row::{first_of, uncast};
+use crate::shape::first_row::{tested_for_first, uncast};
 use crate::shape::keep_first::KeepFirst;
-use crate::shape::linear::{linear, peel, window_reason};
+use crate::shape::linear::{linear, strip_projections, window_reason};
 use crate::shape::obstacles;
 use crate::shape::order::complete_order;
 use crate::shape::projections::Projections;
@@ -36,7 +36,7 @@ pub(crate) enum Shape {
     /// The query over a change is the change of the query.
     Linear,
     /// One row a key, merged.
-    Keyed(KeyedShape),
+    Keyed(Box<KeyedShape>),
 }
 
 /// An operator that gives one row a key, over a linear plan, and the projections on it.
@@ -114,59 +114,64 @@ fn analyzed_shape(analyzed: &LogicalPlan) -> Result<Shape, FullReason> {
         Ok(()) => return Ok(Shape::Linear),
         Err(obstacle) => obstacle,
     };
-    let (above, node) = peel(analyzed);
-    for node in &above {
+    let (stripped, node) = strip_projections(analyzed);
+    for node in &stripped {
         check_node(node)?;
     }
     match node {
         LogicalPlan::Aggregate(aggregate) => {
             linear(&aggregate.input)?;
-            let operator = KeyedOperator::Aggregate(Aggregate::new(aggregate).map_err(first)?);
-            let projections = Projections::new(&aggregate.schema, analyzed, &above).map_err(FullReason::plan)?;
-            Ok(Shape::Keyed(KeyedShape { input: aggregate.input.as_ref().clone(), operator, projections }))
+            let operator = KeyedOperator::Aggregate(Aggregate::new(aggregate).map_err(first_reason)?);
+            let projections = Projections::new(&aggregate.schema, analyzed, &stripped).map_err(FullReason::plan)?;
+            Ok(keyed(&aggregate.input, operator, projections))
         }
-        fence if Fence::of(fence).is_some() => Err(conditions_above(fence).unwrap_or(obstacle)),
-        LogicalPlan::Filter(filter) => match peel(&filter.input) {
+        fence if Fence::of(fence).is_some() => Err(fenced_condition(fence).unwrap_or(obstacle)),
+        LogicalPlan::Filter(filter) => match strip_projections(&filter.input) {
             (_, LogicalPlan::Aggregate(_)) => Err(obstacles::having()),
-            (between, LogicalPlan::Window(window)) => keep_first(analyzed, &above, filter, &between, window),
+            (between, LogicalPlan::Window(window)) => keep_first(analyzed, &stripped, filter, &between, window),
             _ => Err(obstacle),
         },
         _ => Err(obstacle),
     }
 }
 
-fn first(mut all: Vec<FullReason>) -> FullReason {
+fn keyed(input: &LogicalPlan, operator: KeyedOperator, projections: Projections) -> Shape {
+    Shape::Keyed(Box::new(KeyedShape { input: input.clone(), operator, projections }))
+}
+
+fn first_reason(mut all: Vec<FullReason>) -> FullReason {
     if all.is_empty() { FullReason::plan("no reason") } else { all.remove(0) }
 }
 
-fn beside_first() -> FullReason {
+fn condition_beside_choice() -> FullReason {
     reason(
         "R0515",
         "a condition stands beside or above row_number() = 1: a winner that it drops leaves no trace, so its duplicate would get in; move it into a view below",
     )
 }
 
-/// What a fenced condition above a merged node hinders.
-fn conditions_above(plan: &LogicalPlan) -> Option<FullReason> {
-    let (_, node) = peel(Fence::of(plan)?.input());
+/// Why a fenced condition on an operator whose rows are merged stands in the way.
+fn fenced_condition(plan: &LogicalPlan) -> Option<FullReason> {
+    let (_, node) = strip_projections(Fence::of(plan)?.input());
     match node {
         LogicalPlan::Aggregate(_) => Some(obstacles::having()),
-        LogicalPlan::Filter(filter) => match peel(&filter.input) {
+        LogicalPlan::Filter(filter) => match strip_projections(&filter.input) {
             (_, LogicalPlan::Aggregate(_)) => Some(obstacles::having()),
             (between, LogicalPlan::Window(window)) => {
                 let number = window.schema.fields().len() - 1;
-                let is_choice = |e: &&Expr| first_of(e).is_some_and(|c| traced(c, filter, &between) == Some(number));
-                split_conjunction(&filter.predicate).iter().any(is_choice).then(beside_first)
+                let is_choice =
+                    |e: &&Expr| tested_for_first(e).is_some_and(|c| source_column(c, filter, &between) == Some(number));
+                split_conjunction(&filter.predicate).iter().any(is_choice).then(condition_beside_choice)
             }
             _ => None,
         },
-        fence => conditions_above(fence),
+        fence => fenced_condition(fence),
     }
 }
 
 fn keep_first(
     root: &LogicalPlan,
-    above: &[&LogicalPlan],
+    stripped: &[&LogicalPlan],
     filter: &Filter,
     between: &[&LogicalPlan],
     window: &Window,
@@ -188,23 +193,23 @@ fn keep_first(
     }
     let conjuncts = split_conjunction(&filter.predicate);
     let number = window.schema.fields().len() - 1;
-    let is_choice = |e: &&Expr| first_of(e).is_some_and(|c| traced(c, filter, between) == Some(number));
+    let is_choice = |e: &&Expr| tested_for_first(e).is_some_and(|c| source_column(c, filter, between) == Some(number));
     if !conjuncts.iter().any(is_choice) {
         return Err(obstacle());
     }
     if conjuncts.len() > 1 {
-        return Err(beside_first());
+        return Err(condition_beside_choice());
     }
     linear(&window.input)?;
-    let nodes: Vec<&LogicalPlan> = above.iter().chain(between).copied().collect();
+    let nodes: Vec<&LogicalPlan> = stripped.iter().chain(between).copied().collect();
     let choice = KeepFirst::new(expr, &call.params.partition_by, &call.params.order_by, window.input.schema())?;
     let operator = KeyedOperator::KeepFirst(choice);
     let projections = Projections::new(&window.schema, root, &nodes).map_err(FullReason::plan)?;
-    Ok(Shape::Keyed(KeyedShape { input: window.input.as_ref().clone(), operator, projections }))
+    Ok(keyed(&window.input, operator, projections))
 }
 
 /// The window column that a column of the filter's input is, through projections and aliases.
-fn traced(column: &Column, filter: &Filter, between: &[&LogicalPlan]) -> Option<usize> {
+fn source_column(column: &Column, filter: &Filter, between: &[&LogicalPlan]) -> Option<usize> {
     let mut index = filter.input.schema().index_of_column(column).ok()?;
     for node in between {
         if let LogicalPlan::Projection(projection) = node {

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 /// The column that a predicate such as `column = 1`, `<= 1`, `< 2`, `IN (1)` tests; casts that keep numbers apart are
 /// seen through. Anything else, right or not, is a condition of its own.
-pub(crate) fn first_of(predicate: &Expr) -> Option<&Column> {
+pub(crate) fn tested_for_first(predicate: &Expr) -> Option<&Column> {
     let is = |e: &Expr, wanted: i64| matches!(uncast(e), Expr::Literal(v, _) if integer(v) == Some(wanted));
     let column = |e: &'_ Expr| matches!(uncast(e), Expr::Column(_));
     let (tested, holds) = match predicate {

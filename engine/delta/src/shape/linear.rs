@@ -37,9 +37,10 @@ pub(crate) fn is_linear_node(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// The nodes from the root that work row by row on one input, without filters, and the first other one.
-pub(crate) fn peel(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
-    let mut above = Vec::new();
+/// The nodes from the root that pass every row of their one input on (projections, aliases, sorts), and the first other
+/// one.
+pub(crate) fn strip_projections(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
+    let mut stripped = Vec::new();
     let mut node = plan;
     loop {
         let below = match node {
@@ -53,10 +54,10 @@ pub(crate) fn peel(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
                     node = fence.input();
                     continue;
                 }
-                _ => return (above, node),
+                _ => return (stripped, node),
             },
         };
-        above.push(node);
+        stripped.push(node);
         node = below;
     }
 }

@@ -14,19 +14,19 @@ use datafusion::logical_expr::logical_plan::Distinct;
 use crate::reason::{FullReason, reason};
 use crate::shape::aggregate::Aggregate;
 use crate::shape::expressions::{for_each_expr, in_expr};
-use crate::shape::linear::{is_linear_node, is_set_operation, obstacle, peel};
+use crate::shape::linear::{is_linear_node, is_set_operation, obstacle, strip_projections};
 
 /// Every obstacle of a query; `first` is the one that was met in the analyzed plan.
 pub(crate) fn all(written: &LogicalPlan, analyzed: &LogicalPlan, first: FullReason) -> FullReason {
     let mut found = Vec::new();
-    let (above, node) = peel(written);
-    above.iter().for_each(|n| expressions(n, &mut found));
+    let (stripped, node) = strip_projections(written);
+    stripped.iter().for_each(|n| expressions(n, &mut found));
     match node {
         LogicalPlan::Aggregate(aggregate) => {
             aggregates(analyzed, &mut found);
             nodes(&aggregate.input, &mut found);
         }
-        LogicalPlan::Filter(filter) => match peel(&filter.input) {
+        LogicalPlan::Filter(filter) => match strip_projections(&filter.input) {
             (between, LogicalPlan::Aggregate(aggregate)) => {
                 let below = between.iter().any(|n| matches!(n, LogicalPlan::SubqueryAlias(_)));
                 found.push(if below { filtered_groups() } else { having() });
@@ -44,7 +44,7 @@ pub(crate) fn all(written: &LogicalPlan, analyzed: &LogicalPlan, first: FullReas
         },
         node => nodes(node, &mut found),
     }
-    led_by(first, found)
+    starting_with(first, found)
 }
 
 /// Reasons that name an operator, which stands in the plan as written if the user wrote it.
@@ -54,11 +54,11 @@ const OPERATORS: &[&str] = &["R0501", "R0502", "R0503", "R0513", "R0514", "R0519
 pub(crate) fn row_by_row(written: &LogicalPlan, first: FullReason) -> FullReason {
     let mut found = Vec::new();
     nodes(written, &mut found);
-    led_by(first, found)
+    starting_with(first, found)
 }
 
 /// The obstacles with those of `first`'s code at their head, or `first` itself where the plan as written shows none.
-fn led_by(first: FullReason, found: Vec<FullReason>) -> FullReason {
+fn starting_with(first: FullReason, found: Vec<FullReason>) -> FullReason {
     let mut all: Vec<FullReason> = Vec::new();
     let (same, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|o| o.code == first.code);
     // The user did not write what the rules made of a subquery, so the message names the subquery.
@@ -76,9 +76,9 @@ fn led_by(first: FullReason, found: Vec<FullReason>) -> FullReason {
 
 /// Obstacles of the aggregates at the root of an analyzed plan.
 fn aggregates(analyzed: &LogicalPlan, found: &mut Vec<FullReason>) {
-    let mut node = peel(analyzed).1;
+    let mut node = strip_projections(analyzed).1;
     if let LogicalPlan::Filter(filter) = node {
-        node = peel(&filter.input).1;
+        node = strip_projections(&filter.input).1;
     }
     if let LogicalPlan::Aggregate(aggregate) = node
         && let Err(all) = Aggregate::new(aggregate)

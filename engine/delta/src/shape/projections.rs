@@ -1,6 +1,6 @@
 //! The projections on an operator whose rows are merged, evaluated on merged rows.
 //!
-//! base columns (of the aggregate or the window) -> projections, aliases -> the view's public columns
+//! base columns (of the aggregate or the window) ──▶ projections, aliases ──▶ the view's public columns
 //!
 //! Invariants
 //! * Row by row and deterministic: subqueries, clocks and volatile functions were refused before.

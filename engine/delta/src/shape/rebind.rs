@@ -27,6 +27,7 @@ pub struct Occurrence(usize);
 /// One scan of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scan {
+    /// Its place among the scans of the plan.
     pub occurrence: Occurrence,
     /// The table that it reads, as the plan names it.
     pub table: TableReference,
@@ -104,10 +105,10 @@ pub fn rebind_tables(
 
 type Rewritten = datafusion::common::Result<Transformed<LogicalPlan>>;
 
-/// The walk that numbers occurrences: `scan` rewrites scans on the way down, `above` the other nodes on the way up.
+/// The walk that numbers occurrences: `scan` rewrites scans on the way down, `other` all nodes on the way up.
 fn for_each_scan(
     plan: &LogicalPlan,
-    above: impl Fn(LogicalPlan) -> Rewritten,
+    other: impl Fn(LogicalPlan) -> Rewritten,
     mut scan: impl FnMut(Occurrence, TableScan) -> Rewritten,
 ) -> Result<LogicalPlan> {
     let mut next = 0;
@@ -119,7 +120,7 @@ fn for_each_scan(
             }
             node => Ok(Transformed::no(node)),
         },
-        above,
+        other,
     )?;
     Ok(walked.data)
 }

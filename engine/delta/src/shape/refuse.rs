@@ -21,6 +21,7 @@ use crate::shape::order::{aggregate_order, has_order};
 pub struct Refusal {
     /// `U05xx`, see `REFUSALS`.
     pub code: &'static str,
+    /// What is wrong with it, in one sentence.
     pub text: String,
     /// What to write instead.
     pub help: &'static str,
@@ -37,7 +38,7 @@ pub const REFUSALS: &[(&str, &str)] = &[
 
 const APPROXIMATE: &[&str] = &["approx_median", "approx_percentile_cont", "approx_percentile_cont_with_weight"];
 
-/// What of a plan before optimization must not run.
+/// Every construct of a plan, before optimization, that must not run; each once.
 pub fn refuse(plan: &LogicalPlan) -> Vec<Refusal> {
     let mut found = Vec::new();
     let walked = plan.apply_with_subqueries(|node| {

@@ -80,7 +80,7 @@ impl Aggregate {
         let mut kept = Vec::with_capacity(touched.len());
         for t in touched {
             let rows = weigh(0, t)?;
-            if t.forced {
+            if t.was_recomputed {
                 let again = t.recomputed.map_or(0, |i| counts(0).value(i));
                 // Rows of a group that no refresh has seen cannot be counted against the delta.
                 if (t.stored.is_some() || t.minus.is_some() || t.plus.is_some()) && again != rows {
@@ -88,7 +88,8 @@ impl Aggregate {
                         "a group should have {rows} rows and its source has {again}"
                     )));
                 }
-                let t = Touched { stored: None, plus: t.recomputed, minus: None, recomputed: None, forced: false };
+                let t =
+                    Touched { stored: None, plus: t.recomputed, minus: None, recomputed: None, was_recomputed: false };
                 let exists = t.plus.is_some() && (again > 0 || self.keys.is_empty());
                 fates.push(if exists { Fate::Row } else { Fate::Gone });
                 kept.extend(exists.then_some(t));

@@ -43,7 +43,7 @@ impl KeepFirst {
         let mut fates = Vec::with_capacity(touched.len());
         let mut kept: Vec<u64> = Vec::with_capacity(touched.len());
         for t in touched {
-            if t.forced {
+            if t.was_recomputed {
                 fates.push(if t.recomputed.is_some() { Fate::Row } else { Fate::Gone });
                 kept.extend(t.recomputed.map(|i| i as u64));
                 continue;

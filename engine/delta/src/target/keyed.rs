@@ -1,7 +1,7 @@
 //! Views with one stored row per key: merging changes into the rows that are there.
 //!
 //!   input ──▶ partials() over inserted rows ──▶ plus ─┐
-//!         ──▶ partials() over deleted rows  ──▶ minus ┼──▶ merge() ──▶ places to remove, rows to insert
+//!         ──▶ partials() over deleted rows  ──▶ minus ┼──▶ merge() ──▶ positions to remove, rows to insert
 //!              rows of the target, by key ────▶ stored┘        └──▶ keys to recompute over the new snapshot
 //!
 //! A record is what is known of one key (a group's states, a winner's input columns). Each of its columns is read
@@ -30,7 +30,7 @@ use crate::error::{DeltaError, Result};
 use crate::shape::classify::{KeyedOperator, KeyedShape};
 use crate::target::fate::Fate;
 use crate::target::keys::{KeyFilter, Keys, Role, Touched};
-use crate::target::rows::{Places, split_places};
+use crate::target::rows::{Positions, split_positions};
 use crate::values::format::{convert, converter, gather};
 use crate::values::hidden::{
     Coding, KEY, KEY_BYTES, coded_type, coding, decode, encode, key_column, key_hashes, state_name,
@@ -40,21 +40,23 @@ use crate::values::ranges::range_of;
 /// Rows to take out and to put in.
 #[derive(Debug, Clone, Default)]
 pub struct Merge {
-    /// Places of stored rows: data file and position.
+    /// Positions of stored rows: the data file's path and the row's number in it, from 0; sorted, each once.
     pub remove: Vec<(String, i64)>,
     /// Public columns, then state columns, in table order.
     pub insert: Vec<RecordBatch>,
-    /// The rows that stand at `remove`, in the columns of `insert`, where a merge by key knows them.
+    /// The rows at `remove`, in the columns of `insert`; empty where rows were found by their values.
     pub gone: Vec<RecordBatch>,
-    /// Keys that the change touched.
+    /// How many keys the change touched; 0 where rows were found by their values.
     pub touched: usize,
 }
 
 /// The outcome of a merge.
 #[derive(Debug, Clone)]
 pub enum Merged {
+    /// What is to be done to the stored rows.
     Done(Merge),
-    /// Run `restrict_to` these keys over the new snapshot and merge again with the result.
+    /// The change alone does not tell the rows of these keys (one column for each expression of the key): run
+    /// `Landing::restrict_to` of them over the new snapshots, and give the result to `Landing::merge_recomputed`.
     Recompute(RecordBatch),
 }
 
@@ -67,7 +69,7 @@ pub(crate) struct Recomputed {
 
 /// Where a column of the record is stored.
 #[derive(Debug, Clone)]
-enum Home {
+enum Storage {
     Public(usize),
     Hidden(usize, Coding),
 }
@@ -76,7 +78,7 @@ enum Home {
 struct Inner {
     shape: KeyedShape,
     record: SchemaRef,
-    homes: Vec<Home>,
+    storage: Vec<Storage>,
     /// Public columns, key hash, state columns.
     output: SchemaRef,
 }
@@ -97,22 +99,22 @@ impl Keyed {
             KeyedOperator::Aggregate(a) => a.keys.len(),
         };
         let mut hidden: Vec<Field> = vec![Field::new(KEY, DataType::FixedSizeBinary(KEY_BYTES), true)];
-        let mut homes = Vec::new();
+        let mut storage = Vec::new();
         for (i, field) in record.fields().iter().enumerate() {
             let public = projections.origins.iter().position(|o| i < copied && o.copies == Some(i));
             let public = public.filter(|p| keeps_values(projections.schema.field(*p).data_type()));
             if let Some(public) = public {
-                homes.push(Home::Public(public));
+                storage.push(Storage::Public(public));
                 continue;
             }
             let code = coding(field.data_type())
                 .ok_or_else(|| DeltaError::Layout(format!("{} cannot be stored", field.data_type())))?;
             hidden.push(Field::new(state_name(hidden.len() - 1), coded_type(field.data_type(), &code), true));
-            homes.push(Home::Hidden(hidden.len() - 1, code));
+            storage.push(Storage::Hidden(hidden.len() - 1, code));
         }
         let public = projections.schema.fields().iter().cloned();
         let output = Arc::new(Schema::new(public.chain(hidden.into_iter().map(Arc::new)).collect::<Vec<_>>()));
-        Ok(Keyed(Arc::new(Inner { shape, record, homes, output })))
+        Ok(Keyed(Arc::new(Inner { shape, record, storage, output })))
     }
 
     /// The operator whose rows are merged.
@@ -181,8 +183,8 @@ impl Keyed {
         };
         let mut columns = self.0.shape.projections.apply(base, n)?;
         columns.push(key_column(&key_hashes(&self.key_columns(record)?, n)?)?);
-        for (column, home) in record.columns().iter().zip(&self.0.homes) {
-            if let Home::Hidden(_, code) = home {
+        for (column, stored_as) in record.columns().iter().zip(&self.0.storage) {
+            if let Storage::Hidden(_, code) = stored_as {
                 columns.push(encode(column, code)?);
             }
         }
@@ -193,10 +195,10 @@ impl Keyed {
     /// Records of stored rows (public and hidden columns).
     fn read(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let public = self.0.shape.projections.schema.fields().len();
-        let columns = self.0.homes.iter().zip(self.0.record.fields()).map(|(home, field)| match home {
-            Home::Public(i) if rows.column(*i).data_type() == field.data_type() => Ok(Arc::clone(rows.column(*i))),
-            Home::Public(i) => Ok(arrow::compute::cast(rows.column(*i), field.data_type())?),
-            Home::Hidden(i, code) => decode(rows.column(public + i), field.data_type(), code),
+        let columns = self.0.storage.iter().zip(self.0.record.fields()).map(|(stored_as, field)| match stored_as {
+            Storage::Public(i) if rows.column(*i).data_type() == field.data_type() => Ok(Arc::clone(rows.column(*i))),
+            Storage::Public(i) => Ok(arrow::compute::cast(rows.column(*i), field.data_type())?),
+            Storage::Hidden(i, code) => decode(rows.column(public + i), field.data_type(), code),
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.0.record), columns.collect::<Result<_>>()?, &options)?)
@@ -279,13 +281,13 @@ impl Keyed {
         add(&mut keys, self.records(plus)?, Role::Plus)?;
         add(&mut keys, self.records(minus)?, Role::Minus)?;
         if let Some(again) = recomputed {
-            keys.force(&again.keys)?;
+            keys.mark_recomputed(&again.keys)?;
             add(&mut keys, self.records(&again.rows)?, Role::Recomputed)?;
         }
         if types.is_empty() {
             keys.touch_global()?;
         }
-        let (rows, places) = self.candidates(stored, &keys.hashes)?;
+        let (rows, positions) = self.candidates(stored, &keys.hashes)?;
         let at = keys.next;
         add(&mut keys, self.read(&rows)?, Role::Stored)?;
         let touched = keys.touched;
@@ -313,7 +315,7 @@ impl Keyed {
             return Ok(Merged::Recompute(self.key_batch(&records)?));
         }
         let new = self.rows(&combined.record)?;
-        self.replace(&touched, &combined.fates, &new, &rows, &places, at).map(Merged::Done)
+        self.replace(&touched, &combined.fates, &new, &rows, &positions, at).map(Merged::Done)
     }
 
     fn key_batch(&self, records: &RecordBatch) -> Result<RecordBatch> {
@@ -324,16 +326,16 @@ impl Keyed {
         Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
     }
 
-    /// Stored rows whose key hash is among `hashes`, with their places.
+    /// Stored rows whose key hash is among `hashes`, with their positions.
     fn candidates(
         &self,
         stored: &[RecordBatch],
         hashes: &HashSet<[u8; 16]>,
     ) -> Result<(RecordBatch, Vec<(String, i64)>)> {
         let key = self.0.shape.projections.schema.fields().len();
-        let (mut kept, mut places) = (Vec::new(), Vec::new());
+        let (mut kept, mut positions) = (Vec::new(), Vec::new());
         for batch in stored {
-            let (rows, at): (RecordBatch, Places) = split_places(batch)?;
+            let (rows, at): (RecordBatch, Positions) = split_positions(batch)?;
             if rows.num_columns() != self.0.output.fields().len() {
                 return Err(DeltaError::Layout(format!(
                     "{} stored columns instead of {}",
@@ -353,24 +355,25 @@ impl Keyed {
             for i in 0..rows.num_rows() {
                 if hashes.contains(column.value(i)) {
                     indices.push(i as u64);
-                    places.push(at.at(i)?);
+                    positions.push(at.at(i)?);
                 }
             }
             if !indices.is_empty() {
                 kept.push(take_record_batch(&rows, &UInt64Array::from(indices))?);
             }
         }
-        Ok((gather(&self.0.output, &kept)?, places))
+        Ok((gather(&self.0.output, &kept)?, positions))
     }
 
-    /// Drops rows that stay as they are, and says what goes and what comes.
+    /// The merge that puts `new` in the place of the stored rows of touched keys, rows that stay as they are left out.
+    /// `at` is the arena row of the first of `stored`.
     fn replace(
         &self,
         touched: &[Touched],
         fates: &[Fate],
         new: &RecordBatch,
         stored: &RecordBatch,
-        places: &[(String, i64)],
+        positions: &[(String, i64)],
         at: usize,
     ) -> Result<Merge> {
         let types: Vec<DataType> = self.0.output.fields().iter().map(|f| f.data_type().clone()).collect();
@@ -387,7 +390,7 @@ impl Keyed {
             {
                 continue;
             }
-            merge.remove.extend(old.map(|i| places[i].clone()));
+            merge.remove.extend(old.map(|i| positions[i].clone()));
             gone.extend(old.map(|i| i as u64));
             insert.extend(coming.map(|i| i as u64));
         }

@@ -50,7 +50,7 @@ pub(crate) struct Touched {
     pub(crate) minus: Option<usize>,
     pub(crate) recomputed: Option<usize>,
     /// The key was recomputed: `recomputed` is its row, None if it has none any more.
-    pub(crate) forced: bool,
+    pub(crate) was_recomputed: bool,
 }
 
 impl Touched {
@@ -101,10 +101,10 @@ impl Keys {
     }
 
     /// Marks keys as recomputed.
-    pub(crate) fn force(&mut self, keys: &RecordBatch) -> Result<()> {
+    pub(crate) fn mark_recomputed(&mut self, keys: &RecordBatch) -> Result<()> {
         self.hashes.extend(key_hashes(keys.columns(), keys.num_rows())?);
         for key in self.bytes(keys.columns(), keys.num_rows())? {
-            self.touch(key).forced = true;
+            self.touch(key).was_recomputed = true;
         }
         Ok(())
     }

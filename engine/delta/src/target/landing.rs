@@ -12,7 +12,7 @@ use ingot_model::KeyRange;
 use crate::error::{DeltaError, Result};
 use crate::target::keyed::{Keyed, Merge, Merged, Recomputed};
 use crate::target::keys::KeyFilter;
-use crate::target::rows::locate;
+use crate::target::rows::positions_of;
 use crate::values::multiset::consolidate;
 use crate::values::ranges::value_ranges;
 
@@ -80,7 +80,7 @@ impl Landing {
         match &self.keyed {
             Some(keyed) => keyed.merge(&self.plus, &self.minus, stored, None),
             None => {
-                let remove = locate(&self.minus, stored)?;
+                let remove = positions_of(&self.minus, stored)?;
                 Ok(Merged::Done(Merge { remove, insert: self.plus.clone(), ..Merge::default() }))
             }
         }

@@ -1,4 +1,4 @@
-//! Where stored rows stand, and which of them go: rows found by their values.
+//! Stored rows found by their values, and the positions of stored rows.
 //!
 //! Not here: rows found by key (`keyed`), reading stored rows (`lake`).
 
@@ -12,12 +12,13 @@ use ingot_model::place::{FILE, POSITION};
 use crate::error::{DeltaError, Result};
 use crate::values::format::{byte_rows, converter, same_types, types};
 
-/// Finds the places of rows to be removed: for n copies of a row exactly n places, lowest file and position first.
-/// `stored` holds the columns of `minus`, then `_ingot_file` (Utf8) and `_ingot_pos` (Int64); other rows among it are ignored.
+/// Where the rows of `minus` are stored, as data file and position in it: for n copies of a row exactly n positions,
+/// those of the lowest file and position first. `stored` holds the columns of `minus`, then `_ingot_file` (Utf8) and
+/// `_ingot_pos` (Int64); other rows among it are ignored.
 ///
 /// # Errors
 /// `Inconsistent` when fewer copies are stored than are to be removed.
-pub(crate) fn locate(minus: &[RecordBatch], stored: &[RecordBatch]) -> Result<Vec<(String, i64)>> {
+pub(crate) fn positions_of(minus: &[RecordBatch], stored: &[RecordBatch]) -> Result<Vec<(String, i64)>> {
     let Some(first) = minus.first() else { return Ok(vec![]) };
     let expected = types(&first.schema());
     let converter = converter(&expected)?;
@@ -28,37 +29,37 @@ pub(crate) fn locate(minus: &[RecordBatch], stored: &[RecordBatch]) -> Result<Ve
     }
     let mut found: HashMap<Box<[u8]>, Vec<(String, i64)>> = HashMap::new();
     for batch in stored {
-        let (public, places) = split_places(batch)?;
+        let (public, positions) = split_positions(batch)?;
         same_types(&expected, &public)?;
         for (i, row) in byte_rows(&converter, &public)?.into_iter().enumerate() {
             if wanted.contains_key(&row) {
-                found.entry(row).or_default().push(places.at(i)?);
+                found.entry(row).or_default().push(positions.at(i)?);
             }
         }
     }
     let mut removed = Vec::new();
     for (row, count) in wanted {
-        let mut places = found.remove(&row).unwrap_or_default();
-        if places.len() < count {
+        let mut positions = found.remove(&row).unwrap_or_default();
+        if positions.len() < count {
             return Err(DeltaError::inconsistent(format!(
                 "{count} copies of a row are to be removed and {} are stored",
-                places.len()
+                positions.len()
             )));
         }
-        places.sort();
-        removed.extend(places.into_iter().take(count));
+        positions.sort();
+        removed.extend(positions.into_iter().take(count));
     }
     removed.sort();
     Ok(removed)
 }
 
 /// The `_ingot_file` and `_ingot_pos` columns of stored rows.
-pub(crate) struct Places {
+pub(crate) struct Positions {
     files: ArrayRef,
     positions: ArrayRef,
 }
 
-impl Places {
+impl Positions {
     pub(crate) fn at(&self, row: usize) -> Result<(String, i64)> {
         if self.files.is_null(row) || self.positions.is_null(row) {
             return Err(DeltaError::Layout("a stored row without place".into()));
@@ -68,7 +69,7 @@ impl Places {
 }
 
 /// Splits the two last columns `_ingot_file` and `_ingot_pos` off.
-pub(crate) fn split_places(batch: &RecordBatch) -> Result<(RecordBatch, Places)> {
+pub(crate) fn split_positions(batch: &RecordBatch) -> Result<(RecordBatch, Positions)> {
     let n = batch.num_columns();
     let schema = batch.schema();
     let fits = n >= 2
@@ -80,5 +81,5 @@ pub(crate) fn split_places(batch: &RecordBatch) -> Result<(RecordBatch, Places)>
         return Err(DeltaError::Layout(format!("stored rows must end with {FILE} (Utf8) and {POSITION} (Int64)")));
     }
     let rest = batch.project(&(0..n - 2).collect::<Vec<_>>())?;
-    Ok((rest, Places { files: Arc::clone(batch.column(n - 2)), positions: Arc::clone(batch.column(n - 1)) }))
+    Ok((rest, Positions { files: Arc::clone(batch.column(n - 2)), positions: Arc::clone(batch.column(n - 1)) }))
 }

@@ -21,7 +21,8 @@ use crate::values::format::{byte_rows, comparable_type, converter, same_types, t
 /// Examples that `MultisetDiff` keeps.
 const EXAMPLES_MAX: usize = 10;
 
-/// The difference of two multisets: rows of `plus` beyond those of `minus`, and the other way round.
+/// The difference of two multisets: the rows that `plus` has more often than `minus`, and those that `minus` has more
+/// often, each so many times as the counts differ.
 ///
 /// # Errors
 /// When the batches' types differ or have no row format.
@@ -71,11 +72,13 @@ pub struct Difference {
     pub only_plus: u64,
     /// Rows that only the side added with -1 has, copies counted.
     pub only_minus: u64,
-    /// Up to ten differing rows, each a batch of one row with its surplus (negative: missing).
+    /// Up to ten differing rows, each a batch of one row with its surplus (negative: so many more with -1). Maps are
+    /// shown as lists of their entries.
     pub examples: Vec<(RecordBatch, i64)>,
 }
 
 impl Difference {
+    /// Whether the multisets are the same.
     pub fn is_equal(&self) -> bool {
         self.only_plus == 0 && self.only_minus == 0
     }
@@ -89,7 +92,8 @@ impl Difference {
     }
 }
 
-/// Compares two multisets of rows that arrive batch by batch; holds the rows not yet matched.
+/// Compares two multisets of rows that arrive batch by batch; holds those rows alone that the other side did not match
+/// yet.
 pub struct MultisetDiff {
     schema: SchemaRef,
     types: Vec<DataType>,
@@ -98,10 +102,12 @@ pub struct MultisetDiff {
     bytes: usize,
 }
 
-/// What a row that is held takes beside its bytes, about.
+/// An estimate of what a held row takes beside its own bytes.
 const ROW_OVERHEAD_BYTES: usize = 64;
 
 impl MultisetDiff {
+    /// Two empty sides of rows of this schema.
+    ///
     /// # Errors
     /// When a column has no row format.
     pub fn new(schema: SchemaRef) -> Result<Self> {
@@ -121,7 +127,7 @@ impl MultisetDiff {
         Ok(())
     }
 
-    /// Adds a row as `take` gave it.
+    /// Adds a row in the form in which `take` gives it, with its surplus; negative: to the second side.
     pub fn put(&mut self, row: Box<[u8]>, weight: i64) {
         let size = row.len() + ROW_OVERHEAD_BYTES;
         match self.weights.entry(row) {
@@ -139,7 +145,7 @@ impl MultisetDiff {
         }
     }
 
-    /// Bytes held in memory, about.
+    /// Bytes held in memory, as an estimate.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -150,6 +156,8 @@ impl MultisetDiff {
         std::mem::take(&mut self.weights).into_iter()
     }
 
+    /// How the sides differ.
+    ///
     /// # Errors
     /// When an example row cannot be decoded.
     pub fn finish(self) -> Result<Difference> {
@@ -177,7 +185,7 @@ impl MultisetDiff {
     }
 }
 
-/// The differing rows of two multisets.
+/// How the multisets `a` (+1) and `b` (-1) of rows of this schema differ.
 ///
 /// # Errors
 /// When the batches' types differ or have no row format.
