@@ -17,7 +17,10 @@ pub enum DeltaError {
     #[error(
         "the stored table contradicts its source: {found}; hint: somebody else changed the table, rebuild it with REFRESH ... FULL"
     )]
-    Inconsistent { found: String },
+    Inconsistent {
+        /// What contradicts what.
+        found: String,
+    },
     /// Rows were given in other columns than this view stores or its plans give.
     #[error("stored rows have unexpected columns: {0}")]
     Layout(String),
@@ -25,10 +28,20 @@ pub enum DeltaError {
     #[error(
         "column \"{column}\" of type {data_type} has no order, so ties cannot be broken; hint: leave it out of the query below the window, or sort by other columns"
     )]
-    NoOrder { column: String, data_type: String },
+    NoOrder {
+        /// The name of the column.
+        column: String,
+        /// Its Arrow type.
+        data_type: String,
+    },
     /// A source to bind a scan to has other columns than the plan was made for.
     #[error("table \"{table}\" now has other columns: {detail}")]
-    SourceChanged { table: String, detail: String },
+    SourceChanged {
+        /// The table, as the plan names it.
+        table: String,
+        /// The first difference.
+        detail: String,
+    },
 }
 
 impl DeltaError {
