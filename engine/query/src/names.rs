@@ -226,16 +226,11 @@ impl Served {
                         .at(sql, relation.span));
                 };
                 let snapshot = at_version(t, version).map_err(|e| e.at(sql, relation.span))?;
-                out.add(name, &relation.planned_as, scan(t, Some(snapshot)).await?)?;
-            }
-        }
-        for (relation, name) in &named {
-            // The engine takes the first of three parts for a catalog.
-            if let ([first, schema, table], Some(provider)) = (relation.parts.as_slice(), open.get(name))
-                && *first != self.catalog
-                && relation.version.is_none()
-            {
-                out.add_at(first, schema, table, Arc::clone(provider))?;
+                let provider = scan(t, Some(snapshot)).await?;
+                out.add(name, &relation.planned_as, Arc::clone(&provider))?;
+                out.add_as_written(relation, name, &provider)?;
+            } else if let Some(provider) = open.get(name) {
+                out.add_as_written(relation, name, provider)?;
             }
         }
         if statement.lists_tables {
@@ -442,6 +437,21 @@ impl<'a> Catalog<'a> {
 
     fn add(&mut self, of: &TableName, name: &str, table: Arc<dyn TableProvider>) -> Result<(), QueryError> {
         self.add_at(self.name, of.namespace.as_str(), name, table)
+    }
+
+    /// A table of a namespace with levels, named by three parts: the engine takes the first for a catalog.
+    fn add_as_written(
+        &mut self,
+        relation: &Relation,
+        name: &TableName,
+        table: &Arc<dyn TableProvider>,
+    ) -> Result<(), QueryError> {
+        match relation.parts.as_slice() {
+            [first, schema, _] if name.namespace.as_str() != schema => {
+                self.add_at(first, schema, &relation.planned_as, Arc::clone(table))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn add_at(

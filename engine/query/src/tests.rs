@@ -102,6 +102,32 @@ async fn fails(s: &Session, sql: &str) -> QueryError {
 }
 
 #[tokio::test]
+async fn a_namespace_has_levels_and_two_readings_are_an_error() {
+    let one = |n: i64| table(vec![("n", Arc::new(Int64Array::from(vec![n])) as ArrayRef)]);
+    let deep = |namespace: &str| TableName::new(namespace, "t");
+    let tables =
+        [(deep("a.b"), one(1)), (deep("gold"), one(2)), (deep("ingot.deep"), one(3)), (deep("ingot.gold"), one(4))];
+    let s = Session::over(tables, vec![], "ingot", &SessionLimits::default()).unwrap();
+    for (from, n) in [
+        ("a.b.t", 1),
+        ("\"a.b\".t", 1),
+        ("ingot.\"a.b\".t", 1),
+        ("gold.t", 2),
+        ("ingot.deep.t", 3),
+        ("ingot.\"ingot.deep\".t", 3),
+        ("\"ingot.gold\".t", 4),
+    ] {
+        let rows = text(&s, &format!("SELECT n, t.n + 0 AS m FROM {from}")).await;
+        assert!(rows.contains(&format!("| {n} | {n} |")), "{from}\n{rows}");
+    }
+    let both = fails(&s, "SELECT n FROM ingot.gold.t").await;
+    assert!(both.message.contains("two readings"), "{both}");
+    assert_eq!((both.code, both.kind), ("Q0102", ErrorKind::UnknownName));
+    let unknown = fails(&s, "SELECT n FROM x.b.t").await;
+    assert!(unknown.message.contains("catalog \"x\" does not exist"), "{unknown}");
+}
+
+#[tokio::test]
 async fn names_have_two_or_three_parts() {
     let s = session();
     for sql in [
