@@ -6,7 +6,7 @@
 //!
 //! Not here: what our commits write (`record`), finding a position (`ingot-lake`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -24,12 +24,6 @@ use crate::record::{Count, Unreadable, Versions, read, versions};
 pub trait Properties: Send + Sync {
     /// The value of a property; none if it is not there.
     fn get(&self, name: &str) -> Option<&str>;
-}
-
-impl Properties for BTreeMap<String, String> {
-    fn get(&self, name: &str) -> Option<&str> {
-        BTreeMap::get(self, name).map(String::as_str)
-    }
 }
 
 impl Properties for HashMap<String, String> {
@@ -100,11 +94,6 @@ impl SnapshotInfo {
     /// The definition that made the rows; none if the snapshot does not say.
     pub fn fingerprint(&self) -> Option<&str> {
         self.summary.get(property::FINGERPRINT)
-    }
-
-    /// The id shared by all attempts of the commit that made it.
-    pub fn commit_id(&self) -> Option<&str> {
-        self.summary.get(property::COMMIT_ID)
     }
 
     /// How the refresh was done, and why so; none if it was no refresh of ours.

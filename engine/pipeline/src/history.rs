@@ -1,4 +1,6 @@
-//! What every snapshot of ours says about the refresh that made it.
+//! What a snapshot of ours says that brings no rows.
+//!
+//! Not here: what refreshes record (`ingot_model::Record`).
 
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::{KafkaPositions, Record, Refresh};

@@ -9,7 +9,7 @@
 //!   earlier version, has the fingerprint that the table records. Once kept, a property of the table names the column and
 //!   the type its query has; an edit that gives the column yet another type is an edit.
 //!
-//! Not here: the decision itself for one table (`check::kept`), what is recorded (`ingot_lake::record`).
+//! Not here: the decision itself for one table (`check::kept`), what is recorded (`ingot_model::TableProperties`).
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! * A property under one of Iceberg's own prefixes is known and honoured, or a definition with it is refused.
 //! * What another engine set on a table is honoured where it is known; a value that is not falls back to the default.
 //!
-//! Not here: properties of our own (`summary`), which nobody declares.
+//! Not here: properties of our own (`ingot_model::property`), which nobody declares.
 
 use std::collections::HashMap;
 use std::str::FromStr;
