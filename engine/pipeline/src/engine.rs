@@ -26,13 +26,13 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, info, warn};
 
-use crate::bases::{self, Bases};
-use crate::changes::Input;
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::{self, Ingestor};
 use crate::kept;
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
+use crate::refresh::bases::{self, Bases};
+use crate::refresh::changes::Input;
 use crate::refresh::{Job, Outcome};
 use crate::restart;
 use crate::standing;

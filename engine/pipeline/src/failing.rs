@@ -33,9 +33,9 @@ use futures::TryStreamExt;
 use ingot_delta::DeltaError;
 use ingot_source::{SELECT_FAILS, SourceSchema};
 
-use crate::changes::memory;
 use crate::error::{PipelineError, Result};
-use crate::rewrite::arrow as arrow_error;
+use crate::refresh::changes::memory;
+use crate::refresh::rewrite::arrow as arrow_error;
 use ingot_project::project::{DecodeErrorPolicy, Model, SourceModel};
 use ingot_query::context;
 

@@ -6,7 +6,7 @@ use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::{KafkaPositions, Record, Refresh};
 
 use crate::error::Result;
-use crate::expectations::Counts;
+use crate::refresh::expectations::Counts;
 
 /// The record of a commit that moves positions or the definition and brings no rows.
 ///

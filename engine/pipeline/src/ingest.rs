@@ -35,11 +35,11 @@ use ingot_telemetry::metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::changes;
 use crate::error::{PipelineError, Result};
-use crate::expectations::{self, Counts};
 use crate::failing;
 use crate::planner::TopicFacts;
+use crate::refresh::changes;
+use crate::refresh::expectations::{self, Counts};
 use crate::standing::{self, Recorded, key};
 use ingot_project::project::{DecodeErrorPolicy, Model, SourceModel};
 
@@ -707,7 +707,7 @@ fn not_yet(errors: &RecordBatch, at: Option<i64>) -> Result<Option<RecordBatch>>
     let Some(at) = at else { return Ok(Some(errors.clone())) };
     let Some(offsets) = errors.column_by_name("offset") else { return Ok(None) };
     let keep: BooleanArray = offsets.as_primitive::<Int64Type>().values().iter().map(|o| Some(*o >= at)).collect();
-    let kept = filter_record_batch(errors, &keep).map_err(crate::rewrite::arrow)?;
+    let kept = filter_record_batch(errors, &keep).map_err(crate::refresh::rewrite::arrow)?;
     Ok((kept.num_rows() > 0).then_some(kept))
 }
 

@@ -6,11 +6,8 @@
 //! Not here: Flight SQL (`ingot_flight`), the command line.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod bases;
-pub mod changes;
 pub mod engine;
 pub mod error;
-pub mod expectations;
 mod failing;
 mod freshness;
 pub mod history;
@@ -24,11 +21,9 @@ pub mod planner;
 pub mod prune;
 pub mod refresh;
 pub mod restart;
-pub mod rewrite;
 pub mod run_loop;
 #[cfg(test)]
 mod secrets_tests;
-mod spill;
 pub mod standing;
 pub mod status;
 pub mod verify;

@@ -11,13 +11,13 @@ use ingot_lake::crash;
 use ingot_lake::{Change, Lake, LakeTableProvider, Rebase, ScanOptions, Table, live_files};
 
 use crate::error::{PipelineError, Result};
-use crate::expectations::Counts;
+use crate::refresh::expectations::Counts;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::place::{FILE, POSITION};
 use ingot_model::{KafkaPositions, Record, Refresh};
 use ingot_project::project::Model;
 
-use crate::rewrite::{self, column};
+use crate::refresh::rewrite::{self, column};
 
 /// Deletes rows whose offset is at or past `from` in their partition, and records `positions`.
 ///

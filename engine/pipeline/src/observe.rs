@@ -21,10 +21,10 @@ use ingot_telemetry::metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::bases;
 use crate::engine::{Engine, Stored};
 use crate::freshness::{self, Ends, Offsets};
 use crate::ingest;
+use crate::refresh::bases;
 use crate::standing;
 
 /// Between two looks.

@@ -31,13 +31,13 @@ use ingot_model::{Count, KafkaPositions, SnapshotInfo, TableName};
 use ingot_source::{BatchLimits, KafkaSource, Position, Start};
 use serde::Serialize;
 
-use crate::changes::{Changed, Input, empty};
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::failing;
 use crate::ingest;
 use crate::offsets::Offsets;
-use crate::spill::BoundedDiff;
+use crate::refresh::changes::{Changed, Input, empty};
+use crate::refresh::spill::BoundedDiff;
 use ingot_project::project::{Model, ModelKind, SourceModel};
 use ingot_query::context;
 
@@ -549,7 +549,7 @@ fn below(batch: &RecordBatch, until: &BTreeMap<i32, i64>) -> Result<RecordBatch>
     };
     let (p, o) = (p.as_primitive::<Int32Type>(), o.as_primitive::<Int64Type>());
     let keep = (0..batch.num_rows()).map(|i| Some(until.get(&p.value(i)).is_some_and(|to| o.value(i) < *to))).collect();
-    datafusion::arrow::compute::filter_record_batch(batch, &keep).map_err(crate::rewrite::arrow)
+    datafusion::arrow::compute::filter_record_batch(batch, &keep).map_err(crate::refresh::rewrite::arrow)
 }
 
 /// Adds all rows; returns how many.

@@ -32,14 +32,14 @@ use ingot_lake::{
 use ingot_model::{Count, Definition, Operation, Record, Refresh, SnapshotInfo, TableName};
 use tracing::info;
 
-use crate::bases::Bases;
-use crate::changes::{self, Changed, Input};
 use crate::error::{PipelineError, Result};
-use crate::expectations::{self, Counts};
 use crate::failing;
 use crate::plan::{Action, Reason};
-use crate::rewrite::{self, Insert};
-use crate::spill::BoundedDiff;
+use crate::refresh::bases::Bases;
+use crate::refresh::changes::{self, Changed, Input};
+use crate::refresh::expectations::{self, Counts};
+use crate::refresh::rewrite::{self, Insert};
+use crate::refresh::spill::BoundedDiff;
 use ingot_project::project::{CheckedRelation, Model, ViolationAction};
 use ingot_query::context;
 
