@@ -27,15 +27,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, info, warn};
 
 use crate::error::{DEFECT, PipelineError, Result};
-use crate::ingest::{self, Ingestor};
+use crate::ingest::{Ingestor, act, restart, run};
 use crate::kept;
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
 use crate::refresh::bases::{self, Bases};
 use crate::refresh::changes::Input;
 use crate::refresh::{Job, Outcome};
-use crate::restart;
-use crate::standing;
 use ingot_project::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use ingot_project::{check, config::Config};
 use ingot_query::{QueryError, Session, SessionLimits, context};
@@ -303,7 +301,7 @@ impl Engine {
         source: &SourceModel,
         table: Option<&Table>,
     ) -> (TableName, Result<TopicFacts, Reason>) {
-        let told = match tokio::time::timeout(self.answer_within, ingest::facts(model, source, table)).await {
+        let told = match tokio::time::timeout(self.answer_within, run::facts(model, source, table)).await {
             Ok(told) => told.map_err(|e| Reason::from(&e)),
             Err(_) => {
                 let seconds = self.answer_within.as_secs();
@@ -333,7 +331,7 @@ impl Engine {
         }
         // A definition that Iceberg refuses is reported by the step itself.
         let redefines = streaming.and_then(|m| {
-            let error = standing::redefined(m, table, &table.redefined_by(&m.definition).ok().flatten()?);
+            let error = act::redefined(m, table, &table.redefined_by(&m.definition).ok().flatten()?);
             let hint = error.hint().unwrap_or_default();
             Some(Reason::new(error.code(), format!("{error}; {hint}")))
         });

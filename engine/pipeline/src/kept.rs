@@ -19,7 +19,7 @@ use ingot_lake::{Lake, Table};
 use ingot_model::TableName;
 
 use crate::error::{PipelineError, Result};
-use crate::standing;
+use crate::ingest::act;
 use ingot_project::project::{Model, Project};
 use ingot_project::stored::{Stored, StoredTypes};
 use ingot_project::{check, config::Config};
@@ -29,7 +29,7 @@ use ingot_project::{check, config::Config};
 /// # Errors
 /// What it records of them does not parse.
 pub fn stored_types(table: &Table) -> Result<StoredTypes> {
-    let fingerprint = standing::judged_by(table);
+    let fingerprint = act::judged_by(table);
     Ok(StoredTypes { columns: table.known_types()?, fingerprint, kept: table.recorded().kept_types()? })
 }
 

@@ -13,17 +13,14 @@ mod freshness;
 pub mod history;
 pub mod ingest;
 pub mod kept;
-mod mend;
 pub mod observe;
 mod offsets;
 pub mod plan;
 pub mod planner;
 pub mod prune;
 pub mod refresh;
-pub mod restart;
 pub mod run_loop;
 #[cfg(test)]
 mod secrets_tests;
-pub mod standing;
 pub mod status;
 pub mod verify;

@@ -23,9 +23,8 @@ use tracing::debug;
 
 use crate::engine::{Engine, Stored};
 use crate::freshness::{self, Ends, Offsets};
-use crate::ingest;
+use crate::ingest::{act, run};
 use crate::refresh::bases;
-use crate::standing;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
@@ -97,11 +96,10 @@ impl Topic {
     async fn look(&mut self, model: &Model, source: &SourceModel, table: &Table) -> Option<DateTime<Utc>> {
         let now = Utc::now();
         let asked = tokio::time::timeout(ANSWER, self.ask(source)).await;
-        let Ok(Ok((key, ends))) = asked.map(|asked| asked.map(|(topic, ends)| (standing::key(model, &topic), ends)))
-        else {
+        let Ok(Ok((key, ends))) = asked.map(|asked| asked.map(|(topic, ends)| (act::key(model, &topic), ends))) else {
             return self.ends.reached_by(&Offsets::new());
         };
-        let at = position::kafka_position(table, &key).ok().flatten().map(|p| ingest::ends(&p)).unwrap_or_default();
+        let at = position::kafka_position(table, &key).ok().flatten().map(|p| run::ends(&p)).unwrap_or_default();
         let table = model.name.to_string();
         for (partition, lag) in freshness::lag(&at, &ends) {
             metrics().source_lag.set([&table, &source.topic, &partition.to_string()], lag as f64);
@@ -113,7 +111,7 @@ impl Topic {
     async fn ask(&mut self, source: &SourceModel) -> crate::error::Result<(ingot_source::TopicInfo, Offsets)> {
         let kafka = match &self.source {
             Some(kafka) => kafka.clone(),
-            None => self.source.insert(ingest::connect(source).await?).clone(),
+            None => self.source.insert(run::connect(source).await?).clone(),
         };
         Ok((kafka.describe().await?, kafka.end_offsets().await?))
     }

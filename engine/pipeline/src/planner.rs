@@ -15,8 +15,8 @@ use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::Policy;
 use ingot_model::TableName;
 
+use crate::ingest::act;
 use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
-use crate::standing;
 use ingot_project::project::{Model, ModelKind, Project, StreamInput};
 
 /// The reason of a recompute that nothing but the clock asks for.
@@ -106,10 +106,10 @@ fn notes(model: &Model, facts: &Facts) -> Vec<String> {
     let recorded = table.and_then(|t| t.recorded.as_ref()).filter(|_| model.is_streaming());
     let earlier = recorded
         .filter(|r| r.semantics < ENGINE_SEMANTICS_VERSION && r.fingerprint != model.fingerprint)
-        .map(|r| standing::earlier_rules(r.semantics));
+        .map(|r| act::earlier_rules(r.semantics));
     let left_out = table.map(|t| t.left_out.as_slice()).unwrap_or_default();
-    let left_out = left_out.iter().map(|column| standing::left_out(&model.name, column));
-    earlier.into_iter().chain(left_out).chain(model.kept.iter().map(standing::kept)).collect()
+    let left_out = left_out.iter().map(|column| act::left_out(&model.name, column));
+    earlier.into_iter().chain(left_out).chain(model.kept.iter().map(act::kept)).collect()
 }
 
 /// Decides one table; `working` are the tables that earlier steps change.

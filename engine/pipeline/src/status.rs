@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::engine::{Engine, StepError};
 use crate::error::Result;
-use crate::standing;
+use crate::ingest::act;
 use ingot_project::project::{Model, ModelKind};
 
 #[derive(Debug, Clone, Serialize)]
@@ -140,8 +140,8 @@ impl Engine {
         if model.is_streaming() {
             // A definition that Iceberg refuses is reported by the step itself.
             let left_out = table.left_out_by(&model.definition).unwrap_or_else(|_| table.left_out());
-            reading.notes.extend(left_out.iter().map(|column| standing::left_out(&model.name, column)));
-            reading.notes.extend(model.kept.iter().map(standing::kept));
+            reading.notes.extend(left_out.iter().map(|column| act::left_out(&model.name, column)));
+            reading.notes.extend(model.kept.iter().map(act::kept));
         }
         let positions = self.positions(model, table).await.unwrap_or_else(|e| {
             reading.note(e.code(), &e);

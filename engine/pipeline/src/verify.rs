@@ -34,7 +34,7 @@ use serde::Serialize;
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::failing;
-use crate::ingest;
+use crate::ingest::run;
 use crate::offsets::Offsets;
 use crate::refresh::changes::{Changed, Input, empty};
 use crate::refresh::spill::BoundedDiff;
@@ -285,7 +285,7 @@ impl Engine {
             Err(reason) => return Ok(uncompared(total, foreign, reason)),
         };
         let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
-        let until = ingest::ends(&positions);
+        let until = run::ends(&positions);
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(model, source);
         let mut stream = kafka.read(from, schema, self.replay_limits(), Some(until.clone()))?;
@@ -437,7 +437,7 @@ impl Engine {
             Err(verdict) => return Ok(verdict),
         };
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
-        let until = ingest::ends(&positions);
+        let until = run::ends(&positions);
         let mut total = 0;
         let mut stored = self.rows(table).await?;
         while let Some(batch) = stored.try_next().await? {

@@ -512,7 +512,7 @@ impl Job<'_> {
         let definition = self.definition();
         let redefine = (!same && !is_new).then_some(&definition);
         if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
-            return Err(crate::standing::redefined(self.model, &table, &column));
+            return Err(crate::ingest::act::redefined(self.model, &table, &column));
         }
         let pool = &self.ctx.runtime_env().memory_pool;
         let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);

@@ -15,8 +15,7 @@ use tracing::warn;
 
 use crate::error::{PipelineError, Result};
 use crate::history;
-use crate::ingest;
-use crate::standing;
+use crate::ingest::{act, run};
 use ingot_project::project::{Model, Project, SourceModel};
 
 /// The mode of the snapshot from which a table was read again.
@@ -35,7 +34,7 @@ pub async fn read_again(
     table: &Table,
     accept_loss: bool,
 ) -> Result<()> {
-    let kafka = ingest::connect(source).await?;
+    let kafka = run::connect(source).await?;
     let topic = kafka.describe().await?;
     let low = kafka.start_offsets(&Start::Earliest).await?;
     let began = match beginning(table) {
@@ -50,7 +49,7 @@ pub async fn read_again(
     let recreated =
         began.as_ref().filter(|b| is_recreated(&b.topic_id, &topic.topic_id) || b.cluster != topic.cluster_id);
     if let (Some(was), false) = (recreated, accept_loss) {
-        return Err(ingest::recreated(model, source, &was.topic_id, &topic.topic_id));
+        return Err(run::recreated(model, source, &was.topic_id, &topic.topic_id));
     }
     let known = began.as_ref().filter(|_| recreated.is_none());
     // Partitions that came later were read from their beginning.
@@ -60,9 +59,9 @@ pub async fn read_again(
     };
     if !accept_loss {
         // A log that ends before what was read cannot give it again.
-        if let Ok(recorded) = standing::recorded(model, source, &topic, table).map(|r| r.positions) {
-            let at = ingest::ends(&recorded);
-            let facts = ingest::log(&kafka, &topic).await?;
+        if let Ok(recorded) = act::recorded(model, source, &topic, table).map(|r| r.positions) {
+            let at = run::ends(&recorded);
+            let facts = run::log(&kafka, &topic).await?;
             if let Decision::Lost(loss) = decide_loss(&source.topic, &recorded.topic_id, &at, &at, &facts)
                 && loss.kind != LossKind::OffsetsExpired
             {
@@ -89,7 +88,7 @@ pub async fn read_again(
         }
     }
     let from: BTreeMap<i32, i64> = low.iter().map(|(p, low)| (*p, start(p, *low).max(*low))).collect();
-    let positions = ingest::vector(model, &topic, &source.topic, &from);
+    let positions = run::vector(model, &topic, &source.topic, &from);
     empty(lake, model, table, &positions, Some(model.definition.clone())).await?;
     crash::point("full.emptied", &model.name);
     // Rows of a side table stay right when the same log is read again; of another log they do not.
@@ -110,10 +109,10 @@ pub async fn read_again(
 /// # Errors
 /// Losses of another kind, for which rows cannot stay; source and lake errors.
 pub async fn skip_lost(lake: &Lake, model: &Model, source: &SourceModel, table: &Table) -> Result<()> {
-    let kafka = ingest::connect(source).await?;
+    let kafka = run::connect(source).await?;
     let topic = kafka.describe().await?;
-    let mut positions = standing::recorded(model, source, &topic, table)?.positions;
-    let facts = ingest::log(&kafka, &topic).await?;
+    let mut positions = act::recorded(model, source, &topic, table)?.positions;
+    let facts = run::log(&kafka, &topic).await?;
     let mut lost = vec![];
     for (p, range) in &mut positions.partitions {
         range.from = range.to;
@@ -123,7 +122,7 @@ pub async fn skip_lost(lake: &Lake, model: &Model, source: &SourceModel, table: 
             range.epoch = None;
         }
     }
-    let at = ingest::ends(&positions);
+    let at = run::ends(&positions);
     if let Decision::Lost(loss) = decide_loss(&source.topic, &positions.topic_id, &at, &at, &facts) {
         return Err(PipelineError::source(&model.name, SourceError::Loss(loss)));
     }
@@ -134,7 +133,7 @@ pub async fn skip_lost(lake: &Lake, model: &Model, source: &SourceModel, table: 
     warn!(table = %model.name, topic = source.topic, "{reason}");
     // The definition comes with its fingerprint: one without the other would pass for applied.
     if let Some(column) = table.redefined_by(&model.definition)? {
-        return Err(standing::redefined(model, table, &column));
+        return Err(act::redefined(model, table, &column));
     }
     let properties = history::without_rows("append", Some(&reason), &model.fingerprint, &positions)?;
     let change = Change {

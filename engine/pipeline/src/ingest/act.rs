@@ -22,9 +22,8 @@ use tracing::{info, warn};
 
 use crate::error::{PipelineError, Result};
 use crate::history;
-use crate::ingest::{self, ends};
-use crate::mend;
-use crate::restart;
+use crate::ingest::run::{self, ends};
+use crate::ingest::{restart, rewind};
 use ingot_project::check::type_word;
 use ingot_project::project::{KeptType, Model, SourceModel};
 
@@ -80,7 +79,7 @@ pub(crate) fn recorded(model: &Model, source: &SourceModel, topic: &TopicInfo, t
     if let Some(was) =
         others.iter().find(|o| o.flow == flow && o.cluster == topic.cluster_id && o.topic == source.topic)
     {
-        return Err(ingest::recreated(model, source, &was.topic_id, &topic.topic_id));
+        return Err(run::recreated(model, source, &was.topic_id, &topic.topic_id));
     }
     let known: Vec<String> = others.iter().map(|o| format!("topic {} of cluster {}", o.topic, o.cluster)).collect();
     let shown = if known.is_empty() { "no position at all".to_owned() } else { known.join(", ") };
@@ -251,7 +250,7 @@ pub(crate) async fn side(
         }
         Ok(None) | Err(_) => {
             warn!(table = %side.name, "this error table records no position: it takes its main table's, and rows past that are judged again");
-            let table = mend::delete_from(ctx, lake, &table, &ends(committed), &at_rest(committed), model).await?;
+            let table = rewind::delete_from(ctx, lake, &table, &ends(committed), &at_rest(committed), model).await?;
             Ok((table, ends(committed)))
         }
     }
