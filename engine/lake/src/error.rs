@@ -4,6 +4,8 @@
 
 use ingot_model::{NotATableName, TableName, Unreadable};
 
+use crate::catalog::error::CatalogError;
+
 /// Result of a lake operation.
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
@@ -23,9 +25,9 @@ pub enum LakeError {
     Catalog {
         /// What was asked of the catalog.
         context: String,
-        /// The driver's error.
+        /// What it answered.
         #[source]
-        source: sqlx::Error,
+        source: CatalogError,
     },
     /// The object store failed.
     #[error("object store, \"{location}\": {source}")]
@@ -186,7 +188,7 @@ impl LakeError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             LakeError::Config(_) => Some("see [catalog], [warehouse] and [s3] in ingot.toml"),
-            LakeError::Catalog { source, .. } => Some(catalog_hint(source)),
+            LakeError::Catalog { source, .. } => Some(source.hint()),
             LakeError::Storage { .. } => Some(STORE_HINT),
             LakeError::Io { source, .. } => Some(file_hint(source)),
             LakeError::Iceberg(error) => match ours(error) {
@@ -251,21 +253,10 @@ impl LakeError {
         }
     }
 
-    pub(crate) fn catalog(context: impl Into<String>, source: sqlx::Error) -> Self {
-        LakeError::Catalog { context: context.into(), source }
-    }
-
-    /// Whether SQLite could not write a commit to its log: nothing can bring it back. Without space it is asked again
-    /// and again, so what was written for it must not stay.
+    /// Whether the catalog could not store a commit: nothing can bring it back. Without space it is asked again and
+    /// again, so what was written for it must not stay.
     pub(crate) fn is_unwritten(&self) -> bool {
-        const SQLITE_FULL: &str = "13";
-        const SQLITE_IOERR_WRITE: &str = "778";
-        match self {
-            LakeError::Catalog { source: sqlx::Error::Database(error), .. } => {
-                error.code().is_some_and(|code| [SQLITE_FULL, SQLITE_IOERR_WRITE].contains(&code.as_ref()))
-            }
-            _ => false,
-        }
+        matches!(self, LakeError::Catalog { source, .. } if source.is_unwritten())
     }
 }
 
@@ -283,37 +274,6 @@ fn place(location: &str, source: &LakeError) -> String {
 
 fn told(error: &iceberg::Error) -> String {
     ours(error).map_or_else(|| format!("iceberg: {error}"), ToString::to_string)
-}
-
-/// What SQLite's own code asks for.
-fn catalog_hint(error: &sqlx::Error) -> &'static str {
-    const BUSY: u32 = 5;
-    const READ_ONLY: u32 = 8;
-    const FULL: u32 = 13;
-    const DAMAGED: [u32; 2] = [11, 26];
-    let code = match error {
-        sqlx::Error::Database(db) => db.code().and_then(|c| c.parse::<u32>().ok()),
-        _ => None,
-    };
-    // The low byte is the kind; what stands above it tells finer kinds apart.
-    match code.map(|c| c & 0xff) {
-        Some(BUSY) => {
-            "this step changed nothing: another process holds the SQLite catalog locked; let it finish or end it, then run \
-             again; `run` does so by itself"
-        }
-        Some(READ_ONLY) => {
-            "this step changed nothing: make the SQLite catalog and its folder writable for this user, then run again; \
-             `run` does so by itself"
-        }
-        Some(FULL) => {
-            "this step changed nothing: the disk of the SQLite catalog is full; free some space, then run again; `run` does \
-             so by itself"
-        }
-        Some(code) if DAMAGED.contains(&code) => {
-            "the SQLite catalog is damaged: restore it from a backup; the tables' metadata files are in the warehouse"
-        }
-        _ => "the SQLite catalog must be a file on a local file system that this user may write and that is not full",
-    }
 }
 
 /// What the file system's answer asks for.

@@ -16,20 +16,25 @@
 
 pub mod catalog;
 pub mod commit;
+pub mod config;
 pub mod crash;
 pub mod error;
+#[cfg(test)]
+mod faults;
 pub mod lake;
 pub mod read;
 mod store;
 pub mod table;
 pub mod write;
 
+pub use catalog::error::{CatalogError, CatalogErrorKind};
 pub use catalog::lease::{self, Lease, LeaseHeld};
 pub use commit::{Change, CommitError, Rebase};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
 pub use iceberg::spec::DataFile;
-pub use lake::{Lake, LakeConfig, S3Config};
+pub use config::{LakeConfig, S3Config};
+pub use lake::Lake;
 pub use read::changelog::{self, FileChange, FileRef, changelog, live_files};
 pub use read::key_ranges::prune_files;
 pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions, exact_options};

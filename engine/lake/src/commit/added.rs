@@ -6,7 +6,7 @@ use iceberg::spec::DataFile;
 use ingot_model::TableName;
 use ingot_telemetry::{OK, metrics};
 
-use super::Change;
+use crate::commit::change::Change;
 
 /// What a change adds, for the metrics.
 pub(super) struct Added {

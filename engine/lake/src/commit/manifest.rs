@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestList,
-    ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, SnapshotRef, TableMetadata,
+    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestWriter,
+    ManifestWriterBuilder, PartitionSpec, SchemaRef, TableMetadata,
 };
 use uuid::Uuid;
 
@@ -36,43 +36,6 @@ const MERGED_BYTES_MAX: i64 = 8 << 20;
 
 /// A manifest as the list names it, and what is in it.
 type Loaded = (ManifestFile, Arc<Manifest>);
-
-/// The manifests of a snapshot.
-pub(crate) async fn load_list(
-    lake: &Lake,
-    metadata: &TableMetadata,
-    snapshot: &SnapshotRef,
-) -> Result<Vec<ManifestFile>> {
-    let bytes = lake.0.store.read(snapshot.manifest_list()).await?;
-    let list = ManifestList::parse_with_version(&bytes, metadata.format_version());
-    match list {
-        Ok(list) => Ok(list.consume_entries().into_iter().collect()),
-        Err(error) => Err(damaged(lake, snapshot.manifest_list(), bytes.len(), None, &error).await),
-    }
-}
-
-/// The error for a file that does not parse. If the store returned all of it, the file is damaged; if the answer was
-/// cut short, the store failed.
-pub(crate) async fn damaged(
-    lake: &Lake,
-    path: &str,
-    bytes: usize,
-    announced: Option<i64>,
-    error: &(dyn std::error::Error + Sync),
-) -> LakeError {
-    match lake.0.store.size(path).await {
-        Ok(size) if size != bytes as u64 => {
-            let source = format!("the answer has {bytes} of {size} bytes").into();
-            return LakeError::store(path, object_store::Error::Generic { store: "warehouse", source });
-        }
-        Ok(_) => {}
-        Err(away) => return away,
-    }
-    match announced.filter(|announced| i64::try_from(bytes).is_ok_and(|bytes| bytes != *announced)) {
-        Some(announced) => LakeError::Damaged(format!("\"{path}\" has {bytes} bytes, and its list says {announced}")),
-        None => LakeError::Damaged(format!("\"{path}\" does not parse: {error}")),
-    }
-}
 
 /// Which files a commit takes away.
 #[derive(Debug, Clone, Default)]
@@ -162,7 +125,7 @@ impl<'a> ManifestSet<'a> {
     /// Takes over a manifest as it is, but for partition field names that other readers would stumble over.
     async fn keep(&mut self, file: ManifestFile) -> Result<()> {
         let spec = self.metadata.partition_spec_by_id(file.partition_spec_id);
-        let kept = match spec.is_none_or(|spec| all_plain(spec)) || self.lake.is_sound(&file.manifest_path).await? {
+        let kept = match spec.is_none_or(|spec| all_plain(spec)) || self.lake.0.manifests.is_sound(&file.manifest_path).await? {
             true => file,
             false => {
                 let manifest = self.load(&file).await?;
@@ -292,7 +255,7 @@ impl OpenManifest {
             let bytes = avro_names::written(&bytes, &spec)?;
             file.manifest_length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
             lake.0.store.write(&file.manifest_path, bytes).await?;
-            lake.note_sound(&file.manifest_path);
+            lake.0.manifests.note_sound(&file.manifest_path);
         }
         Ok(file)
     }

@@ -19,21 +19,17 @@
 //! Not here: which files to open (`prune`), rows' positions (`placed`).
 
 use std::collections::HashMap;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::functions::core::getfield::GetFieldFunc;
-use datafusion::logical_expr::ColumnarValue;
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal, NegativeExpr, TryCastExpr};
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -47,7 +43,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
 use parquet::schema::types::{SchemaDescriptor, Type as ParquetType, TypePtr};
 
-use crate::read::prune::{monotone, scalar};
+use crate::read::value_order::{Opaque, scalar, unordered};
 use crate::table::Table;
 
 /// Table property with the names that stand for ids in files without any
@@ -475,86 +471,4 @@ fn lossless(stored: &DataType, wanted: &DataType, in_map: bool) -> std::result::
         _ => false,
     };
     if fine { Ok(()) } else { Err(String::new()) }
-}
-
-/// The child of an expression whose values are not in the order of the child's,
-/// although DataFusion's pruning takes it so: `CAST(ts AS TIME)`, `-x`.
-pub(crate) fn unordered<'a>(expr: &'a Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<&'a Arc<dyn PhysicalExpr>> {
-    let (child, to) = if let Some(cast) = expr.downcast_ref::<CastExpr>() {
-        (cast.expr(), cast.cast_type())
-    } else if let Some(cast) = expr.downcast_ref::<TryCastExpr>() {
-        (cast.expr(), cast.cast_type())
-    } else if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
-        return Some(negative.arg());
-    } else {
-        return None;
-    };
-    match child.data_type(schema) {
-        Ok(from) if monotone(&from, to) => None,
-        _ => Some(child),
-    }
-}
-
-/// A value that pruning cannot look into.
-#[derive(Debug, Eq)]
-pub(crate) struct Opaque {
-    inner: Arc<dyn PhysicalExpr>,
-}
-
-// By hand: the derived one does not compile for `Arc<dyn ...>` (rust-lang 78808).
-impl PartialEq for Opaque {
-    fn eq(&self, other: &Self) -> bool {
-        self.inner.eq(&other.inner)
-    }
-}
-
-impl Hash for Opaque {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.inner.hash(state);
-    }
-}
-
-impl Opaque {
-    pub(crate) fn wrap(inner: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
-        Arc::new(Self { inner })
-    }
-}
-
-impl fmt::Display for Opaque {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
-    }
-}
-
-impl PhysicalExpr for Opaque {
-    fn data_type(&self, input: &Schema) -> Result<DataType> {
-        self.inner.data_type(input)
-    }
-
-    fn nullable(&self, input: &Schema) -> Result<bool> {
-        self.inner.nullable(input)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        self.inner.evaluate(batch)
-    }
-
-    fn return_field(&self, input: &Schema) -> Result<FieldRef> {
-        self.inner.return_field(input)
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.inner]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        match children.pop() {
-            Some(inner) if children.is_empty() => Ok(Self::wrap(inner)),
-            _ => exec_err!("one child expected"),
-        }
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_sql(f)
-    }
 }

@@ -22,7 +22,6 @@ use iceberg::spec::{
     SnapshotRef, Struct,
 };
 
-use crate::commit::manifest::load_list;
 use crate::error::LakeError;
 use crate::table::Table;
 
@@ -176,7 +175,7 @@ fn find(table: &Table, snapshot: i64) -> Result<SnapshotRef, LakeError> {
 
 /// The manifests of a snapshot that hold live entries.
 async fn manifests(table: &Table, snapshot: &SnapshotRef) -> Result<Vec<ManifestFile>, LakeError> {
-    let list = load_list(table.lake(), table.metadata(), snapshot).await?;
+    let list = table.lake().0.manifests.list(table.metadata(), snapshot).await?;
     // Version 1 manifests may leave the counts out.
     Ok(list.into_iter().filter(|m| m.has_added_files() || m.has_existing_files()).collect())
 }

@@ -8,3 +8,4 @@ pub mod key_ranges;
 pub mod provider;
 pub(crate) mod prune;
 pub(crate) mod row_positions;
+pub(crate) mod value_order;

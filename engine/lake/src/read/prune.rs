@@ -32,7 +32,7 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
 
-use crate::read::adapt::{Opaque, unordered};
+use crate::read::value_order::{Opaque, scalar, unordered};
 use crate::read::changelog::FileRef;
 use crate::table::Table;
 use crate::table::transform::{bucketed, literal};
@@ -365,29 +365,6 @@ fn sanitize(expr: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Result<Arc<dyn P
     .map(|t| t.data)
 }
 
-/// Whether a cast keeps the order of values, equal ones included.
-pub(crate) fn monotone(from: &DataType, to: &DataType) -> bool {
-    use DataType as D;
-    let utc = |zone: &Option<Arc<str>>| zone.as_deref().is_none_or(|z| matches!(z, "UTC" | "+00:00" | "Z"));
-    match (from, to) {
-        (a, b) if a == b => true,
-        (D::Dictionary(_, value), to) => monotone(value, to),
-        (from, D::Dictionary(_, value)) => monotone(from, value),
-        (a, b) if a.is_integer() && b.is_integer() => true,
-        (a, D::Float64) if a.is_integer() => true,
-        (D::Float32, D::Float64) => true,
-        (a, D::Decimal128(..) | D::Decimal256(..)) if a.is_integer() => true,
-        (D::Decimal128(_, s) | D::Decimal256(_, s), D::Decimal128(_, to) | D::Decimal256(_, to)) => to >= s,
-        (D::Utf8 | D::LargeUtf8 | D::Utf8View, D::Utf8 | D::LargeUtf8 | D::Utf8View) => true,
-        (D::Binary | D::LargeBinary | D::BinaryView, D::Binary | D::LargeBinary | D::BinaryView) => true,
-        // Between zones only the label changes, unless one side has none.
-        (D::Timestamp(_, Some(_)), D::Timestamp(_, Some(_))) => true,
-        (D::Timestamp(_, a), D::Timestamp(_, b)) => utc(a) && utc(b),
-        (D::Date32, D::Timestamp(_, zone)) | (D::Timestamp(_, zone), D::Date32) => utc(zone),
-        _ => false,
-    }
-}
-
 /// Types whose bounds mean the same to every engine.
 fn ordered(of: &PrimitiveType) -> bool {
     !matches!(of, PrimitiveType::Uuid | PrimitiveType::Fixed(_))
@@ -403,37 +380,6 @@ fn both_zeros(value: ScalarValue, lower: bool) -> ScalarValue {
         ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(if lower { -0.0 } else { 0.0 })),
         value => value,
     }
-}
-
-/// An Iceberg value as a value of a column's Arrow type, promoted where that is
-/// lossless.
-pub(crate) fn scalar(literal: &PrimitiveLiteral, of: &DataType) -> Option<ScalarValue> {
-    use PrimitiveLiteral as L;
-    Some(match (literal, of) {
-        (L::Boolean(v), DataType::Boolean) => ScalarValue::from(*v),
-        (L::Int(v), DataType::Int32) => ScalarValue::from(*v),
-        (L::Int(v), DataType::Int64) => ScalarValue::from(i64::from(*v)),
-        (L::Long(v), DataType::Int64) => ScalarValue::from(*v),
-        (L::Int(v), DataType::Date32) => ScalarValue::Date32(Some(*v)),
-        (L::Float(v), DataType::Float32) if !v.0.is_nan() => ScalarValue::from(v.0),
-        (L::Float(v), DataType::Float64) if !v.0.is_nan() => ScalarValue::from(f64::from(v.0)),
-        (L::Double(v), DataType::Float64) if !v.0.is_nan() => ScalarValue::from(v.0),
-        (L::Long(v), DataType::Time64(TimeUnit::Microsecond)) => ScalarValue::Time64Microsecond(Some(*v)),
-        (L::Long(v), DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
-            ScalarValue::TimestampMicrosecond(Some(*v), zone.clone())
-        }
-        (L::Long(v), DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
-            ScalarValue::TimestampNanosecond(Some(*v), zone.clone())
-        }
-        (L::String(v), DataType::Utf8) => ScalarValue::from(v.as_str()),
-        (L::Binary(v), DataType::Binary) => ScalarValue::Binary(Some(v.clone())),
-        (L::Binary(v), DataType::FixedSizeBinary(width)) => ScalarValue::FixedSizeBinary(*width, Some(v.clone())),
-        (L::UInt128(v), DataType::FixedSizeBinary(16)) => {
-            ScalarValue::FixedSizeBinary(16, Some(v.to_be_bytes().to_vec()))
-        }
-        (L::Int128(v), DataType::Decimal128(p, s)) => ScalarValue::Decimal128(Some(*v), *p, *s),
-        _ => return None,
-    })
 }
 
 /// Bounds of the values that a transform maps to `value`.

@@ -37,12 +37,14 @@ use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::config::LakeConfig;
 use crate::error::{LakeError, Result};
-use crate::lake::LakeConfig;
 
+mod blocking;
 mod measured;
 mod upload;
 
+use blocking::blocking;
 use measured::Measured;
 pub(crate) use upload::Upload;
 use upload::{Target, Temporary};
@@ -227,7 +229,7 @@ impl Store {
         };
         self.ensure_folder(folder).await?;
         #[cfg(test)]
-        if !crate::catalog::sql::faults::Faults::one_of(&self.creates_left) {
+        if !crate::faults::Faults::one_of(&self.creates_left) {
             return Err(LakeError::io(&target, std::io::Error::from(std::io::ErrorKind::StorageFull)));
         }
         let path = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));
@@ -368,17 +370,6 @@ fn remove_empty(folder: &FsPath) {
         }
     }
     drop(std::fs::remove_dir(folder));
-}
-
-/// Runs file system calls off the async threads.
-async fn blocking<T: Send + 'static>(
-    path: &FsPath,
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|e| LakeError::io(path, e)),
-        Err(error) => Err(LakeError::io(path, std::io::Error::other(error))),
-    }
 }
 
 /// Iceberg's storage interface over [`Store`].

@@ -3,7 +3,7 @@
 //! Invariants
 //! * On local disk it has another name until it is whole and durable; given up at any point, that name goes.
 //!
-//! Not here: where files are and who may see them (`storage`).
+//! Not here: where files are and who may see them (`store`).
 
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::io::AsyncWriteExt;
 
-use super::blocking;
+use super::blocking::blocking;
 use super::measured::noted;
 use crate::error::{LakeError, Result};
 

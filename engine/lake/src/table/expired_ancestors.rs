@@ -10,7 +10,7 @@
 //! * They tell what was; their files may be gone.
 //! * Bounded in files read. Files of the log that are gone, or do not parse, are passed over.
 //!
-//! Not here: what is read from them (`position`, `began`, and the recorded sources of a streaming table).
+//! Not here: what is read from them (`position`, `beginning`, and the recorded sources of a streaming table).
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(crate) async fn expired(lake: &Lake, table: &TableName, metadata: &TableMeta
         return Ok(found);
     }
     for log in metadata.metadata_log().iter().rev().take(FILES_MAX) {
-        let older = match lake.metadata_at(&log.metadata_file).await {
+        let older = match lake.0.metadata_files.read(&log.metadata_file).await {
             Ok(older) if older.uuid() == metadata.uuid() => older,
             Err(error) if error.retryable() => return Err(error),
             _ => continue,

@@ -5,27 +5,30 @@
 //! * `schema()` is what others see; hidden state columns stand after the public ones in
 //!   `schema_with_state()` only, and are known by field id (`state_columns()`).
 //!
-//! Not here: loading (`lake`), changing (`commit`).
+//! Not here: loading (`load`), what a new definition does to it (`evolution`), changing (`commit`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use iceberg::spec::{NestedFieldRef, SnapshotRef, TableMetadata};
 use ingot_model::{
-    Definition, History, Operation, Properties, SnapshotInfo, Summary, TableName, TableProperties, property,
+    History, Operation, Properties, SnapshotInfo, Summary, TableName,  TableProperties,
 };
 use uuid::Uuid;
 
+use crate::catalog::version::Version;
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::table::definition::{known_columns, partitions, resolve, resolve_definition};
 
 pub(crate) mod avro_names;
 pub mod beginning;
 pub mod definition;
+mod evolution;
 pub(crate) mod expired_ancestors;
+mod load;
+pub(crate) mod manifests;
 pub mod owner;
 pub mod partition;
 pub mod position;
@@ -80,6 +83,7 @@ pub(crate) fn is_ours(snapshot: &SnapshotRef) -> bool {
     ingot_model::is_ours(&snapshot.summary().additional_properties)
 }
 
+#[derive(Clone)]
 struct Inner {
     name: Arc<TableName>,
     lake: Lake,
@@ -132,6 +136,17 @@ impl Table {
             inner.expired = expired;
         }
         self
+    }
+
+    /// The same table in a version that differs in nothing that its columns depend on.
+    pub(crate) fn at(self, version: Version) -> Self {
+        let inner = Arc::unwrap_or_clone(self.0);
+        Table(Arc::new(Inner { metadata: version.metadata, metadata_location: version.location, ..inner }))
+    }
+
+    /// The version of the table that this is.
+    pub(crate) fn version(&self) -> Version {
+        Version { metadata: Arc::clone(&self.0.metadata), location: self.0.metadata_location.clone() }
     }
 
     /// The table's name.
@@ -203,23 +218,6 @@ impl Table {
         self.0.left_out.iter().map(|f| f.name.clone()).collect()
     }
 
-    /// The columns that would be left out once a definition applies, rows kept.
-    ///
-    /// # Errors
-    /// A definition that Iceberg does not take.
-    pub fn left_out_by(&self, definition: &Definition) -> Result<Vec<String>> {
-        let then = resolve(self, definition, false)?.metadata;
-        let ids = left_out_ids(self.name(), &then)?;
-        let fields = then.current_schema().as_struct().fields().iter();
-        Ok(fields.filter(|f| ids.contains(&f.id)).map(|f| f.name.clone()).collect())
-    }
-
-    /// A partition of the table that some file may be in and that needs a column, by its name.
-    pub fn partitioned_by(&self, column: &str) -> Option<String> {
-        let id = self.0.metadata.current_schema().as_struct().field_by_name(column)?.id;
-        partitions(&self.0.metadata, id)
-    }
-
     /// The public columns, then the hidden ones.
     pub fn schema_with_state(&self) -> SchemaRef {
         Arc::clone(&self.0.schema_with_state)
@@ -241,45 +239,6 @@ impl Table {
         let metadata = &self.0.metadata;
         let then = metadata.snapshot_by_id(snapshot)?.schema(metadata).ok()?;
         redefined(&then, metadata.current_schema())
-    }
-
-    /// A column that a definition would give another field id, so that stored rows would read NULL in it.
-    ///
-    /// # Errors
-    /// A definition that Iceberg does not take.
-    pub fn redefined_by(&self, definition: &Definition) -> Result<Option<String>> {
-        let resolved = resolve_definition(self, definition)?;
-        let known = known_columns(&self.0.metadata);
-        let moved = |f: &&NestedFieldRef| known.get(&f.name).is_some_and(|was| was.id != f.id);
-        Ok(resolved.schema().as_struct().fields().iter().find(moved).map(|f| f.name.clone()))
-    }
-
-    /// The columns that keep their values under a definition with the same names, and their types.
-    ///
-    /// # Errors
-    /// A type that Arrow does not hold.
-    pub fn known_types(&self) -> Result<BTreeMap<String, DataType>> {
-        let known = known_columns(&self.0.metadata);
-        known.into_iter().map(|(name, field)| Ok((name, schema::to_arrow(&field.field_type)?))).collect()
-    }
-
-    /// Whether a definition lays new files out differently: columns, partitions, sort order or properties.
-    ///
-    /// # Errors
-    /// A definition that Iceberg does not take.
-    pub fn layout_differs(&self, definition: &Definition) -> Result<bool> {
-        let now = &self.0.metadata;
-        // With rows in it: a NOT NULL that only the writer enforces is no difference.
-        let then = resolve(self, definition, false)?.metadata;
-        let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
-        let ours = |of: &TableMetadata| {
-            [property::LEFT_OUT_COLUMNS, property::KEPT_TYPES].map(|name| of.properties().get(name).cloned())
-        };
-        Ok(set
-            || ours(&then) != ours(now)
-            || then.current_schema_id() != now.current_schema_id()
-            || then.default_partition_spec_id() != now.default_partition_spec_id()
-            || then.default_sort_order_id() != now.default_sort_order_id())
     }
 
     /// The lake that holds the table.

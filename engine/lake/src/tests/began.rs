@@ -70,8 +70,8 @@ pub(super) async fn edited(table: &Table, edit: impl FnOnce(&mut Value)) -> Tabl
     let lake = table.lake();
     let location = format!("{}/metadata/09999-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
     lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
-    let now = lake.0.catalog.location(table.name()).await.unwrap().unwrap();
-    lake.0.catalog.swap(table.name(), &now, &location).await.unwrap();
+    let now = lake.rows().location(table.name()).await.unwrap().unwrap();
+    lake.rows().swap(table.name(), &now, &location).await.unwrap();
     lake.load_table(table.name()).await.unwrap().unwrap()
 }
 

@@ -169,7 +169,7 @@ async fn files_are_replaced_in_one_snapshot() {
     let empty = overwrite(&after, Change { remove_all: true, ..Change::default() }).await.unwrap();
     assert_eq!(ids(&empty).await, [0_i64; 0]);
     let refilled = append(&empty, &[9]).await;
-    let list = load_list(&lake, refilled.metadata(), refilled.metadata().current_snapshot().unwrap());
+    let list = lake.0.manifests.list(refilled.metadata(), refilled.metadata().current_snapshot().unwrap());
     assert_eq!(list.await.unwrap().len(), 1);
     assert_eq!(ids(&refilled).await, [9]);
     let head = refilled.snapshot(refilled.head().unwrap()).unwrap();
@@ -188,7 +188,7 @@ async fn manifests_are_merged_past_a_hundred_and_old_metadata_goes() {
         table = append(&table, &[id]).await;
     }
     let head = table.metadata().current_snapshot().unwrap().clone();
-    let list = load_list(&lake, table.metadata(), &head).await.unwrap();
+    let list = lake.0.manifests.list(table.metadata(), &head).await.unwrap();
     assert!(list.len() < 10, "{} manifests", list.len());
     assert_eq!(ids(&table).await, (0..104).collect::<Vec<_>>());
     // Every entry kept the sequence number of its own commit.
@@ -238,7 +238,7 @@ async fn time_goes_forward_and_retention_stays() {
     json["refs"]["main"]["min-snapshots-to-keep"] = 7.into();
     let location = table.metadata_location().replace("00001-", "00002-");
     lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
-    lake.0.catalog.swap(table.name(), table.metadata_location(), &location).await.unwrap();
+    lake.rows().swap(table.name(), table.metadata_location(), &location).await.unwrap();
     let table = lake.load_table(table.name()).await.unwrap().unwrap();
     let table = append(&table, &[2]).await;
     assert_eq!(table.snapshot(table.head().unwrap()).unwrap().timestamp_ms, ahead + 1);

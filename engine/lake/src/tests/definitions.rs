@@ -208,7 +208,7 @@ async fn redefined_elsewhere(table: &Table, fields: serde_json::Value) -> Table 
     json["last-column-id"] = 9.into();
     let location = format!("{}/metadata/09999-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
     lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
-    lake.0.catalog.swap(table.name(), table.metadata_location(), &location).await.unwrap();
+    lake.rows().swap(table.name(), table.metadata_location(), &location).await.unwrap();
     lake.load_table(table.name()).await.unwrap().unwrap()
 }
 

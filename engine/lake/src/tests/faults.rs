@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::LakeError;
-use crate::catalog::sql::Swap;
+use crate::catalog::sql::rows::Swap;
 
 #[tokio::test]
 async fn a_lost_answer_is_found_by_the_commit_id() {
     let (_folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
     let files = write(&table, &rows(&[2])).await;
-    lake.0.catalog.faults.lose_answer.store(true, Ordering::SeqCst);
+    lake.rows().faults.lose_answer.store(true, Ordering::SeqCst);
     let done = lake.commit(&table, appending(files), &|_| panic!("not asked")).await.unwrap();
     assert_eq!(ids(&done).await, [1, 2]);
     assert_eq!(done.history().len(), 2);
@@ -22,7 +22,7 @@ async fn a_lost_commit_is_made_again() {
     let (_folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
     let files = write(&table, &rows(&[2])).await;
-    lake.0.catalog.faults.lose_commit.store(1, Ordering::SeqCst);
+    lake.rows().faults.lose_commit.store(1, Ordering::SeqCst);
     let done = lake.commit(&table, appending(files), &|_| panic!("the head stayed")).await.unwrap();
     assert_eq!(ids(&done).await, [1, 2]);
     assert_eq!(done.history().len(), 2);
@@ -35,11 +35,11 @@ async fn a_catalog_that_refuses_every_commit_is_named() {
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
     let files = write(&table, &rows(&[2])).await;
     let change = appending(files);
-    lake.0.catalog.faults.lose_commit.store(1000, Ordering::SeqCst);
+    lake.rows().faults.lose_commit.store(1000, Ordering::SeqCst);
     let error = lake.commit(&table, change.clone(), &|_| panic!("the head stayed")).await.unwrap_err();
     assert_eq!(error.code(), "L0102", "{error}");
     assert!(error.retryable());
-    lake.0.catalog.faults.lose_commit.store(0, Ordering::SeqCst);
+    lake.rows().faults.lose_commit.store(0, Ordering::SeqCst);
     assert_eq!(ids(&lake.commit(&table, change, &retry).await.unwrap()).await, [1, 2]);
 }
 
@@ -56,15 +56,15 @@ async fn a_refused_commit_that_comes_back_is_whole() {
         all
     };
     let before = metadata().await;
-    lake.0.catalog.faults.lose_commit.store(1000, Ordering::SeqCst);
+    lake.rows().faults.lose_commit.store(1000, Ordering::SeqCst);
     lake.commit(&table, change.clone(), &retry).await.unwrap_err();
-    lake.0.catalog.faults.lose_commit.store(0, Ordering::SeqCst);
+    lake.rows().faults.lose_commit.store(0, Ordering::SeqCst);
     let refused: Vec<_> = metadata().await.into_iter().filter(|path| !before.contains(path)).collect();
     assert_eq!(refused.len(), 3);
     for path in refused {
         let name = path.to_string().rsplit('/').next().unwrap().to_owned();
         let current = lake.load_table(table.name()).await.unwrap().unwrap();
-        let back = lake.0.catalog.swap(table.name(), current.metadata_location(), &format!("{folder}/{name}")).await;
+        let back = lake.rows().swap(table.name(), current.metadata_location(), &format!("{folder}/{name}")).await;
         assert!(matches!(back, Ok(Swap::Done)));
         let now = lake.load_table(table.name()).await.unwrap().unwrap();
         assert_eq!(ids(&now).await, [1, 2]);
@@ -77,7 +77,7 @@ async fn a_table_is_dropped_as_it_was_seen() {
     let (_folder, lake) = lake().await;
     let table = create(&lake, "t", plain()).await;
     append(&table, &[1]).await;
-    assert!(!lake.0.catalog.drop_table(table.name(), table.metadata_location()).await.unwrap());
+    assert!(!lake.rows().drop_table(table.name(), table.metadata_location()).await.unwrap());
     assert_eq!(ids(&lake.load_table(table.name()).await.unwrap().unwrap()).await, [1]);
 }
 
@@ -87,7 +87,7 @@ async fn an_outcome_that_stays_unknown_is_said_and_keeps_the_files() {
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
     let files = write(&table, &rows(&[2])).await;
     let change = appending(files.clone());
-    let faults = &lake.0.catalog.faults;
+    let faults = &lake.rows().faults;
     faults.lose_answer.store(true, Ordering::SeqCst);
     faults.fail_reads.store(1000, Ordering::SeqCst);
     let error = lake.commit(&table, change.clone(), &retry).await.unwrap_err();
@@ -109,7 +109,7 @@ async fn a_refused_attempt_leaves_the_outcome_open_until_the_table_is_seen() {
     let (_folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
     let change = appending(write(&table, &rows(&[2])).await);
-    let faults = &lake.0.catalog.faults;
+    let faults = &lake.rows().faults;
     faults.lose_commit.store(1, Ordering::SeqCst);
     faults.conflict_then_silence.store(true, Ordering::SeqCst);
     let error = lake.commit(&table, change.clone(), &retry).await.unwrap_err();
@@ -123,7 +123,7 @@ async fn a_transaction_that_sqlite_ended_by_itself_spoils_no_later_commit() {
     let (_folder, lake) = lake().await;
     let mut table = append(&create(&lake, "t", plain()).await, &[1]).await;
     // As after a disk error: SQLite has rolled back, sqlx knows nothing of it.
-    let mut transaction = lake.0.catalog.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let mut transaction = lake.rows().pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
     assert!(transaction.commit().await.is_err());
     // One for each connection that the pool may hold.
@@ -138,8 +138,8 @@ async fn reads_that_fail_for_a_while_are_waited_for() {
     let (_folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
     let files = write(&table, &rows(&[2])).await;
-    lake.0.catalog.faults.lose_answer.store(true, Ordering::SeqCst);
-    lake.0.catalog.faults.fail_reads.store(3, Ordering::SeqCst);
+    lake.rows().faults.lose_answer.store(true, Ordering::SeqCst);
+    lake.rows().faults.fail_reads.store(3, Ordering::SeqCst);
     let done = lake.commit(&table, appending(files), &retry).await.unwrap();
     assert_eq!(ids(&done).await, [1, 2]);
 }
@@ -160,8 +160,8 @@ async fn a_commit_that_landed_and_was_rolled_back_is_not_made_again() {
     );
     let location = second.metadata_location().replace("00002-", "00003-");
     lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
-    lake.0.catalog.swap(second.name(), second.metadata_location(), &location).await.unwrap();
-    lake.0.catalog.faults.lose_commit.store(1, Ordering::SeqCst);
+    lake.rows().swap(second.name(), second.metadata_location(), &location).await.unwrap();
+    lake.rows().faults.lose_commit.store(1, Ordering::SeqCst);
     let rolled = lake.load_table(second.name()).await.unwrap().unwrap();
     let error = lake.commit(&rolled, change, &retry).await.unwrap_err();
     assert!(matches!(error, CommitError::Superseded { .. }), "{error}");

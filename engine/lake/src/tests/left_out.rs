@@ -149,7 +149,7 @@ async fn columns_of_others_are_not_left_out() {
     json["last-column-id"] = 9.into();
     let location = format!("{}/metadata/09999-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
     lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
-    lake.0.catalog.swap(table.name(), table.metadata_location(), &location).await.unwrap();
+    lake.rows().swap(table.name(), table.metadata_location(), &location).await.unwrap();
     let foreign = lake.load_table(table.name()).await.unwrap().unwrap();
     assert_eq!(foreign.left_out(), Vec::<String>::new());
     assert_eq!(foreign.left_out_by(&plain()).unwrap(), Vec::<String>::new());

@@ -28,8 +28,8 @@ use iceberg::spec::{DataFile, ManifestEntryRef};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::commit::manifest::load_list;
-use crate::lake::{Lake, LakeConfig, S3Config};
+use crate::config::{LakeConfig, S3Config};
+use crate::lake::Lake;
 use crate::{Change, CommitError, NewTable, Rebase, Table, Writer};
 
 pub(crate) async fn lake() -> (TempDir, Lake) {
@@ -109,7 +109,7 @@ pub(crate) async fn entries(table: &Table) -> Vec<ManifestEntryRef> {
         return Vec::new();
     };
     let mut entries = Vec::new();
-    for file in load_list(table.lake(), metadata, head).await.unwrap() {
+    for file in table.lake().0.manifests.list(metadata, head).await.unwrap() {
         let manifest = file.load_manifest(table.lake().file_io()).await.unwrap();
         entries.extend(manifest.entries().iter().filter(|e| e.is_alive()).cloned());
     }

@@ -74,7 +74,7 @@ struct Names {
 async fn in_manifests(table: &Table) -> Vec<Names> {
     let head = table.metadata().current_snapshot().unwrap();
     let mut all = Vec::new();
-    for file in load_list(table.lake(), table.metadata(), head).await.unwrap() {
+    for file in table.lake().0.manifests.list(table.metadata(), head).await.unwrap() {
         let bytes = table.lake().0.store.read(&file.manifest_path).await.unwrap();
         assert_eq!(i64::try_from(bytes.len()).unwrap(), file.manifest_length);
         // The header's texts stand in the file as they are.
@@ -153,7 +153,7 @@ async fn entries_of(table: &Table) -> Vec<String> {
 async fn written_as_before(table: &Table) {
     let head = table.metadata().current_snapshot().unwrap();
     let spec = table.metadata().default_partition_spec();
-    for file in load_list(table.lake(), table.metadata(), head).await.unwrap() {
+    for file in table.lake().0.manifests.list(table.metadata(), head).await.unwrap() {
         let manifest = table.lake().manifest(&file).await.unwrap();
         let output = table.lake().file_io().new_output(&file.manifest_path).unwrap();
         let schema = SchemaRef::clone(table.metadata().current_schema());
@@ -175,7 +175,7 @@ async fn a_table_of_the_version_before_is_read_and_mended_by_the_next_commit() {
     written_as_before(&table).await;
     // Core cannot.
     let head = table.metadata().current_snapshot().unwrap();
-    for file in load_list(&lake, table.metadata(), head).await.unwrap() {
+    for file in lake.0.manifests.list(table.metadata(), head).await.unwrap() {
         assert!(file.load_manifest(lake.file_io()).await.is_err());
     }
     assert_eq!(partitions(&table).await, before);

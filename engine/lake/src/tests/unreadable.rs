@@ -24,7 +24,7 @@ async fn move_row(lake: &Lake, name: &TableName, location: &str) {
     sqlx::query("UPDATE iceberg_tables SET metadata_location = ? WHERE table_name = ?")
         .bind(location)
         .bind(&name.name)
-        .execute(&lake.0.catalog.pool)
+        .execute(&lake.rows().pool)
         .await
         .unwrap();
 }
@@ -129,7 +129,7 @@ async fn a_damaged_manifest_is_no_store_that_is_away() {
     let (folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1, 2]).await;
     let head = table.metadata().current_snapshot().unwrap().clone();
-    let manifest = load_list(&lake, table.metadata(), &head).await.unwrap()[0].manifest_path.clone();
+    let manifest = lake.0.manifests.list(table.metadata(), &head).await.unwrap()[0].manifest_path.clone();
     for location in [head.manifest_list(), manifest.as_str()] {
         let path = PathBuf::from(location.strip_prefix("file://").unwrap());
         let text = std::fs::read(&path).unwrap();
@@ -201,13 +201,13 @@ async fn a_reader_makes_nothing() {
 async fn a_reader_reads_an_old_catalog_as_it_is() {
     let (folder, lake) = lake().await;
     append(&create(&lake, "t", plain()).await, &[1]).await;
-    sqlx::query("ALTER TABLE iceberg_tables DROP COLUMN iceberg_type").execute(&lake.0.catalog.pool).await.unwrap();
+    sqlx::query("ALTER TABLE iceberg_tables DROP COLUMN iceberg_type").execute(&lake.rows().pool).await.unwrap();
     let reader = Lake::open_existing(config(folder.path())).await.unwrap();
     reader.present().unwrap();
     let name = TableName::new("bronze", "t");
     assert_eq!(reader.list_tables().await.unwrap(), std::slice::from_ref(&name));
     assert_eq!(ids(&reader.load_table(&name).await.unwrap().unwrap()).await, [1]);
-    let columns = sqlx::query("PRAGMA table_info(iceberg_tables)").fetch_all(&lake.0.catalog.pool).await.unwrap();
+    let columns = sqlx::query("PRAGMA table_info(iceberg_tables)").fetch_all(&lake.rows().pool).await.unwrap();
     assert_eq!(columns.len(), 5);
     // A writer brings it up to date.
     assert_eq!(open(&folder).await.list_tables().await.unwrap(), [name]);

@@ -18,7 +18,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use uuid::Uuid;
 
 use super::spill::{Block, Spill};
-use super::{Shape, SortKey};
+use super::shape::{Shape, SortKey};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::store::Upload;

@@ -27,8 +27,6 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 use futures::StreamExt;
 use iceberg::spec::{DataFile, NestedFieldRef, NullOrder, SortDirection, SortOrder, Struct, Transform};
 use ingot_model::{Definition, TableName};
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::SchemaDescriptor;
 
 use crate::crash;
 use crate::error::{LakeError, Result};
@@ -46,9 +44,11 @@ mod conform;
 mod encode;
 mod files;
 pub(crate) mod parquet_schema;
+mod shape;
 mod spill;
 
 use files::{Files, Gathered, Streamed};
+use shape::{Shape, SortKey};
 use spill::Spill;
 
 /// Rows and bytes that are brought together before they are split by partition: small batches over many partitions
@@ -98,21 +98,6 @@ pub struct Writer {
     rows: u64,
     clock: u64,
     memory: Option<MemoryReservation>,
-}
-
-/// What the files of one writer have in common.
-struct Shape {
-    conform: Conform,
-    fields: Vec<NestedFieldRef>,
-    parquet: SchemaDescriptor,
-    properties: WriterProperties,
-    has_state: bool,
-}
-
-#[derive(Clone, Copy)]
-struct SortKey {
-    column: usize,
-    options: SortOptions,
 }
 
 enum Content {

@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::commit::{Change, Rebase};
-use crate::lake::{Lake, LakeConfig, S3Config};
+use crate::config::{LakeConfig, S3Config};
+use crate::lake::Lake;
 use crate::table::definition::NewTable;
 use crate::write::Writer;
 

@@ -1,4 +1,4 @@
-//! The catalog: which metadata file each table has now. SQLite, in the schema of Java's JdbcCatalog V1.
+//! The rows of the SQL catalog: which metadata file each table has now. SQLite, in the schema of Java's JdbcCatalog V1.
 //!
 //! ```text
 //!   swap(old, new):  BEGIN IMMEDIATE ─▶ UPDATE .. WHERE metadata_location = old ─▶ COMMIT
@@ -11,20 +11,22 @@
 //! * One statement reads all tables, so what it gives is one version of the catalog.
 //! * A catalog that is opened to be read makes no file, no folder and no table, and changes none that is there.
 //!
-//! Not here: metadata files (`lake`), what to do about a conflict (`commit`).
+//! Not here: metadata files (`catalog::sql`), what to do about a conflict (`commit`).
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ingot_model::TableName;
-use ingot_telemetry::{FAILED, OK, metrics, outcome};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Connection, Row};
 
+use crate::catalog::error::{CatalogError, CatalogErrorKind};
 use crate::crash;
 use crate::error::{LakeError, Result};
+#[cfg(test)]
+use crate::faults::Faults;
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,9 +45,9 @@ pub(crate) enum Swap {
     Unknown(LakeError),
 }
 
-/// The SQLite catalog.
+/// The catalog's rows in one SQLite file.
 #[derive(Debug)]
-pub(crate) struct Catalog {
+pub(crate) struct Rows {
     pub(crate) pool: SqlitePool,
     name: String,
     file: PathBuf,
@@ -54,12 +56,12 @@ pub(crate) struct Catalog {
     /// Whether there is anything: a reader finds a missing catalog empty.
     present: bool,
     #[cfg(test)]
-    pub(crate) faults: faults::Faults,
+    pub(crate) faults: Faults,
 }
 
-impl Catalog {
+impl Rows {
     /// Opens the file, creating it and its tables when they are missing.
-    pub(crate) async fn open(file: &Path, name: &str) -> Result<Catalog> {
+    pub(crate) async fn open(file: &Path, name: &str) -> Result<Rows> {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder).map_err(|e| LakeError::io(folder, e))?;
         }
@@ -69,15 +71,15 @@ impl Catalog {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let mut catalog = Self::connect(file, name, options, 4).await?;
-        let failed = |e| LakeError::catalog(format!("opening {}", file.display()), e);
+        let failed = |e| failure(format!("opening {}", file.display()), e);
         catalog.create_tables().await.map_err(failed)?;
         catalog.typed = true;
         Ok(catalog)
     }
 
     /// Opens the file for reading. One that is missing, or holds no catalog, is an empty catalog that is not present.
-    pub(crate) async fn open_existing(file: &Path, name: &str) -> Result<Catalog> {
-        let failed = |e| LakeError::catalog(format!("opening {}", file.display()), e);
+    pub(crate) async fn open_existing(file: &Path, name: &str) -> Result<Rows> {
+        let failed = |e| failure(format!("opening {}", file.display()), e);
         if file.is_file() {
             let mut catalog = Self::connect(file, name, SqliteConnectOptions::new().filename(file), 4).await?;
             let columns = sqlx::query("PRAGMA table_info(iceberg_tables)").fetch_all(&catalog.pool).await;
@@ -94,8 +96,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    async fn connect(file: &Path, name: &str, options: SqliteConnectOptions, connections: u32) -> Result<Catalog> {
-        let failed = |e| LakeError::catalog(format!("opening {}", file.display()), e);
+    async fn connect(file: &Path, name: &str, options: SqliteConnectOptions, connections: u32) -> Result<Rows> {
+        let failed = |e| failure(format!("opening {}", file.display()), e);
         let options = options.busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
@@ -110,14 +112,14 @@ impl Catalog {
             .connect_with(options)
             .await
             .map_err(failed)?;
-        Ok(Catalog {
+        Ok(Rows {
             pool,
             name: name.to_string(),
             file: file.to_path_buf(),
             typed: false,
             present: true,
             #[cfg(test)]
-            faults: faults::Faults::default(),
+            faults: Faults::default(),
         })
     }
 
@@ -166,10 +168,11 @@ impl Catalog {
         if self.typed { "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)" } else { "TRUE" }
     }
 
-    async fn select_tables(&self) -> Result<Vec<(TableName, String)>> {
-        let failed = |e| LakeError::catalog("listing tables", e);
+    /// Every table and its metadata location, in one read.
+    pub(crate) async fn tables(&self) -> Result<Vec<(TableName, String)>> {
+        let failed = |e| failure("listing tables", e);
         #[cfg(test)]
-        if faults::Faults::one_of(&self.faults.fail_reads) {
+        if Faults::one_of(&self.faults.fail_reads) {
             return Err(failed(sqlx::Error::PoolTimedOut));
         }
         let rows = sqlx::query(&format!(
@@ -190,10 +193,11 @@ impl Catalog {
             .map_err(failed)
     }
 
-    async fn select_location(&self, table: &TableName) -> Result<Option<String>> {
-        let failed = |e| LakeError::catalog(format!("reading {table}"), e);
+    /// The metadata location of one table.
+    pub(crate) async fn location(&self, table: &TableName) -> Result<Option<String>> {
+        let failed = |e| failure(format!("reading {table}"), e);
         #[cfg(test)]
-        if faults::Faults::one_of(&self.faults.fail_reads) {
+        if Faults::one_of(&self.faults.fail_reads) {
             return Err(failed(sqlx::Error::PoolTimedOut));
         }
         sqlx::query_scalar::<_, Option<String>>(&format!(
@@ -210,7 +214,8 @@ impl Catalog {
         .map_err(failed)
     }
 
-    async fn select_namespaces(&self) -> Result<Vec<String>> {
+    /// Every namespace, with tables or without.
+    pub(crate) async fn namespaces(&self) -> Result<Vec<String>> {
         sqlx::query_scalar(
             "SELECT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?1
              UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = ?1 ORDER BY 1",
@@ -218,13 +223,17 @@ impl Catalog {
         .bind(&self.name)
         .fetch_all(&self.pool)
         .await
-        .map_err(|e| LakeError::catalog("listing namespaces", e))
+        .map_err(|e| failure("listing namespaces", e))
     }
 
-    async fn insert(&self, table: &TableName, location: &str) -> Result<()> {
+    /// Adds a table, and its namespace when that is new.
+    ///
+    /// # Errors
+    /// `TableExists`; and any failure, after which the table may or may not be there.
+    pub(crate) async fn create(&self, table: &TableName, location: &str) -> Result<()> {
         let failed = |e: sqlx::Error| match &e {
             sqlx::Error::Database(db) if db.is_unique_violation() => LakeError::TableExists(table.clone()),
-            _ => LakeError::catalog(format!("creating {table}"), e),
+            _ => failure(format!("creating {table}"), e),
         };
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         sqlx::query(
@@ -253,8 +262,9 @@ impl Catalog {
         transaction.commit().await.map_err(failed)
     }
 
-    async fn delete(&self, table: &TableName, location: &str) -> Result<bool> {
-        let failed = |e| LakeError::catalog(format!("dropping {table}"), e);
+    /// Removes a table, only if its metadata is still at `location`. Gives whether it was.
+    pub(crate) async fn drop_table(&self, table: &TableName, location: &str) -> Result<bool> {
+        let failed = |e| failure(format!("dropping {table}"), e);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query(
             "DELETE FROM iceberg_tables
@@ -271,8 +281,12 @@ impl Catalog {
         Ok(done.rows_affected() > 0)
     }
 
-    async fn update(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
-        let failed = |e| LakeError::catalog(format!("committing to {table}"), e);
+    /// The compare-and-set: one attempt.
+    ///
+    /// # Errors
+    /// A failure before anything was sent to commit: the row is unchanged.
+    pub(crate) async fn swap(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
+        let failed = |e| failure(format!("committing to {table}"), e);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query(
             "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
@@ -294,12 +308,12 @@ impl Catalog {
             return Ok(Swap::Conflict);
         }
         #[cfg(test)]
-        if faults::Faults::one_of(&self.faults.lose_commit) {
+        if Faults::one_of(&self.faults.lose_commit) {
             transaction.rollback().await.map_err(failed)?;
             return Ok(Swap::Unknown(failed(sqlx::Error::WorkerCrashed)));
         }
         #[cfg(test)]
-        if faults::Faults::take(&self.faults.conflict_then_silence) {
+        if Faults::take(&self.faults.conflict_then_silence) {
             self.faults.fail_reads.store(1000, std::sync::atomic::Ordering::SeqCst);
             transaction.rollback().await.map_err(failed)?;
             return Ok(Swap::Conflict);
@@ -307,7 +321,7 @@ impl Catalog {
         crash::point("commit.in_swap", table);
         let committed = transaction.commit().await;
         #[cfg(test)]
-        let committed = if faults::Faults::take(&self.faults.lose_answer) {
+        let committed = if Faults::take(&self.faults.lose_answer) {
             committed.and(Err(sqlx::Error::WorkerCrashed))
         } else {
             committed
@@ -319,91 +333,34 @@ impl Catalog {
     }
 }
 
-impl Catalog {
-    /// Every table and its metadata location, in one read.
-    pub(crate) async fn tables(&self) -> Result<Vec<(TableName, String)>> {
-        timed("list", self.select_tables(), outcome).await
-    }
-
-    /// The metadata location of one table.
-    pub(crate) async fn location(&self, table: &TableName) -> Result<Option<String>> {
-        timed("load", self.select_location(table), outcome).await
-    }
-
-    /// Every namespace, with tables or without.
-    pub(crate) async fn namespaces(&self) -> Result<Vec<String>> {
-        timed("list", self.select_namespaces(), outcome).await
-    }
-
-    /// Adds a table, and its namespace when that is new.
-    ///
-    /// # Errors
-    /// `TableExists`; and any failure, after which the table may or may not be there.
-    pub(crate) async fn create(&self, table: &TableName, location: &str) -> Result<()> {
-        timed("create", self.insert(table, location), outcome).await
-    }
-
-    /// Removes a table, only if its metadata is still at `location`. Gives whether it was.
-    pub(crate) async fn drop_table(&self, table: &TableName, location: &str) -> Result<bool> {
-        timed("drop", self.delete(table, location), outcome).await
-    }
-
-    /// The compare-and-set: one attempt.
-    ///
-    /// # Errors
-    /// A failure before anything was sent to commit: the row is unchanged.
-    pub(crate) async fn swap(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
-        let outcome = |swapped: &Result<Swap>| match swapped {
-            Ok(Swap::Done) => OK,
-            Ok(Swap::Conflict) => "conflict",
-            Ok(Swap::Unknown(_)) | Err(_) => FAILED,
-        };
-        timed("commit", self.update(table, old, new), outcome).await
-    }
-}
-
-/// A call with its time and outcome noted.
-async fn timed<T>(
-    operation: &str,
-    call: impl Future<Output = Result<T>>,
-    outcome: impl FnOnce(&Result<T>) -> &'static str,
-) -> Result<T> {
-    let began = Instant::now();
-    let answer = call.await;
-    metrics().catalog_duration.observe([operation, outcome(&answer)], began.elapsed());
-    answer
-}
-
 /// Whether a row of `table_info` is the column that tells tables from views.
 fn is_type(column: &SqliteRow) -> bool {
     column.try_get::<String, _>("name").is_ok_and(|name| name == "iceberg_type")
 }
 
-/// Faults that tests put where a machine can fail.
-#[cfg(test)]
-pub(crate) mod faults {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+/// A driver's error as the catalog's, by SQLite's own code.
+fn failure(context: impl Into<String>, error: sqlx::Error) -> LakeError {
+    LakeError::Catalog { context: context.into(), source: CatalogError::new(kind(&error), error) }
+}
 
-    #[derive(Debug, Default)]
-    pub(crate) struct Faults {
-        /// The next COMMIT succeeds and reports an error.
-        pub(crate) lose_answer: AtomicBool,
-        /// How many COMMITs from now on do not happen and report an error.
-        pub(crate) lose_commit: AtomicUsize,
-        /// The next COMMIT that would happen is a conflict, and reads fail after it.
-        pub(crate) conflict_then_silence: AtomicBool,
-        /// How many reads fail from now on.
-        pub(crate) fail_reads: AtomicUsize,
-    }
-
-    impl Faults {
-        pub(crate) fn take(flag: &AtomicBool) -> bool {
-            flag.swap(false, Ordering::SeqCst)
-        }
-
-        pub(crate) fn one_of(count: &AtomicUsize) -> bool {
-            let down = |n: usize| n.checked_sub(1);
-            count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, down).is_ok()
-        }
+/// What a code of SQLite says. The low byte is the kind; what stands above it tells finer kinds apart.
+fn kind(error: &sqlx::Error) -> CatalogErrorKind {
+    const BUSY: u32 = 5;
+    const READ_ONLY: u32 = 8;
+    const DAMAGED: u32 = 11;
+    const FULL: u32 = 13;
+    const NOT_A_DATABASE: u32 = 26;
+    const WRITE_FAILED: u32 = 778;
+    let code = match error {
+        sqlx::Error::Database(db) => db.code().and_then(|code| code.parse::<u32>().ok()),
+        _ => None,
+    };
+    match code.map(|code| (code, code & 0xff)) {
+        Some((WRITE_FAILED, _)) => CatalogErrorKind::WriteFailed,
+        Some((_, BUSY)) => CatalogErrorKind::Busy,
+        Some((_, READ_ONLY)) => CatalogErrorKind::ReadOnly,
+        Some((_, FULL)) => CatalogErrorKind::Full,
+        Some((_, DAMAGED | NOT_A_DATABASE)) => CatalogErrorKind::Damaged,
+        _ => CatalogErrorKind::Other,
     }
 }

@@ -1,0 +1,278 @@
+//! One attempt at a commit, up to the catalog: its manifests, its list, and the updates that name them.
+//!
+//! Invariants
+//! * Everything that an update names is durable when it is given.
+//! * The updates are those that Iceberg's own builder records, applied in memory to the same version first: what the
+//!   catalog makes of them is known, and nothing that could fail is left for after it.
+//! * What a failed attempt wrote is removed.
+//!
+//! Not here: sending them and what becomes of them (`attempts`, `create`).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use iceberg::spec::{
+    MAIN_BRANCH, ManifestFile, ManifestListWriter, Snapshot, Summary, TableMetadata, TableMetadataBuildResult,
+};
+use iceberg::{TableRequirement, TableUpdate};
+use ingot_model::{Count, Operation, Record, Unreadable, property, table_properties};
+use uuid::Uuid;
+
+use crate::commit::change::{Change, CommitError};
+use crate::commit::manifest::{ManifestSet, Removal, check_version};
+use crate::commit::totals::counts;
+use crate::error::{LakeError, Result};
+use crate::lake::Lake;
+use crate::table::definition::{self, apply_definition};
+use crate::table::position::{self, PositionError};
+use crate::table::{Table, beginning, info};
+
+/// An attempt that is written but for the catalog.
+pub(super) struct Prepared {
+    /// The table as it is once the catalog has the updates, in a version that is stored nowhere.
+    pub(super) table: Table,
+    /// The head that it was made over.
+    pub(super) requirement: TableRequirement,
+    /// The change, as the catalog takes it.
+    pub(super) updates: Vec<TableUpdate>,
+    /// Manifests and lists: to be deleted if the attempt certainly failed.
+    pub(super) manifests: Vec<String>,
+}
+
+impl Prepared {
+    /// Writes the manifests of a change over `base`. What was written is removed again when that fails.
+    ///
+    /// # Errors
+    /// `Superseded` when files to remove are gone; a definition that Iceberg does not take; the store's.
+    pub(super) async fn over(
+        lake: &Lake,
+        base: &Table,
+        change: &Change,
+        removal: &Removal,
+    ) -> Result<Prepared, CommitError> {
+        let mut manifests = Vec::new();
+        match Prepared::write(lake, base, change, removal, &mut manifests).await {
+            Ok((table, requirement, updates)) => Ok(Prepared { table, requirement, updates, manifests }),
+            Err(error) => {
+                remove_quietly(lake, &manifests).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the next version of the table with the updates that make it; notes in `written` every file before it
+    /// writes it.
+    async fn write(
+        lake: &Lake,
+        base: &Table,
+        change: &Change,
+        removal: &Removal,
+        written: &mut Vec<String>,
+    ) -> Result<(Table, TableRequirement, Vec<TableUpdate>), CommitError> {
+        let metadata = base.metadata();
+        check_version(metadata)?;
+        let parent = metadata.current_snapshot().cloned();
+        let requirement = TableRequirement::RefSnapshotIdMatch {
+            r#ref: MAIN_BRANCH.to_string(),
+            snapshot_id: parent.as_ref().map(|snapshot| snapshot.snapshot_id()),
+        };
+        requirement.check(Some(metadata))?;
+        // In memory alone: the catalog applies the updates that this records.
+        let mut builder = metadata.as_ref().clone().into_builder(None);
+        let mut shape = Arc::clone(metadata);
+        if let Some(definition) = &change.definition {
+            let is_empty = parent.as_ref().is_none_or(|snapshot| {
+                info(&base.shared_name(), snapshot).count(Count::TotalRecords).is_ok_and(|rows| rows == Some(0))
+            });
+            let replaces_rows = change.remove_all || is_empty;
+            (builder, _) = apply_definition(builder, base, definition, replaces_rows)?;
+            shape = Arc::new(builder.clone().build()?.metadata);
+        }
+        if !change.prune.is_empty() {
+            builder = definition::prune(builder, base.name(), &shape, &change.prune)?;
+            shape = Arc::new(builder.clone().build()?.metadata);
+        }
+        let spec = shape.default_partition_spec();
+        for file in &change.add {
+            if file.partition().fields().len() != spec.fields().len() {
+                return Err(LakeError::Corrupt(format!(
+                    "data file \"{}\" was written for another partition spec",
+                    file.file_path()
+                ))
+                .into());
+            }
+        }
+        let snapshot_id = new_snapshot_id(metadata);
+        let sequence_number = metadata.next_sequence_number();
+        let mut manifests = ManifestSet::new(lake, metadata, snapshot_id, written);
+        let carried = match &parent {
+            Some(parent) => lake.0.manifests.list(metadata, parent).await?,
+            None => Vec::new(),
+        };
+        let missing = manifests.carry(carried, removal).await?;
+        if !missing.is_empty() {
+            let reason = format!("{} of the files to replace are gone, \"{}\" for one", missing.len(), missing[0]);
+            return Err(CommitError::Superseded { reason, current: base.clone() });
+        }
+        manifests.add(&change.add, shape.current_schema(), spec).await?;
+        manifests.merge().await?;
+        let mut record = counts(
+            &change.add,
+            &manifests.removed,
+            &manifests.manifests,
+            parent.as_ref().map(|snapshot| info(&base.shared_name(), snapshot)).as_ref(),
+        );
+        record.extend(change.summary.clone());
+        record.set_commit_id(change.commit_id);
+        let mut set: HashMap<String, String> = change.set_properties.clone().into_iter().collect();
+        let ids = (snapshot_id, sequence_number);
+        set_positions(base, change.begins, &mut record, &mut set, ids)?;
+        lake.own(base, &mut set)?;
+        let listed = std::mem::take(&mut manifests.manifests);
+        let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
+        let list = write_list(lake, metadata, listed, ids, written).await?;
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(snapshot_id)
+            .with_parent_snapshot_id(parent.map(|snapshot| snapshot.snapshot_id()))
+            .with_sequence_number(sequence_number)
+            .with_timestamp_ms(now_ms().max(metadata.last_updated_ms() + 1))
+            .with_manifest_list(list)
+            .with_schema_id(shape.current_schema_id())
+            .with_summary(Summary {
+                operation: iceberg_operation(change.operation),
+                additional_properties: record.into(),
+            })
+            .build();
+        let expire = expirable(metadata, &change.expire_snapshots);
+        if !expire.is_empty() {
+            builder = builder.remove_snapshots(&expire);
+        }
+        let built = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.set_properties(set)?.build()?;
+        let updates = with_spec_ids(&built);
+        let table = Table::new(lake.clone(), base.name().clone(), Arc::new(built.metadata), String::new())?;
+        Ok((table, requirement, updates))
+    }
+}
+
+/// The updates, each new partition field with the id that it has in the manifests.
+fn with_spec_ids(built: &TableMetadataBuildResult) -> Vec<TableUpdate> {
+    let bound = |update: &TableUpdate| match update {
+        TableUpdate::AddSpec { spec } => {
+            let spec = built.metadata.partition_spec_by_id(spec.spec_id()?)?;
+            Some(TableUpdate::AddSpec { spec: spec.as_ref().clone().into_unbound() })
+        }
+        _ => None,
+    };
+    built.changes.iter().map(|update| bound(update).unwrap_or_else(|| update.clone())).collect()
+}
+
+/// Deletes manifests that certainly no snapshot names; one that stays is only reported.
+pub(super) async fn remove_quietly(lake: &Lake, locations: &[String]) {
+    for location in locations {
+        if let Err(error) = lake.0.store.delete(location).await {
+            tracing::debug!(location, %error, "metadata of a failed attempt not deleted");
+        }
+    }
+}
+
+/// Completes positions in a summary, and their copy in the table's properties; with them where the table began.
+fn set_positions(
+    base: &Table,
+    begins: bool,
+    record: &mut Record,
+    properties: &mut HashMap<String, String>,
+    (snapshot_id, sequence_number): (i64, i64),
+) -> Result<()> {
+    let corrupt = |error: &dyn std::fmt::Display| LakeError::Corrupt(format!("positions to commit: {error}"));
+    let Some(moved) = record.positions().map_err(|error| corrupt(&error))? else {
+        return Ok(());
+    };
+    let start = (begins && moved.full).then(|| moved.clone());
+    if begins && start.is_none() {
+        return Err(corrupt(&"a table begins with a full vector"));
+    }
+    beginning::update(base.name(), Some(base), start, record, properties, (snapshot_id, sequence_number))?;
+    let rows = record.count(Count::TotalRecords);
+    let update = position::update(Some(base), moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
+    record.set_positions(Some(&update.moved)).map_err(|error| corrupt(&error))?;
+    table_properties::set_positions(properties, &update.vectors).map_err(|error| corrupt(&error))?;
+    Ok(())
+}
+
+/// Iceberg's own value for an operation.
+fn iceberg_operation(operation: Operation) -> iceberg::spec::Operation {
+    match operation {
+        Operation::Append => iceberg::spec::Operation::Append,
+        Operation::Replace => iceberg::spec::Operation::Replace,
+        Operation::Overwrite => iceberg::spec::Operation::Overwrite,
+        Operation::Delete => iceberg::spec::Operation::Delete,
+    }
+}
+
+fn unreadable(error: PositionError) -> LakeError {
+    match error {
+        PositionError::Unreadable { table, place, reason } => {
+            Unreadable { table, place, property: property::KAFKA_POSITIONS.to_owned(), reason }.into()
+        }
+        error => LakeError::Corrupt(error.to_string()),
+    }
+}
+
+async fn write_list(
+    lake: &Lake,
+    metadata: &TableMetadata,
+    manifests: Vec<ManifestFile>,
+    (snapshot_id, parent, sequence_number): (i64, Option<i64>, i64),
+    written: &mut Vec<String>,
+) -> Result<String> {
+    let name = format!("snap-{snapshot_id}-0-{}.avro", Uuid::now_v7());
+    let location = format!("{}/metadata/{name}", metadata.location());
+    written.push(location.clone());
+    let output = lake.file_io().new_output(&location)?.writer().await?;
+    let mut writer = ManifestListWriter::v2(output, snapshot_id, parent, sequence_number);
+    writer.add_manifests(manifests.into_iter())?;
+    writer.close().await?;
+    Ok(location)
+}
+
+fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
+    loop {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        let id = ((high ^ low) & 0x7fff_ffff_ffff_ffff).cast_signed();
+        if id != 0 && metadata.snapshot_by_id(id).is_none() {
+            return id;
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// Snapshots that may be forgotten: not the head, not what a ref names.
+fn expirable(metadata: &TableMetadata, asked: &[i64]) -> Vec<i64> {
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let head = metadata.current_snapshot_id();
+    let refs: HashSet<i64> = ref_targets(metadata);
+    asked
+        .iter()
+        .copied()
+        .filter(|id| Some(*id) != head && !refs.contains(id))
+        .filter(|id| metadata.snapshot_by_id(*id).is_some())
+        .collect()
+}
+
+/// The snapshots that branches and tags name. Core offers no list of refs: its JSON does.
+fn ref_targets(metadata: &TableMetadata) -> HashSet<i64> {
+    let Ok(value) = serde_json::to_value(metadata) else {
+        // Unreadable: keep everything.
+        return metadata.snapshots().map(|snapshot| snapshot.snapshot_id()).collect();
+    };
+    let refs = value.get("refs").and_then(|refs| refs.as_object());
+    refs.into_iter()
+        .flat_map(|refs| refs.values())
+        .filter_map(|reference| reference.get("snapshot-id")?.as_i64())
+        .collect()
+}
