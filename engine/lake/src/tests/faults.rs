@@ -177,3 +177,58 @@ async fn a_table_dropped_under_a_commit_is_an_error() {
     let CommitError::Failed(error) = error else { panic!("{error}") };
     assert!(matches!(error, LakeError::TableMissing(_) | LakeError::NotFound(_) | LakeError::Iceberg(_)), "{error}");
 }
+
+/// Metadata files of a table in this lake, sorted.
+async fn metadata_files(table: &Table) -> Vec<String> {
+    let folder = format!("{}/metadata", table.metadata().location());
+    let all = table.lake().0.store.below(&folder).await.unwrap();
+    let mut all: Vec<_> = all.iter().map(ToString::to_string).filter(|path| path.ends_with(".metadata.json")).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_commit_is_looked_for_before_each_attempt() {
+    let (_folder, lake) = lake().await;
+    let base = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let change = appending(write(&base, &rows(&[2])).await);
+    lake.commit(&base, change.clone(), &retry).await.unwrap();
+    // As after an expiry: the caller's base cannot be read, so the attempt is made over the head, which has the change.
+    lake.0.store.delete(base.metadata().current_snapshot().unwrap().manifest_list()).await.unwrap();
+    let again = lake.commit(&base, change, &|_| panic!("the guard is not asked about what is in")).await.unwrap();
+    assert_eq!(ids(&again).await, [1, 2]);
+    assert_eq!(again.history().len(), 2);
+}
+
+#[tokio::test]
+async fn an_attempt_that_lost_the_race_leaves_no_metadata() {
+    let (_folder, lake) = lake().await;
+    let base = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let change = appending(write(&base, &rows(&[3])).await);
+    let first = append(&base, &[2]).await;
+    let before = metadata_files(&first).await;
+    let folder = first.metadata().location().strip_prefix("file://").unwrap().to_owned() + "/metadata";
+    let guard = |_: &Table| {
+        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.filter(|name| name.to_string_lossy().ends_with(".metadata.json")).count(), before.len());
+        Rebase::Retry
+    };
+    let done = lake.commit(&base, change, &guard).await.unwrap();
+    assert_eq!(ids(&done).await, [1, 2, 3]);
+    assert_eq!(metadata_files(&done).await.len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn a_table_that_begins_with_a_snapshot_has_one_version() {
+    let (folder, lake) = lake().await;
+    let first_summary = Some(summary(&[("note", "first")]));
+    let new = NewTable { name: TableName::new("bronze", "t"), definition: plain(), first_summary };
+    let table = lake.create_table(new).await.unwrap();
+    assert_eq!(table.history().len(), 1);
+    assert_eq!(table.metadata().metadata_log().len(), 0);
+    let files = metadata_files(&table).await;
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(files[0].contains("/00000-"), "{files:?}");
+    let loaded = open(&folder).await.load_table(table.name()).await.unwrap().unwrap();
+    assert_eq!(loaded.metadata(), table.metadata());
+}
