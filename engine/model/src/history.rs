@@ -6,7 +6,6 @@
 //!
 //! Not here: what our commits write (`record`), finding a position (`ingot-lake`).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -17,20 +16,9 @@ use chrono::{DateTime, Utc};
 use crate::name::TableName;
 use crate::operation::Operation;
 use crate::position::KafkaPositions;
+use crate::properties::{Properties, Unreadable, read};
 use crate::property;
-use crate::record::{Count, Unreadable, Versions, read, versions};
-
-/// Properties by name, wherever they are kept.
-pub trait Properties: Send + Sync {
-    /// The value of a property; none if it is not there.
-    fn get(&self, name: &str) -> Option<&str>;
-}
-
-impl Properties for HashMap<String, String> {
-    fn get(&self, name: &str) -> Option<&str> {
-        HashMap::get(self, name).map(String::as_str)
-    }
-}
+use crate::record::{Count, Versions, versions};
 
 /// The properties of a snapshot's summary. Shared: a history of thousands of commits is looked at again and again.
 #[derive(Clone)]

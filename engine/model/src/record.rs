@@ -8,24 +8,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::history::Properties;
 use crate::name::{NotATableName, TableName};
 use crate::position::KafkaPositions;
 use crate::property;
-
-/// What a snapshot or a table property records, and that does not parse.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("table \"{table}\", {place}: {property} is not readable: {reason}")]
-pub struct Unreadable {
-    /// The table.
-    pub table: TableName,
-    /// The snapshot, or the properties.
-    pub place: String,
-    /// The property's name.
-    pub property: String,
-    /// The parser's complaint.
-    pub reason: String,
-}
 
 /// Versions of tables: of each its uuid and a snapshot, none if it had none. A table made anew has another uuid.
 pub type Versions = BTreeMap<TableName, (Uuid, Option<i64>)>;
@@ -294,6 +279,11 @@ impl From<Record> for HashMap<String, String> {
     }
 }
 
+/// The id shared by all attempts of the commit that a snapshot's summary is of.
+pub fn commit_id(summary: &HashMap<String, String>) -> Option<&str> {
+    summary.get(property::COMMIT_ID).map(String::as_str)
+}
+
 fn printed(versions: &Versions) -> Result<String, serde_json::Error> {
     let listed = versions.iter().map(|(table, (uuid, snapshot_id))| SourceRef {
         table: table.to_string(),
@@ -308,21 +298,4 @@ pub(crate) fn versions(text: &str) -> Result<Versions, String> {
     let listed: Vec<SourceRef> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let named = |of: SourceRef| Ok((of.table.parse::<TableName>()?, (of.uuid, of.snapshot_id)));
     listed.into_iter().map(named).collect::<Result<_, NotATableName>>().map_err(|error| error.to_string())
-}
-
-/// A property as a value, or the error that names where it should have been.
-pub(crate) fn read<T, E: ToString>(
-    table: &TableName,
-    place: impl Fn() -> String,
-    properties: &dyn Properties,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, E>,
-) -> Result<Option<T>, Unreadable> {
-    let parsed = properties.get(name).map(parse).transpose();
-    parsed.map_err(|error| Unreadable {
-        table: table.clone(),
-        place: place(),
-        property: name.to_owned(),
-        reason: error.to_string(),
-    })
 }

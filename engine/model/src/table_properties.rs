@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::TableName;
 use crate::position::{KafkaPositions, RecordedPositions, parse_recorded, print_recorded};
+use crate::properties::{Unreadable, read};
 use crate::property;
-use crate::record::{Unreadable, read};
 
 /// The start of a streaming table: made, or emptied to be read again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,11 @@ impl<'a> TableProperties<'a> {
         self.json(property::BEGAN_AT)
     }
 
+    /// What of ours decides how new files are laid out, as it is stored: the columns left out, and the kept types.
+    pub fn layout(self) -> [Option<&'a str>; 2] {
+        [property::LEFT_OUT_COLUMNS, property::KEPT_TYPES].map(|name| self.properties.get(name).map(String::as_str))
+    }
+
     fn json<T: DeserializeOwned + Default>(self, name: &str) -> Result<T, Unreadable> {
         Ok(self.read(name, |text| serde_json::from_str(text))?.unwrap_or_default())
     }
@@ -109,6 +114,50 @@ impl<'a> TableProperties<'a> {
         parse: impl Fn(&str) -> Result<T, serde_json::Error>,
     ) -> Result<Option<T>, Unreadable> {
         read(self.table, || "its properties".to_owned(), self.properties, name, parse)
+    }
+}
+
+/// Properties of a table to set, and the names of those to take out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PropertyChanges {
+    /// Values by name.
+    pub set: HashMap<String, String>,
+    /// Names; none of them is set.
+    pub remove: Vec<String>,
+}
+
+impl PropertyChanges {
+    /// Records the hidden columns, in the form in which the table format writes fields.
+    ///
+    /// # Errors
+    /// What serde_json cannot print.
+    pub fn state_columns<F: Serialize>(&mut self, fields: &[F]) -> Result<(), serde_json::Error> {
+        self.list(property::STATE_COLUMNS, fields)
+    }
+
+    /// Records the ids of the columns that the definition has no more and whose values are kept.
+    ///
+    /// # Errors
+    /// What serde_json cannot print.
+    pub fn left_out(&mut self, ids: &[i32]) -> Result<(), serde_json::Error> {
+        self.list(property::LEFT_OUT_COLUMNS, ids)
+    }
+
+    /// Takes the kept types out, unless a definition's properties hold some.
+    pub fn kept_types(&mut self, defined: &BTreeMap<String, String>) {
+        if !defined.contains_key(property::KEPT_TYPES) {
+            self.remove.push(property::KEPT_TYPES.to_owned());
+        }
+    }
+
+    /// Sets a list; an empty one is taken out.
+    fn list<T: Serialize>(&mut self, name: &str, values: &[T]) -> Result<(), serde_json::Error> {
+        if values.is_empty() {
+            self.remove.push(name.to_owned());
+        } else {
+            self.set.insert(name.to_owned(), serde_json::to_string(values)?);
+        }
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use iceberg::TableRequirement;
 use iceberg::spec::SnapshotRef;
-use ingot_model::{TableName, property};
+use ingot_model::{TableName, commit_id};
 use ingot_telemetry::{FAILED, OK};
 use tracing::{Instrument, debug_span};
 use uuid::Uuid;
@@ -205,7 +205,7 @@ fn rebase(current: &Table, now: Table, guard: &(dyn Fn(&Table) -> Rebase + Send 
 }
 
 fn commit_id_of(snapshot: &SnapshotRef) -> Option<&str> {
-    snapshot.summary().additional_properties.get(property::COMMIT_ID).map(String::as_str)
+    commit_id(&snapshot.summary().additional_properties)
 }
 
 /// Whether a commit is in the ancestry of a table's head.

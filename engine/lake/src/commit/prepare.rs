@@ -15,7 +15,7 @@ use iceberg::spec::{
     MAIN_BRANCH, ManifestFile, ManifestListWriter, Snapshot, Summary, TableMetadata, TableMetadataBuildResult,
 };
 use iceberg::{TableRequirement, TableUpdate};
-use ingot_model::{Count, Operation, Record, Unreadable, property, table_properties};
+use ingot_model::{Count, Operation, Record, Unreadable, table_properties};
 use uuid::Uuid;
 
 use crate::commit::change::{Change, CommitError};
@@ -212,7 +212,7 @@ fn iceberg_operation(operation: Operation) -> iceberg::spec::Operation {
 fn unreadable(error: PositionError) -> LakeError {
     match error {
         PositionError::Unreadable { table, place, reason } => {
-            Unreadable { table, place, property: property::KAFKA_POSITIONS.to_owned(), reason }.into()
+            Unreadable::positions(table, place, reason).into()
         }
         error => LakeError::Corrupt(error.to_string()),
     }

@@ -17,13 +17,13 @@
 //!
 //! Not here: making the change (`commit`), partition and sort specs themselves (`partition`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::spec::{
     FormatVersion, NestedField, NestedFieldRef, Schema, SchemaRef, TableMetadata, TableMetadataBuilder, Type,
 };
-use ingot_model::{Definition, Record, TableName, property};
+use ingot_model::{Definition, PropertyChanges, Record, TableName};
 
 use crate::error::{LakeError, Result};
 use crate::table::partition::{partition_spec, sort_order};
@@ -89,9 +89,9 @@ pub(crate) fn fresh(definition: &Definition, location: String) -> Result<TableMe
     let full = Schema::builder().with_fields(all).build()?;
     let spec = partition_spec(&full, &definition.partition)?;
     let sort = sort_order(&full, &definition.sort)?;
-    let properties = table_properties(definition, &fields.hidden)?;
-    let mut builder =
-        TableMetadataBuilder::new(full, spec, sort, location, FormatVersion::V2, properties.into_iter().collect())?;
+    let mut properties = PropertyChanges { set: first_properties(definition), ..PropertyChanges::default() };
+    properties.state_columns(&fields.hidden).map_err(unprinted)?;
+    let mut builder = TableMetadataBuilder::new(full, spec, sort, location, FormatVersion::V2, properties.set)?;
     // A second, current schema without them: the ids stay taken, and the current schema is the newest.
     if !fields.hidden.is_empty() {
         builder = builder.add_current_schema(Schema::builder().with_fields(fields.public).build()?)?;
@@ -146,25 +146,20 @@ pub(crate) fn apply_definition(
     let schema = Schema::builder().with_fields(fields.public.clone()).build()?;
     let spec = partition_spec(&schema, &definition.partition)?;
     let sort = sort_order(&schema, &definition.sort)?;
-    let mut properties = table_properties(definition, &fields.hidden)?;
+    let mut properties = PropertyChanges { set: first_properties(definition), ..PropertyChanges::default() };
     // Settings that were changed by hand stay as they are.
-    properties.retain(|name, value| {
-        definition.properties.contains_key(name)
-            || name == property::STATE_COLUMNS
-            || !base.properties().contains_key(name) && !value.is_empty()
+    properties.set.retain(|name, value| {
+        definition.properties.contains_key(name) || !base.properties().contains_key(name) && !value.is_empty()
     });
-    if fields.hidden.is_empty() {
-        builder = builder.remove_properties(&[property::STATE_COLUMNS.to_string()])?;
-    }
-    if !definition.properties.contains_key(property::KEPT_TYPES) {
-        builder = builder.remove_properties(&[property::KEPT_TYPES.to_string()])?;
-    }
-    builder = with_left_out(builder, &kept_ids)?;
+    properties.state_columns(&fields.hidden).map_err(unprinted)?;
+    properties.kept_types(&definition.properties);
+    properties.left_out(&kept_ids).map_err(unprinted)?;
     builder = builder
+        .remove_properties(&properties.remove)?
         .add_default_partition_spec(spec)?
         .add_sort_order(sort)?
         .set_default_sort_order(i64::from(TableMetadataBuilder::LAST_ADDED))?
-        .set_properties(properties.into_iter().collect())?;
+        .set_properties(properties.set)?;
     Ok((builder, !unchanged || !reused))
 }
 
@@ -185,14 +180,8 @@ fn left_out(table: &Table, defined: &[NestedFieldRef]) -> Result<Vec<NestedField
     Ok(kept.map(|field| Arc::new(NestedField { required: false, ..field.as_ref().clone() })).collect())
 }
 
-fn with_left_out(builder: TableMetadataBuilder, ids: &[i32]) -> Result<TableMetadataBuilder> {
-    let name = property::LEFT_OUT_COLUMNS.to_string();
-    if ids.is_empty() {
-        return Ok(builder.remove_properties(&[name])?);
-    }
-    let text =
-        serde_json::to_string(ids).map_err(|error| LakeError::Definition(format!("left out columns: {error}")))?;
-    Ok(builder.set_properties(HashMap::from([(name, text)]))?)
+fn unprinted(error: serde_json::Error) -> LakeError {
+    LakeError::Definition(format!("columns for the table's properties: {error}"))
 }
 
 /// A partition field over a column that some file may be in.
@@ -227,8 +216,12 @@ pub(crate) fn prune(
         left_out.remove(&id);
     }
     let ids: Vec<i32> = fields.iter().map(|f| f.id).filter(|id| left_out.contains(id)).collect();
-    let builder = builder.add_current_schema(Schema::builder().with_fields(fields).build()?)?;
-    with_left_out(builder, &ids)
+    let mut properties = PropertyChanges::default();
+    properties.left_out(&ids).map_err(unprinted)?;
+    Ok(builder
+        .add_current_schema(Schema::builder().with_fields(fields).build()?)?
+        .remove_properties(&properties.remove)?
+        .set_properties(properties.set)?)
 }
 
 /// The columns whose ids a definition keeps, by the names that our last snapshot gave them. A column that another
@@ -321,8 +314,9 @@ fn number(
     Ok(Numbered { public, hidden })
 }
 
-fn table_properties(definition: &Definition, hidden: &[NestedFieldRef]) -> Result<BTreeMap<String, String>> {
-    let mut properties = BTreeMap::from(
+/// The properties of a new table, but for those that describe its columns.
+fn first_properties(definition: &Definition) -> HashMap<String, String> {
+    let mut properties = HashMap::from(
         [
             ("write.metadata.previous-versions-max", "20"),
             ("write.metadata.delete-after-commit.enabled", "true"),
@@ -331,12 +325,7 @@ fn table_properties(definition: &Definition, hidden: &[NestedFieldRef]) -> Resul
         .map(|(name, value)| (name.to_string(), value.to_string())),
     );
     properties.extend(definition.properties.clone());
-    if !hidden.is_empty() {
-        let text =
-            serde_json::to_string(hidden).map_err(|error| LakeError::Definition(format!("state columns: {error}")))?;
-        properties.insert(property::STATE_COLUMNS.to_string(), text);
-    }
-    Ok(properties)
+    properties
 }
 
 fn validate(definition: &Definition) -> Result<()> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use iceberg::spec::{NestedFieldRef, TableMetadata};
-use ingot_model::{Definition, property};
+use ingot_model::{Definition, TableProperties};
 
 use crate::error::Result;
 use crate::table::definition::{known_columns, partitions, resolve, resolve_definition};
@@ -62,9 +62,7 @@ impl Table {
         // With rows in it: a NOT NULL that only the writer enforces is no difference.
         let then = resolve(self, definition, false)?.metadata;
         let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
-        let ours = |of: &TableMetadata| {
-            [property::LEFT_OUT_COLUMNS, property::KEPT_TYPES].map(|name| of.properties().get(name).cloned())
-        };
+        let ours = |of| TableProperties::new(self.name(), TableMetadata::properties(of)).layout();
         Ok(set
             || ours(&then) != ours(now)
             || then.current_schema_id() != now.current_schema_id()
