@@ -30,10 +30,10 @@ pub mod write;
 pub use catalog::error::{CatalogError, CatalogErrorKind};
 pub use catalog::lease::{self, Lease, LeaseHeld};
 pub use commit::{Change, CommitError, Rebase};
+pub use config::{LakeConfig, S3Config};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
 pub use iceberg::spec::DataFile;
-pub use config::{LakeConfig, S3Config};
 pub use lake::Lake;
 pub use read::changelog::{self, FileChange, FileRef, changelog, live_files};
 pub use read::key_ranges::prune_files;

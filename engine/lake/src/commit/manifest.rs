@@ -125,7 +125,9 @@ impl<'a> ManifestSet<'a> {
     /// Takes over a manifest as it is, but for partition field names that other readers would stumble over.
     async fn keep(&mut self, file: ManifestFile) -> Result<()> {
         let spec = self.metadata.partition_spec_by_id(file.partition_spec_id);
-        let kept = match spec.is_none_or(|spec| all_plain(spec)) || self.lake.0.manifests.is_sound(&file.manifest_path).await? {
+        let kept = match spec.is_none_or(|spec| all_plain(spec))
+            || self.lake.0.manifests.is_sound(&file.manifest_path).await?
+        {
             true => file,
             false => {
                 let manifest = self.load(&file).await?;

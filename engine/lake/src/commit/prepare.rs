@@ -193,7 +193,8 @@ fn set_positions(
     }
     beginning::update(base.name(), Some(base), start, record, properties, (snapshot_id, sequence_number))?;
     let rows = record.count(Count::TotalRecords);
-    let update = position::update(Some(base), moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
+    let update =
+        position::update(Some(base), moved, begins, (snapshot_id, sequence_number, rows)).map_err(unreadable)?;
     record.set_positions(Some(&update.moved)).map_err(|error| corrupt(&error))?;
     table_properties::set_positions(properties, &update.vectors).map_err(|error| corrupt(&error))?;
     Ok(())
@@ -211,9 +212,7 @@ fn iceberg_operation(operation: Operation) -> iceberg::spec::Operation {
 
 fn unreadable(error: PositionError) -> LakeError {
     match error {
-        PositionError::Unreadable { table, place, reason } => {
-            Unreadable::positions(table, place, reason).into()
-        }
+        PositionError::Unreadable { table, place, reason } => Unreadable::positions(table, place, reason).into(),
         error => LakeError::Corrupt(error.to_string()),
     }
 }

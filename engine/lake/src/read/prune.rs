@@ -32,8 +32,8 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
 
-use crate::read::value_order::{Opaque, scalar, unordered};
 use crate::read::changelog::FileRef;
+use crate::read::value_order::{Opaque, scalar, unordered};
 use crate::table::Table;
 use crate::table::transform::{bucketed, literal};
 

@@ -84,7 +84,9 @@ impl Manifests {
                 match avro_names::parse(file, bytes).await {
                     Ok(manifest) => manifest,
                     Err(e) => {
-                        return Err(damaged(&self.store, &file.manifest_path, size, Some(file.manifest_length), &e).await);
+                        return Err(
+                            damaged(&self.store, &file.manifest_path, size, Some(file.manifest_length), &e).await
+                        );
                     }
                 }
             }

@@ -13,9 +13,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use iceberg::spec::{NestedFieldRef, SnapshotRef, TableMetadata};
-use ingot_model::{
-    History, Operation, Properties, SnapshotInfo, Summary, TableName,  TableProperties,
-};
+use ingot_model::{History, Operation, Properties, SnapshotInfo, Summary, TableName, TableProperties};
 use uuid::Uuid;
 
 use crate::catalog::version::Version;

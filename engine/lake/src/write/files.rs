@@ -17,8 +17,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use uuid::Uuid;
 
-use super::spill::{Block, Spill};
 use super::shape::{Shape, SortKey};
+use super::spill::{Block, Spill};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::store::Upload;
