@@ -125,7 +125,8 @@ async fn engine(global: &Global, dir: &Path, brokers: &str, ends: bool) -> Resul
     }
     sets.extend(global.sets.iter().cloned());
     let refused = |diagnostics| Failure::Project { diagnostics, files: vec![], json: global.json, color: false };
-    let config = Config::load(&root, global.env.as_deref(), &sets, &BTreeMap::new()).map_err(refused)?;
+    let config = Config::load(&root, global.env.as_deref(), &sets, &BTreeMap::new(), ingot_source::check_property)
+        .map_err(refused)?;
     let checked = project::load(&root, &config);
     let Some(project) = checked.project else {
         return Err(Failure::Project {

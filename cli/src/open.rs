@@ -131,18 +131,21 @@ pub fn configuration(global: &Global) -> Result<Config, Failure> {
 }
 
 fn configuration_of(global: &Global, root: &Path) -> Result<Config, Failure> {
-    Config::load(root, global.env.as_deref(), &global.sets, &variables()).map_err(|diagnostics| {
-        let text = std::fs::read_to_string(root.join(config::FILE)).unwrap_or_default();
-        let files = vec![SqlFile { path: config::FILE.to_owned(), text }];
-        let color = colored(global.color, std::io::stderr().is_terminal());
-        Failure::Project { diagnostics, files, json: global.json, color }
-    })
+    Config::load(root, global.env.as_deref(), &global.sets, &variables(), ingot_source::check_property).map_err(
+        |diagnostics| {
+            let text = std::fs::read_to_string(root.join(config::FILE)).unwrap_or_default();
+            let files = vec![SqlFile { path: config::FILE.to_owned(), text }];
+            let color = colored(global.color, std::io::stderr().is_terminal());
+            Failure::Project { diagnostics, files, json: global.json, color }
+        },
+    )
 }
 
 /// The configured log format; a wrong configuration is reported by the command itself.
 pub fn log_format(global: &Global) -> LogFormat {
-    let quiet =
-        root(global).ok().and_then(|r| Config::load(&r, global.env.as_deref(), &global.sets, &variables()).ok());
+    let quiet = root(global).ok().and_then(|r| {
+        Config::load(&r, global.env.as_deref(), &global.sets, &variables(), ingot_source::check_property).ok()
+    });
     match quiet.map(|c| c.log.format) {
         Some(config::LogFormat::Json) => LogFormat::Json,
         _ => LogFormat::Text,

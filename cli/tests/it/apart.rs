@@ -226,7 +226,7 @@ async fn engine_of(world: &World, project_name: &str, prefix: &str) -> Engine {
         ("project.name".to_owned(), project_name.to_owned()),
         ("namespace_prefix".to_owned(), prefix.to_owned()),
     ];
-    let config = Config::load(&root, None, &sets, &BTreeMap::new()).unwrap();
+    let config = Config::load(&root, None, &sets, &BTreeMap::new(), ingot_source::check_property).unwrap();
     let project = project::load(&root, &config).project.unwrap();
     Engine::open(Arc::new(project), Arc::new(config)).await.unwrap()
 }
@@ -318,7 +318,7 @@ async fn brokers_are_asked_side_by_side() {
         std::fs::write(root.join(format!("t{i}.sql")), sql).unwrap();
     }
     let sets = vec![("warehouse.location".to_owned(), dir.path().join("warehouse").display().to_string())];
-    let config = Config::load(&root, None, &sets, &BTreeMap::new()).unwrap();
+    let config = Config::load(&root, None, &sets, &BTreeMap::new(), ingot_source::check_property).unwrap();
     let checked = project::load(&root, &config);
     let project = checked.project.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
     let mut engine = Engine::open(Arc::new(project), Arc::new(config)).await.unwrap();

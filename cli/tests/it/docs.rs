@@ -164,7 +164,9 @@ fn files_of(block: &Block) -> Vec<SqlFile> {
 fn check(block: &Block) -> Checked {
     let folder = Path::new("/project");
     let toml = "kafka.bootstrap.servers = \"127.0.0.1:9092\"\n";
-    let config = Config::from_parts(Some(toml), folder, folder, None, &[], &BTreeMap::new()).unwrap();
+    let config =
+        Config::from_parts(Some(toml), folder, folder, None, &[], &BTreeMap::new(), ingot_source::check_property)
+            .unwrap();
     check_files(folder, files_of(block), &config)
 }
 

@@ -143,7 +143,7 @@ fn fuzz_dialect() {
 pub fn config(text: &str) -> Result<Config, Vec<Diagnostic>> {
     let folder = Path::new("/project");
     let variables = BTreeMap::from([("A".to_owned(), "b".to_owned())]);
-    Config::from_parts(Some(text), folder, folder, None, &[], &variables)
+    Config::from_parts(Some(text), folder, folder, None, &[], &variables, ingot_source::check_property)
 }
 
 #[test]

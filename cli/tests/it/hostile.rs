@@ -337,5 +337,7 @@ fn hostile_configuration_is_refused() {
     }
     let sets = vec![("run.freshness".to_owned(), "\0".to_owned()), ("\0".to_owned(), String::new())];
     let folder = Path::new("/p");
-    assert!(Config::from_parts(None, folder, folder, None, &sets, &BTreeMap::new()).is_err());
+    assert!(
+        Config::from_parts(None, folder, folder, None, &sets, &BTreeMap::new(), ingot_source::check_property).is_err()
+    );
 }

@@ -116,6 +116,22 @@ fn imports_point_one_way() {
     report(&findings);
 }
 
+/// A project is checked where neither Kafka's library nor a catalog's driver is built.
+#[test]
+fn a_project_is_checked_without_servers() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--package", "ingot-project", "--edges", "normal", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .expect("cargo");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    assert!(tree.contains("ingot-source"), "{tree}");
+    let refused = ["ingot-lake", "iceberg", "rdkafka", "sqlx"];
+    let findings = tree.lines().filter(|line| refused.iter().any(|name| line.starts_with(name)));
+    report(&findings.map(|line| format!("ingot-project must not stand on {line}")).collect::<Vec<_>>());
+}
+
 #[test]
 fn every_crate_is_ranked() {
     let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace's manifest");

@@ -16,10 +16,10 @@ use object_store::path::Path;
 
 use crate::catalog::Catalog;
 use crate::catalog::metadata_files::MetadataFiles;
-use crate::config::LakeConfig;
 use crate::error::{LakeError, Result};
 use crate::store::Store;
 use crate::table::manifests::Manifests;
+use ingot_model::LakeConfig;
 
 pub(crate) struct Inner {
     config: LakeConfig,

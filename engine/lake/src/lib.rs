@@ -16,7 +16,6 @@
 
 pub mod catalog;
 pub mod commit;
-pub mod config;
 pub mod crash;
 pub mod error;
 #[cfg(test)]
@@ -30,18 +29,19 @@ pub mod write;
 pub use catalog::error::{CatalogError, CatalogErrorKind};
 pub use catalog::lease::{self, Lease, LeaseHeld};
 pub use commit::{Change, CommitError, Rebase};
-pub use config::{LakeConfig, S3Config};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
 pub use iceberg::spec::DataFile;
+/// Where a lake is, as `Lake::open` takes it.
+pub use ingot_model::{LakeConfig, S3Config};
 pub use lake::Lake;
 pub use read::changelog::{self, FileChange, FileRef, changelog, live_files};
 pub use read::key_ranges::prune_files;
-pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions, exact_options};
+pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions};
 pub use table::beginning::{self, beginning};
 pub use table::definition::{NewTable, ResolvedDefinition, resolve_definition};
 pub use table::position::{self, FlowKey, PositionError, kafka_position};
-pub use table::{StateColumn, Table, owner, properties, schema};
+pub use table::{StateColumn, Table, owner, schema};
 pub use write::Writer;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!   range        keys looked for in files         place        where a stored row is
 //!   record       what a commit of ours says       history      what the snapshots of a table say
 //!   position     how far a log was read           property     the names under which all of it is written
+//!   file_settings  how a table's files are written  lake_config  where a lake is
 //! ```
 //!
 //! Invariants
@@ -15,7 +16,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod definition;
+pub mod file_settings;
 mod history;
+mod lake_config;
 mod name;
 mod operation;
 pub mod place;
@@ -28,6 +31,7 @@ pub mod table_properties;
 
 pub use definition::{Column, Definition, PartitionBy, SortBy, Transform};
 pub use history::{History, SnapshotInfo, Summary, is_ours};
+pub use lake_config::{LakeConfig, S3Config};
 pub use name::{Namespace, NotATableName, Readings, TableName};
 pub use operation::Operation;
 pub use position::{KafkaPositions, PartitionRange, RecordedPositions};

@@ -30,12 +30,17 @@ use ingot_project::{check, config::Config};
 /// What it records of them does not parse.
 pub fn stored_types(table: &Table) -> Result<StoredTypes> {
     let fingerprint = act::judged_by(table);
-    Ok(StoredTypes { columns: table.known_types()?, fingerprint, kept: table.recorded().kept_types()? })
+    Ok(StoredTypes {
+        columns: table.known_types()?,
+        alike: stored_alike,
+        fingerprint,
+        kept: table.recorded().kept_types()?,
+    })
 }
 
 /// Whether a model's query gives some column another type than the stored one.
 fn differ(types: &StoredTypes, model: &Model) -> bool {
-    let other = |name: &String, given: &DataType| types.columns.get(name).is_some_and(|t| !stored_alike(t, given));
+    let other = |name: &String, given: &DataType| types.columns.get(name).is_some_and(|t| !(types.alike)(t, given));
     model.schema.fields().iter().any(|f| other(f.name(), f.data_type()))
 }
 

@@ -23,7 +23,9 @@ fn project(extra: &str) -> Project {
         files.push(file("x.sql", extra));
     }
     let none = BTreeMap::new();
-    let config = Config::from_parts(None, Path::new("."), Path::new("/"), None, &[], &none).unwrap();
+    let config =
+        Config::from_parts(None, Path::new("."), Path::new("/"), None, &[], &none, ingot_source::check_property)
+            .unwrap();
     let checked = ingot_project::check::check_files(Path::new("."), files, &config);
     checked.project.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics))
 }

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use ingot_dialect::ast::Span;
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
-use ingot_lake::{LakeConfig, S3Config};
+use ingot_model::{LakeConfig, S3Config};
+use ingot_source::{CheckProperty, PropertyError};
 
 use crate::config_file::{Entry, Value};
 use crate::settings::{self, Kind, SETTINGS};
@@ -157,6 +158,7 @@ pub struct Config {
     pub environment: Option<String>,
     listing: Vec<Listed>,
     variables: Variables,
+    kafka_property: CheckProperty,
 }
 
 /// One line of a listing of the configuration; the value of a secret is `***`.
@@ -171,7 +173,7 @@ impl Config {
     /// Reads and checks the configuration of a project.
     ///
     /// `environment` is the choice of `--env`; without it INGOT_ENV counts. `sets` are `--set` pairs, later ones
-    /// winning. `variables` is the process environment.
+    /// winning. `variables` is the process environment. `kafka_property` knows librdkafka's properties.
     ///
     /// # Errors
     /// Every unknown key, bad value and unreadable secret file, with places in the file.
@@ -180,6 +182,7 @@ impl Config {
         environment: Option<&str>,
         sets: &[(String, String)],
         variables: &BTreeMap<String, String>,
+        kafka_property: CheckProperty,
     ) -> Result<Self, Vec<Diagnostic>> {
         let path = project.join(FILE);
         let text = match std::fs::read_to_string(&path) {
@@ -191,7 +194,7 @@ impl Config {
             }
         };
         let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        Self::from_parts(text.as_deref(), project, &folder, environment, sets, variables)
+        Self::from_parts(text.as_deref(), project, &folder, environment, sets, variables, kafka_property)
     }
 
     /// The same from values: the file's text, the project's folder (secret files are relative to it) and the
@@ -206,10 +209,12 @@ impl Config {
         environment: Option<&str>,
         sets: &[(String, String)],
         variables: &BTreeMap<String, String>,
+        kafka_property: CheckProperty,
     ) -> Result<Self, Vec<Diagnostic>> {
         let chosen =
             environment.map(str::to_owned).or_else(|| variables.get("INGOT_ENV").filter(|v| !v.is_empty()).cloned());
-        let mut reader = Reader { project, entries: Vec::new(), values: BTreeMap::new(), errors: Vec::new() };
+        let mut reader =
+            Reader { project, kafka_property, entries: Vec::new(), values: BTreeMap::new(), errors: Vec::new() };
         if let Some(text) = text {
             match crate::config_file::read(text, chosen.as_deref()) {
                 Ok(entries) => reader.entries.extend(entries),
@@ -261,6 +266,11 @@ impl Config {
         format!("{}/{}", self.project.name, self.namespace_prefix)
     }
 
+    /// Whether librdkafka takes a property, and a value of it.
+    pub(crate) fn kafka_property(&self, name: &str, value: Option<&str>) -> Result<(), PropertyError> {
+        (self.kafka_property)(name, value)
+    }
+
     /// An environment variable, for `${NAME}` in WITH and ENCODE.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.variables.0.get(name).cloned()
@@ -305,6 +315,7 @@ struct Taken {
 
 struct Reader<'a> {
     project: &'a Path,
+    kafka_property: CheckProperty,
     entries: Vec<Entry>,
     values: BTreeMap<String, Taken>,
     errors: Vec<Diagnostic>,
@@ -356,7 +367,7 @@ impl Reader<'_> {
             }
             both.insert(mark);
             if let Some(name) = key.strip_prefix("kafka.")
-                && let Err(e) = ingot_source::check_property(name, Some(&value))
+                && let Err(e) = (self.kafka_property)(name, Some(&value))
             {
                 self.errors.push(place(kafka_error(name, &e), &entry.origin, entry.value_span));
                 continue;
@@ -367,7 +378,7 @@ impl Reader<'_> {
 
     fn check_key(&mut self, key: &str, entry: &Entry) -> bool {
         if let Some(name) = key.strip_prefix("kafka.") {
-            let Err(e) = ingot_source::check_property(name, None) else { return true };
+            let Err(e) = (self.kafka_property)(name, None) else { return true };
             let mut d = Diagnostic::error("C0106", e.reason);
             if let Some(s) = &e.suggestion {
                 d = d.help(format!("did you mean \"kafka.{s}\"?"));
@@ -516,6 +527,7 @@ impl Reader<'_> {
             namespace_prefix: prefix,
             environment,
             listing: self.listing(),
+            kafka_property: self.kafka_property,
             variables: Variables(variables.clone()),
         })
     }
@@ -610,7 +622,7 @@ impl Reader<'_> {
             .collect();
         all.extend(self.values.iter().filter(|(k, _)| k.starts_with("kafka.")).map(|(key, t)| Listed {
             key: key.clone(),
-            value: Some(if ingot_source::property::is_secret(key) { "***".into() } else { t.value.clone() }),
+            value: Some(if ingot_source::is_secret(key) { "***".into() } else { t.value.clone() }),
             origin: t.origin.clone(),
         }));
         all
@@ -618,7 +630,7 @@ impl Reader<'_> {
 }
 
 /// The error for a property that librdkafka knows but whose value it refuses; the value is not shown.
-pub(crate) fn kafka_error(name: &str, e: &ingot_source::PropertyError) -> Diagnostic {
+pub(crate) fn kafka_error(name: &str, e: &PropertyError) -> Diagnostic {
     Diagnostic::error("C0106", format!("the value of \"{name}\" is refused: {}", e.reason))
         .help("see librdkafka's CONFIGURATION.md for the values it takes")
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the reference page is generated from this table and nothing else reads a key that is not in it.
 //!
-//! Not here: where values come from (`config`), librdkafka's own properties (`ingot_source::check_property`).
+//! Not here: where values come from (`config`), librdkafka's own properties (`config::CheckProperty`).
 
 use std::fmt::Write as _;
 

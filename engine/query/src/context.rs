@@ -50,7 +50,7 @@ pub fn bounded(memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> {
 pub fn maintenance(runtime: Arc<RuntimeEnv>) -> Result<SessionContext> {
     let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
     let mut config = SessionConfig::new().with_target_partitions(cores).with_information_schema(false);
-    ingot_lake::exact_options(config.options_mut());
+    ingot_semantics::exact_options(config.options_mut());
     pool::sort_options(config.options_mut(), runtime.memory_pool.as_ref());
     let mut ctx = SessionContext::new_with_state(ingot_semantics::state(config, runtime).build());
     ingot_delta::register(&mut ctx)?;

@@ -33,6 +33,7 @@ mod dependent;
 mod distinct;
 mod doubles;
 mod encode;
+mod exact_scans;
 mod explained;
 mod extremes;
 mod failure;
@@ -114,6 +115,7 @@ mod zones;
 
 pub use apart::{Casts, has_namesakes, put_back_casts, take_out_casts};
 pub use canonical::{CANONICAL, canonical_array, canonical_scalar, exactly, has_equals, uncanonical};
+pub use exact_scans::exact_options;
 pub use explained::names_shown;
 pub use extremes::{float_max, float_min};
 pub use failure::{

@@ -3,5 +3,7 @@
 //! Not here: reading them (`kafka`).
 
 pub mod fleet;
+#[cfg(feature = "kafka")]
 pub mod mock;
+#[cfg(feature = "kafka")]
 pub mod produce;

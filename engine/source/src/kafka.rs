@@ -5,15 +5,26 @@
 //!
 //! Not here: what a message means (`decode`), events for tests and demos (`demo`).
 
+#[cfg(feature = "kafka")]
 pub(crate) mod client;
+pub mod config;
+#[cfg(feature = "kafka")]
 pub(crate) mod ffi;
 pub mod offsets;
+#[cfg(feature = "kafka")]
 pub mod property;
+#[cfg(feature = "kafka")]
 mod reader;
+#[cfg(feature = "kafka")]
 pub(crate) mod topic;
+#[cfg(feature = "kafka")]
 mod watch;
 
+#[cfg(feature = "kafka")]
 pub use client::TopicInfo;
+pub use config::{CheckProperty, KafkaConfig, PropertyError, Start};
 pub use offsets::{Loss, LossKind, Position};
-pub use property::{KafkaConfig, PropertyError, check_property};
-pub use topic::{BatchStream, KafkaSource, Start};
+#[cfg(feature = "kafka")]
+pub use property::check_property;
+#[cfg(feature = "kafka")]
+pub use topic::{BatchStream, KafkaSource};

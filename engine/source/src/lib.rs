@@ -10,6 +10,8 @@
 //! * A loss is named and returned, never skipped.
 //! * Values of secret properties appear in no message, log line or Debug text.
 //!
+//! What stands on librdkafka is behind the feature `kafka`; the rest is what a project is checked with.
+//!
 //! Not here: where positions are stored (`lake`), what happens to rows and errors (`pipeline`).
 // An error ends a stream: how many bytes it moves does not matter.
 #![allow(clippy::result_large_err)]
@@ -28,9 +30,13 @@ pub use decode::schema::{ScalarLiteral, SourceField, SourceSchema};
 pub use decode::types::column_type_to_arrow;
 pub use decode::{Decoded, Decoder, MessageRef, SELECT_FAILS, error_schema};
 pub use demo::fleet::{self, Fleet, FleetConfig};
+#[cfg(feature = "kafka")]
 pub use demo::mock::MockBroker;
+#[cfg(feature = "kafka")]
 pub use demo::produce::{self, ProduceReport, ensure_topic, produce};
 pub use error::SourceError;
 pub use ingot_dialect::ast::{Encoding, IncludeKind};
-pub use kafka::{BatchStream, KafkaConfig, KafkaSource, PropertyError, Start, TopicInfo, check_property};
-pub use kafka::{Loss, LossKind, Position, offsets, property};
+pub use kafka::config::is_secret;
+#[cfg(feature = "kafka")]
+pub use kafka::{BatchStream, KafkaSource, TopicInfo, check_property, property};
+pub use kafka::{CheckProperty, KafkaConfig, Loss, LossKind, Position, PropertyError, Start, offsets};

@@ -21,8 +21,8 @@ use iceberg::{TableRequirement, TableUpdate};
 use ingot_model::TableName;
 use ingot_telemetry::{FAILED, OK, metrics, outcome};
 
-use crate::config::LakeConfig;
 use crate::error::Result;
+use ingot_model::LakeConfig;
 
 pub mod error;
 pub mod lease;

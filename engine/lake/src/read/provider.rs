@@ -10,7 +10,7 @@
 //!   the Parquet scan itself takes them over.
 //! * Exact statistics are true statements about the rows that come out.
 //! * Filters that DataFusion makes while a query runs are taken as they come;
-//!   `exact_options` keeps it from making those that lose rows.
+//!   `ingot_semantics::exact_options` keeps it from making those that lose rows.
 //!
 //! Not here: which files a snapshot has (`changelog`), columns by id (`adapt`).
 
@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Result, plan_err};
-use datafusion::config::{ConfigOptions, TableParquetOptions};
+use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
@@ -47,18 +47,6 @@ use crate::table::Table;
 
 /// Collects the paths of the files that scans open, for tests and EXPLAIN.
 pub type ScanLog = Arc<Mutex<Vec<String>>>;
-
-/// Switches off what makes DataFusion lose rows over any Parquet scan.
-///
-/// * Filters from aggregates: `SELECT min(a), min(b)` leaves a column out of the
-///   filter while all its values so far are NULL, and skips rows that only that
-///   column needs.
-/// * Filters from joins: they drop NULL and NaN keys, which `IS NOT DISTINCT FROM`
-///   and equality of floats match (datafusion 22964).
-pub fn exact_options(options: &mut ConfigOptions) {
-    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-    options.optimizer.enable_join_dynamic_filter_pushdown = false;
-}
 
 /// What of a table to read.
 #[derive(Clone, Debug, Default)]

@@ -37,8 +37,8 @@ use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::LakeConfig;
 use crate::error::{LakeError, Result};
+use ingot_model::LakeConfig;
 
 mod blocking;
 mod measured;

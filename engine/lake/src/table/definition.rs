@@ -23,7 +23,7 @@ use std::sync::Arc;
 use iceberg::spec::{
     FormatVersion, NestedField, NestedFieldRef, Schema, SchemaRef, TableMetadata, TableMetadataBuilder, Type,
 };
-use ingot_model::{Definition, PropertyChanges, Record, TableName};
+use ingot_model::{Definition, PropertyChanges, Record, TableName, file_settings};
 
 use crate::error::{LakeError, Result};
 use crate::table::partition::{partition_spec, sort_order};
@@ -316,14 +316,7 @@ fn number(
 
 /// The properties of a new table, but for those that describe its columns.
 fn first_properties(definition: &Definition) -> HashMap<String, String> {
-    let mut properties = HashMap::from(
-        [
-            ("write.metadata.previous-versions-max", "20"),
-            ("write.metadata.delete-after-commit.enabled", "true"),
-            ("write.parquet.compression-codec", "zstd"),
-        ]
-        .map(|(name, value)| (name.to_string(), value.to_string())),
-    );
+    let mut properties = HashMap::from(file_settings::defaults().map(|(name, value)| (name.into(), value.into())));
     properties.extend(definition.properties.clone());
     properties
 }

@@ -30,7 +30,7 @@ pub(crate) mod manifests;
 pub mod owner;
 pub mod partition;
 pub mod position;
-pub mod properties;
+pub(crate) mod properties;
 pub mod schema;
 mod temporal;
 pub(crate) mod transform;

@@ -28,9 +28,9 @@ use iceberg::spec::{DataFile, ManifestEntryRef};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::config::{LakeConfig, S3Config};
 use crate::lake::Lake;
 use crate::{Change, CommitError, NewTable, Rebase, Table, Writer};
+use ingot_model::{LakeConfig, S3Config};
 
 pub(crate) async fn lake() -> (TempDir, Lake) {
     let folder = tempfile::tempdir().unwrap();

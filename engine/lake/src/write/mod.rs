@@ -33,7 +33,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::table::definition::{ResolvedDefinition, resolve_definition};
 use crate::table::partition::PartitionSplitter;
-use crate::table::properties::FileSettings;
+use crate::table::properties::FileWriting;
 use crate::table::schema::arrow_schema;
 use crate::table::{Table, left_out_ids};
 use crate::write::conform::Conform;
@@ -87,7 +87,7 @@ pub struct Writer {
     /// None until the first batch tells whether it brings the hidden columns.
     shape: Option<Shape>,
     sort: Vec<SortKey>,
-    settings: FileSettings,
+    settings: FileWriting,
     /// Batches that are not split yet, and their bytes.
     unsplit: (Vec<RecordBatch>, usize),
     open: HashMap<Struct, OpenFile>,
@@ -136,7 +136,7 @@ impl Writer {
             table: table.name().clone(),
             splitter: PartitionSplitter::try_new(resolved.schema(), spec)?,
             sort: sort_keys(resolved.metadata.default_sort_order(), fields),
-            settings: FileSettings::of(resolved.metadata.properties()),
+            settings: FileWriting::of(resolved.metadata.properties()),
             resolved,
             public,
             not_null,

@@ -8,6 +8,7 @@ use std::path::Path;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use ingot_lake::Table;
+use ingot_lake::schema::stored_alike;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Plan};
 use ingot_pipeline::verify::Verdict;
@@ -272,7 +273,9 @@ fn project(share: &str, head: &str) -> (Project, Config) {
     let text = streaming(share).replace("bronze.t ON", &format!("bronze.t {head} ON"));
     let folder = Path::new("/project");
     let brokers = "kafka.bootstrap.servers = \"127.0.0.1:9092\"\n";
-    let config = Config::from_parts(Some(brokers), folder, folder, None, &[], &BTreeMap::new()).unwrap();
+    let config =
+        Config::from_parts(Some(brokers), folder, folder, None, &[], &BTreeMap::new(), ingot_source::check_property)
+            .unwrap();
     let files = vec![
         SqlFile { path: "bronze/t.sql".into(), text },
         SqlFile { path: "silver/copy.sql".into(), text: COPY.into() },
@@ -284,7 +287,7 @@ fn kept(share: &str, head: &str, fingerprint: &str, recorded: &[(&str, &str)]) -
     let (project, config) = project(share, head);
     let kept = recorded.iter().map(|(c, t)| ((*c).to_owned(), (*t).to_owned())).collect();
     let columns = BTreeMap::from([("share".to_owned(), DataType::Float64)]);
-    let types = StoredTypes { columns, fingerprint: Some(fingerprint.to_owned()), kept };
+    let types = StoredTypes { columns, alike: stored_alike, fingerprint: Some(fingerprint.to_owned()), kept };
     let checked = check_over(&project, &config, &Stored::from([(name("bronze.t"), types)]));
     let again = checked.project.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
     // What reads the table is planned over what it is stored as.

@@ -114,7 +114,7 @@ impl World {
 
     pub async fn engine(&self) -> Engine {
         let root = self.dir.path().join("sql");
-        let config = Config::load(&root, None, &self.sets(), &BTreeMap::new()).unwrap();
+        let config = Config::load(&root, None, &self.sets(), &BTreeMap::new(), ingot_source::check_property).unwrap();
         let checked = project::load(&root, &config);
         let shown: Vec<String> = checked.diagnostics.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         let project = checked.project.unwrap_or_else(|| panic!("{shown:#?}"));

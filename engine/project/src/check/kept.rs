@@ -14,7 +14,6 @@ use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::{Columns, Query};
-use ingot_lake::schema::stored_alike;
 
 use super::output::as_column;
 use super::types::type_word;
@@ -36,7 +35,7 @@ pub(crate) fn keep(
         .enumerate()
         .filter(|(_, f)| !has_type(f.name()))
         .filter_map(|(i, f)| {
-            let t = stored.columns.get(f.name()).filter(|t| !stored_alike(t, f.data_type()))?;
+            let t = stored.columns.get(f.name()).filter(|t| !(stored.alike)(t, f.data_type()))?;
             let t = in_shape_of(f.data_type(), t);
             can_cast_types(f.data_type(), &t).then_some((i, t))
         })

@@ -13,7 +13,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use ingot_dialect::ast::{Encoding, Format, Pair, Source};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::{expand_env, fold_tokens};
-use ingot_source::{KafkaConfig, SourceSchema, Start, check_property};
+use ingot_source::{KafkaConfig, SourceSchema, Start};
 
 use crate::config::Config;
 use crate::project::SourceModel;
@@ -147,7 +147,7 @@ fn options(file: &str, source: &Source, cfg: &Config, found: &mut Vec<Diagnostic
         if OWN_KEYS.contains(key) {
             continue;
         }
-        match check_property(key, None) {
+        match cfg.kafka_property(key, None) {
             Err(e) => {
                 let d = Diagnostic::error("C0105", format!("'{key}' is no option of a source")).at(file, pair.key.span);
                 let near = did_you_mean(key, OWN_KEYS).map(str::to_owned).or(e.suggestion);
@@ -157,7 +157,7 @@ fn options(file: &str, source: &Source, cfg: &Config, found: &mut Vec<Diagnostic
                     None => d.note(e.reason).help("options are connector, topic, start and librdkafka's properties"),
                 });
             }
-            Ok(()) => match check_property(key, Some(value)) {
+            Ok(()) => match cfg.kafka_property(key, Some(value)) {
                 Err(e) => found.push(crate::config::kafka_error(key, &e).at(file, pair.value.span)),
                 Ok(()) => {
                     properties.insert((*key).to_owned(), value.clone());

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::{Clauses, Ident, Pair, TableDef, Transform};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
-use ingot_lake::properties::{self, Refused};
+use ingot_model::file_settings::{self, Refused};
 use ingot_model::{Column, Definition, PartitionBy, SortBy};
 
 use super::output::find_column;
@@ -208,7 +208,7 @@ fn properties(file: &str, clauses: &Clauses, found: &mut Vec<Diagnostic>) -> BTr
             found.push(d.help("keep one of the two"));
         }
     }
-    out.retain(|key, _| properties::is_stored(key));
+    out.retain(|key, _| file_settings::is_stored(key));
     out
 }
 
@@ -218,10 +218,10 @@ fn refused(file: &str, pair: &Pair, all: &HashMap<String, String>) -> Option<Dia
         let d = Diagnostic::error("C0102", format!("property '{key}' is set by ingot")).at(file, pair.key.span);
         return Some(d.help("leave it out; COMMENT sets the comment"));
     }
-    match properties::check(key, value, all).err()? {
+    match file_settings::check(key, value, all).err()? {
         Refused::NoEffect => {
             let d = Diagnostic::error("C0115", format!("property '{key}' has no effect here")).at(file, pair.key.span);
-            let known = properties::KNOWN;
+            let known = file_settings::KNOWN;
             if known.contains(&key) {
                 return Some(d.help("leave it out: another property here switches it off"));
             }

@@ -186,7 +186,7 @@ impl Room {
     fn new() -> Option<Self> {
         let mut config = SessionConfig::new().with_target_partitions(2).with_information_schema(false);
         let options = config.options_mut();
-        ingot_lake::exact_options(options);
+        ingot_semantics::exact_options(options);
         // A plan that prunes by what it met cannot run twice.
         options.optimizer.enable_dynamic_filter_pushdown = false;
         options.optimizer.enable_topk_dynamic_filter_pushdown = false;

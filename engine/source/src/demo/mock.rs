@@ -7,7 +7,7 @@
 //! Not here: transactions' markers, retention and the administration of topics, which the mock lacks.
 
 use crate::error::SourceError;
-use crate::kafka::property::KafkaConfig;
+use crate::kafka::config::KafkaConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use std::collections::BTreeMap;

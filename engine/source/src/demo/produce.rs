@@ -9,7 +9,8 @@
 use crate::demo::fleet::Fleet;
 use crate::error::SourceError;
 use crate::kafka::client::{TopicClient, classify};
-use crate::kafka::property::{KafkaConfig, config_error};
+use crate::kafka::config::KafkaConfig;
+use crate::kafka::property::config_error;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;

@@ -7,9 +7,10 @@
 //! Not here: reading messages (`reader`), what the answers mean (`offsets`).
 
 use crate::error::SourceError;
+use crate::kafka::config::KafkaConfig;
 use crate::kafka::ffi::{self, CallError, OffsetSpec};
 use crate::kafka::offsets::{TopicFacts, Watermarks};
-use crate::kafka::property::{KafkaConfig, config_error};
+use crate::kafka::property::config_error;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};

@@ -1,4 +1,4 @@
-//! librdkafka's properties: which exist, what they take, which are secret, which are ours to set.
+//! librdkafka's properties: which exist, what they take, which are ours to set.
 //!
 //! Invariants
 //! * The list is librdkafka's own, of the version that is linked.
@@ -7,36 +7,14 @@
 //! Not here: keys of WITH that are not librdkafka's (`pipeline`).
 
 use crate::error::SourceError;
+use crate::kafka::config::{KafkaConfig, PropertyError, is_secret};
 use crate::kafka::ffi;
 use ingot_dialect::did_you_mean;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::OnceLock;
-
-/// librdkafka's properties of one connection.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct KafkaConfig {
-    pub properties: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for KafkaConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.properties.iter().map(|(k, v)| (k, if is_secret(k) { "[hidden]" } else { v.as_str() }));
-        f.debug_map().entries(shown).finish()
-    }
-}
-
-/// Why a property is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct PropertyError {
-    pub reason: String,
-    /// The name that was likely meant.
-    pub suggestion: Option<String>,
-}
 
 /// Set by Ingot, because positions live in the tables and losses must be seen.
 const OURS: [(&str, &str); 6] = [
@@ -47,13 +25,6 @@ const OURS: [(&str, &str); 6] = [
     ("log.queue", "log lines go to ingot's log"),
     ("plugin.library.paths", "plugins would run inside the engine"),
 ];
-
-/// Whether a property's value must never be shown.
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["password", "secret", ".pem", "oauthbearer.config", "assertion", "token"].iter().any(|part| name.contains(part))
-        && !name.ends_with(".url")
-}
 
 /// Checks a property's name, and its value if given, against librdkafka.
 ///

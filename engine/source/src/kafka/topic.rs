@@ -11,9 +11,9 @@ use crate::batch::{BatchLimits, SourceBatch};
 use crate::decode::schema::SourceSchema;
 use crate::error::SourceError;
 use crate::kafka::client::{CALL, TopicClient, TopicInfo, backoff, warn_waiting};
+use crate::kafka::config::{KafkaConfig, Start};
 use crate::kafka::ffi::OffsetSpec;
 use crate::kafka::offsets::Position;
-use crate::kafka::property::KafkaConfig;
 use crate::kafka::reader::{Order, Reader};
 use crate::kafka::watch::Watch;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
@@ -23,16 +23,6 @@ use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-
-/// Where a new table begins to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    Earliest,
-    /// After the last message that is committed now.
-    Latest,
-    /// At the first message whose time is not before this, in milliseconds since 1970; at the end where there is none.
-    Timestamp(i64),
-}
 
 /// A topic that can be read. Clones share a connection.
 #[derive(Clone)]

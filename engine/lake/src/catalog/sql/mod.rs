@@ -24,10 +24,10 @@ use ingot_model::TableName;
 
 use crate::catalog::metadata_files::MetadataFiles;
 use crate::catalog::version::{Attempted, Outcome, Version};
-use crate::config::LakeConfig;
 use crate::crash;
 use crate::error::{LakeError, Result};
-use crate::table::properties::deletes_old_metadata;
+use ingot_model::LakeConfig;
+use ingot_model::file_settings::deletes_old_metadata;
 
 pub(crate) mod rows;
 

@@ -21,10 +21,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::commit::{Change, Rebase};
-use crate::config::{LakeConfig, S3Config};
 use crate::lake::Lake;
 use crate::table::definition::NewTable;
 use crate::write::Writer;
+use ingot_model::{LakeConfig, S3Config};
 
 /// A lake in a folder of its own.
 pub(super) struct Fixture {

@@ -72,7 +72,9 @@ pub(crate) fn project(views: &[(String, String)], warehouse: &Path) -> (Project,
     files.extend(views.iter().map(|(name, text)| file(format!("silver/{name}.sql"), text.clone())));
     let text = format!("{}warehouse.location = \"{}\"\n", super::BROKERS, warehouse.display());
     let folder = Path::new("/project");
-    let config = Config::from_parts(Some(&text), folder, folder, None, &[], &BTreeMap::new()).unwrap();
+    let config =
+        Config::from_parts(Some(&text), folder, folder, None, &[], &BTreeMap::new(), ingot_source::check_property)
+            .unwrap();
     let checked = check_files(folder, files, &config);
     let errors: Vec<_> = checked
         .diagnostics

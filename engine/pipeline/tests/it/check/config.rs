@@ -9,7 +9,16 @@ use ingot_project::settings::SETTINGS;
 fn load(text: &str, environment: Option<&str>, sets: &[(&str, &str)], variables: &[(&str, &str)]) -> Config {
     let sets: Vec<(String, String)> = sets.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     let variables: BTreeMap<String, String> = variables.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-    Config::from_parts(Some(text), Path::new("/project"), Path::new("/here"), environment, &sets, &variables).unwrap()
+    Config::from_parts(
+        Some(text),
+        Path::new("/project"),
+        Path::new("/here"),
+        environment,
+        &sets,
+        &variables,
+        ingot_source::check_property,
+    )
+    .unwrap()
 }
 
 const TEXT: &str = r#"
@@ -83,7 +92,16 @@ fn secrets_are_shown_nowhere() {
         ("INGOT_S3__ACCESS_KEY_ID".to_owned(), "an-id".to_owned()),
         ("OTHER".to_owned(), "hush-variable".to_owned()),
     ]);
-    let cfg = Config::from_parts(Some(text), folder.path(), Path::new("/here"), None, &[], &variables).unwrap();
+    let cfg = Config::from_parts(
+        Some(text),
+        folder.path(),
+        Path::new("/here"),
+        None,
+        &[],
+        &variables,
+        ingot_source::check_property,
+    )
+    .unwrap();
     assert_eq!(cfg.s3.secret_access_key.as_deref(), Some("hush-file"));
     assert_eq!(cfg.s3.access_key_id.as_deref(), Some("an-id"));
     assert_eq!(cfg.variable("OTHER").as_deref(), Some("hush-variable"));

@@ -19,7 +19,8 @@ use ingot_project::project::{Checked, SqlFile};
 fn config(text: &str, variables: &[(&str, &str)]) -> Config {
     let variables: BTreeMap<String, String> = variables.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     let folder = Path::new("/project");
-    Config::from_parts(Some(text), folder, folder, None, &[], &variables).expect("the configuration is right")
+    Config::from_parts(Some(text), folder, folder, None, &[], &variables, ingot_source::check_property)
+        .expect("the configuration is right")
 }
 
 const BROKERS: &str = "kafka.bootstrap.servers = \"127.0.0.1:9092\"\n";

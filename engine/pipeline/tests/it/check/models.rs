@@ -113,7 +113,14 @@ fn the_shipped_project_is_right() {
 #[test]
 fn the_files_that_are_shipped_are_right() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql");
-    let cfg = ingot_project::config::Config::load(&root, None, &[], &std::collections::BTreeMap::new()).unwrap();
+    let cfg = ingot_project::config::Config::load(
+        &root,
+        None,
+        &[],
+        &std::collections::BTreeMap::new(),
+        ingot_source::check_property,
+    )
+    .unwrap();
     let checked = ingot_project::project::load(&root, &cfg);
     assert!(checked.diagnostics.is_empty(), "{:#?}", checked.diagnostics);
     let names: Vec<String> = checked.project.unwrap().tables.keys().map(ToString::to_string).collect();

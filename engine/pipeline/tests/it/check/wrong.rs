@@ -85,14 +85,15 @@ fn run(case: &Path, base: &Path) -> (String, Vec<&'static str>) {
     let mut texts: BTreeMap<String, String> = files.iter().map(|f| (f.path.clone(), f.text.clone())).collect();
     texts.insert("ingot.toml".into(), toml.clone());
     let folder = Path::new("/project");
-    let diagnostics = match Config::from_parts(Some(&toml), folder, folder, None, &[], &variables) {
-        Ok(cfg) => {
-            let checked = check_files(case, files, &cfg);
-            assert_eq!(checked.project.is_none(), checked.has_errors());
-            checked.diagnostics
-        }
-        Err(diagnostics) => diagnostics,
-    };
+    let diagnostics =
+        match Config::from_parts(Some(&toml), folder, folder, None, &[], &variables, ingot_source::check_property) {
+            Ok(cfg) => {
+                let checked = check_files(case, files, &cfg);
+                assert_eq!(checked.project.is_none(), checked.has_errors());
+                checked.diagnostics
+            }
+            Err(diagnostics) => diagnostics,
+        };
     (report(&diagnostics, &texts), diagnostics.iter().map(|d| d.code).collect())
 }
 

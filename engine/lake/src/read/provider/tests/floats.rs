@@ -38,7 +38,7 @@ async fn stored() -> (Fixture, Table) {
 async fn session(table: &Table, pushdown: bool, log: &ScanLog) -> SessionContext {
     let mut options = ConfigOptions::new();
     options.execution.parquet.pushdown_filters = pushdown;
-    exact_options(&mut options);
+    ingot_semantics::exact_options(&mut options);
     let config = SessionConfig::from(options).with_target_partitions(2);
     let context = SessionContext::new_with_state(ingot_semantics::state(config, Arc::default()).build());
     let options = ScanOptions { log: Some(Arc::clone(log)), ..ScanOptions::default() };

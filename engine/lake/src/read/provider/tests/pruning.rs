@@ -117,7 +117,7 @@ async fn check(files: &[Vec<Row>], layout: &[(&str, Transform)], filters: &[Stri
         let mut options = ConfigOptions::new();
         options.execution.parquet.pushdown_filters = pushdown;
         options.execution.parquet.reorder_filters = pushdown;
-        exact_options(&mut options);
+        ingot_semantics::exact_options(&mut options);
         let config = SessionConfig::from(options).with_target_partitions(2);
         let ours = configured(&table, ScanOptions::default(), config).await;
         for filter in filters {

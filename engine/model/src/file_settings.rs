@@ -1,0 +1,243 @@
+//! Table properties under Iceberg's own names: what is known, what it may be, and what it says of a table's files.
+//!
+//! Invariants
+//! * A property under one of Iceberg's own prefixes is known and honoured, or a definition with it is refused.
+//! * What another engine set on a table is honoured where it is known; a value that is not is given back as unknown.
+//!
+//! Not here: properties of our own (`property`), which nobody declares; Parquet's writer (`ingot-lake`).
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+const FILE_BYTES: &str = "write.target-file-size-bytes";
+const ROW_GROUP_BYTES: &str = "write.parquet.row-group-size-bytes";
+const PAGE_BYTES: &str = "write.parquet.page-size-bytes";
+const PAGE_ROWS: &str = "write.parquet.page-row-limit";
+const DICTIONARY_BYTES: &str = "write.parquet.dict-size-bytes";
+const CODEC: &str = "write.parquet.compression-codec";
+const LEVEL: &str = "write.parquet.compression-level";
+const DELETE_OLD: &str = "write.metadata.delete-after-commit.enabled";
+const VERSIONS_MAX: &str = "write.metadata.previous-versions-max";
+const METADATA_CODEC: &str = "write.metadata.compression-codec";
+const FORMAT: &str = "write.format.default";
+const FORMAT_VERSION: &str = "format-version";
+
+/// Properties that a definition may set, in the order in which they are listed.
+pub const KNOWN: &[&str] = &[
+    FILE_BYTES,
+    CODEC,
+    LEVEL,
+    ROW_GROUP_BYTES,
+    PAGE_BYTES,
+    PAGE_ROWS,
+    DICTIONARY_BYTES,
+    VERSIONS_MAX,
+    DELETE_OLD,
+    METADATA_CODEC,
+    FORMAT,
+    FORMAT_VERSION,
+];
+
+/// Prefixes of names that Iceberg gives a meaning.
+const ICEBERGS: &[&str] =
+    &["write.", "read.", "commit.", "history.", "gc.", "encryption.", "schema.", "compatibility."];
+/// Names that Iceberg keeps for itself, or that stand for something else than a property.
+const RESERVED: &[&str] = &[
+    "uuid",
+    "snapshot-count",
+    "current-snapshot-id",
+    "current-snapshot-summary",
+    "current-snapshot-timestamp-ms",
+    "current-schema",
+    "default-partition-spec",
+    "default-sort-order",
+    "location",
+    "provider",
+];
+
+/// The levels that zstd has.
+const ZSTD_LEVELS: RangeInclusive<i32> = 1..=22;
+
+/// Why a definition may not set a property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// It would be stored and nothing would heed it.
+    NoEffect,
+    /// It cannot have this value; what to do instead.
+    Value(String),
+}
+
+/// Whether a definition may set a property, given all that it sets.
+///
+/// # Errors
+/// `Refused`.
+pub fn check(name: &str, value: &str, all: &HashMap<String, String>) -> Result<(), Refused> {
+    let takes = |ok: bool, what: &str| if ok { Ok(()) } else { Err(Refused::Value(what.to_owned())) };
+    match name {
+        FILE_BYTES | ROW_GROUP_BYTES | PAGE_BYTES | PAGE_ROWS | DICTIONARY_BYTES | VERSIONS_MAX => {
+            takes(positive(value).is_some(), "write a positive whole number")
+        }
+        CODEC => takes(Codec::parse(value).is_some(), "write 'zstd', 'snappy' or 'uncompressed'"),
+        LEVEL => {
+            takes(level(value).is_some(), "write a level of zstd, '1' to '22'")?;
+            let codec = all.get(CODEC).map_or(Some(Codec::Zstd), |codec| Codec::parse(codec));
+            if codec == Some(Codec::Zstd) { Ok(()) } else { Err(Refused::NoEffect) }
+        }
+        DELETE_OLD => takes(matches!(value, "true" | "false"), "write 'true' or 'false'"),
+        METADATA_CODEC => takes(matches!(value, "none" | "gzip"), "write 'none' or 'gzip'"),
+        FORMAT => takes(value == "parquet", "leave it out: data files are Parquet"),
+        FORMAT_VERSION => takes(value == "2", "leave it out: tables have format version 2"),
+        name if RESERVED.contains(&name) || ICEBERGS.iter().any(|prefix| name.starts_with(prefix)) => {
+            Err(Refused::NoEffect)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a property is one that is stored. `format-version` stands for the version itself.
+pub fn is_stored(name: &str) -> bool {
+    name != FORMAT_VERSION
+}
+
+/// Whether metadata files that the log no longer names are deleted. Iceberg's default is that they stay.
+pub fn deletes_old_metadata(properties: &HashMap<String, String>) -> bool {
+    properties.get(DELETE_OLD).is_some_and(|value| value == "true")
+}
+
+fn positive(value: &str) -> Option<usize> {
+    value.parse().ok().filter(|n| *n > 0)
+}
+
+fn level(value: &str) -> Option<i32> {
+    value.parse().ok().filter(|level| ZSTD_LEVELS.contains(level))
+}
+
+/// How pages are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Zstandard.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// Not at all.
+    Uncompressed,
+}
+
+impl Codec {
+    fn parse(value: &str) -> Option<Self> {
+        match value.to_ascii_lowercase().as_str() {
+            "zstd" => Some(Self::Zstd),
+            "snappy" => Some(Self::Snappy),
+            "uncompressed" => Some(Self::Uncompressed),
+            _ => None,
+        }
+    }
+}
+
+/// What a table's properties say of its data files; none where they say nothing, or nothing that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSettings {
+    /// A file is closed once it has so many bytes.
+    pub file_bytes: Option<usize>,
+    /// A row group is closed once it has so many bytes.
+    pub row_group_bytes: Option<usize>,
+    /// A page is closed once it has so many bytes.
+    pub page_bytes: Option<usize>,
+    /// A page is closed once it has so many rows.
+    pub page_rows: Option<usize>,
+    /// A dictionary is given up once it has so many bytes.
+    pub dictionary_bytes: Option<usize>,
+    /// How pages are compressed.
+    pub codec: Option<Codec>,
+    /// The level of zstd, 1 to 22.
+    pub level: Option<i32>,
+    /// Names and values that are not known, to be warned of.
+    pub unknown: Vec<(&'static str, String)>,
+}
+
+impl FileSettings {
+    /// Those of a table with these properties.
+    pub fn of(properties: &HashMap<String, String>) -> Self {
+        let mut unknown = Vec::new();
+        Self {
+            file_bytes: value(properties, FILE_BYTES, positive, &mut unknown),
+            row_group_bytes: value(properties, ROW_GROUP_BYTES, positive, &mut unknown),
+            page_bytes: value(properties, PAGE_BYTES, positive, &mut unknown),
+            page_rows: value(properties, PAGE_ROWS, positive, &mut unknown),
+            dictionary_bytes: value(properties, DICTIONARY_BYTES, positive, &mut unknown),
+            codec: value(properties, CODEC, Codec::parse, &mut unknown),
+            level: value(properties, LEVEL, level, &mut unknown),
+            unknown,
+        }
+    }
+}
+
+fn value<T>(
+    properties: &HashMap<String, String>,
+    name: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+    unknown: &mut Vec<(&'static str, String)>,
+) -> Option<T> {
+    let text = properties.get(name)?;
+    let value = parse(text);
+    if value.is_none() {
+        unknown.push((name, text.clone()));
+    }
+    value
+}
+
+/// The properties of a new table that sets none of them.
+pub fn defaults() -> [(&'static str, &'static str); 3] {
+    [(VERSIONS_MAX, "20"), (DELETE_OLD, "true"), (CODEC, "zstd")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(name: &str, value: &str) -> Result<(), Refused> {
+        check(name, value, &HashMap::new())
+    }
+
+    #[test]
+    fn what_has_an_effect_is_taken_and_the_rest_is_refused() {
+        for (name, value) in [
+            (FILE_BYTES, "1048576"),
+            (CODEC, "snappy"),
+            (CODEC, "ZSTD"),
+            (LEVEL, "9"),
+            (DELETE_OLD, "false"),
+            (VERSIONS_MAX, "3"),
+            (METADATA_CODEC, "gzip"),
+            (FORMAT_VERSION, "2"),
+            ("owner.team", "data"),
+            ("note", "x"),
+        ] {
+            assert_eq!(checked(name, value), Ok(()), "{name}");
+        }
+        for name in [
+            "write.distribution-mode",
+            "write.parquet.bloom-filter-enabled.column.a",
+            "read.split.target-size",
+            "commit.retry.num-retries",
+            "history.expire.max-snapshot-age-ms",
+            "gc.enabled",
+            "uuid",
+            "schema.name-mapping.default",
+        ] {
+            assert_eq!(checked(name, "1"), Err(Refused::NoEffect), "{name}");
+        }
+        for (name, value) in [
+            (FILE_BYTES, "0"),
+            (FILE_BYTES, "128MB"),
+            (CODEC, "gzip"),
+            (LEVEL, "23"),
+            (DELETE_OLD, "yes"),
+            (FORMAT, "orc"),
+        ] {
+            assert!(matches!(checked(name, value), Err(Refused::Value(_))), "{name} {value}");
+        }
+        let snappy = HashMap::from([(CODEC.to_owned(), "snappy".to_owned())]);
+        assert_eq!(check(LEVEL, "3", &snappy), Err(Refused::NoEffect));
+    }
+}
