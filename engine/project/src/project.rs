@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::TableReference;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use ingot_delta::Strategy;
 use ingot_dialect::ast::Policy;
@@ -164,6 +165,37 @@ pub struct CheckedRelation {
     pub plan: LogicalPlan,
     /// In declared order.
     pub expectations: Vec<BoundExpectation>,
+    /// The relation as it stands in the plans of the table and of its side tables.
+    pub rows: LogicalPlan,
+    /// The rows that stay, as they stand in the table's plan: a filter over `rows`, or those themselves.
+    pub kept: LogicalPlan,
+    /// One for each of `expectations`: TRUE where a row passes it. Over the columns of `rows`.
+    pub conditions: Vec<Expr>,
+    /// The columns of `rows` with the types that they have when it runs.
+    pub types: SchemaRef,
+}
+
+/// One plan by which a read fills a table and its side tables.
+#[derive(Debug, Clone)]
+pub struct Judging {
+    /// The table's plan, in which `ingot_semantics::Judged` stands where expectations filtered. Its places are indices of
+    /// `Model::checked`; relations that are judged when they are merged have none.
+    pub plan: LogicalPlan,
+    /// How `plan` follows its sources: as the table's own does.
+    pub strategy: Strategy,
+    /// How each quarantine table takes its rows from there, or why it reads for itself.
+    pub taken: BTreeMap<TableName, Result<TakenRows, String>>,
+}
+
+/// The query of a quarantine table over rows that a judge gives it.
+#[derive(Debug, Clone)]
+pub struct TakenRows {
+    /// The judge.
+    pub place: usize,
+    /// Reads `source` in place of its relation.
+    pub plan: LogicalPlan,
+    /// The scan of the given rows: the relation's columns, in order, as c0, c1...
+    pub source: TableReference,
 }
 
 /// A column of a streaming table that keeps the type it is stored with: by the rules of this version its query has
@@ -189,6 +221,8 @@ pub struct Model {
     pub plan: LogicalPlan,
     /// Relations below the output first. Empty for side tables.
     pub checked: Vec<CheckedRelation>,
+    /// The plan that judges rows as they pass, or why expectations are judged by a read of their own.
+    pub judging: Result<Judging, String>,
     pub strategy: Strategy,
     pub policy: Policy,
     /// Hex SHA-256 of what decides the rows.

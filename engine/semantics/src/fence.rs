@@ -33,6 +33,8 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
+use crate::judged::Judged;
+
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fence {
@@ -125,7 +127,7 @@ impl UserDefinedLogicalNodeCore for Fence {
     }
 }
 
-/// Plans fences, and all else as DataFusion does. Failures get their names here (`told`), and EXPLAIN its text
+/// Plans fences and judged relations, and all else as DataFusion does. Failures get their names here (`told`), and EXPLAIN its text
 /// (`explained`).
 #[derive(Debug)]
 pub(crate) struct FencePlanner;
@@ -155,6 +157,13 @@ impl ExtensionPlanner for FencePlanner {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let (Some(judged), [logical], [input]) =
+            (node.as_any().downcast_ref::<Judged>(), logical_inputs, physical_inputs)
+        {
+            let condition = |e| planner.create_physical_expr(e, logical.schema(), session, context);
+            let conditions = judged.conditions().iter().map(condition).collect::<Result<_>>()?;
+            return judged.operator(Arc::clone(input), conditions).map(Some);
+        }
         let (Some(fence), [logical], [input]) =
             (node.as_any().downcast_ref::<Fence>(), logical_inputs, physical_inputs)
         else {

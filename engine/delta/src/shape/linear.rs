@@ -8,7 +8,7 @@
 use datafusion::common::NullEquality;
 use datafusion::logical_expr::logical_plan::{Distinct, Join, Window};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
-use ingot_semantics::Fence;
+use ingot_semantics::{Fence, Judged};
 
 use crate::reason::{FullReason, reason};
 use crate::shape::expressions::check_node;
@@ -33,7 +33,7 @@ pub(crate) fn is_linear_node(plan: &LogicalPlan) -> bool {
         | LogicalPlan::Repartition(_)
         | LogicalPlan::Union(_)
         | LogicalPlan::Unnest(_) => true,
-        other => Fence::of(other).is_some(),
+        other => Fence::of(other).is_some() || Judged::of(other).is_some(),
     }
 }
 

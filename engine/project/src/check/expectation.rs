@@ -188,8 +188,16 @@ fn build(
                 })
             })
             .collect::<datafusion::common::Result<Vec<_>>>()?;
-        let plain = plain(&relation)?;
-        Ok((CheckedRelation { name: relation.name.clone(), plan: plain, expectations }, kept, quarantines))
+        let checked = CheckedRelation {
+            name: relation.name.clone(),
+            plan: plain(&relation)?,
+            expectations,
+            rows: relation.plan.clone(),
+            kept: kept.clone(),
+            conditions: passes,
+            types: Arc::clone(relation.analyzed.schema().inner()),
+        };
+        Ok((checked, kept, quarantines))
     })();
     match built {
         Ok((relation, kept, quarantines)) => Some(Outcome { relation, kept, quarantines }),

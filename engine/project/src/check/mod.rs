@@ -10,6 +10,7 @@
 
 mod expectation;
 mod judge;
+mod judging;
 mod kept;
 mod locate;
 mod model;

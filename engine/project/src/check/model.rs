@@ -23,7 +23,7 @@ use super::planning_error::{Planned, diagnostics};
 use super::references::Mentions;
 use super::resolve::{Brings, Node, Reading, Resolver, Side, inputs};
 use super::streams::{self, Leaf, LeafKind};
-use super::{expectation, kept, locate, output, side, source, table};
+use super::{expectation, judging, kept, locate, output, side, source, table};
 use crate::project::{CheckedRelation, DecodeErrorPolicy, Model, ModelKind, StreamInput};
 
 /// A planned query on its way to a model.
@@ -141,6 +141,8 @@ impl<'a> Resolver<'a> {
         definition.state_columns = body.strategy.state_columns();
         let sides = self.sides(d, &name, &kind, &decode, &brings, &parts);
         let primary_key = table::primary_key(path, t, &schema, &mut Vec::new());
+        let checked: Vec<CheckedRelation> = brings.checked.into_iter().map(|(_, r)| r).collect();
+        let judging = judging::judging(&name, &body.plan, &body.strategy, &checked, &sides);
         let model = Model {
             name: name.clone(),
             kind,
@@ -148,7 +150,8 @@ impl<'a> Resolver<'a> {
             schema,
             inputs: inputs(&body.plan),
             plan: body.plan,
-            checked: brings.checked.into_iter().map(|(_, r)| r).collect(),
+            checked,
+            judging,
             strategy: body.strategy,
             policy: policy(t),
             fingerprint: hash(&parts),

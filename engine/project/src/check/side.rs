@@ -87,6 +87,7 @@ pub(crate) fn model(
         on_decode_error: DecodeErrorPolicy::Fail,
         kept: Vec::new(),
         sides: Vec::new(),
+        judging: Err("it has no expectations".into()),
         file: owner.file.to_owned(),
         sql: owner.sql.to_owned(),
     }
