@@ -30,6 +30,7 @@ RUN = {point: ALL for point in (*COMMITS, "files_written")} | {
     "start.opened": (), "start.leased": (), "planned": (), "start.described": (STREAMING,), "start.side_ready": (STREAMING,),
     "start.table_ready": (STREAMING,), "polled": (STREAMING,), "decoded": (STREAMING,), "side.committed": (STREAMING,),
     "main.committed": (STREAMING,), "refresh.pinned": (SILVER, REJECTED, GOLD, COPY),
+    "refresh.committed": (SILVER, REJECTED),
     "step.done": (STREAMING, SILVER, REJECTED, GOLD, COPY)}
 CREATE = {point: ALL for point in ("create.before_metadata", "create.before_swap", "create.in_swap", "create.after_swap")}
 #: Points that others than a plain run pass: see the functions named so below.

@@ -40,6 +40,7 @@ pub const POINTS: &[&str] = &[
     "side.committed",
     "main.committed",
     "refresh.pinned",
+    "refresh.committed",
     "step.done",
     "full.emptied",
     "full.side_emptied",

@@ -14,7 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use ingot_lake::crash;
@@ -29,11 +29,9 @@ use tracing::{Instrument, debug_span, info, warn};
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::{Ingestor, act, restart, run};
 use crate::kept;
-use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
+use crate::plan::{AGED, Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
-use crate::refresh::bases::{self, Bases};
-use crate::refresh::changes::Input;
-use crate::refresh::{Job, Outcome};
+use crate::refresh::{Job, Member, Outcome};
 use ingot_project::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use ingot_project::{check, config::Config};
 use ingot_query::{QueryError, Session, SessionLimits, context};
@@ -259,7 +257,7 @@ impl Engine {
     }
 
     /// Refuses to work on a table of another project.
-    fn check_owner(&self, table: &Table) -> Result<()> {
+    pub(crate) fn check_owner(&self, table: &Table) -> Result<()> {
         Ok(ingot_lake::owner::check(table, &self.config.project.name)?)
     }
 
@@ -312,7 +310,7 @@ impl Engine {
         (model.name.clone(), told)
     }
 
-    fn table_facts(&self, name: &TableName, table: &Table) -> Result<TableFacts> {
+    pub(crate) fn table_facts(&self, name: &TableName, table: &Table) -> Result<TableFacts> {
         let streaming = self.project.tables.get(name).filter(|m| m.is_streaming());
         // A view that lost all of ours is computed anew; a streaming table goes on from what is known of them.
         let history = if streaming.is_some() { table.past() } else { table.history() };
@@ -429,48 +427,32 @@ impl Engine {
         progress: &(dyn Fn(&StepReport) + Send + Sync),
     ) -> Report {
         let mut report = Report::default();
-        for step in &plan.steps {
+        for steps in plan.reads() {
             if shutdown.is_cancelled() {
                 break;
             }
             let started = Instant::now();
-            let span = debug_span!(telemetry::span::STEP, table = %step.table);
-            // A defect in one table must not take the others down.
-            let result = AssertUnwindSafe(self.step_again(step, shutdown)).catch_unwind().instrument(span).await;
-            let result = result.unwrap_or_else(|panic| Err(PipelineError::panicked(panic.as_ref())));
-            let took = started.elapsed();
-            count(step, &result, took);
-            let seconds = took.as_secs_f64();
-            let mut entry = StepReport {
-                table: step.table.clone(),
-                mode: step.action.mode().to_owned(),
-                reason: step.action.reason().cloned(),
-                rows_in: 0,
-                rows_out: 0,
-                seconds,
-                snapshot: None,
-                error: None,
-                files: vec![],
+            let results = match steps.as_slice() {
+                [step] => vec![self.step_caught(step, shutdown).await],
+                several => self.steps_together(several, shutdown).await,
             };
-            match result {
-                Ok(outcome) => {
-                    entry.mode = outcome.mode;
-                    entry.reason = outcome.reason.or(entry.reason);
-                    entry.rows_in = outcome.rows_in;
-                    entry.rows_out = outcome.rows_out;
-                    entry.snapshot = outcome.committed;
-                    entry.files = outcome.files;
-                }
-                Err(e) => {
-                    warn!(table = %step.table, code = e.code(), error = %e, hint = e.hint(), "refresh failed");
-                    entry.error = Some(StepError::from(&e));
-                }
+            let took = started.elapsed();
+            for (step, result) in steps.into_iter().zip(results) {
+                count(step, &result, took);
+                let entry = reported(step, result, took);
+                progress(&entry);
+                crash::point("step.done", &step.table);
+                report.steps.push(entry);
             }
-            progress(&entry);
-            crash::point("step.done", &step.table);
-            report.steps.push(entry);
         }
         report
+    }
+
+    /// A step; a defect in one table must not take the others down.
+    pub(crate) async fn step_caught(&self, step: &Step, shutdown: &CancellationToken) -> Result<Outcome> {
+        let span = debug_span!(telemetry::span::STEP, table = %step.table);
+        let result = AssertUnwindSafe(self.step_again(step, shutdown)).catch_unwind().instrument(span).await;
+        result.unwrap_or_else(|panic| Err(PipelineError::panicked(panic.as_ref())))
     }
 
     /// A step; when another writer was first, the table is planned again and tried again.
@@ -552,52 +534,11 @@ impl Engine {
     }
 
     async fn refresh_step(&self, model: &Model, action: &Action) -> Result<Outcome> {
-        let mut names = model.inputs.clone();
-        names.push(model.name.clone());
-        let mut tables = self.lake.load_tables(&names).await?;
-        let target = tables.pop().transpose()?.flatten();
-        if let Some(target) = &target {
-            self.check_owner(target)?;
-            self.still_planned(model, action, target)?;
-        }
-        let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
-        let in_parts =
-            model.strategy.merges_by_key() && model.inputs.len() == 1 && matches!(action, Action::Refresh { .. });
-        let mut more = false;
-        let mut inputs = BTreeMap::new();
-        let mut base = Bases::new();
-        for (name, table) in names.iter().zip(tables) {
-            let Some(table) = table? else {
-                let text = format!("\"{}\" reads \"{name}\", which does not exist yet", model.name);
-                return Err(PipelineError::Stopped { code: "R0303", message: text, hint: None, retryable: true });
-            };
-            if table.head().is_none() {
-                let text = format!("\"{}\" reads \"{name}\", whose first build has not succeeded yet", model.name);
-                return Err(PipelineError::Stopped { code: "R0303", message: text, hint: None, retryable: true });
-            }
-            let read = action.reads().iter().find(|r| r.table == *name);
-            let to = match read.map(|r| r.to) {
-                Some(Upto::Snapshot(to)) => to,
-                _ => table.head(),
-            };
-            self.input_ready(name, &table)?;
-            let mut input = Input { table, from: read.and_then(|r| r.from), to };
-            // Rows of a keyed merge are held, so a catch-up goes by parts. Inputs that are joined or united must agree
-            // on what they stand on, and go on at once.
-            if in_parts && let Some(part) = input.part(bytes_max) {
-                more = input.to != Some(part);
-                input.to = Some(part);
-            }
-            self.add_base(&mut base, name, &input.table, input.to)?;
-            inputs.insert(name.clone(), input);
-        }
-        crash::point("refresh.pinned", &model.name);
-        let job =
-            Job { ctx: &self.ctx, lake: &self.lake, model, inputs, base, now: Utc::now().trunc_subsecs(6), bytes_max };
-        let head = target.as_ref().and_then(Table::head);
+        let (member, more) = self.pinned(model, action).await?;
+        let (job, target) = (&member.job, member.target.clone());
         if let (Action::Recompute { reason, .. }, Some(stored)) = (action, &target)
-            && reason.code == planner::AGED
-            && self.told_by_the_clock(&job, stored).await?
+            && reason.code == AGED
+            && self.told_by_the_clock(job, stored).await?
         {
             return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() });
         }
@@ -606,67 +547,22 @@ impl Engine {
             action => job.run(action, target).await?,
         };
         outcome.more = more;
-        if outcome.committed.is_none() {
-            let looked = job.inputs.iter().map(|(n, i)| (n.clone(), i.to)).collect();
-            self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(model.name.clone(), (head, looked));
-        }
-        if outcome.mode != "nothing" {
-            info!(table = %model.name, mode = outcome.mode, rows_in = outcome.rows_in, rows_out = outcome.rows_out, "refreshed");
-        }
+        self.note_refreshed(&member, &outcome);
         Ok(outcome)
     }
 
-    /// A delta is added to exactly the rows it was planned for: another commit in between would be counted twice, or
-    /// forgotten.
-    fn still_planned(&self, model: &Model, action: &Action, target: &Table) -> Result<()> {
-        let stale = |facts: &TableFacts| {
-            facts.recorded.as_ref().is_none_or(|r| {
-                let stands_on = |read: &Read| r.sources.get(&read.table).and_then(|(_, id)| *id) == read.from;
-                !action.reads().iter().all(stands_on)
-            })
-        };
-        let moved = match action {
-            Action::Refresh { .. } => {
-                let facts = self.table_facts(&model.name, target)?;
-                stale(&facts) || !planner::may_merge(&facts, model)
-            }
-            Action::Append { .. } => {
-                let facts = self.table_facts(&model.name, target)?;
-                facts.recorded.is_some() && stale(&facts)
-            }
-            Action::Create { .. } => target.head().is_some(),
-            _ => false,
-        };
-        if moved {
-            let reason = "it was committed to since it was planned".to_owned();
-            return Err(PipelineError::Superseded { table: model.name.to_string(), reason });
+    /// Remembers what a refresh looked at without a commit, and says what one did.
+    pub(crate) fn note_refreshed(&self, member: &Member<'_>, outcome: &Outcome) {
+        let Member { job, target, .. } = member;
+        if outcome.committed.is_none() {
+            let head = target.as_ref().and_then(Table::head);
+            let looked = job.inputs.iter().map(|(n, i)| (n.clone(), i.to)).collect();
+            let mut all = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(job.model.name.clone(), (head, looked));
         }
-        Ok(())
-    }
-
-    /// An input must have the columns its SQL file says, or its dependents would read another table's rows.
-    fn input_ready(&self, name: &TableName, table: &Table) -> Result<()> {
-        let Some(model) = self.project.tables.get(name) else { return Ok(()) };
-        if same_columns(&table.defined_schema(), &model.schema) {
-            return Ok(());
+        if outcome.mode != "nothing" {
+            info!(table = %job.model.name, mode = outcome.mode, rows_in = outcome.rows_in, rows_out = outcome.rows_out, "refreshed");
         }
-        Err(PipelineError::Stopped {
-            code: "R0304",
-            message: format!("the stored columns of \"{name}\" are not those of its SQL file yet"),
-            hint: Some(format!("refresh \"{name}\" first; its own failure is reported beside this one")),
-            retryable: true,
-        })
-    }
-
-    /// Adds what an input stands on; inputs that disagree make the step wait.
-    fn add_base(&self, base: &mut Bases, name: &TableName, table: &Table, to: Option<i64>) -> Result<()> {
-        let Some(to) = to else { return Ok(()) };
-        let stands_on = if self.project.tables.get(name).is_some_and(Model::is_base) {
-            Bases::from([(name.clone(), (table.uuid(), bases::last_with_rows(table, to)?))])
-        } else {
-            bases::of_view(name, table, to)?
-        };
-        bases::join(base, stands_on)
     }
 
     /// One table, now; `full` reads it again from its sources, `accept_loss` goes on past what a topic has lost.
@@ -742,8 +638,38 @@ fn count(step: &Step, done: &Result<Outcome>, took: Duration) {
     }
 }
 
+/// What a step did, for its report.
+fn reported(step: &Step, result: Result<Outcome>, took: Duration) -> StepReport {
+    let mut entry = StepReport {
+        table: step.table.clone(),
+        mode: step.action.mode().to_owned(),
+        reason: step.action.reason().cloned(),
+        rows_in: 0,
+        rows_out: 0,
+        seconds: took.as_secs_f64(),
+        snapshot: None,
+        error: None,
+        files: vec![],
+    };
+    match result {
+        Ok(outcome) => {
+            entry.mode = outcome.mode;
+            entry.reason = outcome.reason.or(entry.reason);
+            entry.rows_in = outcome.rows_in;
+            entry.rows_out = outcome.rows_out;
+            entry.snapshot = outcome.committed;
+            entry.files = outcome.files;
+        }
+        Err(e) => {
+            warn!(table = %step.table, code = e.code(), error = %e, hint = e.hint(), "refresh failed");
+            entry.error = Some(StepError::from(&e));
+        }
+    }
+    entry
+}
+
 /// Whether two schemas have the same column names and types, in order.
-fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> bool {
+pub(crate) fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> bool {
     let pairs = a.fields().iter().zip(b.fields());
     a.fields().len() == b.fields().len()
         && pairs.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()))

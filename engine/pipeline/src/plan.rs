@@ -10,6 +10,9 @@ pub use ingot_delta::Incremental;
 use ingot_model::TableName;
 use serde::{Deserialize, Serialize};
 
+/// The reason of a recompute that nothing but the clock asks for.
+pub const AGED: &str = "R0548";
+
 /// Why a table is recomputed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
@@ -139,6 +142,9 @@ impl Action {
 pub struct Step {
     pub table: TableName,
     pub action: Action,
+    /// Of a side table: it is filled by the read of this table's step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<TableName>,
     /// What a user should know of the table beside that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -154,6 +160,18 @@ pub struct Plan {
 impl Plan {
     pub fn has_work(&self) -> bool {
         self.steps.iter().any(|s| s.action.is_work())
+    }
+
+    /// The steps by what is read at once: most alone, and side tables with their main table, which is the last of them.
+    pub fn reads(&self) -> Vec<Vec<&Step>> {
+        let is_there = |main: &TableName| self.steps.iter().any(|s| s.table == *main && s.action.is_work());
+        let shares = |step: &Step| step.with.as_ref().is_some_and(is_there);
+        let with = |main: &Step| {
+            let sides = self.steps.iter().filter(|s| s.with.as_ref() == Some(&main.table));
+            sides.filter(|_| main.action.is_work()).collect::<Vec<_>>()
+        };
+        let own = self.steps.iter().filter(|step| !shares(step));
+        own.map(|step| with(step).into_iter().chain([step]).collect()).collect()
     }
 
     pub fn has_rebuild(&self) -> bool {
@@ -173,6 +191,9 @@ fn upto(r: &Read) -> String {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.show_action(f)?;
+        if let Some(main) = &self.with {
+            write!(f, "\n    note: filled by the read of {main}")?;
+        }
         self.notes.iter().try_for_each(|note| write!(f, "\n    note: {note}"))
     }
 }

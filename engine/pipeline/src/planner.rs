@@ -16,11 +16,9 @@ use ingot_dialect::ast::Policy;
 use ingot_model::TableName;
 
 use crate::ingest::act;
-use crate::plan::{Action, Plan, Read, Reason, Step, Upto};
+use crate::plan::{AGED, Action, Plan, Read, Reason, Step, Upto};
+use crate::refresh::decide::together;
 use ingot_project::project::{Model, ModelKind, Project, StreamInput};
-
-/// The reason of a recompute that nothing but the clock asks for.
-pub const AGED: &str = "R0548";
 
 /// What a table's own last refresh recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,10 +92,29 @@ pub fn plan(project: &Project, facts: &Facts, selected: &dyn Fn(&TableName) -> b
             working.extend(model.sides.iter().filter(side).cloned());
         }
         if !matches!(model.kind, ModelKind::DecodeErrors { .. }) {
-            steps.push(Step { table: name.clone(), action, notes: notes(model, facts) });
+            steps.push(Step { table: name.clone(), action, with: None, notes: notes(model, facts) });
         }
     }
+    share_reads(project, &mut steps);
     Plan { version: 1, steps }
+}
+
+/// Marks the side tables that are filled by the read of their main table.
+fn share_reads(project: &Project, steps: &mut [Step]) {
+    for at in 0..steps.len() {
+        let Some((side, does)) = steps.get(at).and_then(|s| Some((project.tables.get(&s.table)?, &s.action))) else {
+            continue;
+        };
+        let ModelKind::Quarantine { of } = &side.kind else { continue };
+        let main = steps.iter().find(|s| s.table == *of).filter(|s| s.action.is_work() && does.is_work());
+        let Some((main, main_does)) = main.and_then(|s| Some((project.tables.get(of)?, &s.action))) else { continue };
+        let together = together(main, main_does, side, does);
+        let Some(step) = steps.get_mut(at) else { continue };
+        match together {
+            Ok(()) => step.with = Some(of.clone()),
+            Err(why) => step.notes.push(format!("read apart from {of}: {why}")),
+        }
+    }
 }
 
 /// What a user should know of a table beside what happens to it.

@@ -283,3 +283,65 @@ fn a_table_that_cannot_be_read_bars_itself_and_its_readers_alone() {
     assert_eq!(of(&plan, "bronze.t"), &Action::Nothing);
     assert_eq!(of(&plan, "gold.other"), &Action::Nothing);
 }
+
+#[test]
+fn a_quarantine_shares_the_read_of_its_table_where_both_stand_on_the_same_snapshots() {
+    let expects = "CREATE TEMPORARY VIEW good (CONSTRAINT v EXPECT (v > 0) ON VIOLATION QUARANTINE INTO silver.bad) AS \
+                   SELECT id, v, o FROM bronze.t;";
+    let shared = format!(
+        "{expects}\nCREATE MATERIALIZED VIEW silver.g AS SELECT id, v FROM good QUALIFY row_number() OVER (PARTITION BY id \
+         ORDER BY o) = 1;"
+    );
+    let p = project(&shared);
+    let with = |plan: &Plan| plan.steps.iter().find(|s| s.table == name("silver.bad")).unwrap().with.clone();
+    let reads = |plan: &Plan| {
+        let of = |steps: Vec<&super::Step>| steps.into_iter().map(|s| s.table.to_string()).collect::<Vec<_>>();
+        plan.reads().into_iter().map(of).collect::<Vec<_>>()
+    };
+    let mut facts = fresh(&p);
+    table(&mut facts, "bronze.t").head = Some(2);
+    table(&mut facts, "bronze.t").snapshots.insert(2);
+    let plan = all(&p, &facts);
+    assert_eq!(with(&plan), Some(name("silver.g")), "{plan}");
+    assert!(plan.to_string().contains("note: filled by the read of silver.g"), "{plan}");
+    let together = ["silver.bad".to_owned(), "silver.g".to_owned()].to_vec();
+    assert!(reads(&plan).contains(&together), "{plan}");
+    // Where one of them is left out of the plan, the other reads for itself.
+    let alone = super::plan(&p, &facts, &|n| *n == name("silver.bad"));
+    assert_eq!((with(&alone), reads(&alone).len()), (None, 1));
+
+    // A crash between the commits left the side table ahead: it has nothing to do, and the table goes alone.
+    let mut crashed = facts.clone();
+    let source = ("uuid bronze.t".to_owned(), Some(2));
+    let recorded = table(&mut crashed, "silver.bad").recorded.as_mut().unwrap();
+    recorded.sources.insert(name("bronze.t"), source);
+    let plan = all(&p, &crashed);
+    assert_eq!(of(&plan, "silver.bad"), &Action::Nothing);
+    assert!(matches!(of(&plan, "silver.g"), Action::Refresh { .. }), "{plan}");
+    assert_eq!(with(&plan), None);
+    // More came since: both go to the same snapshot, each by a read of its own.
+    table(&mut crashed, "bronze.t").head = Some(3);
+    table(&mut crashed, "bronze.t").snapshots.insert(3);
+    let plan = all(&p, &crashed);
+    assert_eq!(with(&plan), None);
+    assert!(plan.to_string().contains("they stand on different snapshots of \"bronze.t\""), "{plan}");
+    // One is there, the other is made.
+    facts.tables.remove(&name("silver.bad"));
+    let plan = all(&p, &facts);
+    assert_eq!(with(&plan), None);
+    assert!(plan.to_string().contains("one of them is computed as a whole"), "{plan}");
+    facts.tables.remove(&name("silver.g"));
+    assert_eq!(with(&all(&p, &facts)), Some(name("silver.g")));
+
+    // Both are there, and a join may stop before all rows were judged.
+    let joined = format!(
+        "{expects}\nCREATE MATERIALIZED VIEW silver.g AS SELECT g.id FROM good AS g JOIN silver.t AS t USING (id);"
+    );
+    let p = project(&joined);
+    let mut facts = fresh(&p);
+    facts.tables.remove(&name("silver.bad"));
+    facts.tables.remove(&name("silver.g"));
+    let plan = all(&p, &facts);
+    assert_eq!(with(&plan), None);
+    assert!(plan.to_string().contains("read apart from silver.g: a join above its expectations"), "{plan}");
+}

@@ -1,27 +1,27 @@
 //! One refresh of a view: from the rows that changed in its inputs, or as a whole.
 //!
-//!   pinned inputs ──▶ change (changes) ──▶ delta plan ──▶ merge with the target's rows ──▶ one commit
+//!   pinned inputs ──▶ change (facts) ──▶ read ──▶ merge with the target's rows ──▶ files ──▶ one commit
 //!
 //! Invariants
 //! * After the commit the view equals its query over exactly the snapshots that its summary records.
 //! * The commit is abandoned if the view's head moved since it was planned: planning again is right.
 //! * A refresh whose consolidated change is empty commits nothing.
 //! * A table comes into being with its first rows; one that cannot be built leaves nothing behind.
+//! * FAIL UPDATE is said before anything that fails beside it.
 //!
-//! Not here: which refresh is right (`planner`), the merge rules (`ingot_delta`).
+//! Not here: which refresh is right (`planner`, `decide`), several tables of one read (`together`), the merge rules
+//! (`ingot_delta`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use ingot_delta::{ENGINE_SEMANTICS_VERSION, Merge, Merged, Wanted};
@@ -29,19 +29,21 @@ use ingot_lake::{
     Change as Commit, FileRef, Lake, LakeError, LakeTableProvider, Rebase, ScanOptions, Table, Writer, live_files,
     prune_files,
 };
-use ingot_model::{Count, Definition, Operation, Record, Refresh, SnapshotInfo, TableName};
+use ingot_model::{Definition, Operation, Record, Refresh, TableName};
+use ingot_project::project::{CheckedRelation, Model, ViolationAction};
+use ingot_query::context;
 use tracing::info;
 
+use super::bases::Bases;
+use super::changes;
+use super::decide::{self, Moved, Way};
+use super::expectations::{self, Counts};
+use super::facts::{self, Change, Inputs};
+use super::read::{self, Bound, Reading, Verdicts, is_judged_merged};
+use super::rewrite::{self, Insert};
 use crate::error::{PipelineError, Result};
 use crate::failing;
 use crate::plan::{Action, Reason};
-use crate::refresh::bases::Bases;
-use crate::refresh::changes::{self, Changed, Input};
-use crate::refresh::expectations::{self, Counts};
-use crate::refresh::rewrite::{self, Insert};
-use crate::refresh::spill::BoundedDiff;
-use ingot_project::project::{CheckedRelation, Model, ViolationAction};
-use ingot_query::context;
 
 /// What a refresh did.
 #[derive(Debug, Clone, Default)]
@@ -58,12 +60,26 @@ pub struct Outcome {
     pub more: bool,
 }
 
+impl Outcome {
+    /// Adds what came after it, and gives both.
+    pub(crate) fn extended(&mut self, next: Self) -> Self {
+        let rows_in = self.rows_in + next.rows_in;
+        let rows_out = self.rows_out + next.rows_out;
+        *self = Self { rows_in, rows_out, committed: next.committed.or(self.committed), ..next };
+        self.clone()
+    }
+
+    pub(super) fn nothing(files: Vec<String>) -> Self {
+        Self { mode: "nothing".into(), files, ..Self::default() }
+    }
+}
+
 /// A view to refresh with its inputs pinned.
 pub struct Job<'a> {
     pub ctx: &'a SessionContext,
     pub lake: &'a Lake,
     pub model: &'a Model,
-    pub inputs: BTreeMap<TableName, Input>,
+    pub inputs: Inputs,
     /// Snapshots of streaming tables that the inputs stand on.
     pub base: Bases,
     pub now: DateTime<Utc>,
@@ -71,10 +87,45 @@ pub struct Job<'a> {
     pub bytes_max: u64,
 }
 
-type Bound = BTreeMap<TableName, Arc<dyn TableProvider>>;
+/// One table of a refresh.
+pub(crate) struct Member<'a> {
+    pub job: Job<'a>,
+    pub action: Action,
+    pub target: Option<Table>,
+}
 
-fn source_for(bound: &Bound, reference: &TableReference) -> Option<Arc<dyn TableSource>> {
-    bound.get(&TableName::of(reference)?).map(|p| provider_as_source(p.clone()))
+/// What is left of a refresh when its files are written: its commit.
+pub(super) enum Prepared {
+    Nothing(Outcome),
+    Commit(Box<Ready>),
+}
+
+/// Files in the warehouse that no commit holds yet.
+pub(super) struct Ready {
+    pub table: Table,
+    pub is_new: bool,
+    pub commit: Commit,
+    pub outcome: Outcome,
+}
+
+/// A refresh that computes everything.
+pub(super) struct Whole {
+    pub target: Option<Table>,
+    pub mode: &'static str,
+    pub reason: Option<Reason>,
+}
+
+impl Whole {
+    /// What an action that computes everything is; `None` for others.
+    pub(super) fn of(action: &Action, target: Option<Table>) -> Option<Self> {
+        let (mode, reason) = match action {
+            Action::Recompute { reason, .. } => ("full", Some(reason.clone())),
+            Action::Rebuild { reason, .. } => ("rebuild", Some(reason.clone())),
+            Action::Create { .. } => ("create", None),
+            _ => return None,
+        };
+        Some(Self { target, mode, reason })
+    }
 }
 
 impl Job<'_> {
@@ -89,90 +140,101 @@ impl Job<'_> {
         }
     }
 
-    /// The failure of a value, with the row where it is one row's of the only input, or the group.
-    async fn with_its_row(&self, error: PipelineError) -> PipelineError {
-        let place = match self.failing_row().await {
-            Some(row) => Some(row),
-            None => self.failing_group().await,
-        };
-        match place {
-            Some(place) => PipelineError::At { error: Box::new(error), place },
-            None => error,
-        }
-    }
-
-    async fn failing_group(&self) -> Option<String> {
-        let plan = self.bind(&self.model.plan, &self.whole_inputs().await.ok()?).ok()?;
-        let group = failing::witness_of_groups(self.ctx, &plan).await.ok()??;
-        Some(format!("the group with {group}"))
-    }
-
-    async fn failing_row(&self) -> Option<String> {
-        let mut scans = 0;
-        let counted = self.model.plan.apply(|node| {
-            scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
-            Ok(TreeNodeRecursion::Continue)
-        });
-        let (Ok(_), 1, Some((name, input))) = (counted, scans, self.inputs.iter().next()) else { return None };
-        let whole = input.whole().await.ok()?;
-        let row = failing::witness(self.ctx, &self.model.plan, whole, self.now).await.ok()??;
-        Some(format!("the row of \"{name}\" with {row}"))
-    }
-
     async fn carry_out(&self, action: &Action, target: Option<Table>) -> Result<Outcome> {
         let started = Instant::now();
-        match (action, target) {
+        let prepared = match (action, target) {
             (Action::Refresh { .. }, Some(table)) => match self.incremental(&table, started).await? {
-                Ok(outcome) => Ok(outcome),
-                Err(reason) => self.whole(Some(table), "full", Some(reason), started).await,
+                Ok(prepared) => prepared,
+                Err(reason) => {
+                    let whole = Whole { target: Some(table), mode: "full", reason: Some(reason) };
+                    self.whole(whole, started).await?
+                }
             },
-            (Action::Recompute { reason, .. }, table) => self.whole(table, "full", Some(reason.clone()), started).await,
-            (Action::Rebuild { reason, .. }, table) => {
-                self.whole(table, "rebuild", Some(reason.clone()), started).await
+            (Action::Refresh { .. }, None) => {
+                self.whole(Whole { target: None, mode: "create", reason: None }, started).await?
             }
-            (_, None) => self.whole(None, "create", None, started).await,
-            (_, Some(_)) => Ok(Outcome { mode: "nothing".into(), ..Outcome::default() }),
-        }
+            (Action::Create { .. }, Some(_)) => Prepared::Nothing(Outcome::nothing(vec![])),
+            (action, target) => match Whole::of(action, target) {
+                Some(whole) => self.whole(whole, started).await?,
+                None => Prepared::Nothing(Outcome::nothing(vec![])),
+            },
+        };
+        self.land(prepared).await
     }
 
     fn prepare(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         Ok(ingot_delta::freeze_now(&plan, self.now)?)
     }
 
-    fn bind(&self, plan: &LogicalPlan, bound: &Bound) -> Result<LogicalPlan> {
-        self.prepare(ingot_delta::rebind_tables(plan, &|t| source_for(bound, t))?)
+    pub(super) fn bind(&self, plan: &LogicalPlan, bound: &Bound) -> Result<LogicalPlan> {
+        read::bind(plan, bound, &|plan| self.prepare(plan))
     }
 
-    async fn judge(&self, relations: &[&CheckedRelation], bound: &Bound, sign: i64, counts: &mut Counts) -> Result<()> {
-        let bind = |t: &TableReference| source_for(bound, t);
-        let prepare = |plan: LogicalPlan| self.prepare(plan);
-        expectations::judge(self.ctx, self.model, relations, &bind, &prepare, sign, counts).await
-    }
-
-    async fn whole_inputs(&self) -> Result<Bound> {
-        let mut bound = Bound::new();
-        for (name, input) in &self.inputs {
-            bound.insert(name.clone(), input.whole().await?);
+    /// Begins to read; `sign` is +1 for rows that come, -1 for rows that go.
+    pub(super) async fn read(&self, bound: &Bound, sign: i64) -> Result<Reading> {
+        if let Some(reading) = self.read_judging(bound, sign, &[]).await? {
+            return Ok(reading);
         }
-        Ok(bound)
+        let mut counts = Counts::new();
+        self.judge(bound, sign, &mut counts).await?;
+        let plan = self.bind(&self.model.strategy.partials(&self.model.plan)?, bound)?;
+        let rows = context::stream(self.ctx, plan).await?;
+        Ok(Reading { rows, sides: vec![], verdicts: Verdicts::known(counts) })
+    }
+
+    /// Begins to read for this table and some of its side tables; `None` where they share no read.
+    pub(super) async fn read_judging(&self, bound: &Bound, sign: i64, sides: &[&TableName]) -> Result<Option<Reading>> {
+        let Ok(judging) = &self.model.judging else { return Ok(None) };
+        let prepare = |plan: LogicalPlan| self.prepare(plan);
+        read::judged(self.ctx, self.model, judging, bound, &prepare, sign, sides).await
+    }
+
+    /// Judges by a read of its own.
+    async fn judge(&self, bound: &Bound, sign: i64, counts: &mut Counts) -> Result<()> {
+        let bind = |t: &TableReference| bound.get(&TableName::of(t)?).map(|p| provider_as_source(Arc::clone(p)));
+        let prepare = |plan: LogicalPlan| self.prepare(plan);
+        let read: Vec<&CheckedRelation> =
+            self.model.checked.iter().filter(|r| !is_judged_merged(self.model, r)).collect();
+        expectations::judge(self.ctx, self.model, &read, &bind, &prepare, sign, counts).await
+    }
+
+    /// What a failed read is told as: the FAIL UPDATE that is broken, where one is, and else its own error.
+    pub(super) async fn first_said(&self, bound: &Bound, error: PipelineError) -> PipelineError {
+        let fails = self.model.expectations().any(|e| e.violation == ViolationAction::FailUpdate);
+        if !fails || matches!(error, PipelineError::Stopped { .. }) {
+            return error;
+        }
+        match self.judge(bound, 1, &mut Counts::new()).await {
+            Err(stopped @ PipelineError::Stopped { .. }) => stopped,
+            _ => error,
+        }
     }
 
     /// The view computed from its whole inputs, in the place of everything it holds.
-    async fn whole(
+    async fn whole(&self, whole: Whole, started: Instant) -> Result<Prepared> {
+        let bound = facts::whole(&self.inputs).await?;
+        let written = async {
+            let reading = self.read(&bound, 1).await?;
+            self.write_whole(whole, reading.rows, &reading.verdicts, started).await
+        };
+        match written.await {
+            Ok(prepared) => Ok(prepared),
+            Err(error) => Err(self.first_said(&bound, error).await),
+        }
+    }
+
+    /// Writes the rows that partials give as the whole table.
+    pub(super) async fn write_whole(
         &self,
-        target: Option<Table>,
-        mode: &str,
-        reason: Option<Reason>,
+        whole: Whole,
+        rows: SendableRecordBatchStream,
+        verdicts: &Verdicts,
         started: Instant,
-    ) -> Result<Outcome> {
+    ) -> Result<Prepared> {
+        let Whole { target, mode, reason } = whole;
         if let Some(reason) = &reason {
             info!(table = %self.model.name, code = reason.code, reason = reason.text, "full recompute");
         }
-        let bound = self.whole_inputs().await?;
-        let mut counts = Counts::new();
-        let relations: Vec<_> = self.model.checked.iter().collect();
-        self.judge(&relations, &bound, 1, &mut counts).await?;
-
         let definition = self.definition();
         let is_new = target.is_none();
         let table = match target {
@@ -184,9 +246,9 @@ impl Job<'_> {
         let redefine = (!is_new).then_some(&definition);
         let pool = &self.ctx.runtime_env().memory_pool;
         let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
-        let filled = self.fill(&mut writer, &bound).await;
-        let (rows_out, add) = writer.close_after(filled).await?;
-        let rows_in = self.inputs.values().map(rows_of).sum::<Result<u64>>()?;
+        let filled = self.fill(&mut writer, rows, verdicts).await;
+        let ((rows_out, counts), add) = writer.close_after(filled).await?;
+        let rows_in = facts::rows(&self.inputs)?;
         let text = reason.as_ref().map(ToString::to_string);
         let refreshed = self.refreshed(mode, text.as_deref(), rows_in, rows_out, started, &counts);
         let empty = table.head().is_none();
@@ -199,48 +261,43 @@ impl Job<'_> {
             definition: redefine.cloned(),
             ..Commit::default()
         };
-        let table = if is_new { self.create(&table, commit).await? } else { self.commit(&table, commit).await? };
-        Ok(Outcome { mode: mode.into(), reason, rows_in, rows_out, committed: table.head(), ..Outcome::default() })
+        let outcome = Outcome { mode: mode.into(), reason, rows_in, rows_out, ..Outcome::default() };
+        Ok(Prepared::Commit(Box::new(Ready { table, is_new, commit, outcome })))
     }
 
-    /// Whether the query, over the inputs and at the time of this refresh, gives the rows that are stored.
-    ///
-    /// # Errors
-    /// Lake and execution errors.
-    pub async fn is_what_is_stored(&self, table: &Table) -> Result<bool> {
-        let mut diff = BoundedDiff::new(table.schema(), self.ctx.runtime_env())?;
-        let mut wanted = context::stream(self.ctx, self.bind(&self.model.plan, &self.whole_inputs().await?)?).await?;
-        while let Some(batch) = wanted.try_next().await? {
-            diff.add(&batch, 1)?;
-        }
-        let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
-        let mut stored = self.ctx.read_table(Arc::new(provider))?.execute_stream().await?;
-        while let Some(batch) = stored.try_next().await? {
-            diff.add(&batch, -1)?;
-        }
-        Ok(diff.finish()?.is_equal())
-    }
-
-    /// Writes all rows of the view; gives how many.
-    async fn fill(&self, writer: &mut Writer, bound: &Bound) -> Result<u64> {
-        let strategy = &self.model.strategy;
+    /// Writes all rows of the view; gives how many, and what its expectations counted.
+    pub(super) async fn fill(
+        &self,
+        writer: &mut Writer,
+        mut partials: SendableRecordBatchStream,
+        verdicts: &Verdicts,
+    ) -> Result<(u64, Counts)> {
         let mut rows_out = 0;
-        let mut partials = context::stream(self.ctx, self.bind(&strategy.partials(&self.model.plan)?, bound)?).await?;
+        let mut merged = Counts::new();
         while let Some(batch) = partials.try_next().await? {
-            rows_out += writer.write_all(&strategy.build(vec![batch])?).await?;
+            let rows = self.model.strategy.build(vec![batch])?;
+            self.judge_merged(&rows, 1, &mut merged).await?;
+            rows_out += writer.write_all(&rows).await?;
         }
-        Ok(rows_out)
+        drop(partials);
+        Ok((rows_out, verdicts.counts_and(&merged)?))
     }
 
-    /// Writes what the view's own plan gives.
-    async fn write_plan(&self, writer: &mut Writer, bound: &Bound) -> Result<u64> {
-        let mut rows_out = 0;
-        let mut rows = context::stream(self.ctx, self.bind(&self.model.plan, bound)?).await?;
-        while let Some(batch) = rows.try_next().await? {
-            rows_out += batch.num_rows() as u64;
-            writer.write(&batch).await?;
+    /// Commits what was prepared.
+    pub(super) async fn land(&self, prepared: Prepared) -> Result<Outcome> {
+        let Ready { table, is_new, commit, outcome } = match prepared {
+            Prepared::Nothing(outcome) => return Ok(outcome),
+            Prepared::Commit(ready) => *ready,
+        };
+        let table = if is_new { self.create(&table, commit).await? } else { self.commit(&table, commit).await? };
+        Ok(Outcome { committed: table.head(), ..outcome })
+    }
+
+    /// Gives up what was prepared.
+    pub(super) async fn discard(&self, prepared: Prepared) {
+        if let Prepared::Commit(ready) = prepared {
+            self.lake.delete_unused(&ready.commit.add).await;
         }
-        Ok(rows_out)
     }
 
     /// The table and its first rows, in one step.
@@ -254,100 +311,96 @@ impl Job<'_> {
     }
 
     /// The definition with the state columns that this view's merge needs.
-    fn definition(&self) -> Definition {
+    pub(super) fn definition(&self) -> Definition {
         let mut definition = self.model.definition.clone();
         definition.state_columns = self.model.strategy.state_columns();
         definition
     }
 
     /// `Err` carries the reason why only a whole recompute is right.
-    async fn incremental(&self, table: &Table, started: Instant) -> Result<std::result::Result<Outcome, Reason>> {
-        let mut inserted = Bound::new();
-        let mut deleted = Bound::new();
-        let (mut rows_in, mut came, mut went, mut files) = (0, 0, 0, vec![]);
-        let mut held = vec![];
-        for (name, input) in &self.inputs {
-            let changed = match input.change(self.ctx, self.bytes_max).await {
-                // Delete files of another engine: reading all of it is right where reading the change is not.
-                Err(PipelineError::Lake(e @ LakeError::Unsupported { .. })) => {
-                    return Ok(Err(Reason::new("R0547", e.to_string())));
-                }
-                changed => changed?,
-            };
-            match changed {
-                Changed::TooLarge { bytes } => {
-                    let text = format!("{bytes} bytes of files of \"{name}\" were replaced, more than fits in memory");
-                    return Ok(Err(Reason::new("R0538", text)));
-                }
-                Changed::Redefined { column } => {
-                    return Ok(Err(Reason::new("R0545", format!("column \"{column}\" of \"{name}\" was redefined"))));
-                }
-                Changed::Rows(change) => {
-                    rows_in += change.rows_inserted + change.rows_deleted;
-                    came += change.rows_inserted;
-                    went += change.rows_deleted;
-                    files.extend(change.files);
-                    held.extend(change.memory);
-                    let none = || changes::empty(input.table.defined_schema());
-                    inserted.insert(name.clone(), change.inserted.map_or_else(none, Ok)?);
-                    deleted.insert(name.clone(), change.deleted.map_or_else(none, Ok)?);
-                }
+    async fn incremental(&self, table: &Table, started: Instant) -> Result<std::result::Result<Prepared, Reason>> {
+        let (moved, change) = self.moved(table).await?;
+        let way = decide::way(&self.model.strategy, &moved);
+        match way {
+            Way::Nothing => return Ok(Ok(Prepared::Nothing(Outcome::nothing(change.files)))),
+            Way::Whole(reason) => return Ok(Err(reason)),
+            Way::Append | Way::Merge => {}
+        }
+        let written = async {
+            let plus = self.read(&change.inserted, 1).await?;
+            let (mut minus, mut verdicts) = (None, plus.verdicts);
+            if moved.rows_deleted > 0 {
+                let reading = self.read(&change.deleted, -1).await?;
+                minus = Some(reading.rows);
+                verdicts = verdicts.and(reading.verdicts);
             }
+            self.write_change(table, &way, &moved, (plus.rows, minus), &verdicts, started).await
+        };
+        match written.await {
+            Ok(prepared) => Ok(Ok(with_files(prepared, change.files))),
+            Err(error) => Err(self.first_said(&change.inserted, error).await),
         }
-        // Rows below may have moved without a change for this view: then only what it stands on is recorded.
-        if came + went == 0 && self.recorded_base(table)? == self.base {
-            return Ok(Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() }));
-        }
-        let strategy = &self.model.strategy;
-        let mut counts = Counts::new();
-        let below: Vec<&CheckedRelation> =
-            self.model.checked.iter().filter(|r| strategy.is_row_by_row() || !self.is_output(r)).collect();
-        self.judge(&below, &inserted, 1, &mut counts).await?;
-        if went > 0 {
-            self.judge(&below, &deleted, -1, &mut counts).await?;
-        }
+    }
 
+    /// What moved below a table since it was refreshed.
+    pub(super) async fn moved(&self, table: &Table) -> Result<(Moved, Change)> {
+        let bases_moved = facts::recorded_bases(table)? != self.base;
+        facts::change(self.ctx, &self.inputs, self.bytes_max, bases_moved).await
+    }
+
+    /// Writes what a change does to the table: `plus` are partials over the rows that came, `minus` over those that went.
+    pub(super) async fn write_change(
+        &self,
+        table: &Table,
+        way: &Way,
+        moved: &Moved,
+        (plus, minus): (SendableRecordBatchStream, Option<SendableRecordBatchStream>),
+        verdicts: &Verdicts,
+        started: Instant,
+    ) -> Result<Prepared> {
         let live = match table.head() {
             Some(head) => live_files(table, head).await?,
             None => vec![],
         };
-        if let Some(reason) = strategy.full_reason() {
-            return Ok(Err(Reason::new(reason.code, reason.to_string())));
-        }
-        if strategy.is_row_by_row() && went == 0 {
-            let rows = context::stream(self.ctx, self.bind(&self.model.plan, &inserted)?).await?;
-            let done = self.apply(table, &live, &[], Insert::Stream(rows), rows_in, &counts, started).await?;
-            return Ok(Ok(Outcome { files, ..done }));
-        }
-        let merge = self.merge(table, &live, &inserted, (went > 0).then_some(&deleted)).await?;
-        for relation in self.model.checked.iter().filter(|r| !strategy.is_row_by_row() && self.is_output(r)) {
-            self.judge_output(relation, &merge.insert, 1, &mut counts).await?;
-            self.judge_output(relation, &merge.gone, -1, &mut counts).await?;
-        }
-        let done =
-            self.apply(table, &live, &merge.remove, Insert::Rows(merge.insert), rows_in, &counts, started).await?;
-        Ok(Ok(Outcome { files, ..done }))
+        // A changed layout touches no rows: it applies to the files of the next commit.
+        let definition = self.definition();
+        let redefine = table.layout_differs(&definition)?.then_some(&definition);
+        let mut merged = Counts::new();
+        let (remove, insert) = match way {
+            Way::Append => (vec![], Insert::Stream(plus)),
+            _ => {
+                let merge = self.merge(table, &live, plus, minus).await?;
+                self.judge_merged(&merge.insert, 1, &mut merged).await?;
+                self.judge_merged(&merge.gone, -1, &mut merged).await?;
+                (merge.remove, Insert::Rows(merge.insert))
+            }
+        };
+        let changed = rewrite::rewrite(self.ctx, table, &live, &remove, insert, redefine).await?;
+        let counts = match verdicts.counts_and(&merged) {
+            Ok(counts) => counts,
+            Err(error) => {
+                self.lake.delete_unused(&changed.add).await;
+                return Err(error);
+            }
+        };
+        let rows_in = moved.rows_inserted + moved.rows_deleted;
+        let refreshed = self.refreshed("incremental", None, rows_in, changed.rows_out, started, &counts);
+        let commit = Commit {
+            commit_id: uuid::Uuid::now_v7(),
+            operation: changed.operation(),
+            add: changed.add,
+            remove: changed.remove,
+            summary: self.summary(&refreshed)?,
+            definition: redefine.cloned(),
+            ..Commit::default()
+        };
+        let outcome = Outcome { mode: "incremental".into(), rows_in, rows_out: changed.rows_out, ..Outcome::default() };
+        Ok(Prepared::Commit(Box::new(Ready { table: table.clone(), is_new: false, commit, outcome })))
     }
 
-    /// The streaming snapshots that the target's last refresh stands on.
-    fn recorded_base(&self, table: &Table) -> Result<Bases> {
-        let history = table.history();
-        let recorded = history.newest_computed().map(SnapshotInfo::bases).transpose()?.flatten().unwrap_or_default();
-        Ok(recorded.into_iter().filter_map(|(name, (uuid, id))| Some((name, (uuid, id?)))).collect())
-    }
-
-    fn is_output(&self, relation: &CheckedRelation) -> bool {
-        relation.name == self.model.name.to_string()
-    }
-
-    /// Expectations on the output of a merge: judged on the rows that come, and taken back for those that go.
-    async fn judge_output(
-        &self,
-        relation: &CheckedRelation,
-        rows: &[RecordBatch],
-        sign: i64,
-        counts: &mut Counts,
-    ) -> Result<()> {
+    /// Expectations on what a merge by key gives: judged on the rows that come, and taken back for those that go.
+    async fn judge_merged(&self, rows: &[RecordBatch], sign: i64, counts: &mut Counts) -> Result<()> {
+        let Some(relation) = self.model.checked.iter().find(|r| is_judged_merged(self.model, r)) else { return Ok(()) };
         let filters = |e: &ViolationAction| matches!(e, ViolationAction::DropRow | ViolationAction::Quarantine(_));
         debug_assert!(!relation.expectations.iter().any(|e| filters(&e.violation)));
         let public = self.model.schema.fields().len();
@@ -362,16 +415,20 @@ impl Job<'_> {
         expectations::judge_relation(self.ctx, self.model, relation, plan, &prepare, sign, counts).await
     }
 
-    /// What the change does to the stored rows; `deleted` are the rows that went, if any did.
-    async fn merge(&self, table: &Table, live: &[FileRef], inserted: &Bound, deleted: Option<&Bound>) -> Result<Merge> {
-        let strategy = &self.model.strategy;
-        let partials = strategy.partials(&self.model.plan)?;
-        let plus = context::collect(self.ctx, self.bind(&partials, inserted)?).await?;
-        let minus = match deleted {
-            Some(deleted) => context::collect(self.ctx, self.bind(&partials, deleted)?).await?,
+    /// What the change does to the stored rows.
+    async fn merge(
+        &self,
+        table: &Table,
+        live: &[FileRef],
+        plus: SendableRecordBatchStream,
+        minus: Option<SendableRecordBatchStream>,
+    ) -> Result<Merge> {
+        let plus = collected(plus).await?;
+        let minus = match minus {
+            Some(minus) => collected(minus).await?,
             None => vec![],
         };
-        let landing = strategy.landing(plus, minus)?;
+        let landing = self.model.strategy.landing(plus, minus)?;
         let stored = match landing.wanted()? {
             Some(wanted) => self.stored(table, live, &wanted).await?,
             None => vec![],
@@ -379,7 +436,7 @@ impl Job<'_> {
         match landing.merge(&stored)? {
             Merged::Done(merge) => Ok(merge),
             Merged::Recompute(keys) => {
-                let plan = self.bind(&landing.restrict_to(&keys)?, &self.whole_inputs().await?)?;
+                let plan = self.bind(&landing.restrict_to(&keys)?, &facts::whole(&self.inputs).await?)?;
                 let rows = context::collect(self.ctx, plan).await?;
                 Ok(landing.merge_recomputed(&stored, keys, rows)?)
             }
@@ -403,11 +460,7 @@ impl Job<'_> {
         Ok(kept)
     }
 
-    async fn scan(
-        &self,
-        table: &Table,
-        files: Vec<FileRef>,
-    ) -> Result<datafusion::execution::SendableRecordBatchStream> {
+    async fn scan(&self, table: &Table, files: Vec<FileRef>) -> Result<SendableRecordBatchStream> {
         let options = ScanOptions {
             snapshot: table.head(),
             with_state: !table.state_columns().is_empty(),
@@ -419,135 +472,12 @@ impl Job<'_> {
         Ok(self.ctx.read_table(Arc::new(provider))?.execute_stream().await?)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    async fn apply(
-        &self,
-        table: &Table,
-        live: &[FileRef],
-        remove: &[(String, i64)],
-        insert: Insert,
-        rows_in: u64,
-        counts: &Counts,
-        started: Instant,
-    ) -> Result<Outcome> {
-        // A changed layout touches no rows: it applies to the files of the next commit.
-        let definition = self.definition();
-        let redefine = table.layout_differs(&definition)?.then_some(&definition);
-        let changed = rewrite::rewrite(self.ctx, table, live, remove, insert, redefine).await?;
-        let refreshed = self.refreshed("incremental", None, rows_in, changed.rows_out, started, counts);
-        let commit = Commit {
-            commit_id: uuid::Uuid::now_v7(),
-            operation: changed.operation(),
-            add: changed.add,
-            remove: changed.remove,
-            summary: self.summary(&refreshed)?,
-            definition: redefine.cloned(),
-            ..Commit::default()
-        };
-        let rows_out = refreshed.rows_out;
-        let table = self.commit(table, commit).await?;
-        Ok(Outcome {
-            mode: "incremental".into(),
-            reason: None,
-            rows_in,
-            rows_out,
-            committed: table.head(),
-            files: vec![],
-            more: false,
-        })
-    }
-
-    /// A streaming table over another table: the rows appended there since, with this definition from here on.
-    ///
-    /// # Errors
-    /// R0309 when rows of the input were removed or replaced; as [`Job::run`].
-    pub async fn append(&self, target: Option<Table>) -> Result<Outcome> {
-        let started = Instant::now();
-        let is_new = target.is_none();
-        let table = match target {
-            Some(table) => table,
-            None => self.lake.draft(&self.model.name, &self.definition())?,
-        };
-        let mut bound = Bound::new();
-        let (mut rows_in, mut files) = (0, vec![]);
-        for (name, input) in &self.inputs {
-            let changed = input.change(self.ctx, self.bytes_max).await?;
-            let change = match changed {
-                Changed::Rows(change) if change.deleted.is_none() => change,
-                // Appended now, rows would lack the column's values for ever.
-                Changed::Redefined { column } => {
-                    return Err(PipelineError::stopped(
-                        "R0309",
-                        format!(
-                            "\"{}\" reads STREAM {name}, whose column \"{column}\" was made anew or changed its type since",
-                            self.model.name
-                        ),
-                    )
-                    .with_hint(format!(
-                        "if another engine did this, run again when \"{name}\" has its column back; else `ingot refresh {} \
-                         --full` reads it again",
-                        self.model.name
-                    )));
-                }
-                _ => {
-                    return Err(PipelineError::stopped(
-                        "R0309",
-                        format!("\"{}\" reads STREAM {name}, but rows of it were removed or replaced", self.model.name),
-                    )
-                    .with_hint(format!("ingot refresh {} --full reads it again", self.model.name)));
-                }
-            };
-            rows_in += change.rows_inserted;
-            files.extend(change.files);
-            bound.insert(
-                name.clone(),
-                change.inserted.map_or_else(|| changes::empty(input.table.defined_schema()), Ok)?,
-            );
-        }
-        let mut counts = Counts::new();
-        let relations: Vec<_> = self.model.checked.iter().collect();
-        self.judge(&relations, &bound, 1, &mut counts).await?;
-        let last = table.past().into_iter().find(|s| s.is_ours());
-        let same = last.is_some_and(|s| s.fingerprint() == Some(&self.model.fingerprint));
-        let definition = self.definition();
-        let redefine = (!same && !is_new).then_some(&definition);
-        if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
-            return Err(crate::ingest::act::redefined(self.model, &table, &column));
-        }
-        let pool = &self.ctx.runtime_env().memory_pool;
-        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
-        let filled = self.write_plan(&mut writer, &bound).await;
-        let (rows_out, add) = writer.close_after(filled).await?;
-        if add.is_empty() && same {
-            return Ok(Outcome { mode: "nothing".into(), files, ..Outcome::default() });
-        }
-        let refreshed = self.refreshed("append", None, rows_in, rows_out, started, &counts);
-        let commit = Commit {
-            commit_id: uuid::Uuid::now_v7(),
-            operation: Operation::Append,
-            add,
-            summary: self.summary(&refreshed)?,
-            definition: redefine.cloned(),
-            ..Commit::default()
-        };
-        let table = if is_new { self.create(&table, commit).await? } else { self.commit(&table, commit).await? };
-        Ok(Outcome {
-            mode: "append".into(),
-            reason: None,
-            rows_in,
-            rows_out,
-            committed: table.head(),
-            files,
-            more: false,
-        })
-    }
-
     async fn commit(&self, table: &Table, commit: Commit) -> Result<Table> {
         let guard = |_: &Table| Rebase::Abandon("its head moved during the refresh".into());
         self.lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(&self.model.name, e))
     }
 
-    fn refreshed<'a>(
+    pub(super) fn refreshed<'a>(
         &'a self,
         mode: &'a str,
         reason: Option<&'a str>,
@@ -569,7 +499,7 @@ impl Job<'_> {
         }
     }
 
-    fn summary(&self, refreshed: &Refresh<'_>) -> Result<Record> {
+    pub(super) fn summary(&self, refreshed: &Refresh<'_>) -> Result<Record> {
         let mut record = Record::of(refreshed)?;
         record.set_sources(&self.inputs.iter().map(|(name, i)| (name.clone(), (i.table.uuid(), i.to))).collect())?;
         record.set_bases(&self.base.iter().map(|(t, (uuid, id))| (t.clone(), (*uuid, Some(*id)))).collect())?;
@@ -577,8 +507,19 @@ impl Job<'_> {
     }
 }
 
-fn rows_of(input: &Input) -> Result<u64> {
-    let pinned = input.to.and_then(|id| input.table.snapshot(id));
-    let rows = pinned.map(|s| s.count(Count::TotalRecords)).transpose()?;
-    Ok(rows.flatten().unwrap_or(0))
+/// What was prepared, with the source files that were read for it.
+pub(super) fn with_files(prepared: Prepared, files: Vec<String>) -> Prepared {
+    match prepared {
+        Prepared::Nothing(outcome) => Prepared::Nothing(Outcome { files, ..outcome }),
+        Prepared::Commit(mut ready) => {
+            ready.outcome.files = files;
+            Prepared::Commit(ready)
+        }
+    }
+}
+
+/// Rows in memory; for changes, never for whole tables.
+async fn collected(rows: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
+    let batches: Vec<RecordBatch> = rows.try_collect().await?;
+    Ok(batches.into_iter().filter(|b| b.num_rows() > 0).collect())
 }

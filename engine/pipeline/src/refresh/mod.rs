@@ -1,14 +1,24 @@
 //! A view made fresh: what moved, what is right, and doing it.
 //!
-//!   pinned inputs ──▶ changes, bases (facts) ──▶ act ──▶ rewrite ──▶ one commit
+//!   facts (changes, bases) ──▶ decide ──▶ act: read ──▶ merge ──▶ rewrite ──▶ one commit a table
+//!                                               └─ judge: rows for side tables, counts
 //!
 //! Not here: which tables are due (`planner`), the merge rules (`ingot_delta`).
 
 mod act;
+mod append;
 pub mod bases;
 pub mod changes;
+pub mod decide;
 pub mod expectations;
+mod facts;
+mod judge;
+mod pin;
+mod read;
 pub mod rewrite;
 pub(crate) mod spill;
+mod together;
+mod witness;
 
+pub(crate) use act::Member;
 pub use act::{Job, Outcome};

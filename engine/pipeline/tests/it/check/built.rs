@@ -196,7 +196,7 @@ impl World {
         self.write("bronze.t", rows(numbers), instead).await;
     }
 
-    async fn others(&self, numbers: &[i64], instead: bool) {
+    pub(crate) async fn others(&self, numbers: &[i64], instead: bool) {
         self.write("bronze.u", others(numbers), instead).await;
     }
 

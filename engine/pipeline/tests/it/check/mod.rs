@@ -8,6 +8,7 @@ use ingot_project::{check::check_files, config::Config};
 mod built;
 mod config;
 mod models;
+mod sides;
 mod wrong;
 
 use std::collections::BTreeMap;

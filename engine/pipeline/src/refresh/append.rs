@@ -1,0 +1,103 @@
+//! A streaming table over another table: the rows appended there since go into it as they come.
+//!
+//! Invariants
+//! * Rows are appended once and never taken back: where rows of the input were removed or replaced, it stops.
+//!
+//! Not here: views (`act`), streaming tables over a source (`ingest`).
+
+use std::time::Instant;
+
+use ingot_lake::{Change as Commit, Table, Writer};
+use ingot_model::{Operation, TableName};
+
+use super::act::{Job, Outcome, Prepared, Ready};
+use super::changes::{self, Changed};
+use super::read::Bound;
+use crate::error::{PipelineError, Result};
+
+impl Job<'_> {
+    /// A streaming table over another table: the rows appended there since, with this definition from here on.
+    ///
+    /// # Errors
+    /// R0309 when rows of the input were removed or replaced; as [`Job::run`].
+    pub async fn append(&self, target: Option<Table>) -> Result<Outcome> {
+        let started = Instant::now();
+        let is_new = target.is_none();
+        let table = match target {
+            Some(table) => table,
+            None => self.lake.draft(&self.model.name, &self.definition())?,
+        };
+        let mut bound = Bound::new();
+        let (mut rows_in, mut files) = (0, vec![]);
+        for (name, input) in &self.inputs {
+            let changed = input.change(self.ctx, self.bytes_max).await?;
+            let change = match changed {
+                Changed::Rows(change) if change.deleted.is_none() => change,
+                // Appended now, rows would lack the column's values for ever.
+                Changed::Redefined { column } => return Err(self.redefined_below(name, &column)),
+                _ => return Err(self.replaced_below(name)),
+            };
+            rows_in += change.rows_inserted;
+            files.extend(change.files);
+            bound.insert(
+                name.clone(),
+                change.inserted.map_or_else(|| changes::empty(input.table.defined_schema()), Ok)?,
+            );
+        }
+        let last = table.past().into_iter().find(|s| s.is_ours());
+        let same = last.is_some_and(|s| s.fingerprint() == Some(&self.model.fingerprint));
+        let definition = self.definition();
+        let redefine = (!same && !is_new).then_some(&definition);
+        let written = async {
+            let reading = self.read(&bound, 1).await?;
+            if let Some(column) = redefine.map(|d| table.redefined_by(d)).transpose()?.flatten() {
+                return Err(crate::ingest::act::redefined(self.model, &table, &column));
+            }
+            let pool = &self.ctx.runtime_env().memory_pool;
+            let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
+            let filled = self.fill(&mut writer, reading.rows, &reading.verdicts).await;
+            writer.close_after(filled).await
+        };
+        let ((rows_out, counts), add) = match written.await {
+            Ok(written) => written,
+            Err(error) => return Err(self.first_said(&bound, error).await),
+        };
+        if add.is_empty() && same {
+            return Ok(Outcome::nothing(files));
+        }
+        let refreshed = self.refreshed("append", None, rows_in, rows_out, started, &counts);
+        let commit = Commit {
+            commit_id: uuid::Uuid::now_v7(),
+            operation: Operation::Append,
+            add,
+            summary: self.summary(&refreshed)?,
+            definition: redefine.cloned(),
+            ..Commit::default()
+        };
+        let outcome = Outcome { mode: "append".into(), rows_in, rows_out, files, ..Outcome::default() };
+        self.land(Prepared::Commit(Box::new(Ready { table, is_new, commit, outcome }))).await
+    }
+
+    fn redefined_below(&self, input: &TableName, column: &str) -> PipelineError {
+        let reader = &self.model.name;
+        PipelineError::stopped(
+            "R0309",
+            format!(
+                "\"{reader}\" reads STREAM {input}, whose column \"{column}\" was made anew or changed its type since"
+            ),
+        )
+        .with_hint(format!(
+            "if another engine did this, run again when \"{input}\" has its column back; else `ingot refresh {reader} \
+             --full` reads it again"
+        ))
+    }
+
+    fn replaced_below(&self, input: &TableName) -> PipelineError {
+        let reader = &self.model.name;
+        PipelineError::stopped(
+            "R0309",
+            format!("\"{reader}\" reads STREAM {input}, but rows of it were removed or replaced"),
+        )
+        .with_hint(format!("ingot refresh {reader} --full reads it again"))
+    }
+}
