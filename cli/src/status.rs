@@ -47,7 +47,7 @@ pub async fn status(global: &Global) -> Result<u8, Failure> {
             say!("    error[{}]: {}", e.code, e.message)?;
         }
         for (p, at) in &t.positions {
-            let end = at.end.map_or_else(|| "broker away".into(), |e| format!("end {e}"));
+            let end = at.end.as_ref().map_or_else(|| "broker away".into(), |e| format!("end {e}"));
             say!("    partition {p}: position {}, {end}", at.position)?;
         }
         if let Some(reason) = t.last.as_ref().and_then(|l| l.reason.as_ref()) {

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 
 use crate::name::TableName;
 use crate::operation::Operation;
-use crate::position::KafkaPositions;
+use crate::position::FlowPositions;
 use crate::properties::{Properties, Unreadable, read};
 use crate::property;
 use crate::record::{Count, Versions, versions};
@@ -143,8 +143,8 @@ impl SnapshotInfo {
     ///
     /// # Errors
     /// A property that does not parse.
-    pub fn positions(&self) -> Result<Option<KafkaPositions>, Unreadable> {
-        self.read(property::KAFKA_POSITIONS, |text| serde_json::from_str(text))
+    pub fn positions(&self) -> Result<Option<FlowPositions>, Unreadable> {
+        self.read(property::POSITIONS, |text| serde_json::from_str(text))
     }
 
     /// The snapshot that, as it says, began its streaming table; none if it does not say.

@@ -4,7 +4,7 @@
 //!   name         catalog.namespace.table          definition   what a table is declared to be
 //!   range        keys looked for in files         place        where a stored row is
 //!   record       what a commit of ours says       history      what the snapshots of a table say
-//!   position     how far a log was read           property     the names under which all of it is written
+//!   position     how far a source was read        property     the names under which all of it is written
 //!   file_settings  how a table's files are written  lake_config  where a lake is
 //! ```
 //!
@@ -34,7 +34,7 @@ pub use history::{History, SnapshotInfo, Summary, is_ours};
 pub use lake_config::{LakeConfig, S3Config};
 pub use name::{Namespace, NotATableName, Readings, TableName};
 pub use operation::Operation;
-pub use position::{KafkaPositions, PartitionRange, RecordedPositions};
+pub use position::{FlowPositions, Partition, PartitionRange, Position, Positions, RecordedPositions, SourceIdentity};
 pub use properties::{Properties, Unreadable};
 pub use range::KeyRange;
 pub use record::{Count, ExpectationCounts, Expectations, Record, Refresh, Versions, commit_id};

@@ -36,7 +36,7 @@ pub struct Unreadable {
 impl Unreadable {
     /// Kafka positions that do not parse.
     pub fn positions(table: TableName, place: String, reason: String) -> Self {
-        Unreadable { table, place, property: property::KAFKA_POSITIONS.to_owned(), reason }
+        Unreadable { table, place, property: property::POSITIONS.to_owned(), reason }
     }
 }
 

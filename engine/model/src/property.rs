@@ -38,8 +38,9 @@ pub const SOURCES: &str = "ingot.sources";
 pub const BASE_SNAPSHOTS: &str = "ingot.base-snapshots";
 /// Counts per expectation: a JSON object of names and [`crate::ExpectationCounts`].
 pub const EXPECTATIONS: &str = "ingot.expectations";
-/// Kafka positions: a [`crate::KafkaPositions`]; the table property of this name holds full vectors.
-pub const KAFKA_POSITIONS: &str = "ingot.kafka.positions";
+/// Positions in a source, under the name of the first connector: a [`crate::FlowPositions`]; the table property of this
+/// name holds full vectors.
+pub const POSITIONS: &str = "ingot.kafka.positions";
 /// Where a streaming table began: in a summary the id of the snapshot that began it; the table property of this name
 /// holds a list of [`crate::Beginning`].
 pub const BEGAN_AT: &str = "ingot.began-at";

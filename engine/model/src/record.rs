@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::name::{NotATableName, TableName};
-use crate::position::KafkaPositions;
+use crate::position::FlowPositions;
 use crate::property;
 
 /// Versions of tables: of each its uuid and a snapshot, none if it had none. A table made anew has another uuid.
@@ -228,11 +228,11 @@ impl Record {
     ///
     /// # Errors
     /// What serde_json cannot print.
-    pub fn set_positions(&mut self, positions: Option<&KafkaPositions>) -> Result<(), serde_json::Error> {
+    pub fn set_positions(&mut self, positions: Option<&FlowPositions>) -> Result<(), serde_json::Error> {
         match positions {
-            Some(positions) => self.set(property::KAFKA_POSITIONS, serde_json::to_string(positions)?),
+            Some(positions) => self.set(property::POSITIONS, serde_json::to_string(positions)?),
             None => {
-                self.0.remove(property::KAFKA_POSITIONS);
+                self.0.remove(property::POSITIONS);
             }
         }
         Ok(())
@@ -242,8 +242,8 @@ impl Record {
     ///
     /// # Errors
     /// What does not parse.
-    pub fn positions(&self) -> Result<Option<KafkaPositions>, serde_json::Error> {
-        self.0.get(property::KAFKA_POSITIONS).map(|text| serde_json::from_str(text)).transpose()
+    pub fn positions(&self) -> Result<Option<FlowPositions>, serde_json::Error> {
+        self.0.get(property::POSITIONS).map(|text| serde_json::from_str(text)).transpose()
     }
 
     /// Names the snapshot that began the table.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::name::TableName;
-use crate::position::{KafkaPositions, RecordedPositions, parse_recorded, print_recorded};
+use crate::position::{FlowPositions, RecordedPositions, parse_recorded, print_recorded};
 use crate::properties::{Unreadable, read};
 use crate::property;
 
@@ -24,7 +24,7 @@ pub struct Beginning {
     #[serde(default)]
     pub fingerprints: BTreeSet<String>,
     /// Where reading began: the ends of these ranges, which hold nothing.
-    pub positions: KafkaPositions,
+    pub positions: FlowPositions,
 }
 
 /// A table's properties, read as what they record.
@@ -47,7 +47,7 @@ impl<'a> TableProperties<'a> {
 
     /// Whether a project of ours has written to the table, as far as its properties tell.
     pub fn are_ours(self) -> bool {
-        [property::PROJECT, property::KAFKA_POSITIONS].iter().any(|name| self.properties.contains_key(*name))
+        [property::PROJECT, property::POSITIONS].iter().any(|name| self.properties.contains_key(*name))
     }
 
     /// The columns of the primary key, which nothing enforces; empty if there is none.
@@ -88,7 +88,7 @@ impl<'a> TableProperties<'a> {
     /// # Errors
     /// A property that does not parse.
     pub fn positions(self) -> Result<Vec<RecordedPositions>, Unreadable> {
-        Ok(self.read(property::KAFKA_POSITIONS, parse_recorded)?.unwrap_or_default())
+        Ok(self.read(property::POSITIONS, parse_recorded)?.unwrap_or_default())
     }
 
     /// Where the table began, oldest first.
@@ -174,7 +174,7 @@ pub fn set_positions(
     properties: &mut HashMap<String, String>,
     vectors: &[RecordedPositions],
 ) -> Result<(), serde_json::Error> {
-    properties.insert(property::KAFKA_POSITIONS.to_owned(), print_recorded(vectors)?);
+    properties.insert(property::POSITIONS.to_owned(), print_recorded(vectors)?);
     Ok(())
 }
 

@@ -27,10 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, info, warn};
 
 use crate::error::{DEFECT, PipelineError, Result};
-use crate::ingest::{Ingestor, act, restart, run};
+use crate::ingest::{self, Ingestor, act, restart};
 use crate::kept;
 use crate::plan::{AGED, Action, Plan, Read, Reason, Step, Upto};
-use crate::planner::{self, Facts, Recorded, TableFacts, TopicFacts};
+use crate::planner::{self, Facts, Recorded, StreamFacts, TableFacts};
 use crate::refresh::{Job, Member, Outcome};
 use ingot_project::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use ingot_project::{check, config::Config};
@@ -288,7 +288,7 @@ impl Engine {
             let source = model.source().and_then(|s| self.project.sources.get(s))?;
             Some(self.ask(model, source, stored.tables.get(name)))
         });
-        facts.topics = futures::future::join_all(asked).await.into_iter().collect();
+        facts.streams = futures::future::join_all(asked).await.into_iter().collect();
         facts
     }
 
@@ -298,12 +298,12 @@ impl Engine {
         model: &Model,
         source: &SourceModel,
         table: Option<&Table>,
-    ) -> (TableName, Result<TopicFacts, Reason>) {
-        let told = match tokio::time::timeout(self.answer_within, run::facts(model, source, table)).await {
+    ) -> (TableName, Result<StreamFacts, Reason>) {
+        let told = match tokio::time::timeout(self.answer_within, ingest::facts::of_plan(model, source, table)).await {
             Ok(told) => told.map_err(|e| Reason::from(&e)),
             Err(_) => {
                 let seconds = self.answer_within.as_secs();
-                let text = format!("the broker of topic {} did not answer in {seconds} s", source.topic);
+                let text = format!("the broker of {} did not answer in {seconds} s", source.connection);
                 Err(Reason::new("S0105", text))
             }
         };

@@ -9,10 +9,13 @@ use ingot_delta::DeltaError;
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_lake::{CommitError, LakeError};
 use ingot_model::Unreadable;
-use ingot_semantics::{Failure, Refusal};
+use ingot_semantics::Failure;
 use ingot_source::SourceError;
 
 use ingot_semantics::find;
+
+use crate::ingest::decide::Refusal;
+use crate::plan::Reason;
 
 /// What stopped a command or a table.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,19 @@ pub enum PipelineError {
     Json(#[from] serde_json::Error),
 }
 
+impl From<&PipelineError> for Reason {
+    fn from(e: &PipelineError) -> Self {
+        Self { hint: e.hint(), ..Self::new(e.code(), e.to_string()) }
+    }
+}
+
+impl From<Refusal> for PipelineError {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, message, hint, retryable } = refusal;
+        Self::Stopped { code, message, hint, retryable }
+    }
+}
+
 impl From<Unreadable> for PipelineError {
     fn from(error: Unreadable) -> Self {
         LakeError::from(error).into()
@@ -60,7 +76,9 @@ fn shown(error: &DataFusionError) -> String {
 fn shown_change(error: &DeltaError) -> String {
     match error {
         DeltaError::DataFusion(e)
-            if find::<Failure>(e).is_some() || find::<LakeError>(e).is_some() || find::<Refusal>(e).is_some() =>
+            if find::<Failure>(e).is_some()
+                || find::<LakeError>(e).is_some()
+                || find::<ingot_semantics::Refusal>(e).is_some() =>
         {
             shown(e)
         }
@@ -79,7 +97,7 @@ impl PipelineError {
     }
 
     /// What a step that cannot run now fails with.
-    pub fn blocked(reason: &crate::plan::Reason) -> Self {
+    pub fn blocked(reason: &Reason) -> Self {
         Self::Stopped {
             code: ingot_project::codes::known(&reason.code),
             message: reason.text.clone(),
@@ -160,7 +178,7 @@ impl PipelineError {
             Self::Lake(e) => e.code(),
             Self::Source(e) => e.code(),
             Self::Engine(e) => outside(e).map_or("R0301", |(code, _)| code),
-            Self::Delta(DeltaError::DataFusion(e)) if find::<Refusal>(e).is_some() => {
+            Self::Delta(DeltaError::DataFusion(e)) if find::<ingot_semantics::Refusal>(e).is_some() => {
                 outside(e).map_or("R0540", |(code, _)| code)
             }
             Self::Delta(e) => e.code(),
@@ -262,7 +280,7 @@ fn arrow_remedy(error: &ArrowError) -> &'static str {
 /// The code and hint of an error that was a refusal, or that arose while reading rather than computing. A store that
 /// fails for a while must not stop a view for good.
 fn outside(error: &DataFusionError) -> Option<(&'static str, Option<&'static str>)> {
-    if let Some(refusal) = find::<Refusal>(error) {
+    if let Some(refusal) = find::<ingot_semantics::Refusal>(error) {
         return Some((refusal.code, Some(refusal.help)));
     }
     if let Some(lake) = find::<LakeError>(error).filter(|e| !matches!(e, LakeError::DataFusion(_))) {
@@ -292,7 +310,7 @@ mod tests {
     fn a_refusal_keeps_its_code_its_words_and_its_help() {
         let refusal = || {
             let (text, help) = ("no join stands for this".to_owned(), "write a join");
-            DataFusionError::from(Refusal {
+            DataFusionError::from(ingot_semantics::Refusal {
                 code: "U0515",
                 text,
                 help,

@@ -12,9 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-/// An offset for each partition.
-pub(crate) type Offsets = BTreeMap<i32, i64>;
+use ingot_model::{Partition, Position, Positions};
 
 /// Looks that are kept of a table that lags behind; past them every second one is forgotten, and half as many are kept.
 const LOOKS_MAX: usize = 1_024;
@@ -22,7 +20,7 @@ const LOOKS_MAX: usize = 1_024;
 /// The ends of a topic over time, as far as a table has not reached them.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
-    ahead: VecDeque<(DateTime<Utc>, Offsets)>,
+    ahead: VecDeque<(DateTime<Utc>, Positions)>,
     /// Looks nearer to the last one than this are not kept.
     apart: TimeDelta,
     reached: Option<DateTime<Utc>>,
@@ -30,7 +28,7 @@ pub(crate) struct Ends {
 
 impl Ends {
     /// Notes the ends at a time.
-    pub fn seen(&mut self, at: DateTime<Utc>, ends: Offsets) {
+    pub fn seen(&mut self, at: DateTime<Utc>, ends: Positions) {
         match self.ahead.back() {
             None => self.apart = TimeDelta::zero(),
             Some((last, _)) if at - *last < self.apart => return,
@@ -50,8 +48,9 @@ impl Ends {
     }
 
     /// The time of the newest ends that this position has reached; none before it has reached any.
-    pub fn reached_by(&mut self, position: &Offsets) -> Option<DateTime<Utc>> {
-        let is_reached = |ends: &Offsets| ends.iter().all(|(p, end)| position.get(p).copied().unwrap_or(0) >= *end);
+    pub fn reached_by(&mut self, position: &Positions) -> Option<DateTime<Utc>> {
+        let is_reached =
+            |ends: &Positions| ends.iter().all(|(p, end)| position.get(p).unwrap_or(&Position::default()) >= end);
         while let Some((at, _)) = self.ahead.front().filter(|(_, ends)| is_reached(ends)) {
             self.reached = Some(*at);
             self.ahead.pop_front();
@@ -60,9 +59,11 @@ impl Ends {
     }
 }
 
-/// How far each partition is behind.
-pub(crate) fn lag(position: &Offsets, ends: &Offsets) -> BTreeMap<i32, i64> {
-    ends.iter().map(|(p, end)| (*p, (end - position.get(p).copied().unwrap_or(0)).max(0))).collect()
+/// How far each partition is behind, where that can be counted.
+pub(crate) fn lag(position: &Positions, ends: &Positions) -> BTreeMap<Partition, i64> {
+    let start = Position::default();
+    let behind = |(p, end): (&Partition, &Position)| Some((p.clone(), position.get(p).unwrap_or(&start).until(end)?));
+    ends.iter().filter_map(behind).collect()
 }
 
 #[cfg(test)]
@@ -73,8 +74,8 @@ mod tests {
         DateTime::from_timestamp(1_000_000 + second, 0).unwrap()
     }
 
-    fn offsets(of: [i64; 2]) -> Offsets {
-        of.into_iter().enumerate().map(|(p, o)| (p as i32, o)).collect()
+    fn offsets(of: [i64; 2]) -> Positions {
+        of.into_iter().enumerate().map(|(p, o)| ((p as i32).into(), o.into())).collect()
     }
 
     #[test]
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!(ends.reached_by(&offsets([9, 5])), Some(at(5)));
         ends.seen(at(10), offsets([9, 5]));
         assert_eq!(ends.reached_by(&offsets([9, 5])), Some(at(10)));
-        assert_eq!(lag(&offsets([9, 7]), &offsets([12, 5])), BTreeMap::from([(0, 3), (1, 0)]));
+        assert_eq!(lag(&offsets([9, 7]), &offsets([12, 5])), BTreeMap::from([(0.into(), 3), (1.into(), 0)]));
     }
 
     #[test]

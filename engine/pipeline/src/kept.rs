@@ -19,7 +19,7 @@ use ingot_lake::{Lake, Table};
 use ingot_model::TableName;
 
 use crate::error::{PipelineError, Result};
-use crate::ingest::act;
+use crate::ingest::facts;
 use ingot_project::project::{Model, Project};
 use ingot_project::stored::{Stored, StoredTypes};
 use ingot_project::{check, config::Config};
@@ -29,7 +29,7 @@ use ingot_project::{check, config::Config};
 /// # Errors
 /// What it records of them does not parse.
 pub fn stored_types(table: &Table) -> Result<StoredTypes> {
-    let fingerprint = act::judged_by(table);
+    let fingerprint = facts::fingerprint(table);
     Ok(StoredTypes {
         columns: table.known_types()?,
         alike: stored_alike,

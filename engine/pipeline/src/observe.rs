@@ -13,17 +13,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ingot_lake::Table;
-use ingot_lake::position;
-use ingot_model::TableName;
+use ingot_model::{Positions, SourceIdentity, TableName};
 use ingot_project::project::{Model, SourceModel};
-use ingot_source::KafkaSource;
+use ingot_source::Connector;
 use ingot_telemetry::metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::engine::{Engine, Stored};
-use crate::freshness::{self, Ends, Offsets};
-use crate::ingest::{act, run};
+use crate::freshness::{self, Ends};
+use crate::ingest::facts;
 use crate::refresh::bases;
 
 /// Between two looks.
@@ -33,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 
 /// Looks again and again until `shutdown`.
 pub async fn observe(engine: Arc<Engine>, selected: BTreeSet<TableName>, shutdown: CancellationToken) {
-    let mut observer = Observer { engine, selected, topics: BTreeMap::new(), fresh: BTreeSet::new() };
+    let mut observer = Observer { engine, selected, sources: BTreeMap::new(), fresh: BTreeSet::new() };
     loop {
         tokio::select! {
             () = observer.look() => {}
@@ -49,14 +48,14 @@ pub async fn observe(engine: Arc<Engine>, selected: BTreeSet<TableName>, shutdow
 struct Observer {
     engine: Arc<Engine>,
     selected: BTreeSet<TableName>,
-    topics: BTreeMap<TableName, Topic>,
+    sources: BTreeMap<TableName, Watched>,
     /// Tables that have a series of their freshness.
     fresh: BTreeSet<TableName>,
 }
 
 #[derive(Default)]
-struct Topic {
-    source: Option<KafkaSource>,
+struct Watched {
+    connector: Option<Connector>,
     ends: Ends,
 }
 
@@ -73,7 +72,7 @@ impl Observer {
             let Some(model) = project.tables.get(name) else { continue };
             let Some(table) = stored.tables.get(name) else { continue };
             let at = match model.source().and_then(|s| project.sources.get(s)) {
-                Some(source) => self.topics.entry(name.clone()).or_default().look(model, source, table).await,
+                Some(source) => self.sources.entry(name.clone()).or_default().look(model, source, table).await,
                 None => view(&stored, name, table, &as_of),
             };
             as_of.extend(at.map(|at| (name.clone(), at)));
@@ -91,29 +90,30 @@ impl Observer {
     }
 }
 
-impl Topic {
+impl Watched {
     /// Notes the lag, and gives the time as of which the table holds everything.
     async fn look(&mut self, model: &Model, source: &SourceModel, table: &Table) -> Option<DateTime<Utc>> {
         let now = Utc::now();
         let asked = tokio::time::timeout(ANSWER, self.ask(source)).await;
-        let Ok(Ok((key, ends))) = asked.map(|asked| asked.map(|(topic, ends)| (act::key(model, &topic), ends))) else {
-            return self.ends.reached_by(&Offsets::new());
+        let Ok(Ok((identity, ends))) = asked else {
+            return self.ends.reached_by(&Positions::new());
         };
-        let at = position::kafka_position(table, &key).ok().flatten().map(|p| run::ends(&p)).unwrap_or_default();
+        let at = facts::place(table, &facts::key(model, &identity)).ok().flatten();
+        let at = at.map(|positions| positions.ends()).unwrap_or_default();
         let table = model.name.to_string();
         for (partition, lag) in freshness::lag(&at, &ends) {
-            metrics().source_lag.set([&table, &source.topic, &partition.to_string()], lag as f64);
+            metrics().source_lag.set([&table, source.connection.name(), partition.as_str()], lag as f64);
         }
         self.ends.seen(now, ends);
         self.ends.reached_by(&at)
     }
 
-    async fn ask(&mut self, source: &SourceModel) -> crate::error::Result<(ingot_source::TopicInfo, Offsets)> {
-        let kafka = match &self.source {
-            Some(kafka) => kafka.clone(),
-            None => self.source.insert(run::connect(source).await?).clone(),
+    async fn ask(&mut self, source: &SourceModel) -> crate::error::Result<(SourceIdentity, Positions)> {
+        let connector = match &self.connector {
+            Some(connector) => connector.clone(),
+            None => self.connector.insert(facts::connect(source).await?).clone(),
         };
-        Ok((kafka.describe().await?, kafka.end_offsets().await?))
+        Ok((connector.identity().await?, connector.ends().await?))
     }
 }
 

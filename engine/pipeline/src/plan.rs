@@ -3,11 +3,10 @@
 //! A plan is a list of steps in the order of the model graph. A step that reads a table which an earlier step
 //! changes reads "what that step leaves" rather than a snapshot that does not exist yet.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 pub use ingot_delta::Incremental;
-use ingot_model::TableName;
+use ingot_model::{Position, Positions, TableName};
 use serde::{Deserialize, Serialize};
 
 /// The reason of a recompute that nothing but the clock asks for.
@@ -26,12 +25,6 @@ pub struct Reason {
 impl Reason {
     pub fn new(code: &str, text: impl Into<String>) -> Self {
         Self { code: code.into(), text: text.into(), hint: None }
-    }
-}
-
-impl From<&crate::error::PipelineError> for Reason {
-    fn from(e: &crate::error::PipelineError) -> Self {
-        Self { hint: e.hint(), ..Self::new(e.code(), e.to_string()) }
     }
 }
 
@@ -67,9 +60,11 @@ pub enum Action {
     /// A streaming table: read the log, half-open per partition. `create` when the table does not exist yet.
     Ingest {
         create: bool,
-        topic: String,
-        from: BTreeMap<i32, i64>,
-        to: BTreeMap<i32, i64>,
+        /// Its name, such as a topic's.
+        #[serde(rename = "topic")]
+        source: String,
+        from: Positions,
+        to: Positions,
     },
     /// A table that does not exist yet.
     Create {
@@ -203,12 +198,14 @@ impl Step {
         match &self.action {
             Action::Nothing => write!(f, "{}  nothing to do", self.table),
             Action::Blocked { reason } => write!(f, "{}  blocked ({reason})", self.table),
-            Action::Ingest { create, topic, from, to } => {
-                let behind: i64 = to.iter().map(|(p, to)| (to - from.get(p).copied().unwrap_or(0)).max(0)).sum();
+            Action::Ingest { create, source, from, to } => {
+                let start = Position::default();
+                let each = || to.iter().map(|(p, to)| (p, from.get(p).unwrap_or(&start), to));
+                let behind: i64 = each().filter_map(|(_, from, to)| from.until(to)).sum();
                 let verb = if *create { "create, then read" } else { "read" };
-                write!(f, "{}  {verb} topic {topic}, {} partition(s), {behind} offset(s)", self.table, to.len())?;
-                for (p, to) in to {
-                    write!(f, "\n    partition {p}: [{}, {to})", from.get(p).copied().unwrap_or(0))?;
+                write!(f, "{}  {verb} topic {source}, {} partition(s), {behind} offset(s)", self.table, to.len())?;
+                for (p, from, to) in each() {
+                    write!(f, "\n    partition {p}: [{from}, {to})")?;
                 }
                 Ok(())
             }

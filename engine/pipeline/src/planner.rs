@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::arrow::datatypes::DataType;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::Policy;
-use ingot_model::TableName;
+use ingot_model::{Positions, TableName};
 
-use crate::ingest::act;
+use crate::notes;
 use crate::plan::{AGED, Action, Plan, Read, Reason, Step, Upto};
 use crate::refresh::decide::together;
 use ingot_project::project::{Model, ModelKind, Project, StreamInput};
@@ -57,18 +57,19 @@ pub struct TableFacts {
     pub redefined_inputs: BTreeMap<TableName, String>,
 }
 
-/// A streaming table's topic as it is now.
+/// What a streaming table would read of its source now.
 #[derive(Debug, Clone)]
-pub struct TopicFacts {
-    pub topic: String,
-    pub from: BTreeMap<i32, i64>,
-    pub to: BTreeMap<i32, i64>,
+pub struct StreamFacts {
+    /// The source's name.
+    pub source: String,
+    pub from: Positions,
+    pub to: Positions,
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub tables: BTreeMap<TableName, TableFacts>,
-    pub topics: BTreeMap<TableName, Result<TopicFacts, Reason>>,
+    pub streams: BTreeMap<TableName, Result<StreamFacts, Reason>>,
     /// Tables that cannot be worked with, and why.
     pub barred: BTreeMap<TableName, Reason>,
 }
@@ -92,7 +93,7 @@ pub fn plan(project: &Project, facts: &Facts, selected: &dyn Fn(&TableName) -> b
             working.extend(model.sides.iter().filter(side).cloned());
         }
         if !matches!(model.kind, ModelKind::DecodeErrors { .. }) {
-            steps.push(Step { table: name.clone(), action, with: None, notes: notes(model, facts) });
+            steps.push(Step { table: name.clone(), action, with: None, notes: notes_on(model, facts) });
         }
     }
     share_reads(project, &mut steps);
@@ -118,15 +119,15 @@ fn share_reads(project: &Project, steps: &mut [Step]) {
 }
 
 /// What a user should know of a table beside what happens to it.
-fn notes(model: &Model, facts: &Facts) -> Vec<String> {
+fn notes_on(model: &Model, facts: &Facts) -> Vec<String> {
     let table = facts.tables.get(&model.name);
     let recorded = table.and_then(|t| t.recorded.as_ref()).filter(|_| model.is_streaming());
     let earlier = recorded
         .filter(|r| r.semantics < ENGINE_SEMANTICS_VERSION && r.fingerprint != model.fingerprint)
-        .map(|r| act::earlier_rules(r.semantics));
+        .map(|r| notes::earlier_rules(r.semantics));
     let left_out = table.map(|t| t.left_out.as_slice()).unwrap_or_default();
-    let left_out = left_out.iter().map(|column| act::left_out(&model.name, column));
-    earlier.into_iter().chain(left_out).chain(model.kept.iter().map(act::kept)).collect()
+    let left_out = left_out.iter().map(|column| notes::left_out(&model.name, column));
+    earlier.into_iter().chain(left_out).chain(model.kept.iter().map(notes::kept)).collect()
 }
 
 /// Decides one table; `working` are the tables that earlier steps change.
@@ -152,11 +153,11 @@ fn ingest(model: &Model, facts: &Facts) -> Action {
     if let Some(blocked) = redefined(table) {
         return blocked;
     }
-    match facts.topics.get(&model.name) {
+    match facts.streams.get(&model.name) {
         None => Action::Blocked { reason: Reason::new("S0105", "the broker was not asked") },
         Some(Err(reason)) => Action::Blocked { reason: reason.clone() },
-        Some(Ok(topic)) => {
-            let behind = topic.to.iter().any(|(p, to)| topic.from.get(p).is_none_or(|from| from < to));
+        Some(Ok(stream)) => {
+            let behind = stream.to.iter().any(|(p, to)| stream.from.get(p).is_none_or(|from| from < to));
             let changed = table.and_then(|t| t.recorded.as_ref()).is_some_and(|r| r.fingerprint != model.fingerprint);
             // Columns that another writer added or took are put right without waiting for a message.
             let changed = changed || table.is_some_and(|t| t.columns_differ);
@@ -165,9 +166,9 @@ fn ingest(model: &Model, facts: &Facts) -> Action {
             }
             Action::Ingest {
                 create: table.is_none(),
-                topic: topic.topic.clone(),
-                from: topic.from.clone(),
-                to: topic.to.clone(),
+                source: stream.source.clone(),
+                from: stream.from.clone(),
+                to: stream.to.clone(),
             }
         }
     }

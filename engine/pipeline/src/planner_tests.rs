@@ -6,7 +6,7 @@ use std::path::Path;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::TableName;
 
-use super::{Facts, Recorded, TableFacts, TopicFacts, plan};
+use super::{Facts, Recorded, StreamFacts, TableFacts, plan};
 use crate::plan::{Action, Incremental, Plan, Reason, Upto};
 use ingot_project::config::Config;
 use ingot_project::project::{Project, SqlFile};
@@ -55,8 +55,8 @@ fn fresh(project: &Project) -> Facts {
             },
         );
     }
-    let at = BTreeMap::from([(0, 10)]);
-    facts.topics.insert(name("bronze.t"), Ok(TopicFacts { topic: "t".into(), from: at.clone(), to: at }));
+    let at = BTreeMap::from([(0.into(), 10.into())]);
+    facts.streams.insert(name("bronze.t"), Ok(StreamFacts { source: "t".into(), from: at.clone(), to: at }));
     facts
 }
 
@@ -104,8 +104,8 @@ fn nothing_exists_yet() {
 fn new_offsets_move_everything_above() {
     let p = project("");
     let mut facts = fresh(&p);
-    if let Some(Ok(topic)) = facts.topics.get_mut(&name("bronze.t")) {
-        topic.to = BTreeMap::from([(0, 12)]);
+    if let Some(Ok(stream)) = facts.streams.get_mut(&name("bronze.t")) {
+        stream.to = BTreeMap::from([(0.into(), 12.into())]);
     }
     let plan = all(&p, &facts);
     assert!(matches!(of(&plan, "bronze.t"), Action::Ingest { create: false, .. }));
@@ -134,8 +134,8 @@ fn a_streaming_table_stops_where_its_source_was_dropped() {
 fn a_new_partition_is_work() {
     let p = project("");
     let mut facts = fresh(&p);
-    if let Some(Ok(topic)) = facts.topics.get_mut(&name("bronze.t")) {
-        topic.to.insert(1, 5);
+    if let Some(Ok(stream)) = facts.streams.get_mut(&name("bronze.t")) {
+        stream.to.insert(1.into(), 5.into());
     }
     assert!(matches!(of(&all(&p, &facts), "bronze.t"), Action::Ingest { .. }));
 }
@@ -236,7 +236,7 @@ fn a_query_without_an_incremental_rule_says_so() {
 fn a_broker_that_does_not_answer_blocks_its_table_alone() {
     let p = project("");
     let mut facts = fresh(&p);
-    facts.topics.insert(name("bronze.t"), Err(Reason::new("S0105", "no answer")));
+    facts.streams.insert(name("bronze.t"), Err(Reason::new("S0105", "no answer")));
     let t = table(&mut facts, "silver.t");
     t.head = Some(2);
     t.snapshots.insert(2);

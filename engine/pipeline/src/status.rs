@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ingot_lake::position::{self, FlowKey, PositionError};
+use ingot_lake::position::{self, PositionError};
 use ingot_lake::{LakeError, Table};
-use ingot_model::{Count, SnapshotInfo, TableName};
-use ingot_source::KafkaSource;
+use ingot_model::{Count, Partition, Position, Positions, SnapshotInfo, TableName};
 use serde::Serialize;
 
 use crate::engine::{Engine, StepError};
 use crate::error::Result;
-use crate::ingest::act;
+use crate::ingest::facts;
+use crate::notes;
 use ingot_project::project::{Model, ModelKind};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct PartitionStatus {
-    pub position: i64,
-    /// Last stable offset; `None` when the broker does not answer.
-    pub end: Option<i64>,
+    /// Where it is read on.
+    pub position: Position,
+    /// Where reading would end now; `None` when the source does not answer.
+    pub end: Option<Position>,
+    /// Messages in between; `None` where they cannot be counted.
     pub lag: Option<i64>,
 }
 
@@ -44,7 +46,7 @@ pub struct TableStatus {
     pub files: u64,
     pub bytes: u64,
     pub snapshot: Option<i64>,
-    pub positions: BTreeMap<i32, PartitionStatus>,
+    pub positions: BTreeMap<Partition, PartitionStatus>,
     pub age_s: Option<f64>,
     pub last: Option<LastRefresh>,
     /// What a user should know beside that: columns that are kept, and what is recorded and does not parse.
@@ -140,8 +142,8 @@ impl Engine {
         if model.is_streaming() {
             // A definition that Iceberg refuses is reported by the step itself.
             let left_out = table.left_out_by(&model.definition).unwrap_or_else(|_| table.left_out());
-            reading.notes.extend(left_out.iter().map(|column| act::left_out(&model.name, column)));
-            reading.notes.extend(model.kept.iter().map(act::kept));
+            reading.notes.extend(left_out.iter().map(|column| notes::left_out(&model.name, column)));
+            reading.notes.extend(model.kept.iter().map(notes::kept));
         }
         let positions = self.positions(model, table).await.unwrap_or_else(|e| {
             reading.note(e.code(), &e);
@@ -173,32 +175,26 @@ impl Engine {
         }
     }
 
-    async fn positions(&self, model: &Model, table: &Table) -> Result<BTreeMap<i32, PartitionStatus>, PositionError> {
+    async fn positions(
+        &self,
+        model: &Model,
+        table: &Table,
+    ) -> Result<BTreeMap<Partition, PartitionStatus>, PositionError> {
         let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else { return Ok(BTreeMap::new()) };
         let asked = async {
-            let kafka = KafkaSource::connect(&source.kafka, &source.topic, &|_| {}).await.ok()?;
-            let topic = kafka.describe().await.ok()?;
-            let ends = kafka.end_offsets().await.ok()?;
-            Some((topic, ends))
+            let connector = facts::connect(source).await.ok()?;
+            Some((connector.identity().await.ok()?, connector.ends().await.ok()?))
         };
         let asked = tokio::time::timeout(std::time::Duration::from_secs(3), asked).await.ok().flatten();
         let (at, ends) = match asked {
-            Some((topic, ends)) => {
-                let key = FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id, topic_id: topic.topic_id };
-                (position::kafka_position(table, &key)?, ends)
-            }
-            None => (position::recorded_flows(table)?.pop(), BTreeMap::new()),
+            Some((identity, ends)) => (position::recorded_position(table, &facts::key(model, &identity))?, ends),
+            None => (position::recorded_flows(table)?.pop(), Positions::new()),
         };
-        let shown = at.map(|positions| {
-            positions
-                .partitions
-                .iter()
-                .map(|(p, r)| {
-                    let end = ends.get(p).copied();
-                    (*p, PartitionStatus { position: r.to, end, lag: end.map(|e| (e - r.to).max(0)) })
-                })
-                .collect()
+        let shown = at.into_iter().flat_map(|positions| positions.ends()).map(|(p, position)| {
+            let end = ends.get(&p).cloned();
+            let lag = end.as_ref().and_then(|end| position.until(end));
+            (p, PartitionStatus { position, end, lag })
         });
-        Ok(shown.unwrap_or_default())
+        Ok(shown.collect())
     }
 }

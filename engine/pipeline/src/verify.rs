@@ -25,16 +25,15 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::TryStreamExt;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::IncludeKind;
-use ingot_lake::position::{self, FlowKey};
 use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning};
-use ingot_model::{Count, KafkaPositions, SnapshotInfo, TableName};
-use ingot_source::{BatchLimits, KafkaSource, Position, Start};
+use ingot_model::{Count, FlowPositions, Partition, SnapshotInfo, TableName};
+use ingot_source::{BatchLimits, Connector, Short};
 use serde::Serialize;
 
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::failing;
-use crate::ingest::run;
+use crate::ingest::{facts, rewind};
 use crate::offsets::Offsets;
 use crate::refresh::changes::{Changed, Input, empty};
 use crate::refresh::spill::BoundedDiff;
@@ -252,9 +251,9 @@ impl Engine {
         let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else {
             return Ok(unverifiable("its source is not part of the project"));
         };
-        let (kafka, positions) = match self.recorded(model, source, table).await? {
-            Ok(found) => found,
-            Err(verdict) => return Ok(verdict),
+        let (connector, positions) = match self.recorded(model, source, table).await? {
+            Standing::At(connector, positions) => (connector, positions),
+            Standing::Unknown(verdict) => return Ok(verdict),
         };
         let mut findings = vec![];
         let rows = self.ctx.read_table(Arc::new(LakeTableProvider::try_new(table, ScanOptions::default()).await?))?;
@@ -280,20 +279,20 @@ impl Engine {
         if !findings.is_empty() {
             return Ok(Verdict::Different { findings });
         }
-        let from = match self.replayable(model, table, &kafka).await? {
-            Ok(from) => from,
-            Err(reason) => return Ok(uncompared(total, foreign, reason)),
+        let from = match self.replayable(model, table, &connector).await? {
+            Replay::From(from) => from,
+            Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
         let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
-        let until = run::ends(&positions);
+        let until = positions.ends();
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(model, source);
-        let mut stream = kafka.read(from, schema, self.replay_limits(), Some(until.clone()))?;
+        let mut stream = connector.read(&from, schema, self.replay_limits(), Some(&until))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
-                let end = until.get(&partition).copied().unwrap_or(0);
+                let is_past = until.get(&partition).is_none_or(|end| part.from >= *end);
                 replayed.add(partition, part.delivered);
-                if part.from >= end || part.rows.num_rows() == 0 {
+                if is_past || part.rows.num_rows() == 0 {
                     continue;
                 }
                 let given = (part.rows, part.kept.as_ref());
@@ -304,7 +303,7 @@ impl Engine {
             }
         }
         add(&mut diff, self.rows(table).await?, -1).await?;
-        match replayed.thinned(&kafka, &positions).await {
+        match replayed.thinned(&connector, &positions).await {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
             None => verdict_of(diff, total, "against recorded counts, positions and the log itself"),
         }
@@ -317,32 +316,24 @@ impl Engine {
         BatchLimits { bytes_max, ..BatchLimits::default() }
     }
 
-    /// A topic's recorded positions, or the verdict when they cannot be had.
-    async fn recorded(
-        &self,
-        model: &Model,
-        source: &SourceModel,
-        table: &Table,
-    ) -> Result<std::result::Result<(KafkaSource, KafkaPositions), Verdict>> {
+    /// The recorded positions in a source.
+    async fn recorded(&self, model: &Model, source: &SourceModel, table: &Table) -> Result<Standing> {
         let asked = async {
-            let kafka = KafkaSource::connect(&source.kafka, &source.topic, &|_| {}).await?;
-            let topic = kafka.describe().await?;
-            Ok::<_, PipelineError>((kafka, topic))
+            let connector = facts::connect(source).await?;
+            let identity = connector.identity().await?;
+            Ok::<_, PipelineError>((connector, identity))
         };
         let Ok(asked) = tokio::time::timeout(ANSWER, asked).await else {
             let seconds = ANSWER.as_secs();
-            return Ok(Err(unverifiable(format!(
-                "the broker of topic {} did not answer in {seconds} s",
-                source.topic
-            ))));
+            let text = format!("the broker of {} did not answer in {seconds} s", source.connection);
+            return Ok(Standing::Unknown(unverifiable(text)));
         };
-        let (kafka, topic) = asked?;
-        let key = FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id, topic_id: topic.topic_id };
-        match position::kafka_position(table, &key) {
-            Ok(Some(positions)) => Ok(Ok((kafka, positions))),
-            Ok(None) => Ok(Err(unverifiable("it records no position in this topic"))),
-            Err(e) => Ok(Err(unverifiable(e.to_string()))),
-        }
+        let (connector, identity) = asked?;
+        Ok(match facts::place(table, &facts::key(model, &identity)) {
+            Ok(Some(positions)) => Standing::At(connector, positions),
+            Ok(None) => Standing::Unknown(unverifiable("it records no position in this topic")),
+            Err(e) => Standing::Unknown(unverifiable(e.text)),
+        })
     }
 
     /// Each stored (partition, offset) once and below the recorded positions, where the table keeps both.
@@ -351,7 +342,7 @@ impl Engine {
         model: &Model,
         source: &SourceModel,
         table: &Table,
-        positions: &KafkaPositions,
+        positions: &FlowPositions,
         findings: &mut Vec<String>,
     ) -> Result<()> {
         let column = |kind: IncludeKind| {
@@ -368,6 +359,7 @@ impl Engine {
         let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
         let frame = self.ctx.read_table(Arc::new(provider))?.select_columns(&[&partition, &offset])?;
         let mut rows = frame.execute_stream().await?;
+        let until = rewind::numbers(&positions.ends());
         let mut seen = Offsets::default();
         let (mut doubled, mut beyond) = (0_u64, 0_u64);
         let mut first = None;
@@ -386,7 +378,7 @@ impl Engine {
                     doubled += 1;
                     first.get_or_insert(place);
                 }
-                beyond += u64::from(positions.partitions.get(&place.0).is_none_or(|r| place.1 >= r.to));
+                beyond += u64::from(until.get(&place.0).is_none_or(|to| place.1 >= *to));
             }
         }
         if let Some((p, o)) = first {
@@ -399,29 +391,20 @@ impl Engine {
     }
 
     /// Where a replay of the log starts, if one definition made all rows and the log still reaches back to there.
-    async fn replayable(
-        &self,
-        model: &Model,
-        table: &Table,
-        kafka: &KafkaSource,
-    ) -> Result<std::result::Result<BTreeMap<i32, Position>, String>> {
+    async fn replayable(&self, model: &Model, table: &Table, connector: &Connector) -> Result<Replay> {
         let Some(start) = beginning(table)? else {
-            return Ok(Err("nothing that is left says where it began".into()));
+            return Ok(Replay::Not("nothing that is left says where it began".into()));
         };
         if start.fingerprints.iter().any(|f| *f != model.fingerprint) {
-            return Ok(Err(earlier_definition(table)?));
+            return Ok(Replay::Not(earlier_definition(table)?));
         }
-        let low = kafka.start_offsets(&Start::Earliest).await?;
-        let mut from = BTreeMap::new();
-        for (p, low) in low {
-            // A partition that came later is read from its beginning.
-            let began = start.positions.partitions.get(&p).map_or(0, |r| r.to);
-            if low > began {
-                return Ok(Err(format!("the log of partition {p} begins at offset {low}, the table at {began}")));
-            }
-            from.insert(p, Position { offset: began.max(low), epoch: None });
+        let now = connector.facts().await?;
+        let again = now.restart(Some(&start.positions))?;
+        if let Some(Short { partition, begins, began }) = again.short.first() {
+            let text = format!("the log of partition {partition} begins at offset {begins}, the table at {began}");
+            return Ok(Replay::Not(text));
         }
-        Ok(Ok(from))
+        Ok(Replay::From(FlowPositions::starting(&model.name, now.identity(), &again.from)))
     }
 
     async fn verify_errors(&self, model: &Model, of: &TableName, table: &Table) -> Result<Verdict> {
@@ -432,30 +415,31 @@ impl Engine {
         let Some(main_table) = self.lake.load_table(of).await? else {
             return Ok(unverifiable(format!("its main table \"{of}\" does not exist")));
         };
-        let (kafka, positions) = match self.recorded(main, source, &main_table).await? {
-            Ok(found) => found,
-            Err(verdict) => return Ok(verdict),
+        let (connector, positions) = match self.recorded(main, source, &main_table).await? {
+            Standing::At(connector, positions) => (connector, positions),
+            Standing::Unknown(verdict) => return Ok(verdict),
         };
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
-        let until = run::ends(&positions);
+        let until = positions.ends();
+        let numbers = rewind::numbers(&until);
         let mut total = 0;
         let mut stored = self.rows(table).await?;
         while let Some(batch) = stored.try_next().await? {
-            total += below(&batch, &until)?.num_rows() as u64;
+            total += below(&batch, &numbers)?.num_rows() as u64;
         }
         if total != counted {
             let text = format!("it holds {total} rows up to the main table's position and {counted} are recorded");
             return Ok(Verdict::Different { findings: vec![text] });
         }
         let foreign = foreign_since_it_began(table)?;
-        let from = match self.replayable(main, &main_table, &kafka).await? {
-            Ok(from) => from,
-            Err(reason) => return Ok(uncompared(total, foreign, reason)),
+        let from = match self.replayable(main, &main_table, &connector).await? {
+            Replay::From(from) => from,
+            Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
         let mut diff = BoundedDiff::new(model.schema.clone(), self.ctx.runtime_env())?;
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(main, source);
-        let mut stream = kafka.read(from, schema, self.replay_limits(), Some(until.clone()))?;
+        let mut stream = connector.read(&from, schema, self.replay_limits(), Some(&until))?;
         while let Some(batch) = stream.next().await? {
             for (partition, part) in batch.partitions {
                 replayed.add(partition, part.delivered);
@@ -470,13 +454,27 @@ impl Engine {
         }
         let mut stored = self.rows(table).await?;
         while let Some(batch) = stored.try_next().await? {
-            diff.add(&below(&batch, &until)?, -1)?;
+            diff.add(&below(&batch, &numbers)?, -1)?;
         }
-        match replayed.thinned(&kafka, &positions).await {
+        match replayed.thinned(&connector, &positions).await {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
             None => verdict_of(diff, total, "against recorded counts and the log itself"),
         }
     }
+}
+
+/// Where a table stands in its source.
+enum Standing {
+    At(Connector, FlowPositions),
+    /// That cannot be told, with what is said of the table then.
+    Unknown(Verdict),
+}
+
+/// How a source is read again.
+enum Replay {
+    From(FlowPositions),
+    /// It cannot be, and why.
+    Not(String),
 }
 
 /// How a table that cannot be compared gets one definition.
@@ -504,21 +502,21 @@ fn earlier_definition(table: &Table) -> Result<String> {
 
 /// Messages that the log still gives, by partition.
 #[derive(Default)]
-struct Replayed(BTreeMap<i32, u64>);
+struct Replayed(BTreeMap<Partition, u64>);
 
 impl Replayed {
-    fn add(&mut self, partition: i32, delivered: u64) {
+    fn add(&mut self, partition: Partition, delivered: u64) {
         *self.0.entry(partition).or_default() += delivered;
     }
 
     /// Says so if a compacted log gives fewer messages than were read: compaction takes them from its middle.
-    async fn thinned(&self, kafka: &KafkaSource, positions: &KafkaPositions) -> Option<String> {
-        let given = |p: &i32| self.0.get(p).copied().unwrap_or(0);
+    async fn thinned(&self, connector: &Connector, positions: &FlowPositions) -> Option<String> {
+        let given = |p: &Partition| self.0.get(p).copied().unwrap_or(0);
         let (p, range) = positions.partitions.iter().find(|(p, range)| given(p) < range.delivered)?;
         let (given, read) = (given(p), range.delivered);
         let reason =
             format!("the topic is compacted, and of {read} messages read from partition {p} its log holds {given}");
-        kafka.is_compacted().await.then_some(reason)
+        connector.is_compacted().await.then_some(reason)
     }
 }
 

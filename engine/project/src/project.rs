@@ -22,7 +22,7 @@ use ingot_delta::Strategy;
 use ingot_dialect::ast::Policy;
 use ingot_dialect::diagnostic::{Diagnostic, Severity};
 use ingot_model::{Definition, TableName};
-use ingot_source::{KafkaConfig, SourceSchema, Start};
+use ingot_source::{Connection, SourceSchema};
 
 pub use crate::check::{check_files, has_files, load, load_to_read};
 
@@ -86,18 +86,15 @@ impl Checked {
     }
 }
 
-/// A Kafka topic with declared columns.
+/// A source with declared columns.
 #[derive(Debug, Clone)]
 pub struct SourceModel {
     pub name: String,
     pub schema: Arc<SourceSchema>,
     /// The declared columns, then the INCLUDEs: what a query over the source sees.
     pub arrow: SchemaRef,
-    pub topic: String,
-    /// Where a new table starts reading.
-    pub start: Start,
-    /// librdkafka's properties: the configuration file, then WITH, then the environment and `--set`.
-    pub kafka: KafkaConfig,
+    /// How it is reached, and where a new table starts reading.
+    pub connection: Connection,
     pub file: String,
 }
 

@@ -1,14 +1,25 @@
-//! What a stream hands over: rows, errors and the ranges of offsets they cover.
+//! What a stream hands over: rows, errors and the ranges of places they cover.
+//!
+//!   the connector's reader (a thread) ◀── orders ── BatchStream ── batches ──▶ whoever reads the source
 //!
 //! Invariants
 //! * `from` of a partition's range is `to` of its previous one; ranges are half-open and never empty.
 //! * `delivered` = rows + errors.
+//! * Dropping a stream ends its reader; dropping the future of a batch loses none.
 //!
-//! Not here: when a batch closes (`reader`).
+//! Not here: when a batch closes (the connector's reader).
 
+#[cfg(feature = "kafka")]
+use crate::error::SourceError;
 use arrow::array::RecordBatch;
+use ingot_model::{Partition, Position};
+use serde_json::Value;
 use std::collections::BTreeMap;
+#[cfg(feature = "kafka")]
+use std::sync::mpsc as blocking;
 use std::time::Duration;
+#[cfg(feature = "kafka")]
+use tokio::sync::mpsc;
 
 /// Bytes of decoded messages in one batch at most, whatever is configured: Arrow's offsets are 32 bits wide.
 pub const BYTES_MAX: usize = 512 << 20;
@@ -33,18 +44,20 @@ impl Default for BatchLimits {
 /// The partitions whose position moved.
 #[derive(Debug, Clone)]
 pub struct SourceBatch {
-    pub partitions: BTreeMap<i32, PartitionBatch>,
+    pub partitions: BTreeMap<Partition, PartitionBatch>,
+    /// What the messages cost in memory.
     pub bytes: usize,
 }
 
 /// One partition's part of a batch.
 #[derive(Debug, Clone)]
 pub struct PartitionBatch {
-    pub from: i64,
-    /// The consumer's position: past control records and aborted transactions.
-    pub to: i64,
-    /// The leader epoch of `to`, where the broker tells.
-    pub epoch: Option<i32>,
+    /// The first place of the range.
+    pub from: Position,
+    /// Where to read on: past what the source never delivers, too.
+    pub to: Position,
+    /// What the connector knows of `to` beside its order.
+    pub facts: BTreeMap<String, Value>,
     /// Messages, decoded or not.
     pub delivered: u64,
     /// Declared columns, then INCLUDE columns, in offset order.
@@ -59,5 +72,67 @@ impl SourceBatch {
     /// Messages in all partitions.
     pub fn delivered(&self) -> u64 {
         self.partitions.values().map(|p| p.delivered).sum()
+    }
+}
+
+#[cfg(feature = "kafka")]
+/// What a stream wants of its reader.
+pub(crate) enum Order {
+    Batch,
+    Close,
+}
+
+#[cfg(feature = "kafka")]
+/// Batches of one source. While the caller works on one, the next is read, up to its limit of bytes.
+pub struct BatchStream {
+    order: blocking::Sender<Order>,
+    batches: mpsc::Receiver<Result<SourceBatch, SourceError>>,
+    /// A batch was ordered and has not come.
+    wanted: bool,
+    over: bool,
+}
+
+#[cfg(feature = "kafka")]
+impl BatchStream {
+    /// A stream of what a reader sends that obeys these orders.
+    pub(crate) fn new(
+        order: blocking::Sender<Order>,
+        batches: mpsc::Receiver<Result<SourceBatch, SourceError>>,
+    ) -> Self {
+        BatchStream { order, batches, wanted: false, over: false }
+    }
+
+    /// The next batch; `None` when `until` is reached everywhere, or after `close`. May be dropped and called again.
+    ///
+    /// # Errors
+    /// A loss, or a broker that refuses; the stream is over then.
+    pub async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        if self.over {
+            return Ok(None);
+        }
+        if !self.wanted {
+            // A reader that is gone has closed the other channel, too.
+            self.wanted = self.order.send(Order::Batch).is_ok();
+        }
+        match self.batches.recv().await {
+            Some(Ok(batch)) => {
+                self.wanted = false;
+                Ok(Some(batch))
+            }
+            Some(Err(error)) => {
+                self.over = true;
+                Err(error)
+            }
+            None => {
+                self.over = true;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stops reading: `next` still gives what was read, positions that moved without messages among it, then `None`.
+    pub fn close(&self) {
+        // A reader that is gone is closed.
+        let _ = self.order.send(Order::Close);
     }
 }

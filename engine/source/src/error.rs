@@ -7,6 +7,7 @@
 //! Not here: messages that do not decode: they are data (`decode`).
 
 use crate::kafka::offsets::Loss;
+use ingot_model::SourceIdentity;
 
 /// An error of a source.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -30,12 +31,20 @@ pub enum SourceError {
     Config { reason: String },
     #[error("topic \"{topic}\": {reason}")]
     Other { topic: String, reason: String },
+    /// A recorded position that is not one in this kind of source.
+    #[error("topic \"{topic}\" has no such place: partition {place}")]
+    NoPlace { topic: String, place: String },
     /// A defect of Ingot.
     #[error("internal error in a source: {reason}")]
     Internal { reason: String },
 }
 
 impl SourceError {
+    /// The loss of everything that was read of a source that was made anew under the same name.
+    pub fn recreated(was: &SourceIdentity, now: &SourceIdentity) -> Self {
+        Self::Loss(Loss::recreated(&now.name, &was.incarnation, &now.incarnation))
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
@@ -45,6 +54,7 @@ impl SourceError {
             Self::Refused { .. } => "S0110",
             Self::Undelivered { .. } => "S0111",
             Self::Config { .. } => "C0106",
+            Self::NoPlace { .. } => "S0112",
             Self::Other { .. } | Self::Internal { .. } => "S0108",
         }
     }
@@ -55,8 +65,17 @@ impl SourceError {
             Self::Unavailable { .. } | Self::TopicMissing { .. } | Self::Undelivered { .. } | Self::Other { .. } => {
                 true
             }
-            Self::Loss(_) | Self::Refused { .. } | Self::Config { .. } | Self::Internal { .. } => false,
+            Self::Loss(_)
+            | Self::Refused { .. }
+            | Self::Config { .. }
+            | Self::NoPlace { .. }
+            | Self::Internal { .. } => false,
         }
+    }
+
+    /// Whether the source is not there at all.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::TopicMissing { .. })
     }
 
     /// What to do about it.
@@ -69,7 +88,7 @@ impl SourceError {
             }
             Self::Refused { .. } => Some("check kafka.security.protocol, kafka.sasl.* and the topic's ACLs".into()),
             Self::Config { .. } => Some("names and values are those of librdkafka's CONFIGURATION.md".into()),
-            Self::Undelivered { .. } | Self::Other { .. } | Self::Internal { .. } => None,
+            Self::Undelivered { .. } | Self::Other { .. } | Self::NoPlace { .. } | Self::Internal { .. } => None,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Kafka to Arrow: messages become rows or errors, batches carry the positions they cover.
+//! Sources to Arrow: messages become rows or errors, batches carry the positions they cover.
 //!
-//!   KafkaSource::read ──▶ poll thread ──▶ Decoder (JSON, bytes) ──▶ SourceBatch {partition: [from, to), rows, errors}
+//!   Connector::read ──▶ poll thread (kafka) ──▶ Decoder (JSON, bytes) ──▶ SourceBatch {partition: [from, to), rows, errors}
 //!        ▲                    ▲
 //!   positions (lake)     Watch (topic id, partitions, watermarks) ──▶ offsets::decide_loss
 //!
@@ -18,12 +18,20 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod batch;
+mod connection;
+#[cfg(feature = "kafka")]
+pub mod connector;
 pub mod decode;
 pub mod demo;
 mod error;
 pub mod kafka;
 
+#[cfg(feature = "kafka")]
+pub use batch::BatchStream;
 pub use batch::{BatchLimits, PartitionBatch, SourceBatch};
+pub use connection::Connection;
+#[cfg(feature = "kafka")]
+pub use connector::{Connector, SourceFacts};
 pub use decode::options::{JsonOptions, TimestampFormat};
 pub use decode::path::JsonPath;
 pub use decode::schema::{ScalarLiteral, SourceField, SourceSchema};
@@ -38,5 +46,7 @@ pub use error::SourceError;
 pub use ingot_dialect::ast::{Encoding, IncludeKind};
 pub use kafka::config::is_secret;
 #[cfg(feature = "kafka")]
-pub use kafka::{BatchStream, KafkaSource, TopicInfo, check_property, property};
+pub use kafka::facts::{Restart, Short, Skipped};
 pub use kafka::{CheckProperty, KafkaConfig, Loss, LossKind, Position, PropertyError, Start, offsets};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSource, TopicInfo, check_property, property};

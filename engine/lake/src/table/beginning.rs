@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ingot_model::{Beginning, KafkaPositions, Record, SnapshotInfo, TableName, table_properties};
+use ingot_model::{Beginning, FlowPositions, Record, SnapshotInfo, TableName, table_properties};
 
 use crate::error::{LakeError, Result};
 use crate::table::Table;
@@ -30,7 +30,7 @@ pub fn beginning(table: &Table) -> Result<Option<Beginning>> {
 }
 
 /// The positions at which a snapshot began its table, if it did.
-pub(crate) fn begins(snapshot: &SnapshotInfo) -> Result<Option<KafkaPositions>> {
+pub(crate) fn begins(snapshot: &SnapshotInfo) -> Result<Option<FlowPositions>> {
     let told = snapshot.began_at()?;
     // Versions that named no beginning told it by the mode.
     let by_mode = || {
@@ -95,7 +95,7 @@ fn find(base: &Table) -> Result<Option<Beginning>> {
 pub(crate) fn update(
     table: &TableName,
     base: Option<&Table>,
-    begins: Option<KafkaPositions>,
+    begins: Option<FlowPositions>,
     record: &mut Record,
     properties: &mut HashMap<String, String>,
     (snapshot_id, sequence_number): (i64, i64),

@@ -18,10 +18,8 @@
 //!
 //! Not here: whether the log still has the position (`ingot-source`).
 
-use std::collections::BTreeMap;
-
 use ingot_model::{
-    Count, KafkaPositions, PartitionRange, RecordedPositions, SnapshotInfo, TableName, Unreadable, property,
+    Count, FlowPositions, RecordedPositions, SnapshotInfo, SourceIdentity, TableName, Unreadable, property,
 };
 
 use crate::table::Table;
@@ -29,29 +27,31 @@ use crate::table::Table;
 /// Every so many commits of a flow, a summary holds the full vector.
 pub const FULL_VECTOR_INTERVAL: usize = 100;
 
-/// Whose position: a flow, in one incarnation of a topic, on one cluster.
+/// Whose position: a flow, in one incarnation of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowKey {
     /// The flow. Not the source's name: renaming a source must not read it again.
     pub flow: String,
-    /// The cluster's id.
-    pub cluster: String,
-    /// The topic's id.
-    pub topic_id: String,
+    /// Where the source is.
+    pub system: String,
+    /// What a source made anew does not share.
+    pub incarnation: String,
 }
 
 impl FlowKey {
-    fn owns(&self, positions: &KafkaPositions) -> bool {
-        self.flow == positions.flow && self.cluster == positions.cluster && self.topic_id == positions.topic_id
+    fn owns(&self, positions: &FlowPositions) -> bool {
+        let source = &positions.source;
+        self.flow == positions.flow && self.system == source.system && self.incarnation == source.incarnation
+    }
+
+    /// The key of a flow in a source.
+    pub fn new(flow: impl Into<String>, source: &SourceIdentity) -> Self {
+        FlowKey { flow: flow.into(), system: source.system.clone(), incarnation: source.incarnation.clone() }
     }
 
     /// The key of some positions.
-    pub fn of(positions: &KafkaPositions) -> Self {
-        FlowKey {
-            flow: positions.flow.clone(),
-            cluster: positions.cluster.clone(),
-            topic_id: positions.topic_id.clone(),
-        }
+    pub fn of(positions: &FlowPositions) -> Self {
+        Self::new(&positions.flow, &positions.source)
     }
 }
 
@@ -80,7 +80,7 @@ pub enum PositionError {
         why: String,
     },
     /// Positions that cannot be read.
-    #[error("table \"{table}\", {place}: {} is not readable: {reason}", property::KAFKA_POSITIONS)]
+    #[error("table \"{table}\", {place}: {} is not readable: {reason}", property::POSITIONS)]
     Unreadable {
         /// The table.
         table: TableName,
@@ -111,7 +111,7 @@ impl PositionError {
 ///
 /// # Errors
 /// A history that does not prove a position.
-pub fn kafka_position(table: &Table, key: &FlowKey) -> Result<Option<KafkaPositions>, PositionError> {
+pub fn recorded_position(table: &Table, key: &FlowKey) -> Result<Option<FlowPositions>, PositionError> {
     Ok(walk(table, key)?.vector)
 }
 
@@ -119,8 +119,8 @@ pub fn kafka_position(table: &Table, key: &FlowKey) -> Result<Option<KafkaPositi
 ///
 /// # Errors
 /// Positions that cannot be read.
-pub fn recorded_flows(table: &Table) -> Result<Vec<KafkaPositions>, PositionError> {
-    let mut found: Vec<KafkaPositions> = Vec::new();
+pub fn recorded_flows(table: &Table) -> Result<Vec<FlowPositions>, PositionError> {
+    let mut found: Vec<FlowPositions> = Vec::new();
     for snapshot in table.line() {
         if let Some(positions) = snapshot.positions()?
             && !found.iter().any(|known| FlowKey::of(known).owns(&positions))
@@ -140,14 +140,14 @@ pub fn recorded_flows(table: &Table) -> Result<Vec<KafkaPositions>, PositionErro
 #[derive(Debug)]
 pub(crate) struct Walk {
     /// The full vector; none if the flow has no position yet.
-    pub(crate) vector: Option<KafkaPositions>,
+    pub(crate) vector: Option<FlowPositions>,
     /// Commits of the flow since its last full vector, if the walk met one.
     pub(crate) since_full: Option<usize>,
 }
 
 pub(crate) fn walk(base: &Table, key: &FlowKey) -> Result<Walk, PositionError> {
     let table = base.name();
-    let mut vector: Option<KafkaPositions> = None;
+    let mut vector: Option<FlowPositions> = None;
     let mut commits = 0;
     let mut other_flows = false;
     let mut oldest = None;
@@ -232,7 +232,7 @@ fn stands_on(snapshot: &SnapshotInfo, entry: &RecordedPositions) -> bool {
 }
 
 /// Adds the partitions that a newer snapshot has not told already.
-fn fill(vector: &mut Option<KafkaPositions>, older: KafkaPositions) {
+fn fill(vector: &mut Option<FlowPositions>, older: FlowPositions) {
     match vector {
         None => *vector = Some(older),
         Some(vector) => {
@@ -243,8 +243,8 @@ fn fill(vector: &mut Option<KafkaPositions>, older: KafkaPositions) {
     }
 }
 
-fn complete(vector: Option<KafkaPositions>) -> Option<KafkaPositions> {
-    vector.map(|positions| KafkaPositions { full: true, ..positions })
+fn complete(vector: Option<FlowPositions>) -> Option<FlowPositions> {
+    vector.map(|positions| FlowPositions { full: true, ..positions })
 }
 
 impl From<Unreadable> for PositionError {
@@ -257,7 +257,7 @@ impl From<Unreadable> for PositionError {
 #[derive(Debug)]
 pub(crate) struct PositionUpdate {
     /// What its summary says: the partitions that moved, or all.
-    pub(crate) moved: KafkaPositions,
+    pub(crate) moved: FlowPositions,
     /// What the table's properties say: the full vectors of all flows.
     pub(crate) vectors: Vec<RecordedPositions>,
 }
@@ -269,7 +269,7 @@ pub(crate) struct PositionUpdate {
 /// A base that does not prove a position, unless `moved` is a full vector itself.
 pub(crate) fn update(
     base: Option<&Table>,
-    moved: KafkaPositions,
+    moved: FlowPositions,
     begins: bool,
     (snapshot_id, sequence_number, total_records): (i64, i64, Option<u64>),
 ) -> Result<PositionUpdate, PositionError> {
@@ -279,17 +279,11 @@ pub(crate) fn update(
     } else {
         let before = base.map_or(Ok(Walk { vector: None, since_full: None }), |base| walk(base, &key))?;
         let due = before.since_full.is_none_or(|commits| commits + 1 >= FULL_VECTOR_INTERVAL);
-        let mut partitions: BTreeMap<i32, PartitionRange> = before
-            .vector
-            .map(|vector| vector.partitions)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(partition, range)| (partition, PartitionRange { from: range.to, ..range }))
-            .collect();
+        let mut partitions = before.vector.map(|vector| vector.at_rest().partitions).unwrap_or_default();
         partitions.extend(moved.partitions.clone());
         // Where all of them moved, the word costs nothing, and the snapshot proves its position by itself.
         let whole = partitions.len() == moved.partitions.len();
-        (KafkaPositions { full: true, partitions, ..moved.clone() }, due || whole)
+        (FlowPositions { full: true, partitions, ..moved.clone() }, due || whole)
     };
     let mut vectors = match base.map_or(Ok(Vec::new()), |base| base.recorded().positions()) {
         // A table that begins anew needs no earlier records, so unreadable ones do not matter.

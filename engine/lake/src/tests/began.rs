@@ -4,45 +4,51 @@ use serde_json::Value;
 
 use super::*;
 use crate::table::beginning::beginning;
-use crate::{FlowKey, LakeError, PositionError, kafka_position};
-use ingot_model::property::{self as names, BEGAN_AT, KAFKA_POSITIONS};
-use ingot_model::{KafkaPositions, PartitionRange};
+use crate::{FlowKey, LakeError, PositionError, recorded_position};
+use ingot_model::property::{self as names, BEGAN_AT, POSITIONS};
+use ingot_model::{FlowPositions, Partition, PartitionRange, Position, SourceIdentity};
 use serde_json::to_string as to_json;
 
 fn key() -> FlowKey {
-    FlowKey { flow: "f".into(), cluster: "c".into(), topic_id: "t1".into() }
+    FlowKey { flow: "f".into(), system: "c".into(), incarnation: "t1".into() }
+}
+
+fn number(place: &Position) -> i64 {
+    let Position::Number(number) = place else { panic!("{place}") };
+    *number
 }
 
 fn vector(full: bool, ranges: &[(i32, i64, i64)]) -> String {
-    let range = |from, to| PartitionRange { from, to, ..PartitionRange::default() };
-    let positions = KafkaPositions {
+    let range = |from: i64, to: i64| PartitionRange { from: from.into(), to: to.into(), ..PartitionRange::default() };
+    let positions = FlowPositions {
         v: 1,
         full,
         flow: "f".into(),
-        cluster: "c".into(),
-        topic: "topic".into(),
-        topic_id: "t1".into(),
-        partitions: ranges.iter().map(|(partition, from, to)| (*partition, range(*from, *to))).collect(),
+        source: SourceIdentity { system: "c".into(), name: "topic".into(), incarnation: "t1".into() },
+        partitions: ranges
+            .iter()
+            .map(|(partition, from, to)| (Partition::from(*partition), range(*from, *to)))
+            .collect(),
     };
     to_json(&positions).unwrap()
 }
 
 /// A table that begins at offsets 5 and 0.
 async fn started(lake: &Lake) -> Table {
-    let first = summary(&[(KAFKA_POSITIONS, &vector(true, &[(0, 5, 5), (1, 0, 0)])), (names::FINGERPRINT, "one")]);
+    let first = summary(&[(POSITIONS, &vector(true, &[(0, 5, 5), (1, 0, 0)])), (names::FINGERPRINT, "one")]);
     let new = NewTable { name: TableName::new("bronze", "t"), definition: plain(), first_summary: Some(first) };
     lake.create_table(new).await.unwrap()
 }
 
 async fn moved(table: &Table, ranges: &[(i32, i64, i64)]) -> Table {
-    let summary = summary(&[(KAFKA_POSITIONS, &vector(false, ranges)), (names::FINGERPRINT, "one")]);
+    let summary = summary(&[(POSITIONS, &vector(false, ranges)), (names::FINGERPRINT, "one")]);
     let change = Change { summary, ..appending(write(table, &rows(&[1])).await) };
     table.lake().commit(table, change, &retry).await.unwrap()
 }
 
 /// Emptied to be read again from offsets 7 and 0.
 async fn again(table: &Table) -> Table {
-    let summary = summary(&[(KAFKA_POSITIONS, &vector(true, &[(0, 7, 7), (1, 0, 0)])), (names::FINGERPRINT, "two")]);
+    let summary = summary(&[(POSITIONS, &vector(true, &[(0, 7, 7), (1, 0, 0)])), (names::FINGERPRINT, "two")]);
     let change = Change { summary, begins: true, remove_all: true, ..Change::default() };
     overwrite(table, change).await.unwrap()
 }
@@ -114,11 +120,11 @@ async fn rolled_back(table: &Table, to: i64) -> Table {
 
 fn starts(table: &Table) -> Option<Vec<i64>> {
     let began = beginning(table).unwrap()?;
-    Some(began.positions.partitions.values().map(|range| range.to).collect())
+    Some(began.positions.partitions.values().map(|range| number(&range.to)).collect())
 }
 
 fn ends(table: &Table) -> Vec<i64> {
-    kafka_position(table, &key()).unwrap().unwrap().partitions.values().map(|range| range.to).collect()
+    recorded_position(table, &key()).unwrap().unwrap().partitions.values().map(|range| number(&range.to)).collect()
 }
 
 #[tokio::test]
@@ -168,7 +174,7 @@ async fn without_old_metadata_the_copy_counts_where_it_fits() {
         // What stood between is gone without a trace: it may have been a rollback.
         let change = Change { add: write(&head, &rows(&[7])).await, ..Change::default() };
         let above = foreign(&head, change).await;
-        let refused = kafka_position(&without_log(&all_but_head_expired(&above, expiry).await).await, &key());
+        let refused = recorded_position(&without_log(&all_but_head_expired(&above, expiry).await).await, &key());
         assert!(matches!(refused, Err(PositionError::Expired { .. })), "{expiry:?}: {refused:?}");
     }
 }
@@ -186,7 +192,7 @@ async fn a_position_that_a_rollback_took_away_does_not_count() {
         assert_eq!(starts(&above), Some(vec![5, 0]), "{expiry:?}");
         // Where old metadata tell of the snapshot that it stands on, that one's counts; else none does.
         for above in [without_log(&above).await, above] {
-            let refused = kafka_position(&above, &key());
+            let refused = recorded_position(&above, &key());
             assert!(matches!(refused, Err(PositionError::Expired { .. })), "{expiry:?}: {refused:?}");
         }
     }
@@ -207,7 +213,7 @@ async fn a_rollback_finds_its_own_beginning_after_expiry() {
         let back = all_but_head_expired(&back, expiry).await;
         assert_eq!(starts(&back), Some(vec![5, 0]), "{expiry:?}");
         // The copy of its position is from after the rollback, and says so.
-        let refused = kafka_position(&back, &key()).unwrap_err();
+        let refused = recorded_position(&back, &key()).unwrap_err();
         assert!(matches!(refused, PositionError::Expired { .. }), "{expiry:?}: {refused}");
         // Where only another engine's snapshot is left above it, old metadata tell what it stands on; without them the
         // two beginnings cannot be told apart.
@@ -245,7 +251,7 @@ async fn a_table_that_others_replaced_has_no_beginning() {
     for expiry in BOTH {
         for table in [replaced.clone(), all_but_head_expired(&replaced, expiry).await] {
             assert_eq!(starts(&table), None);
-            let refused = kafka_position(&table, &key()).unwrap_err();
+            let refused = recorded_position(&table, &key()).unwrap_err();
             assert!(matches!(refused, PositionError::NoPosition { .. }), "{refused}");
         }
     }
@@ -260,7 +266,7 @@ async fn tables_of_the_version_before_are_taken_over() {
         for snapshot in json["snapshots"].as_array_mut().unwrap() {
             let summary = snapshot["summary"].as_object_mut().unwrap();
             summary.remove(BEGAN_AT);
-            let first = summary[KAFKA_POSITIONS].as_str().unwrap().contains("\"full\":true");
+            let first = summary[POSITIONS].as_str().unwrap().contains("\"full\":true");
             let mode = if first { "create" } else { "append" };
             summary.insert(names::REFRESH_MODE.into(), mode.into());
         }
@@ -279,7 +285,7 @@ async fn tables_of_the_version_before_are_taken_over() {
 async fn every_definition_since_the_beginning_is_known() {
     let (_folder, lake) = lake().await;
     let table = moved(&started(&lake).await, &[(0, 5, 6)]).await;
-    let summary = summary(&[(KAFKA_POSITIONS, &vector(false, &[(0, 6, 7)])), (names::FINGERPRINT, "other")]);
+    let summary = summary(&[(POSITIONS, &vector(false, &[(0, 6, 7)])), (names::FINGERPRINT, "other")]);
     let change = Change { summary, ..appending(Vec::new()) };
     let table = lake.commit(&table, change, &retry).await.unwrap();
     let table = moved(&table, &[(0, 7, 8)]).await;
@@ -310,6 +316,6 @@ async fn what_does_not_parse_has_a_name() {
     let text = beginning(&own).unwrap_err().to_string();
     assert!([&format!("snapshot {head}"), BEGAN_AT].iter().all(|part| text.contains(*part)), "{text}");
     // Reading everything again is the way out: it needs nothing of what was recorded.
-    let both = edited(&property, |json| json["properties"][KAFKA_POSITIONS] = "?".into()).await;
+    let both = edited(&property, |json| json["properties"][POSITIONS] = "?".into()).await;
     assert_eq!(starts(&again(&both).await), Some(vec![7, 0]));
 }

@@ -286,7 +286,7 @@ async fn an_attempt_that_fails_while_it_prepares_changes_and_leaves_nothing() {
     let change = appending(write(&table, &rows(&[2])).await);
     // A version that could not be opened, and one whose positions are wrong: manifest and list were written by then.
     let unopened = BTreeMap::from([(names::STATE_COLUMNS.to_owned(), "no JSON".to_owned())]);
-    let misplaced = summary(&[(names::KAFKA_POSITIONS, "no JSON")]);
+    let misplaced = summary(&[(names::POSITIONS, "no JSON")]);
     for bad in [
         Change { set_properties: unopened, ..change.clone() },
         Change { summary: misplaced.clone(), ..change.clone() },

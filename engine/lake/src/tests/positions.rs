@@ -2,34 +2,42 @@
 
 use super::*;
 use crate::table::position::recorded_flows;
-use crate::{FlowKey, PositionError, kafka_position};
-use ingot_model::property::KAFKA_POSITIONS;
-use ingot_model::{KafkaPositions, PartitionRange};
+use crate::{FlowKey, PositionError, recorded_position};
+use ingot_model::property::POSITIONS;
+use ingot_model::{FlowPositions, Partition, PartitionRange, Position, SourceIdentity};
 use serde_json::to_string as to_json;
 
 fn key() -> FlowKey {
-    FlowKey { flow: "f".into(), cluster: "c".into(), topic_id: "t1".into() }
+    FlowKey { flow: "f".into(), system: "c".into(), incarnation: "t1".into() }
 }
 
-fn positions(full: bool, ranges: &[(i32, i64, i64)]) -> KafkaPositions {
+fn positions(full: bool, ranges: &[(i32, i64, i64)]) -> FlowPositions {
     let partitions = ranges
         .iter()
         .map(|(partition, from, to)| {
             let counted = u64::try_from(*to).unwrap();
-            let range =
-                PartitionRange { from: *from, to: *to, delivered: counted, main: counted, ..PartitionRange::default() };
-            (*partition, range)
+            let range = PartitionRange {
+                from: (*from).into(),
+                to: (*to).into(),
+                delivered: counted,
+                main: counted,
+                ..PartitionRange::default()
+            };
+            (Partition::from(*partition), range)
         })
         .collect();
-    KafkaPositions {
+    FlowPositions {
         v: 1,
         full,
         flow: "f".into(),
-        cluster: "c".into(),
-        topic: "topic".into(),
-        topic_id: "t1".into(),
+        source: SourceIdentity { system: "c".into(), name: "topic".into(), incarnation: "t1".into() },
         partitions,
     }
+}
+
+fn number(place: &Position) -> i64 {
+    let Position::Number(number) = place else { panic!("{place}") };
+    *number
 }
 
 async fn started(lake: &Lake) -> Table {
@@ -37,7 +45,7 @@ async fn started(lake: &Lake) -> Table {
     let new = NewTable {
         name: TableName::new("bronze", "t"),
         definition: plain(),
-        first_summary: Some(summary(&[(KAFKA_POSITIONS, &to_json(&first).unwrap())])),
+        first_summary: Some(summary(&[(POSITIONS, &to_json(&first).unwrap())])),
     };
     lake.create_table(new).await.unwrap()
 }
@@ -46,7 +54,7 @@ async fn moved(table: &Table, ranges: &[(i32, i64, i64)]) -> Table {
     commit(table, Some(positions(false, ranges)), Change::default()).await
 }
 
-async fn commit(table: &Table, positions: Option<KafkaPositions>, change: Change) -> Table {
+async fn commit(table: &Table, positions: Option<FlowPositions>, change: Change) -> Table {
     let mut change = Change { commit_id: Uuid::new_v4(), ..change };
     change.add = write(table, &rows(&[1])).await;
     if let Some(positions) = positions {
@@ -56,9 +64,9 @@ async fn commit(table: &Table, positions: Option<KafkaPositions>, change: Change
 }
 
 fn ends(table: &Table) -> Vec<i64> {
-    let vector = kafka_position(table, &key()).unwrap().unwrap();
+    let vector = recorded_position(table, &key()).unwrap().unwrap();
     assert!(vector.full);
-    vector.partitions.values().map(|range| range.to).collect()
+    vector.partitions.values().map(|range| number(&range.to)).collect()
 }
 
 /// The table with other JSON metadata in place of its own.
@@ -84,17 +92,18 @@ async fn positions_add_up_through_everybodys_snapshots() {
     let table = moved(&table, &[(2, 7, 8), (3, 0, 4)]).await;
     assert_eq!(ends(&table), [9, 0, 8, 4]);
     // The same flow in a topic made anew has no position, and that is known.
-    let anew = FlowKey { topic_id: "t2".into(), ..key() };
-    assert_eq!(kafka_position(&table, &anew), Ok(None));
+    let anew = FlowKey { incarnation: "t2".into(), ..key() };
+    assert_eq!(recorded_position(&table, &anew), Ok(None));
     assert_eq!(recorded_flows(&table).unwrap().len(), 2);
     // The property holds full vectors of both flows.
     let recorded = table.recorded().positions().unwrap();
     assert_eq!(recorded.len(), 2);
     let ours = recorded.iter().find(|r| r.positions.flow == "f").unwrap();
     assert_eq!(Some(ours.snapshot_id), table.head());
-    assert_eq!(ours.positions.partitions[&1], PartitionRange::default());
-    assert_eq!((ours.positions.partitions[&0].from, ours.positions.partitions[&0].to), (9, 9));
-    assert_eq!(ours.positions.partitions[&2].main, 8);
+    assert_eq!(ours.positions.partitions[&Partition::from(1)], PartitionRange::default());
+    let first = &ours.positions.partitions[&Partition::from(0)];
+    assert_eq!((number(&first.from), number(&first.to)), (9, 9));
+    assert_eq!(ours.positions.partitions[&Partition::from(2)].main, 8);
 }
 
 #[tokio::test]
@@ -132,13 +141,9 @@ async fn a_snapshot_in_which_all_partitions_moved_proves_its_position_alone() {
     assert_eq!(ends(&alone(kept).await), [6, 4, 9]);
     assert_eq!(ends(&alone(table.head().unwrap()).await), [9, 5, 10], "the copy is of this one");
     // One that tells of some partitions only proves nothing of the others.
-    let some = table
-        .history()
-        .iter()
-        .find(|s| s.summary.get(KAFKA_POSITIONS).unwrap().contains("\"1\":{\"from\":0"))
-        .unwrap()
-        .id;
-    let error = kafka_position(&alone(some).await, &key()).unwrap_err();
+    let some =
+        table.history().iter().find(|s| s.summary.get(POSITIONS).unwrap().contains("\"1\":{\"from\":0")).unwrap().id;
+    let error = recorded_position(&alone(some).await, &key()).unwrap_err();
     assert!(matches!(error, PositionError::Expired { .. }), "{error}");
 }
 
@@ -162,58 +167,58 @@ async fn expired_snapshots_are_replaced_by_the_property() {
     assert_eq!(ends(&gone), [6, 3, 7]);
     // Another flow has none, and the copy shows that nothing of it was lost.
     let other = FlowKey { flow: "g".into(), ..key() };
-    assert_eq!(kafka_position(&gone, &other), Ok(None));
+    assert_eq!(recorded_position(&gone, &other), Ok(None));
     // A copy from after the snapshots that are left: somebody rolled back.
     let later = edited(&gone, |json| {
-        let text = json["properties"][KAFKA_POSITIONS].as_str().unwrap().to_string();
+        let text = json["properties"][POSITIONS].as_str().unwrap().to_string();
         let mut copy: serde_json::Value = serde_json::from_str(&text).unwrap();
         copy["sequence-number"] = 1000.into();
         copy["snapshot-id"] = 12345.into();
-        json["properties"][KAFKA_POSITIONS] = copy.to_string().into();
+        json["properties"][POSITIONS] = copy.to_string().into();
     })
     .await;
-    let refused = kafka_position(&later, &key()).unwrap_err();
+    let refused = recorded_position(&later, &key()).unwrap_err();
     assert!(matches!(refused, PositionError::Expired { .. }), "{refused}");
     // No copy at all.
     let bare = edited(&gone, |json| {
-        json["properties"].as_object_mut().unwrap().remove(KAFKA_POSITIONS);
+        json["properties"].as_object_mut().unwrap().remove(POSITIONS);
     })
     .await;
-    let refused = kafka_position(&bare, &key()).unwrap_err();
+    let refused = recorded_position(&bare, &key()).unwrap_err();
     assert!(matches!(refused, PositionError::Expired { .. }), "{refused}");
     assert!(refused.hint().contains("refresh TABLE --full"));
     // A copy that does not know our own commits that are left: a gap.
     let stale = edited(&table, |json| {
-        let text = json["properties"][KAFKA_POSITIONS].as_str().unwrap().to_string();
+        let text = json["properties"][POSITIONS].as_str().unwrap().to_string();
         let mut copy: serde_json::Value = serde_json::from_str(&text).unwrap();
         copy["sequence-number"] = 2.into();
         copy["snapshot-id"] = 12345.into();
-        json["properties"][KAFKA_POSITIONS] = copy.to_string().into();
+        json["properties"][POSITIONS] = copy.to_string().into();
     })
     .await;
-    assert!(kafka_position(&stale, &key()).is_err());
+    assert!(recorded_position(&stale, &key()).is_err());
 }
 
 #[tokio::test]
 async fn rows_without_any_position_are_refused() {
     let (_folder, lake) = lake().await;
     let empty = create(&lake, "t", plain()).await;
-    assert_eq!(kafka_position(&empty, &key()), Ok(None));
+    assert_eq!(recorded_position(&empty, &key()), Ok(None));
     let foreign = append(&empty, &[1, 2]).await;
-    let refused = kafka_position(&foreign, &key()).unwrap_err();
+    let refused = recorded_position(&foreign, &key()).unwrap_err();
     assert!(refused.to_string().contains("holds 2 rows"), "{refused}");
     // A commit over it must name a full vector: an adopted position.
     let files = write(&foreign, &rows(&[3])).await;
-    let part = summary(&[(KAFKA_POSITIONS, &to_json(&positions(false, &[(0, 1, 2)])).unwrap())]);
+    let part = summary(&[(POSITIONS, &to_json(&positions(false, &[(0, 1, 2)])).unwrap())]);
     let change = Change { summary: part, ..appending(files.clone()) };
     assert!(lake.commit(&foreign, change, &retry).await.is_err());
-    let full = summary(&[(KAFKA_POSITIONS, &to_json(&positions(true, &[(0, 1, 2)])).unwrap())]);
+    let full = summary(&[(POSITIONS, &to_json(&positions(true, &[(0, 1, 2)])).unwrap())]);
     let adopted = lake.commit(&foreign, Change { summary: full, ..appending(files) }, &retry).await;
     assert_eq!(ends(&adopted.unwrap()), [2]);
     // Emptied by somebody: nothing to lose.
     let foreign = append(&create(&lake, "u", plain()).await, &[1]).await;
     let emptied = overwrite(&foreign, Change { remove_all: true, ..Change::default() }).await.unwrap();
-    assert_eq!(kafka_position(&emptied, &key()), Ok(None));
+    assert_eq!(recorded_position(&emptied, &key()), Ok(None));
 }
 
 #[tokio::test]
@@ -226,12 +231,12 @@ async fn a_replaced_table_does_not_inherit_the_property() {
         for snapshot in json["snapshots"].as_array_mut().unwrap() {
             if snapshot["snapshot-id"] == head {
                 snapshot.as_object_mut().unwrap().remove("parent-snapshot-id");
-                snapshot["summary"].as_object_mut().unwrap().remove(KAFKA_POSITIONS);
+                snapshot["summary"].as_object_mut().unwrap().remove(POSITIONS);
             }
         }
     })
     .await;
-    let refused = kafka_position(&replaced, &key()).unwrap_err();
+    let refused = recorded_position(&replaced, &key()).unwrap_err();
     assert!(matches!(refused, PositionError::NoPosition { .. }), "{refused}");
 }
 
@@ -240,10 +245,10 @@ async fn positions_that_cannot_be_read_are_said() {
     let (_folder, lake) = lake().await;
     let table = started(&lake).await;
     let broken = edited(&table, |json| {
-        json["snapshots"][0]["summary"][KAFKA_POSITIONS] = "{}".into();
+        json["snapshots"][0]["summary"][POSITIONS] = "{}".into();
     })
     .await;
-    let refused = kafka_position(&broken, &key()).unwrap_err();
+    let refused = recorded_position(&broken, &key()).unwrap_err();
     assert_eq!(refused.code(), "L0133");
 }
 
@@ -254,5 +259,5 @@ fn the_json_shape_is_the_contracts() {
         text,
         r#"{"v":1,"full":false,"flow":"f","cluster":"c","topic":"topic","topic-id":"t1","partitions":{"0":{"from":1,"to":2,"delivered":2,"main":2,"errors":0,"filtered":0,"dropped":0}}}"#
     );
-    assert_eq!(serde_json::from_str::<KafkaPositions>(&text).unwrap(), positions(false, &[(0, 1, 2)]));
+    assert_eq!(serde_json::from_str::<FlowPositions>(&text).unwrap(), positions(false, &[(0, 1, 2)]));
 }

@@ -1,43 +1,27 @@
-//! Where a streaming table and its error table stand, whatever others did to them since we last looked.
-//!
-//!   table as it is ──▶ position (or a named refusal) ──▶ definition put back ──▶ error table joined again
+//! Carries out what was decided of a streaming table and its error table: each function is one commit.
 //!
 //! Invariants
-//! * A position is found in the table's history or the table is refused with the command that goes on.
 //! * The SQL file is the definition: columns that others added go, columns that they renamed or dropped come back with
 //!   their values, in a snapshot of its own that moves no position.
-//! * The main table is authoritative: an error table without a position of its own takes the main table's.
+//! * Rows and the positions behind them are one commit, and it is made only where the table stands as it was decided for.
 //!
-//! Not here: reading (`ingest`), what a commit asserts (`ingot_lake::commit`).
-
-use std::collections::BTreeMap;
+//! Not here: what is to be done (`decide`), what a commit asserts (`ingot_lake::commit`).
 
 use datafusion::prelude::SessionContext;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
-use ingot_lake::position::{self, FlowKey, PositionError};
-use ingot_lake::{Change, Lake, NewTable, Rebase, Table};
-use ingot_model::{Definition, KafkaPositions, Operation, PartitionRange, Record, TableName};
-use ingot_source::TopicInfo;
+use ingot_lake::{Change, DataFile, Lake, NewTable, Rebase, Table};
+use ingot_model::{Count, Definition, FlowPositions, Operation, Positions, Record, Refresh};
+use ingot_project::project::Model;
 use tracing::{info, warn};
 
 use crate::error::{PipelineError, Result};
-use crate::history;
-use crate::ingest::run::{self, ends};
-use crate::ingest::{restart, rewind};
-use ingot_project::check::type_word;
-use ingot_project::project::{KeptType, Model, SourceModel};
+use crate::ingest::decide::{self, SideStand};
+use crate::ingest::{facts, rewind};
+use crate::notes;
+use crate::refresh::expectations::Counts;
 
-pub(crate) fn key(model: &Model, topic: &TopicInfo) -> FlowKey {
-    FlowKey { flow: model.name.to_string(), cluster: topic.cluster_id.clone(), topic_id: topic.topic_id.clone() }
-}
-
-pub(crate) fn positions_error(model: &Model, error: PositionError) -> PipelineError {
-    PipelineError::stopped(error.code(), format!("\"{}\": {error}", model.name)).with_hint(read_again(model))
-}
-
-fn read_again(model: &Model) -> String {
-    format!("ingot refresh {} --full reads the topic again from where the table began", model.name)
-}
+/// The mode of the snapshot from which a table was read again.
+const AGAIN: &str = "full";
 
 /// The error for a table that was dropped while it was being written. Creating it again could undo a deliberate DROP.
 pub(crate) fn dropped(model: &Model) -> PipelineError {
@@ -46,171 +30,78 @@ pub(crate) fn dropped(model: &Model) -> PipelineError {
     )
 }
 
-/// Where a table stands in a topic.
-pub(crate) struct Recorded {
-    pub(crate) positions: KafkaPositions,
-    /// The table had another name when it recorded them: they must be recorded under its own.
-    pub(crate) renamed: bool,
-}
-
-/// What a table records of this flow. A table that records only others must not be fed from the start again.
-pub(crate) fn recorded(model: &Model, source: &SourceModel, topic: &TopicInfo, table: &Table) -> Result<Recorded> {
-    let found = position::kafka_position(table, &key(model, topic)).map_err(|e| positions_error(model, e))?;
-    if let Some(positions) = found {
-        return Ok(Recorded { positions, renamed: false });
-    }
-    let others = others(table, model)?;
-    let flow = model.name.to_string();
-    let here = |o: &&KafkaPositions| o.cluster == topic.cluster_id && o.topic_id == topic.topic_id;
-    let mut same_topic = others.iter().filter(here);
-    if let (Some(was), None) = (same_topic.next(), same_topic.next()) {
-        // One table has one flow, named after it: under another name it is this table before it was renamed.
-        let found = position::kafka_position(table, &FlowKey::of(was)).map_err(|e| positions_error(model, e))?;
-        if let Some(positions) = found.filter(|_| was.flow != flow) {
-            info!(table = %model.name, was = was.flow, "the table was renamed: it reads on from the position of its old name");
-            return Ok(Recorded { positions: KafkaPositions { flow, ..positions }, renamed: true });
-        }
-        let text = format!(
-            "\"{}\" was replaced or emptied by another writer: no snapshot that is left records a position in topic {}",
-            model.name, source.topic
-        );
-        return Err(PipelineError::stopped("L0131", text).with_hint(read_again(model)));
-    }
-    if let Some(was) =
-        others.iter().find(|o| o.flow == flow && o.cluster == topic.cluster_id && o.topic == source.topic)
-    {
-        return Err(run::recreated(model, source, &was.topic_id, &topic.topic_id));
-    }
-    let known: Vec<String> = others.iter().map(|o| format!("topic {} of cluster {}", o.topic, o.cluster)).collect();
-    let shown = if known.is_empty() { "no position at all".to_owned() } else { known.join(", ") };
-    let hint = if known.is_empty() {
-        format!("another writer made it; {}", read_again(model))
-    } else {
-        format!(
-            "check kafka.bootstrap.servers and 'topic'; ingot refresh {} --full --accept-loss reads this topic from its start instead",
-            model.name
-        )
-    };
-    Err(PipelineError::stopped(
-        "S0112",
-        format!(
-            "\"{}\" exists and records {shown}, but nothing of topic {} of cluster {}",
-            model.name, source.topic, topic.cluster_id
-        ),
-    )
-    .with_hint(hint))
-}
-
-/// A streaming table keeps its rows, so a column cannot become one that their files do not hold.
+/// The error for a definition that would make a column of a streaming table anew.
 pub fn redefined(model: &Model, stored: &Table, column: &str) -> PipelineError {
-    let table = &model.name;
-    let text =
-        format!("column \"{column}\" of \"{table}\" cannot take this type: the rows that are stored keep the old one");
-    let old = stored.known_types().ok().and_then(|types| types.get(column).map(type_word));
-    let cast = old.map(|old| format!("write CAST(... AS {old}), the stored type, ")).unwrap_or_default();
-    PipelineError::stopped("R0310", text).with_hint(format!(
-        "{cast}add a column of another name, or read everything again: ingot refresh {table} --full"
-    ))
+    let types = stored.known_types().ok();
+    let (text, hint) = notes::redefined(&model.name, column, types.as_ref().and_then(|types| types.get(column)));
+    PipelineError::stopped("R0310", text).with_hint(hint)
 }
 
-/// A column that is cast to the type it is stored with, and what to write so that the SQL file says so itself.
-pub fn kept(kept: &KeptType) -> String {
-    let KeptType { column, stored, given, cast } = kept;
-    format!(
-        "column \"{column}\" keeps its stored type {}, although its query has {} by the rules of this version: write {cast}",
-        type_word(stored),
-        type_word(given)
-    )
+/// The record of a commit that moves positions or the definition and brings no rows.
+fn without_rows(mode: &str, reason: Option<&str>, fingerprint: &str, positions: &FlowPositions) -> Result<Record> {
+    let counts = Counts::new();
+    let refresh = Refresh {
+        mode,
+        reason,
+        rows_in: 0,
+        rows_out: 0,
+        ms: 0,
+        fingerprint,
+        semantics: ENGINE_SEMANTICS_VERSION,
+        counts: &counts,
+        now: None,
+    };
+    let mut record = Record::of(&refresh)?;
+    record.set_positions(Some(positions))?;
+    Ok(record)
 }
 
-/// What is said of a streaming table whose rows so far were made by earlier rules.
-pub fn earlier_rules(version: u32) -> String {
-    format!(
-        "its rows so far were made by version {version} of SQL's meaning and stay; new ones are made by version \
-         {ENGINE_SEMANTICS_VERSION}"
-    )
-}
-
-/// What becomes of a column that a streaming table's SELECT has no more.
-pub fn left_out(table: &TableName, column: &str) -> String {
-    format!(
-        "column \"{column}\" is not in its SELECT: the stored values stay and new rows have NULL; `ingot prune {table}` drops it"
-    )
-}
-
-/// The fingerprint of the definition in the newest of our snapshots that records one.
-pub(crate) fn judged_by(table: &Table) -> Option<String> {
-    table.past().fingerprint().map(str::to_owned)
-}
-
-/// Positions that say where reading goes on and claim no range of their own.
-pub(crate) fn at_rest(positions: &KafkaPositions) -> KafkaPositions {
-    let mut start = positions.clone();
-    for range in start.partitions.values_mut() {
-        range.from = range.to;
-    }
-    start
-}
-
-fn properties(mode: &str, reason: Option<&str>, model: &Model, positions: &KafkaPositions) -> Result<Record> {
-    history::without_rows(mode, reason, &model.fingerprint, &at_rest(positions))
+fn change(summary: Record) -> Change {
+    Change { commit_id: uuid::Uuid::now_v7(), operation: Operation::Append, summary, ..Change::default() }
 }
 
 /// The table of a model, made with its starting positions if it does not exist.
-pub(crate) async fn ensure(lake: &Lake, model: &Model, positions: &KafkaPositions) -> Result<Table> {
+pub(crate) async fn ensure(lake: &Lake, model: &Model, positions: &FlowPositions) -> Result<Table> {
     if let Some(table) = lake.load_table(&model.name).await? {
         return Ok(table);
     }
-    let first = properties("create", None, model, positions)?;
+    let first = without_rows("create", None, &model.fingerprint, &positions.at_rest())?;
     let new = NewTable { name: model.name.clone(), definition: model.definition.clone(), first_summary: Some(first) };
     lake.create_table(new).await.map_err(PipelineError::creating)
 }
 
-/// A changed definition of a streaming table applies from its position on, in a snapshot of its own. `renamed` makes
-/// one in any case, since the positions are recorded under a new name.
+/// A changed definition of a streaming table applies from its position on, in a snapshot of its own. A table that was
+/// renamed from another name gets one in any case, since the positions are recorded under a new name.
 pub(crate) async fn apply_definition(
     lake: &Lake,
     model: &Model,
     table: Table,
-    positions: &KafkaPositions,
-    renamed: bool,
+    positions: &FlowPositions,
+    renamed_from: Option<&str>,
 ) -> Result<Table> {
-    let same = judged_by(&table).as_ref() == Some(&model.fingerprint);
-    let differs = table.layout_differs(&model.definition)?;
-    if same && !differs && !renamed {
-        return Ok(table);
+    if let Some(was) = renamed_from {
+        info!(table = %model.name, was, "the table was renamed: it reads on from the position of its old name");
     }
-    let reason = match (same, differs) {
-        (false, _) => "the definition changed",
-        (true, true) => "another writer changed the definition",
-        (true, false) => "the table was renamed",
-    };
+    let differs = table.layout_differs(&model.definition)?;
+    let recorded = facts::fingerprint(&table);
+    let reason = decide::redefinition(recorded.as_deref(), &model.fingerprint, differs, renamed_from.is_some());
+    let Some(reason) = reason else { return Ok(table) };
     info!(table = %model.name, reason, "the SQL file's definition applies from the recorded position on");
-    redefine(lake, model, table, properties("append", Some(reason), model, positions)?).await
+    let summary = without_rows("append", Some(reason), &model.fingerprint, &positions.at_rest())?;
+    redefine(lake, model, table, summary).await
 }
 
 async fn redefine(lake: &Lake, model: &Model, table: Table, summary: Record) -> Result<Table> {
     if let Some(column) = table.redefined_by(&model.definition)? {
         return Err(redefined(model, &table, &column));
     }
-    let definition: Option<Definition> = Some(model.definition.clone());
-    let change = Change {
-        commit_id: uuid::Uuid::now_v7(),
-        operation: Operation::Append,
-        summary,
-        definition,
-        ..Change::default()
-    };
+    let change = Change { definition: Some(model.definition.clone()), ..change(summary) };
     let guard = |_: &Table| Rebase::Abandon("its definition is being changed elsewhere".into());
     lake.commit(&table, change, &guard).await.map_err(|e| PipelineError::commit(&model.name, e))
 }
 
-fn others(table: &Table, model: &Model) -> Result<Vec<KafkaPositions>> {
-    position::recorded_flows(table).map_err(|e| positions_error(model, e))
-}
-
 /// An error table and up to where it holds errors.
-pub(crate) type Side = (Table, BTreeMap<i32, i64>);
+pub(crate) type Side = (Table, Positions);
 
 /// The error table of a streaming table whose recorded positions are `committed`. It is created if it is missing;
 /// otherwise the current version is opened, whoever changed it since.
@@ -219,39 +110,122 @@ pub(crate) async fn side(
     lake: &Lake,
     model: &Model,
     side: &Model,
-    key: &FlowKey,
-    committed: &KafkaPositions,
+    committed: &FlowPositions,
 ) -> Result<Side> {
     let mut table = ensure(lake, side, committed).await?;
-    let found = position::kafka_position(&table, key);
+    let stored = facts::stored(model, &committed.source, &table);
     if table.layout_differs(&side.definition)? {
         info!(table = %side.name, "another writer changed the definition of this error table: it is put back");
         // Without a position of its own, the next step records one.
-        let mut summary = properties("append", Some("another writer changed the definition"), model, committed)?;
-        let own = found.as_ref().ok().and_then(Option::as_ref);
-        summary.set_positions(own.map(at_rest).as_ref())?;
+        let reason = Some("another writer changed the definition");
+        let mut summary = without_rows("append", reason, &model.fingerprint, committed)?;
+        let own = stored.own.as_ref().ok().and_then(Option::as_ref);
+        summary.set_positions(own.map(FlowPositions::at_rest).as_ref())?;
         table = redefine(lake, side, table, summary).await?;
     }
-    match found {
-        Ok(Some(own)) => {
-            let lacks = |(p, r): (&i32, &PartitionRange)| {
-                committed.partitions.get(p).is_some_and(|main| r.to <= main.to && r.errors < main.errors)
-            };
-            if own.partitions.iter().any(lacks) {
+    match decide::side(&model.name, &stored, committed)? {
+        SideStand::Own { positions, lacks_errors } => {
+            if lacks_errors {
                 warn!(table = %side.name, "another writer took this error table back to an older state: errors that its main table counts are missing (`ingot verify` says how many)");
             }
-            Ok((table, ends(&own)))
+            Ok((table, positions.ends()))
         }
-        Err(e @ PositionError::Unreadable { .. }) => Err(positions_error(model, e)),
-        Ok(None) if others(&table, model)?.iter().any(|f| f.flow == committed.flow) => {
+        SideStand::GivenUp => {
             warn!(table = %side.name, "error rows of a log that \"{}\" has given up are deleted", model.name);
-            let start = at_rest(committed);
-            Ok((restart::empty(lake, model, &table, &start, None).await?, ends(&start)))
+            let start = committed.at_rest();
+            Ok((empty(lake, model, &table, &start, None).await?, start.ends()))
         }
-        Ok(None) | Err(_) => {
+        SideStand::MainTables => {
             warn!(table = %side.name, "this error table records no position: it takes its main table's, and rows past that are judged again");
-            let table = rewind::delete_from(ctx, lake, &table, &ends(committed), &at_rest(committed), model).await?;
-            Ok((table, ends(committed)))
+            let at = committed.ends();
+            let table = rewind::delete_from(ctx, lake, &table, &at, &committed.at_rest(), model).await?;
+            Ok((table, at))
         }
     }
+}
+
+/// Takes all rows out and records positions.
+///
+/// # Errors
+/// Lake errors; `Superseded` when another writer was first.
+pub(crate) async fn empty(
+    lake: &Lake,
+    model: &Model,
+    table: &Table,
+    positions: &FlowPositions,
+    definition: Option<Definition>,
+) -> Result<Table> {
+    let summary = without_rows(AGAIN, Some("asked for with --full"), &model.fingerprint, positions)?;
+    let head = table.head().and_then(|id| table.snapshot(id));
+    let holds_none = head.is_none_or(|s| s.count(Count::TotalDataFiles).is_ok_and(|n| n.is_none_or(|n| n == 0)));
+    let change = Change {
+        operation: if holds_none { Operation::Append } else { Operation::Delete },
+        remove_all: !holds_none,
+        definition,
+        begins: true,
+        ..change(summary)
+    };
+    let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
+    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
+}
+
+/// Records positions past what was lost; the rows stay.
+///
+/// # Errors
+/// Lake errors; `Superseded` when another writer was first.
+pub(crate) async fn move_past(
+    lake: &Lake,
+    model: &Model,
+    table: &Table,
+    positions: &FlowPositions,
+    reason: &str,
+) -> Result<()> {
+    // The definition comes with its fingerprint: one without the other would pass for applied.
+    if let Some(column) = table.redefined_by(&model.definition)? {
+        return Err(redefined(model, table, &column));
+    }
+    let summary = without_rows("append", Some(reason), &model.fingerprint, positions)?;
+    let change = Change { definition: Some(model.definition.clone()), ..change(summary) };
+    let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
+    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
+    Ok(())
+}
+
+/// Rows to be appended with the positions behind them.
+pub(crate) struct Append<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) files: Vec<DataFile>,
+    /// All partitions; those whose range is not empty moved.
+    pub(crate) positions: &'a FlowPositions,
+    /// Where the table must stand, if another writer was there meanwhile.
+    pub(crate) expected: Positions,
+    pub(crate) refresh: Refresh<'a>,
+}
+
+/// One append; on a conflict it goes on only if the table still stands where it is expected.
+///
+/// # Errors
+/// Lake errors; `Superseded` when another writer moved it.
+pub(crate) async fn append(lake: &Lake, model: &Model, rows: Append<'_>) -> Result<Table> {
+    let Append { table, files, positions, expected, refresh } = rows;
+    // The partitions that moved; the commit makes it a full vector every so often.
+    let mut shown = positions.clone();
+    shown.full = false;
+    shown.partitions.retain(|_, r| r.from != r.to);
+    let mut summary = Record::of(&refresh)?;
+    summary.set_positions(Some(&shown))?;
+    let change = Change { add: files, ..change(summary) };
+    let flow = facts::key(model, &positions.source);
+    let definition = |t: &Table| (t.metadata().current_schema_id(), facts::fingerprint(t));
+    let planned = definition(table);
+    let guard = move |now: &Table| -> Rebase {
+        if definition(now) != planned {
+            return Rebase::Abandon("its definition changed".into());
+        }
+        match decide::may_append(facts::place(now, &flow), &expected) {
+            Ok(()) => Rebase::Retry,
+            Err(reason) => Rebase::Abandon(reason),
+        }
+    };
+    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
 }

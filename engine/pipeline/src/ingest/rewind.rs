@@ -14,27 +14,37 @@ use crate::error::{PipelineError, Result};
 use crate::refresh::expectations::Counts;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::place::{FILE, POSITION};
-use ingot_model::{KafkaPositions, Record, Refresh};
+use ingot_model::{FlowPositions, Partition, Position, Positions, Record, Refresh};
 use ingot_project::project::Model;
 
 use crate::refresh::rewrite::{self, column};
+
+/// Places as the columns `partition` and `offset` of error rows hold them: those of numbers.
+pub(crate) fn numbers(places: &Positions) -> BTreeMap<i32, i64> {
+    let number = |(partition, place): (&Partition, &Position)| match place {
+        Position::Number(number) => Some((partition.as_str().parse().ok()?, *number)),
+        Position::Text(_) => None,
+    };
+    places.iter().filter_map(number).collect()
+}
 
 /// Deletes rows whose offset is at or past `from` in their partition, and records `positions`.
 ///
 /// # Errors
 /// Lake and execution errors; `Superseded` when another writer was first.
-pub async fn delete_from(
+pub(crate) async fn delete_from(
     ctx: &SessionContext,
     lake: &Lake,
     side: &Table,
-    from: &BTreeMap<i32, i64>,
-    positions: &KafkaPositions,
+    from: &Positions,
+    positions: &FlowPositions,
     model: &Model,
 ) -> Result<Table> {
     let live = match side.head() {
         Some(head) => live_files(side, head).await?,
         None => vec![],
     };
+    let from = numbers(from);
     let mut remove = vec![];
     if !live.is_empty() {
         let options = ScanOptions { snapshot: side.head(), with_positions: true, ..ScanOptions::default() };

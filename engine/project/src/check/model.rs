@@ -60,6 +60,15 @@ fn checked(reading: &Reading) -> Vec<CheckedRelation> {
     reading.brings.checked.iter().map(|(_, r)| r.clone()).collect()
 }
 
+/// What a statement says of the rows of its table.
+struct Said<'s> {
+    t: &'s TableDef,
+    query: &'s Query,
+    kind: &'s ModelKind,
+    /// What the relations that it reads bring with them.
+    brings: &'s Brings,
+}
+
 impl<'a> Resolver<'a> {
     pub fn table(&mut self, d: &Declared<'a>, t: &'a TableDef, streaming: bool, m: &Mentions) {
         let Some(query) = &t.query else { return };
@@ -85,12 +94,13 @@ impl<'a> Resolver<'a> {
         let notes = output::annotations(path, &t.columns, &unannotated, true, &mut self.found);
         let kind = self.kind(stream);
         let name = self.rules.stored(&d.name);
+        let said = Said { t, query, kind: &kind, brings: &reading.brings };
         let kept = match self.stored.get(&name).filter(|_| streaming) {
             None => Vec::new(),
             Some(stored) => {
                 let by = |version: u32, columns: &[Field]| {
                     let schema = table::schema(columns, &notes);
-                    hash(&self.parts(version, t, query, &kind, columns, &schema, &reading.brings))
+                    hash(&self.parts(version, &said, columns, &schema))
                 };
                 kept::keep(query, &t.columns, stored, &mut columns, &by)
             }
@@ -137,7 +147,8 @@ impl<'a> Resolver<'a> {
             return;
         }
         let brings = reading.brings;
-        let parts = self.parts(ENGINE_SEMANTICS_VERSION, t, query, &kind, &columns, &schema, &brings);
+        let said = Said { t, query, kind: &kind, brings: &brings };
+        let parts = self.parts(ENGINE_SEMANTICS_VERSION, &said, &columns, &schema);
         definition.state_columns = body.strategy.state_columns();
         let sides = self.sides(d, &name, &kind, &decode, &brings, &parts);
         let primary_key = table::primary_key(path, t, &schema, &mut Vec::new());
@@ -284,18 +295,9 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What decides a table's rows, by the rules of a version.
-    #[allow(clippy::too_many_arguments)]
-    fn parts(
-        &self,
-        semantics: u32,
-        t: &TableDef,
-        query: &Query,
-        kind: &ModelKind,
-        columns: &[Field],
-        schema: &Schema,
-        brings: &Brings,
-    ) -> Vec<String> {
+    /// What decides a table's rows, by the rules of a version; `columns` as the query gives them, `schema` as stored.
+    fn parts(&self, semantics: u32, of: &Said<'_>, columns: &[Field], schema: &Schema) -> Vec<String> {
+        let Said { t, query, kind, brings } = of;
         let mut parts = vec![
             format!("semantics {semantics}"),
             match kind {

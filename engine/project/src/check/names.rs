@@ -81,6 +81,15 @@ pub(crate) fn temporary_key(file: usize, name: &str) -> Key {
     format!("{file}\u{0}{name}")
 }
 
+/// A declaration to be taken in.
+struct New<'a> {
+    /// Its file.
+    index: usize,
+    name: &'a ObjectName,
+    kind: Kind<'a>,
+    statement: &'a Statement,
+}
+
 /// What a reference means.
 pub(crate) enum Found<'n, 'a> {
     One(&'n Key, &'n Declared<'a>),
@@ -120,7 +129,7 @@ impl<'a> Names<'a> {
                         None => published = Some(name),
                     }
                 }
-                names.declare(file, index, name, kind, statement, rules, files, found);
+                names.declare(New { index, name, kind, statement }, rules, files, found);
             }
         }
         names.side_tables(files, rules, found);
@@ -128,18 +137,15 @@ impl<'a> Names<'a> {
         names
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn declare(
         &mut self,
-        file: &str,
-        index: usize,
-        name: &ObjectName,
-        kind: Kind<'a>,
-        statement: &'a Statement,
+        new: New<'a>,
         rules: Rules<'_>,
         files: &[(String, Vec<Statement>)],
         found: &mut Vec<Diagnostic>,
     ) {
+        let New { index, name, kind, statement } = new;
+        let file = &files[index].0;
         let one_part = matches!(kind, Kind::Source(_) | Kind::Temporary(_));
         let Some(parts) = checked_parts(file, name, one_part, rules, found) else { return };
         let key = match kind {

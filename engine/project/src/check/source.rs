@@ -13,7 +13,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use ingot_dialect::ast::{Encoding, Format, Pair, Source};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::{expand_env, fold_tokens};
-use ingot_source::{KafkaConfig, SourceSchema, Start};
+use ingot_source::{Connection, KafkaConfig, SourceSchema, Start};
 
 use crate::config::Config;
 use crate::project::SourceModel;
@@ -58,9 +58,11 @@ pub(crate) fn model(file: &str, source: &Source, cfg: &Config, found: &mut Vec<D
         name: source.name.dotted(),
         arrow: schema.arrow(),
         schema: Arc::new(schema),
-        topic: with.topic,
-        start: with.start,
-        kafka: KafkaConfig { properties: kafka },
+        connection: Connection::Kafka {
+            topic: with.topic,
+            start: with.start,
+            config: KafkaConfig { properties: kafka },
+        },
         file: file.to_owned(),
     })
 }

@@ -69,6 +69,18 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// A topic that was deleted and created again, with its ids.
+    pub(crate) fn recreated(topic: &str, was: &str, now: &str) -> Self {
+        let topic_id = Some((was.to_owned(), now.to_owned()));
+        let kind = LossKind::TopicRecreated;
+        Loss { kind, topic: topic.to_owned(), partition: None, position: None, now: None, topic_id }
+    }
+
+    /// Whether what was read before stays right, and what is left can be read on.
+    pub fn leaves_the_rest(&self) -> bool {
+        self.kind == LossKind::OffsetsExpired
+    }
+
     /// The way to go on with the table that reads the topic.
     pub fn hint(&self, table: &str) -> String {
         match self.kind {

@@ -11,14 +11,15 @@
 //!
 //! Not here: facts about the topic (`watch`), what they mean (`offsets`).
 
-use crate::batch::{BYTES_MAX, BatchLimits, PartitionBatch, SourceBatch};
+use crate::batch::{BYTES_MAX, BatchLimits, Order, PartitionBatch, SourceBatch};
 use crate::decode::decoder::{Absence, Decoder, MessageRef};
 use crate::decode::schema::SourceSchema;
 use crate::error::SourceError;
-use crate::kafka::client::{Context, TopicInfo};
+use crate::kafka::client::Context;
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::ffi::{self, ConsumerQueue, View};
 use crate::kafka::offsets::Position;
+use crate::kafka::place;
 use crate::kafka::property::config_error;
 use crate::kafka::watch::Watch;
 use ingot_dialect::ast::IncludeKind;
@@ -37,12 +38,6 @@ mod trouble;
 
 use cursor::Cursor;
 use trouble::Away;
-
-/// What a stream wants of its reader.
-pub(crate) enum Order {
-    Batch,
-    Close,
-}
 
 type Out = mpsc::Sender<Result<SourceBatch, SourceError>>;
 
@@ -123,18 +118,20 @@ impl From<SourceError> for End {
     }
 }
 
+/// What a reader is to read.
+pub(crate) struct Task<'a> {
+    pub topic: &'a str,
+    /// The id of the topic that the positions are of; empty where the broker does not tell.
+    pub topic_id: &'a str,
+    pub from: BTreeMap<i32, Position>,
+    pub schema: Arc<SourceSchema>,
+    pub limits: BatchLimits,
+    pub until: Option<BTreeMap<i32, i64>>,
+}
+
 impl Reader {
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn new(
-        config: &KafkaConfig,
-        info: &TopicInfo,
-        topic: &str,
-        from: BTreeMap<i32, Position>,
-        schema: Arc<SourceSchema>,
-        limits: BatchLimits,
-        until: Option<BTreeMap<i32, i64>>,
-        watch: Watch,
-    ) -> Result<Self, SourceError> {
+    pub(crate) fn new(config: &KafkaConfig, task: Task<'_>, watch: Watch) -> Result<Self, SourceError> {
+        let Task { topic, topic_id, from, schema, limits, until } = task;
         let consumer: BaseConsumer<Context> =
             config.consumer().create_with_context(Context::default()).map_err(|e| config_error(&e))?;
         let watch_interval = config
@@ -149,7 +146,7 @@ impl Reader {
             consumer,
             watch,
             topic: topic.to_string(),
-            topic_id: info.topic_id.clone(),
+            topic_id: topic_id.to_string(),
             absence: Arc::new(Absence::new(&schema)),
             wants_headers: schema.includes.iter().any(|(kind, _)| *kind == IncludeKind::Headers),
             schema,
@@ -286,16 +283,16 @@ impl Reader {
             }
             let decoded = partition.decoder.finish()?;
             let part = PartitionBatch {
-                from: partition.from,
-                to: partition.cursor.next,
-                epoch: partition.cursor.epoch,
+                from: partition.from.into(),
+                to: partition.cursor.next.into(),
+                facts: place::facts(partition.cursor.epoch),
                 delivered: decoded.messages,
                 rows: decoded.rows,
                 errors: decoded.errors,
                 kept: decoded.kept,
             };
             partition.from = partition.cursor.next;
-            partitions.insert(*id, part);
+            partitions.insert((*id).into(), part);
         }
         let bytes = std::mem::take(&mut self.bytes);
         self.messages = 0;

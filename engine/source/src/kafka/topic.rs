@@ -3,18 +3,18 @@
 //! Invariants
 //! * Messages are read by assignment from given positions, never from a consumer group's offsets.
 //! * Async calls never block their executor.
-//! * Dropping a stream ends its threads; dropping a future loses no batch.
 //!
 //! Not here: the poll loop (`reader`), decisions about losses (`offsets`).
 
-use crate::batch::{BatchLimits, SourceBatch};
+use crate::batch::{BatchLimits, BatchStream};
 use crate::decode::schema::SourceSchema;
 use crate::error::SourceError;
 use crate::kafka::client::{CALL, TopicClient, TopicInfo, backoff, warn_waiting};
 use crate::kafka::config::{KafkaConfig, Start};
+use crate::kafka::facts::KafkaFacts;
 use crate::kafka::ffi::OffsetSpec;
-use crate::kafka::offsets::Position;
-use crate::kafka::reader::{Order, Reader};
+use crate::kafka::offsets::{Position, Watermarks};
+use crate::kafka::reader::{Reader, Task};
 use crate::kafka::watch::Watch;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -114,15 +114,21 @@ impl KafkaSource {
     /// The log of each partition as `[low, high)`, open transactions included.
     pub async fn watermarks(&self) -> Result<BTreeMap<i32, (i64, i64)>, SourceError> {
         self.ask(|client| {
-            let told = client.watermarks(&client.partitions()?)?;
-            let both = told.into_iter().map(|(partition, marks)| match marks {
-                Some(marks) => Ok((partition, (marks.low, marks.high))),
-                None => Err(SourceError::Unavailable {
-                    topic: client.topic.clone(),
-                    reason: format!("the leader of partition {partition} did not answer"),
-                }),
-            });
-            both.collect()
+            let told = all_told(client, client.watermarks(&client.partitions()?)?)?;
+            Ok(told.into_iter().map(|(partition, marks)| (partition, (marks.low, marks.high))).collect())
+        })
+        .await
+    }
+
+    /// What the topic is now, and the log of every partition.
+    ///
+    /// # Errors
+    /// A partition whose leader does not answer among them.
+    pub async fn facts(&self) -> Result<KafkaFacts, SourceError> {
+        self.ask(|client| {
+            let info = client.describe()?;
+            let told = client.watermarks(&info.partitions)?;
+            Ok(KafkaFacts { topic: client.topic.clone(), log: all_told(client, told)?, info })
         })
         .await
     }
@@ -157,9 +163,10 @@ impl KafkaSource {
         let (order, orders) = blocking::channel();
         let (batch, batches) = mpsc::channel(1);
         let watch = Watch::start(Arc::clone(&self.client))?;
-        let reader = Reader::new(&self.config, &self.info, self.topic(), from, schema, limits, until, watch)?;
+        let task = Task { topic: self.topic(), topic_id: &self.info.topic_id, from, schema, limits, until };
+        let reader = Reader::new(&self.config, task, watch)?;
         reader.spawn(orders, batch)?;
-        Ok(BatchStream { order, batches, wanted: false, over: false })
+        Ok(BatchStream::new(order, batches))
     }
 
     async fn ask<T: Send + 'static>(
@@ -171,54 +178,23 @@ impl KafkaSource {
     }
 }
 
+fn all_told(
+    client: &TopicClient,
+    told: BTreeMap<i32, Option<Watermarks>>,
+) -> Result<BTreeMap<i32, Watermarks>, SourceError> {
+    let each = told.into_iter().map(|(partition, marks)| match marks {
+        Some(marks) => Ok((partition, marks)),
+        None => Err(SourceError::Unavailable {
+            topic: client.topic.clone(),
+            reason: format!("the leader of partition {partition} did not answer"),
+        }),
+    });
+    each.collect()
+}
+
 async fn blocking_call<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, SourceError> {
     let joined = spawn_blocking(call).await;
     joined.unwrap_or_else(|e| Err(SourceError::Internal { reason: format!("a call to the broker was cut off: {e}") }))
-}
-
-/// Batches of one topic. While the caller works on one, the next is read, up to its limit of bytes.
-pub struct BatchStream {
-    order: blocking::Sender<Order>,
-    batches: mpsc::Receiver<Result<SourceBatch, SourceError>>,
-    /// A batch was ordered and has not come.
-    wanted: bool,
-    over: bool,
-}
-
-impl BatchStream {
-    /// The next batch; `None` when `until` is reached everywhere, or after `close`. May be dropped and called again.
-    ///
-    /// # Errors
-    /// A loss, or a broker that refuses; the stream is over then.
-    pub async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
-        if self.over {
-            return Ok(None);
-        }
-        if !self.wanted {
-            // A reader that is gone has closed the other channel, too.
-            self.wanted = self.order.send(Order::Batch).is_ok();
-        }
-        match self.batches.recv().await {
-            Some(Ok(batch)) => {
-                self.wanted = false;
-                Ok(Some(batch))
-            }
-            Some(Err(error)) => {
-                self.over = true;
-                Err(error)
-            }
-            None => {
-                self.over = true;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Stops reading: `next` still gives what was read, positions that moved without messages among it, then `None`.
-    pub fn close(&self) {
-        // A reader that is gone is closed.
-        let _ = self.order.send(Order::Close);
-    }
 }
