@@ -18,6 +18,7 @@ use ingot_pipeline::engine::Engine;
 use ingot_pipeline::error::PipelineError;
 use ingot_pipeline::run_loop::{self, Shared};
 use ingot_project::{config::Config, project};
+use ingot_query::Caller;
 use ingot_source::{Fleet, FleetConfig, MockBroker};
 use tokio_util::sync::CancellationToken;
 
@@ -249,8 +250,8 @@ async fn age(engine: &Engine) -> Result<Option<f64>, Failure> {
 
 async fn stats(engine: &Engine) -> Option<String> {
     let session = engine.session().ok()?;
-    let planned = session.plan("SELECT * FROM gold.stats ORDER BY type", None).await.ok()?;
-    let rows: Vec<_> = session.execute(&planned, None).await.ok()?.try_collect().await.ok()?;
+    let planned = session.plan(&Caller::ANONYMOUS, "SELECT * FROM gold.stats ORDER BY type", None).await.ok()?;
+    let rows: Vec<_> = session.execute(&Caller::ANONYMOUS, &planned, None).await.ok()?.try_collect().await.ok()?;
     if rows.iter().all(|b| b.num_rows() == 0) {
         return None;
     }

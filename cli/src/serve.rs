@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use ingot_flight::Served;
 use ingot_flight::http::{self, Ready};
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::error::PipelineError;
+use ingot_query::Seal;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,9 +39,10 @@ pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(
         ))
     })?;
     let bound = listener.local_addr()?;
-    let session = engine.session().map_err(sql::query_error)?;
+    let seal = engine.config.serve.ticket_key.map_or_else(Seal::of_process, |key| Seal::shared(key.bytes()));
+    let served = Served::new(engine.session().map_err(sql::query_error)?, seal);
     let until = stop.clone();
-    let serving = move |listener| ingot_flight::serve(listener, session.clone(), stop.clone());
+    let serving = move |listener| ingot_flight::serve(listener, served.clone(), stop.clone());
     let task = tokio::spawn(kept("the Flight SQL endpoint", listener, bound, until, serving));
     Ok((task, bound))
 }

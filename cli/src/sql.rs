@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use ingot_flight::client::Client;
 use ingot_pipeline::engine::StepError;
-use ingot_query::Session;
+use ingot_query::{Caller, Session};
 use rustyline::error::ReadlineError;
 
 use crate::args::{Format, Global, SqlArgs};
@@ -33,9 +33,9 @@ impl Target {
     async fn query(&mut self, sql: &str) -> Result<(SchemaRef, Rows), Failure> {
         match self {
             Self::Embedded(session) => {
-                let planned = session.plan(sql, None).await.map_err(query_error)?;
+                let planned = session.plan(&Caller::ANONYMOUS, sql, None).await.map_err(query_error)?;
                 let schema = planned.schema.clone();
-                let rows = session.execute(&planned, None).await.map_err(query_error)?;
+                let rows = session.execute(&Caller::ANONYMOUS, &planned, None).await.map_err(query_error)?;
                 let rows = rows.map_err(|e| query_error(ingot_query::QueryError::from(e)));
                 Ok((schema, rows.boxed()))
             }

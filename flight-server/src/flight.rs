@@ -1,10 +1,11 @@
 //! Flight SQL: the gRPC endpoint over the query session.
 //!
 //!   gRPC ──▶ service ──▶ handlers ──▶ session (pins, plans, runs) ──▶ Arrow batches ──▶ Flight messages
-//!                           └─ ticket, queries, prepared, jdbc, metadata, sql_info, actions
+//!                           └─ ticket, stoppable, jdbc, metadata, sql_info, actions
 //!
 //! Invariants
-//! * A statement's ticket is all that is needed to get its rows, from any server over the same catalog.
+//! * A statement's ticket is all that is needed to get its rows, from any server with the same key over the same catalog;
+//!   no server runs SQL from a ticket that it or such a server did not seal.
 //! * Results stream; the engine stops when the client goes, cancels, or the server ends.
 //!
 //! Not here: SQL, names, snapshots (`ingot_query`), statuses of errors (`error`).
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use ingot_query::Session;
+use ingot_query::{Caller, Registry, Seal, Session};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -28,10 +29,9 @@ pub mod client;
 mod handlers;
 mod jdbc;
 mod metadata;
-mod prepared;
-mod queries;
 mod service;
 mod sql_info;
+mod stoppable;
 mod ticket;
 
 /// What a client may send in one message: parameters, not data.
@@ -39,15 +39,36 @@ const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// How long open connections may take to end.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Who asks, of every call: nobody is asked for a name yet.
+const CALLER: &Caller = &Caller::ANONYMOUS;
+
+/// What is served; cheap to clone. Endpoints that share one know each other's queries and prepared statements.
+#[derive(Clone)]
+pub struct Served {
+    /// Plans and runs.
+    pub session: Session,
+    /// Running queries and prepared statements.
+    pub registry: Registry,
+    /// What tickets are sealed with.
+    pub seal: Seal,
+}
+
+impl Served {
+    /// A session with nothing running yet.
+    pub fn new(session: Session, seal: Seal) -> Self {
+        Self { session, registry: Registry::default(), seal }
+    }
+}
+
 /// Serves until `shutdown`: then running queries are cancelled and connections closed.
 ///
 /// # Errors
 /// A listener that others can reach, and a transport that fails.
-pub async fn serve(listener: TcpListener, session: Session, shutdown: CancellationToken) -> Result<(), ServeError> {
+pub async fn serve(listener: TcpListener, served: Served, shutdown: CancellationToken) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
     check_listen(address)?;
-    let handlers = Arc::new(handlers::Handlers::new(session));
-    let queries = handlers.queries.clone();
+    let registry = served.registry.clone();
+    let handlers = Arc::new(handlers::Handlers { served });
     let service =
         FlightServiceServer::new(service::FlightEndpointService(handlers)).max_decoding_message_size(REQUEST_BYTES_MAX);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -61,7 +82,7 @@ pub async fn serve(listener: TcpListener, session: Session, shutdown: Cancellati
         ended = serving => ended?,
         () = async {
             shutdown.cancelled().await;
-            queries.cancel_all();
+            registry.cancel_all();
             tokio::time::sleep(GRACE).await;
         } => {}
     }

@@ -15,7 +15,7 @@ pub mod http;
 
 pub use error::ServeError;
 pub use flight::client::{self, Client, ClientError, QueryStream};
-pub use flight::serve;
+pub use flight::{Served, serve};
 
 /// Whether a server may listen on an address.
 ///

@@ -12,7 +12,7 @@ use ingot_pipeline::engine::{Engine, StepReport};
 use ingot_pipeline::plan::Action;
 use ingot_pipeline::run_loop::{self, Shared};
 use ingot_project::{config::Config, project};
-use ingot_query::TableEntry;
+use ingot_query::{Caller, TableEntry};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, action, all_equal, name, number, once, query};
@@ -54,7 +54,13 @@ async fn shown(engine: &Engine, sql: &str) -> String {
 }
 
 async fn refused(engine: &Engine, sql: &str) -> ingot_query::QueryError {
-    engine.session().unwrap().plan(sql, None).await.err().unwrap_or_else(|| panic!("{sql} was planned"))
+    engine
+        .session()
+        .unwrap()
+        .plan(&Caller::ANONYMOUS, sql, None)
+        .await
+        .err()
+        .unwrap_or_else(|| panic!("{sql} was planned"))
 }
 
 /// `gold.stats` is damaged, and a view reads it; `gold.types` stands beside both; a stranger's table is damaged, too.
@@ -109,7 +115,7 @@ async fn one_unreadable_table_stops_nothing_else() {
     }
     let columns = shown(&engine, "SELECT table_name FROM information_schema.columns").await;
     assert!(columns.contains("types") && !columns.contains("theirs") && !columns.contains("| stats"), "{columns}");
-    let listed = engine.session().unwrap().tables(true).await.unwrap();
+    let listed = engine.session().unwrap().tables(&Caller::ANONYMOUS, true).await.unwrap();
     let entry = |table: &str| -> &TableEntry { listed.iter().find(|e| e.name == table).unwrap() };
     assert!(entry("theirs").schema.fields().is_empty() && entry("stats").schema.fields().is_empty());
     assert!(!entry("types").schema.fields().is_empty());

@@ -20,7 +20,7 @@ use ingot_model::TableName;
 
 use crate::error::PipelineError;
 use crate::failing;
-use ingot_query::{QueryError, Session, SessionLimits, context};
+use ingot_query::{Caller, QueryError, Session, SessionLimits, context};
 
 /// In every value of the table, but for booleans.
 const SECRET: &str = "7781";
@@ -166,14 +166,14 @@ impl Tried {
     async fn expression(&mut self, expression: &str) -> bool {
         let sql = format!("SELECT {expression} FROM bronze.t");
         assert!(!sql.contains(SECRET), "{sql}");
-        let planned = match self.session.plan(&sql, None).await {
+        let planned = match self.session.plan(&Caller::ANONYMOUS, &sql, None).await {
             Ok(planned) => planned,
             Err(error) => {
                 self.look(&sql, "planning", &error.to_string());
                 return false;
             }
         };
-        let outcome = match self.session.execute(&planned, None).await {
+        let outcome = match self.session.execute(&Caller::ANONYMOUS, &planned, None).await {
             Ok(rows) => rows.try_collect::<Vec<_>>().await.map_err(|e| QueryError::from_running(&sql, &e)),
             Err(error) => Err(error),
         };
@@ -363,7 +363,7 @@ async fn what_has_no_equality_is_refused_as_in_files() {
         "SELECT n FROM bronze.t WHERE EXISTS (SELECT 1 FROM bronze.t b GROUP BY b.pairs)",
     ];
     for sql in refused {
-        match tried.session.plan(sql, None).await {
+        match tried.session.plan(&Caller::ANONYMOUS, sql, None).await {
             Err(error) => assert!(error.message.contains("(U0508)") && error.hint.is_some(), "{sql}: {error}"),
             Ok(_) => panic!("{sql}: planned"),
         }
@@ -374,7 +374,7 @@ async fn what_has_no_equality_is_refused_as_in_files() {
         "SELECT row_number() OVER (ORDER BY n), pairs FROM bronze.t",
         "SELECT DISTINCT n FROM bronze.t",
     ] {
-        tried.session.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        tried.session.plan(&Caller::ANONYMOUS, sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
 }
 
@@ -390,9 +390,9 @@ async fn errors_of_planning_speak_of_types_as_sql_does() {
         ("SELECT CASE WHEN b THEN texts ELSE ts END FROM bronze.t", ""),
         ("SELECT n FROM bronze.t UNION SELECT texts FROM bronze.t", "BIGINT"),
     ] {
-        let error = match tried.session.plan(sql, None).await {
+        let error = match tried.session.plan(&Caller::ANONYMOUS, sql, None).await {
             Err(error) => error.to_string(),
-            Ok(planned) => match tried.session.execute(&planned, None).await {
+            Ok(planned) => match tried.session.execute(&Caller::ANONYMOUS, &planned, None).await {
                 Err(error) => error.to_string(),
                 Ok(rows) => QueryError::from(rows.try_collect::<Vec<_>>().await.unwrap_err()).to_string(),
             },

@@ -75,6 +75,25 @@ pub struct WarehouseConfig {
 pub struct ServeConfig {
     /// A loopback address.
     pub listen: SocketAddr,
+    /// What tickets are sealed with; none: a key of the process alone.
+    pub ticket_key: Option<TicketKey>,
+}
+
+/// A key that servers share; never shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TicketKey([u8; settings::KEY_BYTES]);
+
+impl TicketKey {
+    /// The key itself.
+    pub fn bytes(&self) -> &[u8; settings::KEY_BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -401,7 +420,7 @@ impl Reader<'_> {
         } else if !section.is_empty() {
             d = d.help(format!("there are: {}", section.join(", ")));
         } else {
-            d = d.help("there are: catalog.*, project.name, warehouse.location, s3.*, kafka.*, serve.listen, http.listen, run.*, log.format, namespace_prefix");
+            d = d.help("there are: catalog.*, project.name, warehouse.location, s3.*, kafka.*, serve.*, http.listen, run.*, log.format, namespace_prefix");
         }
         self.errors.push(place(d, &entry.origin, entry.span));
         false
@@ -424,11 +443,12 @@ impl Reader<'_> {
         let Some(taken) = self.values.get(key) else { return };
         let wanted = match key {
             "namespace_prefix" => "a prefix such as dev_".to_owned(),
+            "serve.ticket-key" => format!("{}; openssl rand -hex 32 makes one", Kind::Key.describe()),
             "catalog.name" => "a name without dots, slashes and quotes".to_owned(),
             _ => settings::setting(key).map_or_else(|| "text".to_owned(), |s| s.kind.describe()),
         };
-        let d = Diagnostic::error("C0102", format!("\"{key}\" is \"{}\", {why}", taken.value))
-            .help(format!("write {wanted}"));
+        let shown = if settings::setting(key).is_some_and(|s| s.secret) { "***" } else { &taken.value };
+        let d = Diagnostic::error("C0102", format!("\"{key}\" is \"{shown}\", {why}")).help(format!("write {wanted}"));
         let d = place(d, &taken.origin, taken.value_span);
         self.errors.push(d);
     }
@@ -484,6 +504,7 @@ impl Reader<'_> {
         let listen = self.listen();
         let http = self.address("http.listen");
         let location = self.location(current);
+        let ticket_key = self.ticket_key();
         let run = RunConfig {
             commit_interval_ms: self.number("run.commit_interval_ms"),
             batch_bytes_max: usize::try_from(self.number("run.batch_bytes_max")).unwrap_or(usize::MAX),
@@ -514,7 +535,7 @@ impl Reader<'_> {
             warehouse: WarehouseConfig { location: location? },
             s3,
             kafka,
-            serve: ServeConfig { listen: listen? },
+            serve: ServeConfig { listen: listen?, ticket_key },
             http: HttpConfig { listen: http },
             run,
             log: LogConfig {
@@ -538,6 +559,15 @@ impl Reader<'_> {
             self.bad(key, "which is not a duration");
         }
         parsed
+    }
+
+    fn ticket_key(&mut self) -> Option<TicketKey> {
+        let text = self.text("serve.ticket-key")?;
+        let key = settings::parse_key(&text);
+        if key.is_none() {
+            self.bad("serve.ticket-key", "which is no key");
+        }
+        key.map(TicketKey)
     }
 
     fn address(&mut self, key: &str) -> Option<SocketAddr> {

@@ -6,6 +6,12 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+/// Bytes of a key.
+pub const KEY_BYTES: usize = 32;
+
 /// What a value must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -21,6 +27,8 @@ pub enum Kind {
     OpenAddress,
     /// A length of time such as `500 ms`, `10 s` or `2 min`.
     Duration,
+    /// `KEY_BYTES` bytes, in hexadecimal or base64.
+    Key,
     OneOf(&'static [&'static str]),
 }
 
@@ -34,6 +42,7 @@ impl Kind {
             Self::Address => "`host:port` on the loopback interface".into(),
             Self::OpenAddress => "`host:port`".into(),
             Self::Duration => "a duration such as `500 ms`, `10 s` or `2 min`".into(),
+            Self::Key => format!("{KEY_BYTES} bytes in hexadecimal or base64"),
             Self::OneOf(values) => values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(" or "),
         }
     }
@@ -120,6 +129,17 @@ pub const SETTINGS: &[Setting] = &[
         "Where the Flight SQL endpoint listens. Only loopback addresses until there is authentication. Port 0 takes \
          a free one.",
     ),
+    Setting {
+        key: "serve.ticket-key",
+        kind: Kind::Key,
+        default: None,
+        doc: "What tickets are encrypted and authenticated with: what a client fetches rows with opens only on a server \
+              that has the key. Left out, each process makes its own, and a ticket is worth nothing after a restart. \
+              Servers behind one address need the same; `openssl rand -hex 32` makes one. Change it at the latest after \
+              2^32 statements.",
+        secret: true,
+        file_variant: true,
+    },
     plain(
         "http.listen",
         Kind::OpenAddress,
@@ -223,6 +243,20 @@ pub fn config_reference() -> String {
          ```\n",
     );
     out
+}
+
+/// A key's bytes, from hexadecimal digits or base64.
+pub fn parse_key(text: &str) -> Option<[u8; KEY_BYTES]> {
+    let text = text.trim();
+    let mut key = [0; KEY_BYTES];
+    if text.len() == 2 * KEY_BYTES && text.bytes().all(|c| c.is_ascii_hexdigit()) {
+        for (byte, at) in key.iter_mut().zip((0..text.len()).step_by(2)) {
+            *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+        }
+        return Some(key);
+    }
+    key.copy_from_slice(BASE64_STANDARD.decode(text).ok().filter(|k| k.len() == KEY_BYTES)?.as_slice());
+    Some(key)
 }
 
 /// Milliseconds of `500 ms`, `10 s`, `2 min`, `1 h`; a bare number is refused.

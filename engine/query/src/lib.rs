@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod attempts;
+mod caller;
 pub mod context;
 mod error;
 mod headers;
@@ -19,16 +20,21 @@ mod output;
 mod parameters;
 mod pins;
 pub mod pool;
+pub mod registry;
 mod running;
+pub mod seal;
 mod session;
 mod statement;
 #[cfg(test)]
 mod tests;
 mod watch;
 
+pub use caller::Caller;
 pub use error::{ErrorKind, QueryError};
 pub use ingot_model::TableName;
 pub use parameters::Place;
 pub use pins::{Pin, Pins};
+pub use registry::Registry;
 pub use running::STACK_BYTES;
+pub use seal::Seal;
 pub use session::{Planned, Session, SessionLimits, TableEntry};

@@ -16,7 +16,9 @@ use ingot_model::TableName;
 
 use crate::running::QueryThreads;
 use crate::watch::{self, Watch, watched};
-use crate::{ErrorKind, QueryError, Session, SessionLimits};
+use crate::{Caller, ErrorKind, QueryError, Session, SessionLimits};
+
+const ME: &Caller = &Caller::ANONYMOUS;
 
 fn session(limits: &SessionLimits) -> Session {
     let ts = TimestampMicrosecondArray::from(vec![1_700_000_000_000_000, 1_700_000_060_000_000]).with_timezone("UTC");
@@ -37,8 +39,8 @@ fn usual() -> Session {
 }
 
 async fn with(s: &Session, sql: &str, values: Vec<ScalarValue>) -> Result<RecordBatch, QueryError> {
-    let planned = s.plan(sql, None).await?;
-    let rows = s.execute(&planned, Some(values)).await?;
+    let planned = s.plan(ME, sql, None).await?;
+    let rows = s.execute(ME, &planned, Some(values)).await?;
     let schema = rows.schema();
     let rows: Vec<RecordBatch> = rows.try_collect().await.map_err(|e| QueryError::from_running(sql, &e))?;
     Ok(datafusion::arrow::compute::concat_batches(&schema, &rows).unwrap())
@@ -180,14 +182,14 @@ async fn what_would_lose_something_is_refused() {
         assert_eq!(rows(&s, sql, ScalarValue::from(text)).await, 1, "{sql} with {text}");
     }
     let zone = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let planned = s.plan("SELECT 1 FROM a.x WHERE ts = ?", None).await.unwrap();
+    let planned = s.plan(ME, "SELECT 1 FROM a.x WHERE ts = ?", None).await.unwrap();
     assert_eq!(planned.parameters, [("$1".to_owned(), Some(zone))]);
 }
 
 #[tokio::test]
 async fn planning_ends_at_its_deadline_and_when_nobody_waits() {
     let hasty = session(&SessionLimits { planning_max: Duration::ZERO, ..SessionLimits::default() });
-    let e = hasty.plan("SELECT k + 1 AS a FROM a.x WHERE k > 1", None).await.err().unwrap();
+    let e = hasty.plan(ME, "SELECT k + 1 AS a FROM a.x WHERE k > 1", None).await.err().unwrap();
     assert_eq!((e.kind, e.code), (ErrorKind::Deadline, "Q0116"), "{e}");
 
     // Work that only looks at the watch ends when its caller goes.
@@ -227,7 +229,7 @@ fn threads_are_real() -> bool {
 #[tokio::test]
 async fn the_engines_rules_are_watched() {
     let s = usual();
-    let planned = s.plan("SELECT k FROM a.x WHERE k > 1 ORDER BY k", None).await.unwrap();
+    let planned = s.plan(ME, "SELECT k FROM a.x WHERE k > 1 ORDER BY k", None).await.unwrap();
     let gone = Watch { cancelled: Default::default(), until: Instant::now() + Duration::from_secs(600) };
     gone.cancelled.cancel();
     let state = planned.state.clone();
@@ -269,8 +271,8 @@ fn the_largest_statements_fit_the_stack() {
             runtime.block_on(async {
                 let s = session(&SessionLimits { planning_max: Duration::from_secs(300), ..SessionLimits::default() });
                 let began = Instant::now();
-                let planned = s.plan(&sql, None).await.map_err(|e| e.to_string())?;
-                let rows = s.execute(&planned, None).await.map_err(|e| e.to_string())?;
+                let planned = s.plan(ME, &sql, None).await.map_err(|e| e.to_string())?;
+                let rows = s.execute(ME, &planned, None).await.map_err(|e| e.to_string())?;
                 let rows: Vec<RecordBatch> = rows.try_collect().await.map_err(|e| e.to_string())?;
                 drop(planned);
                 println!("{:?} {:.50}", began.elapsed(), sql);

@@ -5,6 +5,7 @@
 //!
 //! Invariants
 //! * A `Planned` reads the snapshots in its `pins`, and nothing else ever.
+//! * A `Planned` is run for the caller that it was planned for.
 //! * Only reads are planned; everything else is refused with Q0104.
 //! * Text is parsed and planned, and parameters are bound, on query threads alone, within bounds of size and time.
 //! * Results stream; memory is bounded by the session's pool, which all its queries share.
@@ -32,6 +33,7 @@ use ingot_model::TableName;
 use ingot_project::{check::DialectTypes, project::ViewModel};
 
 use crate::attempts::{planned_apart, planned_with_intervals, planned_with_names};
+use crate::caller::Caller;
 use crate::error::{ErrorKind, QueryError};
 use crate::headers::Headers;
 use crate::names::{Loaded, Served, Tables};
@@ -78,6 +80,7 @@ pub struct Planned {
     /// The place of each parameter.
     pub places: Vec<Place>,
     pub pins: Pins,
+    caller: Caller,
     text: Text,
     /// Optimized unless it has parameters. Shared: plans are large, and a deep one is not copied on any thread.
     pub(crate) plan: Arc<LogicalPlan>,
@@ -197,26 +200,33 @@ impl Session {
         &self.0.served.catalog
     }
 
-    /// Plans a statement: SELECT, WITH, VALUES, SHOW, DESCRIBE or EXPLAIN. With `pins` it reads exactly those
+    /// Plans a caller's statement: SELECT, WITH, VALUES, SHOW, DESCRIBE or EXPLAIN. With `pins` it reads exactly those
     /// snapshots; without, the heads of one catalog read.
     ///
     /// # Errors
     /// Everything a client can get wrong, with its place; pins that no longer hold; an unreachable catalog.
-    pub async fn plan(&self, sql: &str, pins: Option<&Pins>) -> Result<Planned, QueryError> {
+    pub async fn plan(&self, caller: &Caller, sql: &str, pins: Option<&Pins>) -> Result<Planned, QueryError> {
         let (served, threads) = (&self.0.served, &self.0.threads);
         let sql: Arc<str> = sql.into();
         let (text, catalog) = (Arc::clone(&sql), served.catalog.clone());
         let statement = threads.plan(move || async move { statement::parse(&text, &catalog) }).await?;
         let bound = served.bind(&sql, &statement, pins).await?;
         let base = self.0.base.clone();
-        threads.plan(move || plan_statement(sql, statement.tree, bound, base)).await
+        let caller = caller.clone();
+        threads.plan(move || plan_statement(caller, sql, statement.tree, bound, base)).await
     }
 
     /// The statement with its parameters' values, in the order of `Planned::parameters`.
     ///
     /// # Errors
-    /// Another number of values, or a value that its parameter's type does not hold.
-    pub async fn bind(&self, planned: &Planned, values: Vec<ScalarValue>) -> Result<Planned, QueryError> {
+    /// Another number of values, a value that its parameter's type does not hold; a statement of another caller.
+    pub async fn bind(
+        &self,
+        caller: &Caller,
+        planned: &Planned,
+        values: Vec<ScalarValue>,
+    ) -> Result<Planned, QueryError> {
+        planned.of(caller)?;
         let planned = planned.clone();
         self.0.threads.plan(move || async move { planned.with(values).await }).await
     }
@@ -224,15 +234,17 @@ impl Session {
     /// Runs a planned statement. `params` are needed if and only if it has parameters.
     ///
     /// # Errors
-    /// Those of binding and physical planning. Errors while rows are computed come in the stream
+    /// Those of binding and physical planning; a statement of another caller. Errors while rows are computed come in the stream
     /// (`QueryError::from_running` reads them).
     pub async fn execute(
         &self,
+        caller: &Caller,
         planned: &Planned,
         params: Option<Vec<ScalarValue>>,
     ) -> Result<SendableRecordBatchStream, QueryError> {
+        planned.of(caller)?;
         let planned = match params {
-            Some(values) => self.bind(planned, values).await?,
+            Some(values) => self.bind(caller, planned, values).await?,
             None => planned.clone(),
         };
         if !planned.parameters.is_empty() {
@@ -260,7 +272,7 @@ impl Session {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub async fn tables(&self, with_schema: bool) -> Result<Vec<TableEntry>, QueryError> {
+    pub async fn tables(&self, _caller: &Caller, with_schema: bool) -> Result<Vec<TableEntry>, QueryError> {
         let served = &self.0.served;
         let stored = served.stored().await?;
         let mut entries = BTreeMap::new();
@@ -291,7 +303,7 @@ impl Session {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub async fn table(&self, name: &TableName) -> Result<Option<TableEntry>, QueryError> {
+    pub async fn table(&self, _caller: &Caller, name: &TableName) -> Result<Option<TableEntry>, QueryError> {
         let served = &self.0.served;
         if let Some(view) = served.views.get(name) {
             return Ok(Some(TableEntry {
@@ -310,7 +322,7 @@ impl Session {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub async fn namespaces(&self) -> Result<Vec<String>, QueryError> {
+    pub async fn namespaces(&self, _caller: &Caller) -> Result<Vec<String>, QueryError> {
         let served = &self.0.served;
         let mut all: BTreeSet<String> =
             served.all_names().await?.into_iter().map(|n| n.namespace.to_string()).collect();
@@ -322,6 +334,7 @@ impl Session {
 }
 
 async fn plan_statement(
+    caller: Caller,
     sql: Arc<str>,
     mut tree: EngineStatement,
     bound: names::Bound,
@@ -374,12 +387,14 @@ async fn plan_statement(
     let parameters = parameters::parameters(&plan).map_err(engine)?;
     let places = parameters::places(&plan, &parameters, &guessed).map_err(engine)?;
     let unbound = (!parameters.is_empty()).then_some(unbound);
-    let planned = Planned::new(Text { sql, tree: unbound, headers }, plan, parameters, bound.pins, state)?;
+    let text = Text { sql, tree: unbound, headers };
+    let planned = Planned::new(caller, text, plan, parameters, bound.pins, state)?;
     Ok(Planned { places, ..planned })
 }
 
 impl Planned {
     fn new(
+        caller: Caller,
         text: Text,
         plan: LogicalPlan,
         parameters: Vec<(String, Option<DataType>)>,
@@ -415,12 +430,22 @@ impl Planned {
         if joins_lose_keys(&plan).map_err(engine)? {
             options.optimizer.enable_join_dynamic_filter_pushdown = false;
         }
-        Ok(Self { schema, parameters, places: Vec::new(), pins, plan: Arc::new(plan), state: Arc::new(state), text })
+        let (places, plan, state) = (Vec::new(), Arc::new(plan), Arc::new(state));
+        Ok(Self { schema, parameters, places, pins, caller, text, plan, state })
     }
 
     /// The statement's text.
     pub fn sql(&self) -> &str {
         &self.text.sql
+    }
+
+    /// Refuses another caller than the one it was planned for.
+    fn of(&self, caller: &Caller) -> Result<(), QueryError> {
+        if self.caller == *caller {
+            return Ok(());
+        }
+        Err(QueryError::new(ErrorKind::UnknownHandle, "the statement was planned for another caller")
+            .with_hint("plan it again"))
     }
 
     /// Planned anew with the values' own types.
@@ -435,7 +460,7 @@ impl Planned {
         let plan = planned_apart(&state, tree).await.map_err(engine)?;
         let plan = parameters::prepared(plan).with_param_values(ParamValues::from(values)).map_err(engine)?;
         let text = Text { sql: Arc::clone(&self.text.sql), tree: None, headers: self.text.headers.clone() };
-        Self::new(text, plan, Vec::new(), self.pins.clone(), state)
+        Self::new(self.caller.clone(), text, plan, Vec::new(), self.pins.clone(), state)
     }
 }
 

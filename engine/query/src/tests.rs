@@ -18,11 +18,14 @@ use ingot_project::project::ViewModel;
 use uuid::Uuid;
 
 use crate::statement::{self, Version};
-use crate::{ErrorKind, Pin, Pins, QueryError, Session, SessionLimits};
+use crate::{Caller, ErrorKind, Pin, Pins, QueryError, Session, SessionLimits};
 
+mod callers;
 mod headers;
 mod listing;
 mod parameters;
+
+const ME: &Caller = &Caller::ANONYMOUS;
 
 fn name(text: &str) -> TableName {
     let (namespace, name) = text.split_once('.').unwrap();
@@ -81,8 +84,8 @@ fn session() -> Session {
 }
 
 async fn run(s: &Session, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
-    let planned = s.plan(sql, None).await?;
-    let stream = s.execute(&planned, None).await?;
+    let planned = s.plan(ME, sql, None).await?;
+    let stream = s.execute(ME, &planned, None).await?;
     let schema = stream.schema();
     assert_eq!(schema, planned.schema, "{sql}");
     let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(|e| QueryError::from_running(sql, &e))?;
@@ -252,27 +255,27 @@ async fn only_reads_are_planned() {
 #[tokio::test]
 async fn parameters_are_numbered_typed_and_bound() {
     let s = session();
-    let planned = s.plan("SELECT id FROM silver.events WHERE battery > ? AND type = ?", None).await.unwrap();
+    let planned = s.plan(ME, "SELECT id FROM silver.events WHERE battery > ? AND type = ?", None).await.unwrap();
     assert_eq!(
         planned.parameters,
         [("$1".to_owned(), Some(DataType::Float64)), ("$2".to_owned(), Some(DataType::Utf8))]
     );
     // An integer and a text view come as a float and a text.
     let values = vec![ScalarValue::Int32(Some(15)), ScalarValue::Utf8View(Some("bike".into()))];
-    let rows: Vec<RecordBatch> = s.execute(&planned, Some(values)).await.unwrap().try_collect().await.unwrap();
+    let rows: Vec<RecordBatch> = s.execute(ME, &planned, Some(values)).await.unwrap().try_collect().await.unwrap();
     assert!(pretty_format_batches(&rows).unwrap().to_string().contains("| b  |"));
-    let few = s.bind(&planned, vec![ScalarValue::Int32(Some(1))]).await.err().unwrap();
+    let few = s.bind(ME, &planned, vec![ScalarValue::Int32(Some(1))]).await.err().unwrap();
     assert_eq!(few.code, "Q0105");
     let wrong = vec![ScalarValue::Utf8(Some("much".into())), ScalarValue::Utf8(None)];
-    let wrong = s.bind(&planned, wrong).await.err().unwrap();
+    let wrong = s.bind(ME, &planned, wrong).await.err().unwrap();
     assert!(wrong.message.contains("$1"), "{wrong}");
-    let unbound = s.execute(&planned, None).await.err().unwrap();
+    let unbound = s.execute(ME, &planned, None).await.err().unwrap();
     assert_eq!(unbound.kind, ErrorKind::Parameter);
 
-    let untyped = s.plan("SELECT ? AS a", None).await.unwrap();
+    let untyped = s.plan(ME, "SELECT ? AS a", None).await.unwrap();
     assert_eq!(untyped.parameters, [("$1".to_owned(), None)]);
     assert_eq!(untyped.schema.field(0).data_type(), &DataType::Utf8);
-    let bound = s.bind(&untyped, vec![ScalarValue::Int64(Some(7))]).await.unwrap();
+    let bound = s.bind(ME, &untyped, vec![ScalarValue::Int64(Some(7))]).await.unwrap();
     assert_eq!(bound.schema.field(0).data_type(), &DataType::Int64);
 
     // Parameters beside nothing but each other have the types of their values.
@@ -283,30 +286,32 @@ async fn parameters_are_numbered_typed_and_bound() {
         ("SELECT id FROM silver.events WHERE (? || ?) = ?", ["a", "b", "ab"]),
         ("SELECT id FROM silver.events WHERE ? || (?) || ? = 'abc'", ["a", "b", "c"]),
     ] {
-        let planned = s.plan(sql, None).await.unwrap();
+        let planned = s.plan(ME, sql, None).await.unwrap();
         let values = values.map(|v| ScalarValue::Utf8(Some(v.into())));
         let rows: Vec<RecordBatch> =
-            s.execute(&planned, Some(values.to_vec())).await.unwrap().try_collect().await.unwrap();
+            s.execute(ME, &planned, Some(values.to_vec())).await.unwrap().try_collect().await.unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3, "{sql}");
     }
 
-    let planned = s.plan("SELECT id FROM silver.events WHERE extract(epoch FROM (? - ?)) = 60", None).await.unwrap();
+    let planned =
+        s.plan(ME, "SELECT id FROM silver.events WHERE extract(epoch FROM (? - ?)) = 60", None).await.unwrap();
     let values = [60_000_000, 0].map(|t| ScalarValue::TimestampMicrosecond(Some(t), None));
-    let rows: Vec<RecordBatch> = s.execute(&planned, Some(values.to_vec())).await.unwrap().try_collect().await.unwrap();
+    let rows: Vec<RecordBatch> =
+        s.execute(ME, &planned, Some(values.to_vec())).await.unwrap().try_collect().await.unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
     for (sql, found) in [("SELECT ? + ? AS x", "5"), ("SELECT ? * -? AS x", "-6"), ("SELECT ? / ? AS x", "0")] {
-        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let planned = s.plan(ME, sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         let values = vec![ScalarValue::Int64(Some(2)), ScalarValue::Int64(Some(3))];
-        let rows: Vec<RecordBatch> = s.execute(&planned, Some(values)).await.unwrap().try_collect().await.unwrap();
+        let rows: Vec<RecordBatch> = s.execute(ME, &planned, Some(values)).await.unwrap().try_collect().await.unwrap();
         assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0).to_string(), found, "{sql}");
     }
 
-    let reused = s.plan("SELECT $2 AS b, $1 AS a, $2 AS c", None).await.unwrap();
+    let reused = s.plan(ME, "SELECT $2 AS b, $1 AS a, $2 AS c", None).await.unwrap();
     assert_eq!(reused.parameters.len(), 2);
-    assert_eq!(s.plan("SELECT ?, $1", None).await.err().unwrap().kind, ErrorKind::Parameter);
-    let limited = s.plan("SELECT id FROM silver.events ORDER BY id LIMIT ?", None).await.unwrap();
+    assert_eq!(s.plan(ME, "SELECT ?, $1", None).await.err().unwrap().kind, ErrorKind::Parameter);
+    let limited = s.plan(ME, "SELECT id FROM silver.events ORDER BY id LIMIT ?", None).await.unwrap();
     let rows: Vec<RecordBatch> =
-        s.execute(&limited, Some(vec![ScalarValue::Int64(Some(1))])).await.unwrap().try_collect().await.unwrap();
+        s.execute(ME, &limited, Some(vec![ScalarValue::Int64(Some(1))])).await.unwrap().try_collect().await.unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
 }
 
@@ -385,7 +390,7 @@ async fn clients_get_plain_types() {
     let s = session();
     let sql = "SELECT \"vehicleId\", [\"vehicleId\"] AS l, named_struct('v', \"vehicleId\") AS s, arrow_cast(id, 'Dictionary(Int32, Utf8)') AS d, \
                arrow_cast('x', 'BinaryView') AS b, ts FROM silver.events";
-    let planned = s.plan(sql, None).await.unwrap();
+    let planned = s.plan(ME, sql, None).await.unwrap();
     let types: Vec<String> = planned.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
     assert!(types.iter().all(|t| !t.contains("View") && !t.contains("Dictionary")), "{types:?}");
     assert!(text(&s, sql).await.contains("[x]"));
@@ -415,16 +420,21 @@ async fn errors_of_rows_and_memory_end_the_result() {
 #[tokio::test]
 async fn lists_have_schemas_when_asked() {
     let s = session();
-    let names: Vec<(String, &str)> =
-        s.tables(false).await.unwrap().into_iter().map(|t| (format!("{}.{}", t.namespace, t.name), t.kind)).collect();
+    let names: Vec<(String, &str)> = s
+        .tables(ME, false)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|t| (format!("{}.{}", t.namespace, t.name), t.kind))
+        .collect();
     assert_eq!(
         names,
         [("gold.cars".to_owned(), "VIEW"), ("gold.stats".to_owned(), "TABLE"), ("silver.events".to_owned(), "TABLE")]
     );
-    let with = s.tables(true).await.unwrap();
+    let with = s.tables(ME, true).await.unwrap();
     assert_eq!(with[0].schema.fields().len(), 2);
     assert_eq!(with[2].schema.field(4).data_type(), &DataType::Utf8);
-    assert_eq!(s.namespaces().await.unwrap(), ["gold", "silver"]);
+    assert_eq!(s.namespaces(ME).await.unwrap(), ["gold", "silver"]);
 }
 
 #[test]
@@ -575,7 +585,7 @@ async fn errors_of_types_and_shares_are_short() {
             "the share of percentile_cont is a constant between 0.0 and 1.0, and 1.5 is none (T0116)",
         ),
     ] {
-        let error = s.plan(sql, None).await.map(|_| ()).unwrap_err();
+        let error = s.plan(ME, sql, None).await.map(|_| ()).unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, wanted), "{sql}");
     }
     let error = run(&s, "SELECT array_sum([9223372036854775807, 1]) FROM silver.events").await.unwrap_err();
@@ -591,7 +601,7 @@ async fn grouped_digits_and_subqueries_without_a_name() {
         "(SELECT max(y.id) FROM silver.events AS y WHERE y.type = e.type)",
     );
     let sql = format!("SELECT id, {one}, {other} FROM silver.events AS e ORDER BY 1");
-    let planned = s.plan(&sql, None).await.unwrap();
+    let planned = s.plan(ME, &sql, None).await.unwrap();
     let names: Vec<&str> = planned.schema.fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(names, ["id", one, other]);
     let rows = text(&s, &format!("SELECT * FROM ({sql}) AS q (a, b, c) ORDER BY a")).await;

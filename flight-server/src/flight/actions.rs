@@ -17,8 +17,8 @@ use prost::Message;
 use tonic::Status;
 
 use crate::error::{failed, malformed};
-use crate::flight::queries::Queries;
 use crate::flight::ticket::StatementTicket;
+use crate::flight::{CALLER, Served};
 
 const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 const RENEW_FLIGHT_ENDPOINT: &str = "RenewFlightEndpoint";
@@ -92,17 +92,21 @@ pub(crate) mod session {
 }
 
 /// Stops the query that an info's ticket names.
-pub(crate) fn cancel(queries: &Queries, info: &FlightInfo) -> CancelStatus {
-    StatementTicket::of_info(info).map_or(CancelStatus::NotCancellable, |t| queries.cancel(t.id()))
+pub(crate) fn cancel(served: &Served, info: &FlightInfo) -> CancelStatus {
+    match StatementTicket::of_info(&served.seal, info) {
+        Some(ticket) if served.registry.cancel(CALLER, ticket.id()) => CancelStatus::Cancelled,
+        _ => CancelStatus::NotCancellable,
+    }
 }
 
 /// The results of an action that is not Flight SQL's.
-pub(crate) fn answer(catalog: &str, queries: &Queries, action: &Action) -> Result<Vec<arrow_flight::Result>, Status> {
+pub(crate) fn answer(served: &Served, action: &Action) -> Result<Vec<arrow_flight::Result>, Status> {
+    let catalog = served.session.catalog_name();
     let body = match action.r#type.as_str() {
         CANCEL_FLIGHT_INFO => {
             let request = CancelFlightInfoRequest::decode(action.body.clone())
                 .map_err(|e| malformed("the FlightInfo to cancel", e))?;
-            let status = request.info.as_ref().map_or(CancelStatus::NotCancellable, |i| cancel(queries, i));
+            let status = request.info.as_ref().map_or(CancelStatus::NotCancellable, |i| cancel(served, i));
             CancelFlightInfoResult { status: status as i32 }.encode_to_vec()
         }
         RENEW_FLIGHT_ENDPOINT => {

@@ -35,7 +35,8 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
-use ingot_query::{ErrorKind, Planned, QueryError, Session};
+use ingot_query::registry::{Running, Statement};
+use ingot_query::{ErrorKind, Planned, QueryError};
 use ingot_telemetry::metrics;
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -43,19 +44,17 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::error::{encoding, failed, malformed, running, status};
-use crate::flight::prepared::PreparedStatements;
-use crate::flight::queries::{Queries, Running, Stoppable};
+use crate::flight::jdbc::Sent;
+use crate::flight::stoppable::Stoppable;
 use crate::flight::ticket::{NOT_ARROW, StatementTicket, row};
-use crate::flight::{actions, jdbc, metadata, sql_info};
+use crate::flight::{CALLER, Served, actions, jdbc, metadata, sql_info};
 
 type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>;
 
 /// Answers to Flight SQL; one for all connections.
 pub(crate) struct Handlers {
-    pub session: Session,
-    pub queries: Queries,
-    prepared: PreparedStatements,
+    pub served: Served,
 }
 
 /// The schema as an encapsulated IPC message, as Flight SQL puts it into messages.
@@ -94,16 +93,17 @@ fn list(batch: RecordBatch) -> Response<FlightStream> {
     Response::new(Box::pin(rows.map_err(Status::from)))
 }
 
-impl Handlers {
-    pub fn new(session: Session) -> Self {
-        Self { session, queries: Queries::default(), prepared: PreparedStatements::default() }
-    }
+/// The id in a prepared statement's handle; that of no statement if there is none.
+fn prepared_id(handle: &[u8]) -> Uuid {
+    Uuid::from_slice(handle).unwrap_or_default()
+}
 
+impl Handlers {
     /// Plans a statement with its parameters, if any, against the heads.
     async fn plan(&self, sql: &str, params: Option<&RecordBatch>) -> Result<Planned, Status> {
-        let planned = self.session.plan(sql, None).await.map_err(|e| status(&e))?;
+        let planned = self.served.session.plan(CALLER, sql, None).await.map_err(|e| status(&e))?;
         match params {
-            Some(batch) => self.session.bind(&planned, row(batch)?).await.map_err(|e| status(&e)),
+            Some(batch) => self.served.session.bind(CALLER, &planned, row(batch)?).await.map_err(|e| status(&e)),
             None if planned.parameters.is_empty() => Ok(planned),
             None => Err(status(
                 &QueryError::new(
@@ -124,17 +124,19 @@ impl Handlers {
     ) -> Result<FlightInfo, Status> {
         let planned = self.plan(sql, params).await?;
         let id = Uuid::new_v4();
-        let ticket = StatementTicket::new(id, sql, planned.pins.clone(), params, &planned.schema)?.to_ticket()?;
+        let ticket = StatementTicket::new(id, sql, planned.pins.clone(), params, &planned.schema)?;
+        let ticket = ticket.to_ticket(&self.served.seal)?;
         let schema = Arc::clone(&planned.schema);
-        self.queries.announce(id, planned);
+        self.served.registry.announce(CALLER, id, planned);
         info(&schema, ticket, descriptor)
     }
 
     /// The plan of a ticket: the kept one, or the same again from what the ticket holds.
     async fn planned_again(&self, ticket: &StatementTicket) -> Result<Planned, Status> {
-        let planned = self.session.plan(&ticket.sql, Some(&ticket.pins)).await.map_err(|e| status(&e))?;
+        let planned =
+            self.served.session.plan(CALLER, &ticket.sql, Some(&ticket.pins)).await.map_err(|e| status(&e))?;
         let planned = match ticket.params()? {
-            Some(values) => self.session.bind(&planned, values).await.map_err(|e| status(&e))?,
+            Some(values) => self.served.session.bind(CALLER, &planned, values).await.map_err(|e| status(&e))?,
             None => planned,
         };
         if !ticket.announced(&planned.schema) {
@@ -149,9 +151,14 @@ impl Handlers {
         Ok(planned)
     }
 
+    /// The prepared statement of a handle.
+    fn prepared(&self, handle: &[u8]) -> Result<Statement, Status> {
+        self.served.registry.statement(CALLER, prepared_id(handle)).map_err(|e| status(&e))
+    }
+
     /// Runs a plan into Flight messages.
     async fn rows(&self, planned: Planned, running_query: Running) -> Result<Response<FlightStream>, Status> {
-        let stream = self.session.execute(&planned, None).await.map_err(|e| status(&e))?;
+        let stream = self.served.session.execute(CALLER, &planned, None).await.map_err(|e| status(&e))?;
         let sql: Arc<str> = planned.sql().into();
         let counted = stream.inspect_ok(|batch| metrics().query_rows.add([], batch.num_rows() as u64));
         let batches = counted.map_err(move |e| running(&sql, &e));
@@ -210,8 +217,9 @@ impl FlightSqlService for Handlers {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let (sql, params) = self.prepared.get(&query.prepared_statement_handle)?;
-        Ok(Response::new(self.statement_info(&sql, params.as_ref(), request.into_inner()).await?))
+        let prepared = self.prepared(&query.prepared_statement_handle)?;
+        let info = self.statement_info(&prepared.sql, prepared.parameters.as_ref(), request.into_inner());
+        Ok(Response::new(info.await?))
     }
 
     async fn get_flight_info_catalogs(
@@ -299,8 +307,8 @@ impl FlightSqlService for Handlers {
         ticket: TicketStatementQuery,
         _request: Request<Ticket>,
     ) -> Result<Response<FlightStream>, Status> {
-        let ticket = StatementTicket::from_handle(&ticket.statement_handle)?;
-        let (kept, running_query) = self.queries.start(ticket.id())?;
+        let ticket = StatementTicket::from_handle(&self.served.seal, &ticket.statement_handle)?;
+        let (kept, running_query) = self.served.registry.start(CALLER, ticket.id()).map_err(|e| status(&e))?;
         let planned = match kept {
             Some(planned) => planned,
             None => self.planned_again(&ticket).await?,
@@ -313,9 +321,9 @@ impl FlightSqlService for Handlers {
         query: CommandPreparedStatementQuery,
         _request: Request<Ticket>,
     ) -> Result<Response<FlightStream>, Status> {
-        let (sql, params) = self.prepared.get(&query.prepared_statement_handle)?;
-        let (_, running_query) = self.queries.start(Uuid::new_v4())?;
-        let planned = self.plan(&sql, params.as_ref()).await?;
+        let prepared = self.prepared(&query.prepared_statement_handle)?;
+        let (_, running_query) = self.served.registry.start(CALLER, Uuid::new_v4()).map_err(|e| status(&e))?;
+        let planned = self.plan(&prepared.sql, prepared.parameters.as_ref()).await?;
         self.rows(planned, running_query).await
     }
 
@@ -324,7 +332,7 @@ impl FlightSqlService for Handlers {
         _query: CommandGetCatalogs,
         _request: Request<Ticket>,
     ) -> Result<Response<FlightStream>, Status> {
-        Ok(list(metadata::catalogs(&self.session)?))
+        Ok(list(metadata::catalogs(&self.served.session)?))
     }
 
     async fn do_get_schemas(
@@ -332,7 +340,7 @@ impl FlightSqlService for Handlers {
         query: CommandGetDbSchemas,
         _request: Request<Ticket>,
     ) -> Result<Response<FlightStream>, Status> {
-        Ok(list(metadata::schemas(&self.session, query).await?))
+        Ok(list(metadata::schemas(&self.served.session, query).await?))
     }
 
     async fn do_get_tables(
@@ -340,7 +348,7 @@ impl FlightSqlService for Handlers {
         query: CommandGetTables,
         _request: Request<Ticket>,
     ) -> Result<Response<FlightStream>, Status> {
-        Ok(list(metadata::tables(&self.session, query).await?))
+        Ok(list(metadata::tables(&self.served.session, query).await?))
     }
 
     async fn do_get_table_types(
@@ -364,7 +372,7 @@ impl FlightSqlService for Handlers {
         query: CommandGetPrimaryKeys,
         _request: Request<Ticket>,
     ) -> Result<Response<FlightStream>, Status> {
-        Ok(list(metadata::primary_keys(&self.session, query).await?))
+        Ok(list(metadata::primary_keys(&self.served.session, query).await?))
     }
 
     async fn do_get_exported_keys(
@@ -405,7 +413,7 @@ impl FlightSqlService for Handlers {
         _request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         // The session says which statement it refuses, and why.
-        self.session.plan(&command.query, None).await.map_err(|e| status(&e))?;
+        self.served.session.plan(CALLER, &command.query, None).await.map_err(|e| status(&e))?;
         Err(status(&QueryError::new(ErrorKind::Refused, "a query has no update count").with_hint("run it as a query")))
     }
 
@@ -446,9 +454,13 @@ impl FlightSqlService for Handlers {
             }
             bound = Some(batch);
         }
-        let sent = self.prepared.sent(&query.prepared_statement_handle)?;
-        let bound = bound.map(|row| jdbc::restored(row, &sent)).transpose()?;
-        self.prepared.bind(&query.prepared_statement_handle, bound)?;
+        let prepared = self.prepared(&query.prepared_statement_handle)?;
+        let bound = match prepared.kept.downcast_ref::<Vec<Sent>>() {
+            Some(sent) => bound.map(|row| jdbc::restored(row, sent)).transpose()?,
+            None => bound,
+        };
+        let id = prepared_id(&query.prepared_statement_handle);
+        self.served.registry.bind(CALLER, id, bound).map_err(|e| status(&e))?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
     }
 
@@ -457,7 +469,7 @@ impl FlightSqlService for Handlers {
         query: CommandPreparedStatementUpdate,
         _request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        self.prepared.get(&query.prepared_statement_handle)?;
+        self.prepared(&query.prepared_statement_handle)?;
         Err(status(&QueryError::new(ErrorKind::Refused, "a query has no update count").with_hint("run it as a query")))
     }
 
@@ -466,7 +478,7 @@ impl FlightSqlService for Handlers {
         query: ActionCreatePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let planned = self.session.plan(&query.query, None).await.map_err(|e| status(&e))?;
+        let planned = self.served.session.plan(CALLER, &query.query, None).await.map_err(|e| status(&e))?;
         let (parameter_schema, sent) = if is_java(request.metadata()) {
             let (schema, sent) = jdbc::announced_all(&planned.parameters, &planned.places);
             (ipc_schema(&schema)?, sent)
@@ -476,8 +488,9 @@ impl FlightSqlService for Handlers {
             // No schema says that any will do; one that is there is taken for what must be sent.
             (fields.map(|f| ipc_schema(&Schema::new(f))).transpose()?.unwrap_or_default(), Vec::new())
         };
+        let id = self.served.registry.prepare(CALLER, &query.query, Arc::new(sent));
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: self.prepared.prepare(&query.query, sent),
+            prepared_statement_handle: Bytes::copy_from_slice(id.as_bytes()),
             dataset_schema: ipc_schema(&planned.schema)?,
             parameter_schema,
         })
@@ -488,7 +501,7 @@ impl FlightSqlService for Handlers {
         query: ActionClosePreparedStatementRequest,
         _request: Request<Action>,
     ) -> Result<(), Status> {
-        self.prepared.close(&query.prepared_statement_handle);
+        self.served.registry.close(CALLER, prepared_id(&query.prepared_statement_handle));
         Ok(())
     }
 
@@ -538,7 +551,7 @@ impl FlightSqlService for Handlers {
         _request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
         let info = FlightInfo::decode(query.info).map_err(|e| malformed("the FlightInfo to cancel", e))?;
-        Ok(ActionCancelQueryResult { result: actions::cancel(&self.queries, &info) as i32 })
+        Ok(ActionCancelQueryResult { result: actions::cancel(&self.served, &info) as i32 })
     }
 
     async fn do_action_fallback(
@@ -546,7 +559,7 @@ impl FlightSqlService for Handlers {
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
         let action = request.into_inner();
-        let results = actions::answer(self.session.catalog_name(), &self.queries, &action)?;
+        let results = actions::answer(&self.served, &action)?;
         Ok(Response::new(Box::pin(futures::stream::iter(results.into_iter().map(Ok)))))
     }
 

@@ -20,6 +20,7 @@ use ingot_query::{Session, TableEntry, TableName};
 use tonic::Status;
 
 use crate::error::{encoding, malformed, status};
+use crate::flight::CALLER;
 
 /// Every type a table may have.
 const TABLE_TYPES: &[&str] = &["TABLE", "VIEW"];
@@ -50,7 +51,7 @@ pub(crate) fn catalogs(session: &Session) -> Result<RecordBatch, Status> {
 pub(crate) async fn schemas(session: &Session, query: CommandGetDbSchemas) -> Result<RecordBatch, Status> {
     let mut rows = GetDbSchemasBuilder::new(None::<String>, None::<String>);
     if is(query.catalog.as_deref(), session.catalog_name()) {
-        for namespace in session.namespaces().await.map_err(|e| status(&e))? {
+        for namespace in session.namespaces(CALLER).await.map_err(|e| status(&e))? {
             if matches(query.db_schema_filter_pattern.as_deref(), &namespace)? {
                 rows.append(session.catalog_name(), namespace);
             }
@@ -68,7 +69,7 @@ pub(crate) async fn tables(session: &Session, query: CommandGetTables) -> Result
         query.include_schema,
     );
     if is(query.catalog.as_deref(), session.catalog_name()) {
-        for table in session.tables(query.include_schema).await.map_err(|e| status(&e))? {
+        for table in session.tables(CALLER, query.include_schema).await.map_err(|e| status(&e))? {
             let kind =
                 query.table_types.is_empty() || query.table_types.iter().any(|t| t.eq_ignore_ascii_case(table.kind));
             if kind
@@ -165,9 +166,9 @@ pub(crate) async fn primary_keys(session: &Session, query: CommandGetPrimaryKeys
     let mut found: Vec<TableEntry> = Vec::new();
     if is(query.catalog.as_deref(), session.catalog_name()) {
         let named = |t: &TableEntry| is(Some(&query.table), &t.name) && is(query.db_schema.as_deref(), &t.namespace);
-        for t in session.tables(false).await.map_err(|e| status(&e))?.into_iter().filter(named) {
+        for t in session.tables(CALLER, false).await.map_err(|e| status(&e))?.into_iter().filter(named) {
             let name = TableName::new(t.namespace, t.name);
-            found.extend(session.table(&name).await.map_err(|e| status(&e))?);
+            found.extend(session.table(CALLER, &name).await.map_err(|e| status(&e))?);
         }
     }
     let keys: Vec<(&TableEntry, usize, &String)> =

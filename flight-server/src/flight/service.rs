@@ -18,6 +18,7 @@ use ingot_query::ErrorKind;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::{failed, status};
+use crate::flight::CALLER;
 use crate::flight::handlers::Handlers;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -68,8 +69,8 @@ impl FlightService for FlightEndpointService {
 
     /// Every table and view, with its path and its schema. The criteria filter nothing.
     async fn list_flights(&self, _request: Request<Criteria>) -> Answer<Self::ListFlightsStream> {
-        let session = &self.0.session;
-        let tables = session.tables(true).await.map_err(|e| status(&e))?;
+        let session = &self.0.served.session;
+        let tables = session.tables(CALLER, true).await.map_err(|e| status(&e))?;
         let infos = tables.into_iter().map(move |t| {
             let path = vec![t.namespace, t.name];
             let info = FlightInfo::new().try_with_schema(&t.schema).map_err(crate::error::encoding)?;

@@ -16,9 +16,8 @@ use arrow_flight::sql::{
     SqlSupportedTransaction, SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
     XdbcDataType, XdbcDatetimeSubcode,
 };
+use ingot_query::registry::IDLE_MAX;
 use tonic::Status;
-
-use crate::flight::prepared::IDLE_MAX;
 
 /// Words that the dialect reserves and SQL:2003 does not.
 const KEYWORDS: &[&str] =

@@ -1,7 +1,12 @@
 //! What a statement's ticket holds: the statement, its parameters, and the snapshots it was planned against.
 //!
+//!   StatementTicket ──▶ JSON ──▶ sealed (`ingot_query::seal`) ──▶ TicketStatementQuery ──▶ client, and back
+//!
 //! Invariants
-//! * A ticket needs nothing of the server that made it: any server over the same catalog gives the same rows.
+//! * Nothing of a ticket is read that this server, or one with the same key, did not seal as a ticket for this caller.
+//! * A ticket needs nothing of the server that made it but the key: any such server over the same catalog gives the same
+//!   rows.
+//! * A ticket that is given out is small enough to come back.
 //! * The version says how to read it; an unknown one is refused, never guessed at.
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -15,15 +20,20 @@ use arrow_flight::{FlightInfo, Ticket};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use datafusion::common::ScalarValue;
-use ingot_query::{ErrorKind, Pins};
+use ingot_query::{ErrorKind, Pins, QueryError, Seal};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::error::{failed, malformed};
+use crate::error::{failed, malformed, status};
+use crate::flight::{CALLER, REQUEST_BYTES_MAX};
 
 const VERSION: u32 = 1;
+/// What a statement's handle is sealed as: sealed for anything else, it does not open.
+const PURPOSE: &str = "statement";
+/// Room for what stands around a handle in a request.
+const WRAPPING_BYTES_MAX: usize = 1 << 10;
 
 /// A statement on its way between GetFlightInfo and DoGet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,23 +60,45 @@ impl StatementTicket {
         Uuid::parse_str(&self.id).unwrap_or_default()
     }
 
-    pub fn to_ticket(&self) -> Result<Ticket, Status> {
-        let handle = serde_json::to_vec(self)
-            .map_err(|e| failed(ErrorKind::Internal, format!("the ticket cannot be written: {e}")))?;
+    pub fn to_ticket(&self, seal: &Seal) -> Result<Ticket, Status> {
+        let unwritten = |why: String| failed(ErrorKind::Internal, format!("the ticket cannot be written: {why}"));
+        let text = serde_json::to_vec(self).map_err(|e| unwritten(e.to_string()))?;
+        let most = REQUEST_BYTES_MAX - WRAPPING_BYTES_MAX;
+        if text.len() > most {
+            let why = format!(
+                "the statement and its parameters take {} bytes in a ticket, and {most} are the most",
+                text.len()
+            );
+            return Err(failed(ErrorKind::TooLarge, why));
+        }
+        let handle = seal.seal(PURPOSE, CALLER, &text).ok_or_else(|| unwritten("it is not sealed".to_owned()))?;
         Ok(Ticket::new(TicketStatementQuery { statement_handle: handle.into() }.as_any().encode_to_vec()))
     }
 
-    pub fn from_handle(handle: &[u8]) -> Result<Self, Status> {
+    /// What is in a handle.
+    ///
+    /// # Errors
+    /// One that was not sealed here, and one of another version.
+    pub fn from_handle(seal: &Seal, handle: &[u8]) -> Result<Self, Status> {
+        let text = seal.open(PURPOSE, CALLER, handle).ok_or_else(|| {
+            let why = "the ticket is not one of this server: it was changed, or given out by another server or before a \
+                       restart";
+            let hint = "run the statement again; servers behind one address share tickets with serve.ticket-key-file";
+            status(&QueryError::new(ErrorKind::UnknownHandle, why).with_hint(hint))
+        })?;
+        Self::read(&text)
+    }
+
+    fn read(handle: &[u8]) -> Result<Self, Status> {
         #[derive(Deserialize)]
         struct Version {
             v: u32,
         }
         let version: Version = serde_json::from_slice(handle).map_err(|e| malformed("the ticket", e))?;
         if version.v != VERSION {
-            return Err(failed(
-                ErrorKind::UnknownHandle,
-                format!("the ticket has version {}, and this server reads {VERSION}", version.v),
-            ));
+            let why = format!("the ticket has version {}, and this server reads {VERSION}", version.v);
+            let error = QueryError::new(ErrorKind::UnknownHandle, why).with_hint("run the statement again");
+            return Err(status(&error));
         }
         let ticket: Self = serde_json::from_slice(handle).map_err(|e| malformed("the ticket", e))?;
         match Uuid::parse_str(&ticket.id) {
@@ -76,11 +108,11 @@ impl StatementTicket {
     }
 
     /// The ticket of the first endpoint, if it is one of ours.
-    pub fn of_info(info: &FlightInfo) -> Option<Self> {
+    pub fn of_info(seal: &Seal, info: &FlightInfo) -> Option<Self> {
         let ticket = info.endpoint.first()?.ticket.as_ref()?;
         let any = Any::decode(ticket.ticket.as_ref()).ok()?;
         let query: TicketStatementQuery = any.unpack().ok()??;
-        Self::from_handle(&query.statement_handle).ok()
+        Self::from_handle(seal, &query.statement_handle).ok()
     }
 
     /// The parameters' values, in order.

@@ -21,7 +21,7 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, CommandGetDbSchemas,
     CommandGetSqlInfo, CommandGetTables, CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate,
-    ProstMessageExt, TicketStatementQuery,
+    ProstMessageExt,
 };
 use arrow_flight::{Action, FlightData, FlightDescriptor, SchemaAsIpc, Ticket};
 use base64::Engine;
@@ -34,7 +34,7 @@ use tonic::metadata::{AsciiMetadataKey, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::{in_memory, start};
+use crate::{in_memory, start, tickets};
 use mutate::{fuzz_from, said};
 
 /// Bytes as they are.
@@ -95,17 +95,16 @@ fn any(type_name: &str, value: &[u8]) -> Vec<u8> {
 }
 
 fn statement_ticket(handle: &[u8]) -> Vec<u8> {
-    let query = TicketStatementQuery { statement_handle: Bytes::copy_from_slice(handle) };
-    Ticket::new(query.as_any().encode_to_vec()).encode_to_vec()
+    tickets::ticket(handle).encode_to_vec()
 }
 
-/// A well-formed ticket around hostile parameters.
+/// A well-formed ticket around hostile parameters, as a server that has the key would seal it.
 fn forged(params: &[u8]) -> Vec<u8> {
     let handle = format!(
         "{{\"v\":1,\"id\":\"00000000-0000-0000-0000-000000000001\",\"sql\":\"SELECT $1 AS a\",\"pins\":{{}},\"params\":\"{}\",\"schema\":1}}",
         BASE64_STANDARD.encode(params)
     );
-    statement_ticket(handle.as_bytes())
+    statement_ticket(&tickets::sealed(handle.as_bytes()))
 }
 
 fn command(bytes: &[u8]) -> Vec<u8> {
@@ -137,6 +136,8 @@ fn request(input: &[u8], prepared: &[u8]) -> (&'static str, Vec<Vec<u8>>) {
     let query = CommandStatementQuery { query: text(rest), transaction_id: None };
     match wrapping % 12 {
         0 => (free, vec![rest.to_vec()]),
+        // What is in a seal, and the seal itself.
+        1 if input.get(1).is_none_or(|b| b % 2 == 0) => ("DoGet", vec![statement_ticket(&tickets::sealed(rest))]),
         1 => ("DoGet", vec![statement_ticket(rest)]),
         2 => ("DoGet", vec![forged(rest)]),
         3 => ("GetFlightInfo", vec![command(&query.as_any().encode_to_vec())]),
@@ -228,9 +229,10 @@ fn seeds() -> Vec<Vec<u8>> {
             0,
             &command(&CommandStatementQuery { query: sql.into(), transaction_id: None }.as_any().encode_to_vec()),
         ),
-        with(0, 3, &statement_ticket(ticket)),
+        with(0, 3, &statement_ticket(&tickets::sealed(ticket))),
         with(0, 5, &FlightData { data_header: data.data_header.clone(), ..FlightData::default() }.encode_to_vec()),
         with(1, 0, ticket),
+        with(1, 1, &tickets::sealed(ticket)),
         with(2, 0, &ipc()),
         with(3, 0, sql.as_bytes()),
         with(4, 0, b"SELECT battery + $1 AS b FROM silver.vehicle_events WHERE type = ?"),

@@ -13,11 +13,9 @@
 use std::time::{Duration, Instant};
 
 use arrow_flight::Ticket;
-use arrow_flight::sql::{ProstMessageExt, TicketStatementQuery};
 use futures::TryStreamExt;
-use prost::Message;
 
-use crate::{Sql, in_memory, start};
+use crate::{Sql, in_memory, start, tickets};
 
 struct Rng(u64);
 
@@ -246,11 +244,10 @@ fn statement(rng: &mut Rng, budget: usize) -> String {
     }
 }
 
-/// A ticket of somebody who made it himself: planned from its text.
+/// A ticket of a server with the same key: planned from its text.
 fn ticket(sql: &str) -> Ticket {
     let handle = serde_json::json!({ "v": 1, "id": "00000000-0000-0000-0000-000000000001", "sql": sql, "pins": [], "schema": 1 });
-    let query = TicketStatementQuery { statement_handle: handle.to_string().into_bytes().into() };
-    Ticket::new(query.as_any().encode_to_vec())
+    tickets::ticket(&tickets::sealed(handle.to_string().as_bytes()))
 }
 
 async fn send(sql: &mut Sql, text: &str, way: usize) -> Result<usize, arrow_flight::error::FlightError> {

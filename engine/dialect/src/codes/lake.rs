@@ -171,7 +171,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "Q0106",
         "not found",
-        "A prepared statement or ticket is unknown, because it was closed, expired or made by another server. Prepare the statement again.",
+        "A prepared statement or ticket is unknown: it was closed, expired, changed on its way, or made by another server or before a restart. Run or prepare the statement again. Servers behind one address share tickets with serve.ticket-key-file.",
     ),
     code("Q0107", "cancelled", "The query was cancelled by its client, or because the server is stopping."),
     passing(

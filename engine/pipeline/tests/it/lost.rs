@@ -5,6 +5,7 @@ use ingot_model::{Definition, Operation};
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Plan};
 use ingot_pipeline::verify::Verdict;
+use ingot_query::Caller;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -158,7 +159,7 @@ async fn a_left_out_column_keeps_its_values_until_it_is_pruned() {
     assert_eq!(prunable.len(), 1);
     assert_eq!((prunable[0].column.as_str(), &prunable[0].kept), ("battery", &None));
     engine.prune(&name("bronze.t"), &["battery".into()]).await.unwrap();
-    assert!(engine.session().unwrap().plan(charges, None).await.is_err());
+    assert!(engine.session().unwrap().plan(&Caller::ANONYMOUS, charges, None).await.is_err());
     let plan = engine.plan(&|_| true).await.unwrap();
     assert!(notes(&plan, "bronze.t").is_empty(), "{plan}");
     assert!(matches!(action(&plan, "bronze.t"), Action::Nothing), "{plan}");
@@ -180,7 +181,7 @@ async fn a_full_refresh_keeps_no_left_out_column() {
     let report = engine.refresh(&name("bronze.t"), true, false, &CancellationToken::new()).await.unwrap();
     assert!(!report.failed(), "{:?}", report.steps);
     assert_eq!(table(&engine, "bronze.t").await.left_out(), Vec::<String>::new());
-    assert!(engine.session().unwrap().plan("SELECT battery FROM bronze.t", None).await.is_err());
+    assert!(engine.session().unwrap().plan(&Caller::ANONYMOUS, "SELECT battery FROM bronze.t", None).await.is_err());
     equal(&engine, "bronze.t").await;
 }
 

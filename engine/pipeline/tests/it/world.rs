@@ -15,6 +15,7 @@ use ingot_pipeline::engine::{Engine, Report};
 use ingot_pipeline::plan::{Action, Plan};
 use ingot_pipeline::verify::Verdict;
 use ingot_project::{config::Config, project};
+use ingot_query::Caller;
 use ingot_source::{Fleet, FleetConfig, MockBroker};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -144,8 +145,8 @@ pub async fn all_equal(engine: &Engine) {
 
 pub async fn query(engine: &Engine, sql: &str) -> Vec<RecordBatch> {
     let session = engine.session().unwrap();
-    let planned = session.plan(sql, None).await.unwrap();
-    session.execute(&planned, None).await.unwrap().try_collect().await.unwrap()
+    let planned = session.plan(&Caller::ANONYMOUS, sql, None).await.unwrap();
+    session.execute(&Caller::ANONYMOUS, &planned, None).await.unwrap().try_collect().await.unwrap()
 }
 
 pub async fn number(engine: &Engine, sql: &str) -> i64 {

@@ -4,14 +4,14 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
 
-use super::session;
+use super::{ME, session};
 
 #[tokio::test]
 async fn columns_without_a_name_are_called_as_they_are_written() {
     let s = session();
     let names = async |sql: &str| {
-        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let rows: Vec<_> = s.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+        let planned = s.plan(ME, sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let rows: Vec<_> = s.execute(ME, &planned, None).await.unwrap().try_collect().await.unwrap();
         for batch in &rows {
             assert_eq!(batch.schema(), planned.schema, "{sql}");
         }
@@ -42,8 +42,8 @@ async fn columns_without_a_name_are_called_as_they_are_written() {
     ] {
         assert_eq!(names(sql).await, wanted, "{sql}");
     }
-    let planned = s.plan("SELECT ? + 1, id FROM silver.events", None).await.unwrap();
-    let bound = s.bind(&planned, vec![ScalarValue::Int64(Some(1))]).await.unwrap();
+    let planned = s.plan(ME, "SELECT ? + 1, id FROM silver.events", None).await.unwrap();
+    let bound = s.bind(ME, &planned, vec![ScalarValue::Int64(Some(1))]).await.unwrap();
     for schema in [&planned.schema, &bound.schema] {
         assert_eq!(schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["$1 + 1", "id"]);
     }
@@ -54,8 +54,8 @@ async fn columns_without_a_name_are_called_as_they_are_written() {
 async fn an_item_may_stand_beside_a_star_that_has_it() {
     let s = session();
     let shown = async |sql: &str| {
-        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let rows: Vec<_> = s.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+        let planned = s.plan(ME, sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let rows: Vec<_> = s.execute(ME, &planned, None).await.unwrap().try_collect().await.unwrap();
         let names = planned.schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" | ");
         let table = pretty_format_batches(&rows).unwrap().to_string();
         let rows = table.lines().skip(3).filter(|l| l.starts_with('|')).map(|l| l.replace(' ', ""));
@@ -72,9 +72,9 @@ async fn an_item_may_stand_beside_a_star_that_has_it() {
         assert_eq!(shown(&sql).await, (names.to_owned(), rows.to_owned()), "{sql}");
     }
     // Of two outputs of one name that differ, ORDER BY means neither.
-    assert!(s.plan(&format!("SELECT *, -n AS n {from} ORDER BY n"), None).await.is_err());
-    let planned = s.plan(&format!("SELECT n, * {from} WHERE n = ?"), None).await.unwrap();
-    let bound = s.bind(&planned, vec![ScalarValue::Int32(Some(1))]).await.unwrap();
+    assert!(s.plan(ME, &format!("SELECT *, -n AS n {from} ORDER BY n"), None).await.is_err());
+    let planned = s.plan(ME, &format!("SELECT n, * {from} WHERE n = ?"), None).await.unwrap();
+    let bound = s.bind(ME, &planned, vec![ScalarValue::Int32(Some(1))]).await.unwrap();
     for schema in [&planned.schema, &bound.schema] {
         assert_eq!(schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["n", "id", "n"]);
     }
@@ -100,8 +100,8 @@ async fn items_of_one_name_keep_it() {
         ),
         ("FROM silver.events", "id | type | battery | ts | vehicleId"),
     ] {
-        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let rows: Vec<_> = s.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+        let planned = s.plan(ME, sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let rows: Vec<_> = s.execute(ME, &planned, None).await.unwrap().try_collect().await.unwrap();
         assert!(rows.iter().all(|batch| batch.schema() == planned.schema), "{sql}");
         let names = planned.schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" | ");
         assert_eq!(names, wanted, "{sql}");
@@ -115,7 +115,7 @@ async fn items_of_one_name_keep_it() {
         ),
         ("SELECT id COLLATE \"de_DE\" FROM silver.events", "the collation \"de_DE\" is not supported (U0516)"),
     ] {
-        let error = s.plan(sql, None).await.map(|_| ()).unwrap_err();
+        let error = s.plan(ME, sql, None).await.map(|_| ()).unwrap_err();
         assert_eq!(error.message, wanted, "{sql}");
         assert!(!error.hint.unwrap_or_default().contains('{'), "{sql}");
     }

@@ -8,7 +8,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{MemTable, TableProvider};
 use futures::TryStreamExt;
 
-use super::name;
+use super::{ME, name};
 use crate::{Session, SessionLimits};
 
 /// The words are those that a file declares such columns with (docs/dialect.md).
@@ -48,8 +48,8 @@ async fn types_are_called_as_in_files() {
         ("DESCRIBE silver.wide", false),
         ("SELECT column_name, data_type, ordinal_position AS n FROM information_schema.columns ORDER BY 1", true),
     ] {
-        let planned = s.plan(sql, None).await.unwrap();
-        let rows: Vec<_> = s.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+        let planned = s.plan(ME, sql, None).await.unwrap();
+        let rows: Vec<_> = s.execute(ME, &planned, None).await.unwrap().try_collect().await.unwrap();
         let text = pretty_format_batches(&rows).unwrap().to_string();
         for (i, (word, t)) in columns.iter().enumerate() {
             let line = text.lines().find(|l| l.contains(&format!("c{i:02}"))).unwrap();

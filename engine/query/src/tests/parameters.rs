@@ -5,7 +5,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
 
-use super::session;
+use super::{ME, session};
 use crate::Place;
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn parameters_have_places() {
         ("SELECT ? AS x", None, Place::Elsewhere),
         ("SELECT -$1 / $1 AS x", Some(DataType::Float64), Place::Guessed),
     ] {
-        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let planned = s.plan(ME, sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         assert_eq!((planned.parameters.len(), planned.places.len()), (1, 1), "{sql}");
         assert_eq!((&planned.parameters[0].1, &planned.places[0]), (&data_type, &place), "{sql}");
     }
@@ -49,11 +49,11 @@ async fn text_for_uuids_and_rows_and_intervals_are_bound() {
         ("SELECT id FROM silver.events WHERE ts - ? > TIMESTAMPTZ '2023-11-14 00:00:00Z'", day.clone(), 0),
         ("SELECT date_bin(?, ts) AS b FROM silver.events GROUP BY 1", day, 1),
     ] {
-        let planned = s.plan(sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let rows = s.execute(&planned, Some(vec![value])).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let planned = s.plan(ME, sql, None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let rows = s.execute(ME, &planned, Some(vec![value])).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), rows_wanted, "{sql}");
     }
-    let planned = s.plan("SELECT CAST('a0eebc999c0b4ef8bb6d6bb9bd380a11' AS UUID) = ? AS x", None).await.unwrap();
-    assert_eq!(s.bind(&planned, vec![text("a0")]).await.err().unwrap().code, "Q0105");
+    let planned = s.plan(ME, "SELECT CAST('a0eebc999c0b4ef8bb6d6bb9bd380a11' AS UUID) = ? AS x", None).await.unwrap();
+    assert_eq!(s.bind(ME, &planned, vec![text("a0")]).await.err().unwrap().code, "Q0105");
 }

@@ -27,6 +27,7 @@ use ingot_pipeline::plan::{Action, Plan};
 use ingot_pipeline::verify::Verdict;
 use ingot_project::project::{Project, SqlFile};
 use ingot_project::{check::check_files, config::Config};
+use ingot_query::Caller;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const BRONZE: &str = "
@@ -341,8 +342,9 @@ async fn warnings_are_taken_back_when_their_rows_go() {
     let broken = async |table: &str, condition: &str| {
         let session = world.engine.session().unwrap();
         let sql = format!("SELECT count(*) AS n FROM silver.{table} WHERE ({condition}) IS NOT TRUE");
-        let planned = session.plan(&sql, None).await.unwrap();
-        let batches: Vec<RecordBatch> = session.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+        let planned = session.plan(&Caller::ANONYMOUS, &sql, None).await.unwrap();
+        let batches: Vec<RecordBatch> =
+            session.execute(&Caller::ANONYMOUS, &planned, None).await.unwrap().try_collect().await.unwrap();
         batches[0].column(0).as_primitive::<Int64Type>().value(0)
     };
     let steps: [(&[i64], bool); 5] = [

@@ -114,6 +114,38 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
+fn servers_share_a_key_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |text: &str| {
+        std::fs::write(folder.path().join("key"), text).unwrap();
+        let settings = "serve.ticket-key-file = \"key\"";
+        Config::from_parts(Some(settings), folder.path(), Path::new("/here"), None, &[], &BTreeMap::new())
+    };
+    let key: [u8; 32] = std::array::from_fn(|i| i as u8);
+    let hexadecimal: String = key.iter().map(|b| format!("{b:02x}")).collect();
+    let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    for good in [hexadecimal.to_uppercase() + "\n", base64.to_owned(), hexadecimal.clone()] {
+        let config = load(&good).unwrap();
+        assert_eq!(config.serve.ticket_key.unwrap().bytes(), &key, "{good}");
+        assert!(!format!("{config:?} {:?}", config.listing()).contains(good.trim()), "{good}");
+    }
+    for bad in ["", "hush", &hexadecimal[2..], &format!("{hexadecimal}00"), &hexadecimal.replace("0a", "é")] {
+        let errors = load(bad).unwrap_err();
+        let (text, help) = (&errors[0].message, errors[0].helps.join(" "));
+        assert_eq!((errors.len(), errors[0].code), (1, "C0102"), "{bad}");
+        assert!(text.contains("serve.ticket-key") && !text.contains("hush"), "{text}");
+        assert!(help.contains("32 bytes in hexadecimal or base64; openssl rand -hex 32"), "{help}");
+    }
+    assert_eq!(
+        Config::from_parts(None, folder.path(), Path::new("/here"), None, &[], &BTreeMap::new())
+            .unwrap()
+            .serve
+            .ticket_key,
+        None
+    );
+}
+
+#[test]
 fn the_reference_names_every_key() {
     let page = config_reference();
     for s in SETTINGS {
