@@ -25,11 +25,11 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr_common::datum::apply;
 use sqlparser::ast::BinaryOperator;
 
+use crate::beside_text::beside_text;
 use crate::decimal::{Operation, Shape};
 use crate::failure::Named;
 use crate::interval_arithmetic::scaled;
 use crate::shown::{operand, shown};
-use crate::widen::beside_text;
 
 /// What a function computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -29,7 +29,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
 use crate::laterals::span_of;
-use crate::outer_rows::{outer_columns, subquery_of};
+use crate::outer_references::{lateral, outer_columns, subquery_of};
 use crate::refusal::Refusal;
 
 /// Runs on plans whose types are coerced, before memberships are answered.
@@ -105,16 +105,6 @@ fn is_below(plan: &LogicalPlan, column: &Column) -> bool {
         }
         _ => false,
     }
-}
-
-/// The LATERAL subquery of a join.
-pub(crate) fn lateral(node: &LogicalPlan) -> Option<&Subquery> {
-    let LogicalPlan::Join(join) = node else { return None };
-    let right = match join.right.as_ref() {
-        LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
-        other => other,
-    };
-    if let LogicalPlan::Subquery(subquery) = right { Some(subquery) } else { None }
 }
 
 /// What a subquery is refused for that looks past the query around it.

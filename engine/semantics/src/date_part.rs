@@ -269,7 +269,7 @@ fn unknown(word: &str, data_type: &DataType) -> String {
              millisecond, microsecond and epoch"
         }
     };
-    format!("{} has no part '{}'; it has {has}", crate::shown::type_name(data_type), folded(word))
+    format!("{} has no part '{}'; it has {has}", crate::type_names::type_name(data_type), folded(word))
 }
 
 impl DatePart {

@@ -8,6 +8,8 @@
 //! Not here: arrays (`checked`), sums (`sum`).
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, DecimalType, i256};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, cast, lit};
 
 const DIGITS_MAX: i32 = DECIMAL128_MAX_PRECISION as i32;
 /// Digits after the point that a long quotient or product keeps.
@@ -219,6 +221,28 @@ pub fn divide(left: i256, right: i256, digits: i32) -> Option<i128> {
     }
     let value = quotient.to_i128()?;
     Some(if negative { -value } else { value })
+}
+
+/// A decimal as DOUBLE; a constant is rounded once, from its digits.
+pub(crate) fn to_double(expr: Expr, data_type: &DataType) -> Expr {
+    if !data_type.is_decimal() {
+        return expr;
+    }
+    match &expr {
+        Expr::Literal(value, _) => match double_of(value) {
+            Some(value) => lit(value),
+            None => cast(expr, DataType::Float64),
+        },
+        _ => cast(expr, DataType::Float64),
+    }
+}
+
+/// The DOUBLE nearest to a decimal constant.
+pub(crate) fn double_of(value: &ScalarValue) -> Option<f64> {
+    match value {
+        ScalarValue::Decimal128(Some(v), _, scale) => format!("{v}e{}", -i32::from(*scale)).parse().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -30,10 +30,11 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
-use crate::correlated::{Use, has_outer, judge, lateral, refused, two_queries_up};
+use crate::correlated::{Use, has_outer, judge, refused, two_queries_up};
 use crate::laterals::span_of;
 use crate::membership;
-use crate::outer_rows::{Beside, Fresh, OuterRows, join_values, outer_columns, references, subquery_of};
+use crate::outer_references::{lateral, outer_columns, references, subquery_of};
+use crate::outer_rows::{Beside, Fresh, OuterRows, join_values};
 use crate::reached::guard_subqueries;
 use crate::refusal::Refusal;
 use crate::rewrite::input_schema;

@@ -13,11 +13,10 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
-use datafusion::logical_expr::Expr;
 use datafusion::parquet::errors::ParquetError;
 
 use crate::refusal::Refusal;
-use crate::shown::{shown, type_name};
+use crate::type_names::type_name;
 
 /// What is wrong with a row's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,10 +175,6 @@ impl Named {
             Some((at, _)) => Self(format!("{}...", text.get(..at).unwrap_or_default())),
             None => Self(text),
         }
-    }
-
-    pub(crate) fn of(expr: &Expr) -> Self {
-        Self::new(shown(expr))
     }
 
     pub(crate) fn failure(&self, kind: FailureKind, data_type: &DataType) -> DataFusionError {

@@ -19,7 +19,6 @@ use datafusion::catalog::Session;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchemaRef, Result, plan_err};
-use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
@@ -31,7 +30,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
-use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use crate::judged::Judged;
 
@@ -127,24 +126,9 @@ impl UserDefinedLogicalNodeCore for Fence {
     }
 }
 
-/// Plans fences and judged relations, and all else as DataFusion does. Failures get their names here (`told`), and EXPLAIN its text
-/// (`explained`).
+/// Plans fences and judged relations (`judged`).
 #[derive(Debug)]
 pub(crate) struct FencePlanner;
-
-#[async_trait]
-impl QueryPlanner for FencePlanner {
-    async fn create_physical_plan(
-        &self,
-        logical_plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        crate::correlated::refuse_left_over(logical_plan)?;
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(FencePlanner)]);
-        let physical = planner.create_physical_plan(&crate::told::told(logical_plan)?, session).await?;
-        crate::explained::explained(logical_plan, physical)
-    }
-}
 
 #[async_trait]
 impl ExtensionPlanner for FencePlanner {

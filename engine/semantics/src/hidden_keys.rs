@@ -20,7 +20,8 @@ use sqlparser::ast::{
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-use crate::outputs::{bare, fold, folded, is_aggregate, renamed, same_item, stands_alone};
+use crate::calls::{is_aggregate, is_window};
+use crate::outputs::{bare, fold, folded, renamed, same_item, stands_alone};
 
 /// Puts a query with such keys below one that leaves them out.
 ///
@@ -161,10 +162,6 @@ impl Mentions<'_> {
     }
 }
 
-fn is_window(expr: &Expr) -> bool {
-    matches!(expr, Expr::Function(call) if call.over.is_some())
-}
-
 impl Visitor for Mentions<'_> {
     type Break = ();
 
@@ -203,50 +200,6 @@ impl Visitor for Mentions<'_> {
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         let is_name = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
         self.calls -= usize::from(!is_name && (is_window(expr) || is_aggregate(expr) || self.is_group(expr)));
-        ControlFlow::Continue(())
-    }
-}
-
-/// The first window in a tree, those of subqueries apart.
-pub(crate) fn window(tree: &impl Visit) -> Option<Expr> {
-    first(tree, is_window)
-}
-
-/// Whether a tree has an aggregate of its rows, which those of subqueries and windows are not.
-pub(crate) fn has_aggregate(tree: &impl Visit) -> bool {
-    first(tree, |expr| is_aggregate(expr) && !is_window(expr)).is_some()
-}
-
-fn first(tree: &impl Visit, is_it: fn(&Expr) -> bool) -> Option<Expr> {
-    let mut found = First { is_it, queries: 0, first: None };
-    let _ = tree.visit(&mut found);
-    found.first
-}
-
-struct First {
-    is_it: fn(&Expr) -> bool,
-    queries: usize,
-    first: Option<Expr>,
-}
-
-impl Visitor for First {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if self.queries == 0 && (self.is_it)(expr) {
-            self.first = Some(expr.clone());
-            return ControlFlow::Break(());
-        }
         ControlFlow::Continue(())
     }
 }

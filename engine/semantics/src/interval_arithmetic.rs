@@ -21,12 +21,10 @@ use datafusion::logical_expr::{
 };
 
 use crate::failure::{FailureKind, Named};
-use crate::shown::{operand, type_name};
+use crate::shown::operand;
 use crate::spans::DAY_NANOS;
-
-/// Names of the functions, which stand for `*` and `/`.
-pub(crate) const MULTIPLY: &str = "ingot_interval_multiply";
-pub(crate) const DIVIDE: &str = "ingot_interval_divide";
+use crate::sql_text::{INTERVAL_DIVIDE, INTERVAL_MULTIPLY};
+use crate::type_names::type_name;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Scaled {
@@ -82,7 +80,7 @@ fn result(types: &[DataType]) -> Result<DataType> {
 
 impl ScalarUDFImpl for Scaled {
     fn name(&self) -> &str {
-        if self.divides { DIVIDE } else { MULTIPLY }
+        if self.divides { INTERVAL_DIVIDE } else { INTERVAL_MULTIPLY }
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {

@@ -22,8 +22,8 @@ use datafusion::logical_expr::{
 
 use crate::decimal::Shape;
 use crate::failure::{FailureKind, Named};
-use crate::shown::type_name;
 use crate::sum::fit;
+use crate::type_names::type_name;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {

@@ -29,7 +29,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::tokenizer::Span;
 
-use crate::outer_rows::{outer_columns, references};
+use crate::outer_references::{outer_columns, references};
 use crate::reached::guard_subqueries;
 use crate::refusal::Refusal;
 use crate::rewrite::input_schema;

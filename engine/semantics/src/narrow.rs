@@ -29,8 +29,8 @@ use datafusion::logical_expr::{
 
 use crate::failure::{FailureKind, Named};
 use crate::instant_text::instants_as_text;
-use crate::shown::type_name;
 use crate::text_casts::{self, UUID, is_text, trimmed, uuids_as_text};
+use crate::type_names::type_name;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Narrow {

@@ -15,7 +15,8 @@ use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, visit_expressions,
 };
 
-use crate::outputs::{bare, is_aggregate, item_expr, mentions, number, renamed, stands_alone};
+use crate::calls::is_aggregate;
+use crate::outputs::{bare, item_expr, mentions, number, renamed, stands_alone};
 use crate::twins::apart;
 
 /// Rewrites the ORDER BY of a query that is one select.

@@ -16,7 +16,6 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality, Result};
 use datafusion::functions::core::expr_fn::coalesce;
@@ -29,7 +28,8 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit,
 };
 
-use crate::correlated::{lateral, refused};
+use crate::correlated::refused;
+use crate::outer_references::{lateral, outer_columns, references, subquery_mut};
 use crate::rewrite::input_schema;
 
 const PREFIX: &str = "__ingot_outer";
@@ -68,66 +68,6 @@ impl Fresh {
         self.reads.set(self.reads.get() + 1);
         self.reads.get() <= READS
     }
-}
-
-/// The subquery that an expression holds itself.
-pub(crate) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
-    match expr {
-        Expr::ScalarSubquery(s) => Some(s),
-        Expr::Exists(e) => Some(&e.subquery),
-        Expr::InSubquery(i) => Some(&i.subquery),
-        Expr::SetComparison(c) => Some(&c.subquery),
-        _ => None,
-    }
-}
-
-pub(crate) fn subquery_mut(expr: &mut Expr) -> Option<&mut Subquery> {
-    match expr {
-        Expr::ScalarSubquery(s) => Some(s),
-        Expr::Exists(e) => Some(&mut e.subquery),
-        Expr::InSubquery(i) => Some(&mut i.subquery),
-        Expr::SetComparison(c) => Some(&mut c.subquery),
-        _ => None,
-    }
-}
-
-/// A column of a query around, and its field there.
-type Outer = (FieldRef, Column);
-
-/// What a plan looks at in queries around it, also from within its own subqueries.
-pub(crate) fn outer_columns(plan: &LogicalPlan) -> Result<Vec<Outer>> {
-    let mut found = Vec::new();
-    collect(plan, &mut found)?;
-    Ok(found)
-}
-
-fn collect(plan: &LogicalPlan, found: &mut Vec<Outer>) -> Result<()> {
-    let add = |outer: Outer, found: &mut Vec<Outer>| {
-        if !found.iter().any(|(_, c)| *c == outer.1) {
-            found.push(outer);
-        }
-    };
-    plan.apply_expressions(|expr| {
-        expr.apply(|e| {
-            if let Expr::OuterReferenceColumn(field, column) = e {
-                add((Arc::clone(field), column.clone()), found);
-            } else if let Some(subquery) = subquery_of(e) {
-                let within = outer_columns(&subquery.subquery)?;
-                if !within.is_empty() {
-                    let schema = input_schema(plan)?;
-                    within.into_iter().filter(|(_, c)| !schema.has_column(c)).for_each(|outer| add(outer, found));
-                }
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })
-    })?;
-    if let (LogicalPlan::Join(join), Some(lateral)) = (plan, lateral(plan)) {
-        collect(&join.left, found)?;
-        let within = outer_columns(&lateral.subquery)?;
-        within.into_iter().filter(|(_, c)| !join.left.schema().has_column(c)).for_each(|outer| add(outer, found));
-        return Ok(());
-    }
-    plan.inputs().into_iter().try_for_each(|input| collect(input, found))
 }
 
 /// The rows around a subquery, as far as it looks at them.
@@ -445,11 +385,6 @@ pub(crate) fn join_values(
 fn in_order(plan: LogicalPlan, wanted: Vec<Column>, values: Vec<Column>) -> Result<Beside> {
     let exprs = wanted.into_iter().chain(values.iter().cloned()).map(Expr::Column).collect();
     Ok(Beside { plan: LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?), values })
-}
-
-/// What a plan looks at, as expressions.
-pub(crate) fn references(plan: &LogicalPlan) -> Result<Vec<Expr>> {
-    Ok(outer_columns(plan)?.into_iter().map(|(field, column)| Expr::OuterReferenceColumn(field, column)).collect())
 }
 
 fn place(plan: &LogicalPlan) -> &'static str {

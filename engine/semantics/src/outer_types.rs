@@ -18,8 +18,8 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::correlated::{has_outer, lateral};
-use crate::outer_rows::{outer_columns, references, subquery_mut, subquery_of};
+use crate::correlated::has_outer;
+use crate::outer_references::{lateral, outer_columns, references, subquery_mut, subquery_of};
 use crate::rewrite::input_schema;
 
 /// Runs before types are decided, with the rules that decide them.

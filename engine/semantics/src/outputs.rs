@@ -20,7 +20,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -37,7 +37,7 @@ use sqlparser::ast::{
     Visitor, VisitorMut, visit_expressions, visit_expressions_mut, visit_relations,
 };
 
-use crate::hidden_keys::window;
+use crate::calls::window;
 use crate::refusal::Refusal;
 use crate::rewrite::expressions;
 
@@ -226,15 +226,6 @@ struct Marks<'a> {
     names: &'a BTreeSet<String>,
     relations: &'a BTreeSet<String>,
     queries: usize,
-}
-
-static AGGREGATES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    let all = datafusion::functions_aggregate::all_default_aggregate_functions();
-    all.iter().flat_map(|f| f.aliases().iter().cloned().chain([f.name().to_owned()])).collect()
-});
-
-pub(crate) fn is_aggregate(expr: &SqlExpr) -> bool {
-    matches!(expr, SqlExpr::Function(call) if AGGREGATES.contains(&call.name.to_string().to_lowercase()))
 }
 
 impl VisitorMut for Marks<'_> {

@@ -24,7 +24,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, lit};
 
 use crate::fallible::{can_fail, node_can_fail};
-use crate::guard::{guard_expr, has_subquery};
+use crate::guard_exprs::{guard_expr, has_subquery};
 use crate::lazily::{By, is_lazy, is_marked, lazily, mark};
 use crate::rewrite::input_schema;
 

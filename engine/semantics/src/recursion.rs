@@ -35,7 +35,7 @@ use sqlparser::parser::Parser;
 
 use crate::fence::Fence;
 use crate::set_operations::{common, with_types};
-use crate::shown::type_name;
+use crate::type_names::type_name;
 
 const STEP: &str = "__ingot_step";
 /// Types meet soon or, as those of growing decimals, never.

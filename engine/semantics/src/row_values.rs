@@ -21,7 +21,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-use crate::hidden_keys::{has_aggregate, window};
+use crate::calls::{has_aggregate, window};
 use crate::outputs::bare;
 use crate::refusal::Refusal;
 

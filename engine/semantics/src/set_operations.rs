@@ -25,8 +25,8 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, LogicalPlan, Logical
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::canonical::{canonical, has_equals};
-use crate::shown::type_name;
-use crate::widen::to_double;
+use crate::decimal::to_double;
+use crate::type_names::type_name;
 
 const LEFT_COPY: &str = "__ingot_copy_left";
 const RIGHT_COPY: &str = "__ingot_copy_right";

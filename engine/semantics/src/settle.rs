@@ -16,14 +16,14 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, TryCast, lit};
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::attempt::compile;
 use crate::checked::{is_exact, of_operator};
+use crate::decimal::double_of;
 use crate::narrow::{constant, narrow, replaces};
 use crate::rewrite::{expressions, input_schema};
 use crate::shown::shown;
 use crate::sum::whole_sum;
 use crate::text_casts::{UUID, is_text};
-use crate::widen::double_of;
+use crate::try_forms::compile;
 
 #[derive(Debug)]
 pub(crate) struct Settle;

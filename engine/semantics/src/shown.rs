@@ -1,11 +1,12 @@
-//! Expressions and types in texts for users: SQL's literals, names and operators, whatever the engine calls them.
+//! Expressions in texts for users: SQL's literals, names and operators, whatever the engine calls them.
 //!
-//!   ingot_add(t.a, Int64(1)) ──▶ t.a + 1        Utf8("it's") ──▶ 'it''s'        List(Int64) ──▶ ARRAY<BIGINT>
+//!   ingot_add(t.a, Int64(1)) ──▶ t.a + 1        Utf8("it's") ──▶ 'it''s'
 //!
 //! Invariants
 //! * A literal is one of the statement's text: nothing here reads a row.
 //!
-//! Not here: names of columns, which keep what the user wrote (`rewrite`); texts of the engine (`sql_text`).
+//! Not here: names of types (`type_names`); names of columns, which keep what the user wrote (`rewrite`); texts of the
+//! engine (`sql_text`).
 
 use std::collections::HashMap;
 
@@ -18,6 +19,7 @@ use datafusion::logical_expr::{Expr, Like, Operator, WindowFunctionDefinition};
 use crate::attempt::Attempt;
 use crate::narrow::Narrow;
 use crate::sql_text::{INFIX, NAMED, SILENT};
+use crate::type_names::type_name;
 
 /// The expression, without casts: the engine adds those, and nobody can tell them from the user's.
 pub fn shown(expr: &Expr) -> String {
@@ -27,57 +29,6 @@ pub fn shown(expr: &Expr) -> String {
 /// As `shown`, in parentheses where it is more than one word.
 pub(crate) fn operand(expr: &Expr) -> String {
     Words::plain().operand(expr)
-}
-
-/// The dialect's word for a type.
-pub fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Int8 => "TINYINT".into(),
-        DataType::Int16 => "SMALLINT".into(),
-        DataType::Int32 => "INT".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
-            format!("an unsigned integer of {} bits", data_type.primitive_width().unwrap_or(8) * 8)
-        }
-        DataType::Float16 | DataType::Float32 => "REAL".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s) => format!("DECIMAL({p}, {s})"),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".into(),
-        DataType::FixedSizeBinary(16) => "UUID".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "BINARY".into()
-        }
-        DataType::Date32 | DataType::Date64 => "DATE".into(),
-        DataType::Time32(_) | DataType::Time64(_) => "TIME".into(),
-        DataType::Timestamp(_, None) => "TIMESTAMP".into(),
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".into(),
-        DataType::List(f)
-        | DataType::LargeList(f)
-        | DataType::FixedSizeList(f, _)
-        | DataType::ListView(f)
-        | DataType::LargeListView(f) => format!("ARRAY<{}>", type_name(f.data_type())),
-        DataType::Struct(fields) => {
-            let inner: Vec<_> = fields.iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
-            format!("STRUCT<{}>", inner.join(", "))
-        }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) => {
-                let inner: Vec<_> = fields.iter().map(|f| type_name(f.data_type())).collect();
-                format!("MAP<{}>", inner.join(", "))
-            }
-            _ => "MAP".into(),
-        },
-        DataType::Dictionary(_, values) => type_name(values),
-        DataType::RunEndEncoded(_, values) => type_name(values.data_type()),
-        DataType::Null => "NULL".into(),
-        DataType::Interval(_) => "INTERVAL".into(),
-        DataType::Duration(_) => "a duration".into(),
-        other => other.to_string(),
-    }
 }
 
 /// A constant as SQL writes it.

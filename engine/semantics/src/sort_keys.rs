@@ -25,7 +25,7 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 use sqlparser::ast::{Distinct as SqlDistinct, Expr as SqlExpr, OrderByKind, Query, SetExpr};
 
 use crate::rewrite::expressions;
-use crate::shown::type_name;
+use crate::type_names::type_name;
 
 /// Keys that DISTINCT ON names twice, and sorts behind themselves: the planner compares both lists by their places.
 pub(crate) fn in_query(query: &mut Query) {

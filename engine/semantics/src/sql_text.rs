@@ -7,7 +7,11 @@
 
 use arrow::datatypes::DataType;
 
-use crate::shown::type_name;
+use crate::type_names::type_name;
+
+/// The functions that stand for `*` and `/` of an interval.
+pub(crate) const INTERVAL_MULTIPLY: &str = "ingot_interval_multiply";
+pub(crate) const INTERVAL_DIVIDE: &str = "ingot_interval_divide";
 
 /// Operators.
 pub(crate) const INFIX: &[(&str, &str)] = &[
@@ -16,8 +20,8 @@ pub(crate) const INFIX: &[(&str, &str)] = &[
     ("ingot_multiply", "*"),
     ("ingot_divide", "/"),
     ("ingot_remainder", "%"),
-    (crate::interval_arithmetic::MULTIPLY, "*"),
-    (crate::interval_arithmetic::DIVIDE, "/"),
+    (INTERVAL_MULTIPLY, "*"),
+    (INTERVAL_DIVIDE, "/"),
 ];
 /// What the user did not write.
 pub(crate) const SILENT: &[&str] = &[

@@ -21,7 +21,7 @@ use crate::date_bin::DateBin;
 use crate::date_part::{DatePart, Extract};
 use crate::date_trunc::DateTrunc;
 use crate::dependent::Dependent;
-use crate::fence::{FencePlanner, LowerFences, RaiseFences};
+use crate::fence::{LowerFences, RaiseFences};
 use crate::flatten::Flatten;
 use crate::frames::Frames;
 use crate::grouping::Grouping;
@@ -38,6 +38,7 @@ use crate::no_row::NoRow;
 use crate::outer_names::NoFields;
 use crate::outer_types::OuterTypes;
 use crate::outputs::Outputs;
+use crate::physical_planner::OurPlanner;
 use crate::postponed::postponed;
 use crate::pushdown::fenced;
 use crate::quantiles::Shares;
@@ -127,7 +128,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         .with_analyzer_rules(rules())
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical)
-        .with_query_planner(Arc::new(FencePlanner));
+        .with_query_planner(Arc::new(OurPlanner));
     // A later function takes the place of an earlier one of its name.
     if let Some(functions) = builder.scalar_functions() {
         crate::list_items::wrap(functions);
@@ -144,7 +145,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         functions.push(crate::signs::function());
         functions.push(crate::round::function());
         functions.extend(crate::whole::functions());
-        functions.extend(crate::attempt::functions());
+        functions.extend(crate::try_forms::functions());
         functions.push(Arc::new(ScalarUDF::from(DateTrunc::new())));
         functions.push(Arc::new(ScalarUDF::from(DateBin::new())));
         functions.push(Arc::new(ScalarUDF::from(DatePart::new())));

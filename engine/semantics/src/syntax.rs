@@ -26,8 +26,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Span;
 
-use crate::hidden_keys::has_aggregate;
-use crate::outputs::is_aggregate;
+use crate::calls::{has_aggregate, is_aggregate};
 use crate::refusal::Refusal;
 
 fn refused(text: impl Into<String>, help: &'static str, span: Span) -> Result<()> {

@@ -36,6 +36,7 @@ use crate::failure::Named;
 use crate::fallible::{TOTAL, cast_can_fail};
 use crate::narrow::narrow;
 use crate::rewrite::input_schema;
+use crate::shown::shown;
 
 /// What is wrong where a function fails for its arguments.
 const WRONG: &[(&str, &[&str])] = &[
@@ -133,7 +134,7 @@ fn taken_out(plan: &LogicalPlan) -> Result<HashMap<String, Expr>> {
 /// The text of an expression, with what was taken out of it put back.
 fn text(expr: &Expr, taken_out: &HashMap<String, Expr>) -> String {
     if taken_out.is_empty() {
-        return Named::of(expr).0;
+        return Named::new(shown(expr)).0;
     }
     let whole = expr.clone().transform_down(|e| match &e {
         Expr::Column(column) => match taken_out.get(&column.name) {
@@ -142,7 +143,7 @@ fn text(expr: &Expr, taken_out: &HashMap<String, Expr>) -> String {
         },
         _ => Ok(Transformed::no(e)),
     });
-    Named::of(whole.as_ref().map_or(expr, |w| &w.data)).0
+    Named::new(shown(whole.as_ref().map_or(expr, |w| &w.data))).0
 }
 
 fn may_fail(node: &LogicalPlan) -> Result<bool> {

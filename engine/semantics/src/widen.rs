@@ -8,30 +8,31 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, IntervalUnit};
+use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::{
     AggregateFunction, InList, InSubquery, ScalarFunction, SetComparison, WindowFunction,
 };
 use datafusion::logical_expr::{
     AggregateUDF, Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
-    Union, Values, WindowFunctionDefinition, cast, lit,
+    Union, Values, WindowFunctionDefinition, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::attempt::spell_out;
+use crate::beside_text::beside_uuid;
 use crate::canonical::is_canonical;
 use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
-use crate::decimal::Shape;
-use crate::narrow::constant;
+use crate::decimal::{Shape, to_double};
 use crate::rewrite::expressions;
 use crate::set_operations::{common, is_set_operation, one_type, refuse_unlike, with_types};
-use crate::shown::{shown, type_name};
+use crate::shown::shown;
 use crate::spans::{are_spans, span};
 use crate::sum::{avg_udaf, sum_udaf};
 use crate::text_casts::{UUID, is_text};
+use crate::try_forms::spell_out;
+use crate::type_names::type_name;
 use crate::whole::truncated;
 
 #[derive(Debug)]
@@ -44,28 +45,6 @@ impl AnalyzerRule for Widen {
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         expressions(plan, widen_node, widen_expr)
-    }
-}
-
-/// A decimal as DOUBLE; a constant is rounded once, from its digits.
-pub(crate) fn to_double(expr: Expr, data_type: &DataType) -> Expr {
-    if !data_type.is_decimal() {
-        return expr;
-    }
-    match &expr {
-        Expr::Literal(value, _) => match double_of(value) {
-            Some(value) => lit(value),
-            None => cast(expr, DataType::Float64),
-        },
-        _ => cast(expr, DataType::Float64),
-    }
-}
-
-/// The DOUBLE nearest to a decimal constant.
-pub(crate) fn double_of(value: &ScalarValue) -> Option<f64> {
-    match value {
-        ScalarValue::Decimal128(Some(v), _, scale) => format!("{v}e{}", -i32::from(*scale)).parse().ok(),
-        _ => None,
     }
 }
 
@@ -108,56 +87,6 @@ fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Result<Transformed<Vec<Ex
     Ok(match wide(types) {
         Some(wide) => Transformed::yes(exprs.into_iter().map(|e| cast(e, wide.clone())).collect()),
         None => Transformed::no(exprs),
-    })
-}
-
-/// What a text beside a UUID stands for. As in PostgreSQL a literal is one of the other side's type, and any other text
-/// is cast by whoever means that.
-///
-/// # Errors
-/// A literal that is no UUID, and every other text.
-pub(crate) fn beside_uuid(expr: Expr, data_type: &DataType) -> Result<Expr> {
-    match &expr {
-        Expr::Literal(value, _) if value.is_null() => Ok(lit(ScalarValue::FixedSizeBinary(16, None))),
-        Expr::Literal(value, _) => match constant(value, &UUID, false) {
-            Some(value) => Ok(lit(value)),
-            None => plan_err!("{} is no UUID", shown(&expr)),
-        },
-        _ => plan_err!(
-            "{} is {} and stands beside a UUID: write CAST({} AS UUID)",
-            shown(&expr),
-            type_name(data_type),
-            shown(&expr)
-        ),
-    }
-}
-
-/// The operands of a comparison that the planner would not let stand beside each other: a literal beside a UUID or a
-/// length of time is one of these, as in PostgreSQL. None where they may.
-///
-/// # Errors
-/// A literal that does not denote such a value.
-pub(crate) fn beside_text(left: &Expr, right: &Expr, l: &DataType, r: &DataType) -> Result<Option<(Expr, Expr)>> {
-    let typed = |expr: &Expr, own: &DataType, other: &DataType| -> Result<Option<Expr>> {
-        if !is_text(own) {
-            return Ok(None);
-        }
-        let interval = DataType::Interval(IntervalUnit::MonthDayNano);
-        match (other, expr) {
-            (other, _) if *other == UUID => beside_uuid(expr.clone(), own).map(Some),
-            (DataType::Duration(_) | DataType::Interval(_), Expr::Literal(value, _)) => {
-                match value.cast_to(&interval) {
-                    Ok(value) => Ok(Some(lit(value))),
-                    Err(_) => plan_err!("{} is no INTERVAL", shown(expr)),
-                }
-            }
-            (DataType::Duration(_), _) => Ok(Some(cast(expr.clone(), interval))),
-            _ => Ok(None),
-        }
-    };
-    Ok(match (typed(left, l, r)?, typed(right, r, l)?) {
-        (None, None) => None,
-        (l, r) => Some((l.unwrap_or_else(|| left.clone()), r.unwrap_or_else(|| right.clone()))),
     })
 }
 

@@ -29,7 +29,8 @@ use sqlparser::ast::{
 };
 
 use crate::calendar::{DAY_SECONDS, first_of_month, month_of};
-use crate::shown::{shown, type_name};
+use crate::shown::shown;
+use crate::type_names::type_name;
 
 const NAME: &str = "timezone";
 
