@@ -17,7 +17,7 @@ use futures::TryStreamExt as _;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::error::PipelineError;
 use ingot_pipeline::run_loop::{self, Shared};
-use ingot_project::{config::Config, project};
+use ingot_project::{check, config::Config};
 use ingot_query::Caller;
 use ingot_source::{Fleet, FleetConfig, MockBroker};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{DemoArgs, Global};
 use crate::open::{self, Failure};
 use crate::tell::{say, say_part};
-use crate::{produce, run, serve, shipped, show, verify};
+use crate::{process, produce, serve, shipped, show, verify};
 
 const TOPIC: &str = "vehicles-events";
 const PARTITIONS: i32 = 4;
@@ -49,7 +49,7 @@ pub async fn demo(global: &Global, args: &DemoArgs) -> Result<u8, Failure> {
     let broker = MockBroker::start().map_err(produce::source)?;
     broker.create_topic(TOPIC, PARTITIONS).map_err(produce::source)?;
     let engine = Arc::new(engine(global, &dir, &broker.bootstrap_servers(), ends).await?);
-    let stop = run::stop_on_signals()?;
+    let stop = process::stop_on_signals()?;
     let (server, address) = serve::start_at(&engine, stop.clone()).await?;
     let outcome = shown(&engine, args.events, &broker, (&dir, &address.to_string()), &stop, ends).await;
     stop.cancel();
@@ -128,7 +128,7 @@ async fn engine(global: &Global, dir: &Path, brokers: &str, ends: bool) -> Resul
     let refused = |diagnostics| Failure::Project { diagnostics, files: vec![], json: global.json, color: false };
     let config = Config::load(&root, global.env.as_deref(), &sets, &BTreeMap::new(), ingot_source::check_property)
         .map_err(refused)?;
-    let checked = project::load(&root, &config);
+    let checked = check::load(&root, &config);
     let Some(project) = checked.project else {
         return Err(Failure::Project {
             diagnostics: checked.diagnostics,

@@ -12,6 +12,7 @@ mod docs;
 mod open;
 mod plan;
 mod printable;
+mod process;
 mod produce;
 mod progress;
 mod prune;

@@ -9,9 +9,10 @@ use ingot_dialect::diagnostic::{Diagnostic, Severity};
 use ingot_model::TableName;
 use ingot_pipeline::engine::{Engine, StepError};
 use ingot_pipeline::error::PipelineError;
+use ingot_project::check;
 use ingot_project::config::{self, Config};
 use ingot_project::graph;
-use ingot_project::project::{self, Checked, Project, SqlFile};
+use ingot_project::project::{Checked, Project, SqlFile};
 
 use crate::args::{Color, Global, LogFormat};
 use crate::tell::{self, note, say};
@@ -154,7 +155,7 @@ pub fn log_format(global: &Global) -> LogFormat {
 
 /// Everything `check` finds.
 pub fn checked(global: &Global) -> Result<(Config, Checked), Failure> {
-    checked_by(global, project::load)
+    checked_by(global, check::load)
 }
 
 fn checked_by(global: &Global, load: fn(&Path, &Config) -> Checked) -> Result<(Config, Checked), Failure> {
@@ -192,14 +193,14 @@ pub async fn engine(global: &Global) -> Result<Engine, Failure> {
 /// shown.
 pub async fn engine_to_serve(global: &Global) -> Result<Engine, Failure> {
     let quiet = Global { quiet: true, ..global.clone() };
-    let (config, project) = project_of(&quiet, checked_by(&quiet, project::load_to_read)?)?;
+    let (config, project) = project_of(&quiet, checked_by(&quiet, check::load_to_read)?)?;
     Ok(Engine::open(project, config).await?)
 }
 
 /// A project with its lake, for reading. Nothing is created, the lake may be missing, and only what reading needs is
 /// checked, so that the start is quick.
 pub async fn reader(global: &Global) -> Result<Engine, Failure> {
-    let (config, project) = project_of(global, checked_by(global, project::load_to_read)?)?;
+    let (config, project) = project_of(global, checked_by(global, check::load_to_read)?)?;
     Ok(Engine::open_to_read(project, config).await?)
 }
 
@@ -220,9 +221,9 @@ pub async fn present(global: &Global) -> Result<Engine, Failure> {
 pub async fn queried(global: &Global) -> Result<Engine, Failure> {
     let (config, project) = match root(global) {
         // An `ingot.toml`, the environment or --set says where the lake is.
-        Ok(root) if !project::has_files(&root) => bare(global, root)?,
+        Ok(root) if !check::has_files(&root) => bare(global, root)?,
         Err(_) if global.project.is_none() => bare(global, PathBuf::from("."))?,
-        _ => project_of(global, checked_by(global, project::load_to_read)?)?,
+        _ => project_of(global, checked_by(global, check::load_to_read)?)?,
     };
     let engine = Engine::open_to_read(project, config).await?;
     engine.lake.present()?;

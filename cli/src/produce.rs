@@ -10,7 +10,7 @@ use crate::args::{FleetArgs, Global, ProduceArgs};
 use crate::open::{self, Failure};
 use crate::progress::Bar;
 use crate::tell::say;
-use crate::{run, show};
+use crate::{process, show};
 
 pub fn fleet(args: &FleetArgs) -> FleetConfig {
     FleetConfig { seed: args.seed, malformed: args.malformed, duplicates: args.duplicates, late: args.late }
@@ -22,7 +22,7 @@ pub async fn produce(global: &Global, args: &ProduceArgs) -> Result<u8, Failure>
     if let Some(partitions) = args.partitions {
         ingot_source::ensure_topic(&brokers, &args.topic, partitions).await.map_err(source)?;
     }
-    let stop = run::stop_on_signals()?;
+    let stop = process::stop_on_signals()?;
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = stopped.clone();
     tokio::spawn(async move {

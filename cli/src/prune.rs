@@ -8,7 +8,7 @@ use ingot_pipeline::prune::Prunable;
 
 use crate::args::Global;
 use crate::open::{self, Failure};
-use crate::run;
+use crate::process;
 use crate::tell::{self, note, say};
 
 pub async fn prune(global: &Global, tables: &[String]) -> Result<u8, Failure> {
@@ -18,9 +18,9 @@ pub async fn prune(global: &Global, tables: &[String]) -> Result<u8, Failure> {
         let named = tables.iter().map(|name| open::table(&engine.project, name)).collect::<Result<Vec<_>, _>>()?;
         selected.retain(|name| named.contains(name));
     }
-    let stop = run::stop_on_signals()?;
-    let Some(_lease) = run::lease(&engine, None, &stop).await? else {
-        return Ok(run::no_lease(None));
+    let stop = process::stop_on_signals()?;
+    let Some(_lease) = process::lease(&engine, None, &stop).await? else {
+        return Ok(process::no_lease(None));
     };
     let (kept, drop): (Vec<_>, Vec<_>) =
         engine.prunable(&|n| selected.contains(n)).await?.into_iter().partition(|p| p.kept.is_some());

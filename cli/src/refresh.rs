@@ -2,16 +2,16 @@
 
 use crate::args::{Global, RefreshArgs};
 use crate::open::{self, Failure};
-use crate::run;
 use crate::tell::note;
+use crate::{process, run};
 
 pub async fn refresh(global: &Global, args: &RefreshArgs) -> Result<u8, Failure> {
     let engine = open::engine(global).await?;
     let name = open::table(&engine.project, &args.table)?;
-    let stop = run::stop_on_signals()?;
-    let limit = run::Limit::start(args.timeout, &stop);
-    let Some(_lease) = run::lease(&engine, args.timeout, &stop).await? else {
-        return Ok(run::no_lease(args.timeout));
+    let stop = process::stop_on_signals()?;
+    let limit = process::Limit::start(args.timeout, &stop);
+    let Some(_lease) = process::lease(&engine, args.timeout, &stop).await? else {
+        return Ok(process::no_lease(args.timeout));
     };
     let report = engine.refresh(&name, args.full, args.accept_loss, &stop).await?;
     if !global.json {

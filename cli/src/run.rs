@@ -1,11 +1,7 @@
 //! `run` and `up`: keep everything fresh until stopped, or catch up once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use ingot_lake::crash;
-use ingot_lake::lease::Lease;
 use ingot_pipeline::engine::{Engine, Report, StepReport};
 use ingot_pipeline::error::PipelineError;
 use ingot_pipeline::observe;
@@ -16,95 +12,9 @@ use tracing::info;
 
 use crate::args::{Global, RunArgs};
 use crate::open::{self, Failure};
+use crate::process::{Limit, lease, no_lease, stop_on_signals};
 use crate::tell::{note, say};
 use crate::{serve, show};
-
-/// A token that SIGINT and SIGTERM cancel; a second signal ends the process at once.
-pub fn stop_on_signals() -> Result<CancellationToken, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let token = CancellationToken::new();
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = token.clone();
-    tokio::spawn(async move {
-        for turn in 0.. {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-            if turn > 0 {
-                std::process::exit(143);
-            }
-            note!("stopping: work in hand is finished or abandoned (again to stop at once)");
-            stop.cancel();
-        }
-    });
-    Ok(token)
-}
-
-/// `--timeout`: cancels the stop token when the time is up, and tells that apart from a signal.
-pub struct Limit(Arc<AtomicBool>);
-
-impl Limit {
-    pub fn start(limit: Option<Duration>, stop: &CancellationToken) -> Self {
-        let passed = Arc::new(AtomicBool::new(false));
-        if let Some(limit) = limit {
-            let (stop, passed) = (stop.clone(), passed.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(limit).await;
-                passed.store(true, Ordering::Relaxed);
-                stop.cancel();
-            });
-        }
-        Self(passed)
-    }
-
-    /// The exit code of a command that was stopped before its end: a retry may help, or a signal came.
-    pub fn stopped_code(&self) -> u8 {
-        if self.0.load(Ordering::Relaxed) {
-            note!("stopped: --timeout passed before everything was done");
-            return 3;
-        }
-        143
-    }
-}
-
-/// The project's lease: says so while somebody else holds it. `None` when stopped or out of time before it was free.
-pub async fn lease(
-    engine: &Engine,
-    wait: Option<Duration>,
-    stop: &CancellationToken,
-) -> Result<Option<Lease>, Failure> {
-    let started = std::time::Instant::now();
-    let mut said = false;
-    loop {
-        match Lease::acquire(&engine.lake, &engine.config.lease_key()) {
-            Ok(lease) => {
-                crash::point("start.leased", "");
-                return Ok(Some(lease));
-            }
-            Err(held) if held.retryable() => {
-                if !said {
-                    note!("waiting for the lease: {held}");
-                    said = true;
-                }
-            }
-            Err(e) => {
-                let hint = "the folder of the SQLite catalog must be on a local file system and writable for this user";
-                return Err(PipelineError::Stopped {
-                    code: e.code(),
-                    message: e.to_string(),
-                    hint: Some(hint.into()),
-                    retryable: true,
-                }
-                .into());
-            }
-        }
-        if stop.is_cancelled() || wait.is_some_and(|w| started.elapsed() >= w) {
-            return Ok(None);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 pub async fn run(global: &Global, args: &RunArgs, and_serve: bool) -> Result<u8, Failure> {
     if args.report.is_some() && !args.once {
@@ -137,15 +47,6 @@ pub async fn run(global: &Global, args: &RunArgs, and_serve: bool) -> Result<u8,
         let _ = endpoint.await;
     }
     Ok(code)
-}
-
-/// The exit code without the lease.
-pub fn no_lease(wait: Option<Duration>) -> u8 {
-    if wait.is_some() {
-        note!("error[L0141]: the lease was not free before --timeout passed");
-        return 5;
-    }
-    143
 }
 
 fn refuse_rebuild(plan: &ingot_pipeline::plan::Plan) -> Result<(), Failure> {

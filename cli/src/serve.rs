@@ -18,7 +18,7 @@ use tracing::error;
 
 use crate::args::Global;
 use crate::open::{self, Failure};
-use crate::{run, sql};
+use crate::{process, sql};
 
 /// Between two starts of an endpoint that ended by itself.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -111,7 +111,7 @@ async fn kept<F, E>(
 
 pub async fn serve(global: &Global) -> Result<u8, Failure> {
     let engine = Arc::new(open::queried(global).await?);
-    let stop = run::stop_on_signals()?;
+    let stop = process::stop_on_signals()?;
     let http = start_http(&engine, stop.clone()).await?;
     let server = start(&engine, stop).await?;
     let _ = server.await;

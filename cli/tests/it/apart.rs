@@ -11,7 +11,7 @@ use ingot_lake::{Lake, Table};
 use ingot_pipeline::engine::{Engine, StepReport};
 use ingot_pipeline::plan::Action;
 use ingot_pipeline::run_loop::{self, Shared};
-use ingot_project::{config::Config, project};
+use ingot_project::{check, config::Config};
 use ingot_query::{Caller, TableEntry};
 use tokio_util::sync::CancellationToken;
 
@@ -233,7 +233,7 @@ async fn engine_of(world: &World, project_name: &str, prefix: &str) -> Engine {
         ("namespace_prefix".to_owned(), prefix.to_owned()),
     ];
     let config = Config::load(&root, None, &sets, &BTreeMap::new(), ingot_source::check_property).unwrap();
-    let project = project::load(&root, &config).project.unwrap();
+    let project = check::load(&root, &config).project.unwrap();
     Engine::open(Arc::new(project), Arc::new(config)).await.unwrap()
 }
 
@@ -325,7 +325,7 @@ async fn brokers_are_asked_side_by_side() {
     }
     let sets = vec![("warehouse.location".to_owned(), dir.path().join("warehouse").display().to_string())];
     let config = Config::load(&root, None, &sets, &BTreeMap::new(), ingot_source::check_property).unwrap();
-    let checked = project::load(&root, &config);
+    let checked = check::load(&root, &config);
     let project = checked.project.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
     let mut engine = Engine::open(Arc::new(project), Arc::new(config)).await.unwrap();
     engine.answer_within = Duration::from_secs(2);

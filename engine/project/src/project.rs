@@ -24,8 +24,6 @@ use ingot_dialect::diagnostic::{Diagnostic, Severity};
 use ingot_model::{Definition, TableName};
 use ingot_source::{Connection, SourceSchema};
 
-pub use crate::check::{check_files, has_files, load, load_to_read};
-
 /// One SQL file: its path below the root with forward slashes, and its text.
 #[derive(Debug, Clone)]
 pub struct SqlFile {

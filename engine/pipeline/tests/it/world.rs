@@ -14,7 +14,7 @@ use ingot_model::TableName;
 use ingot_pipeline::engine::{Engine, Report};
 use ingot_pipeline::plan::{Action, Plan};
 use ingot_pipeline::verify::Verdict;
-use ingot_project::{config::Config, project};
+use ingot_project::{check, config::Config};
 use ingot_query::Caller;
 use ingot_source::{Fleet, FleetConfig, MockBroker};
 use rdkafka::ClientConfig;
@@ -116,7 +116,7 @@ impl World {
     pub async fn engine(&self) -> Engine {
         let root = self.dir.path().join("sql");
         let config = Config::load(&root, None, &self.sets(), &BTreeMap::new(), ingot_source::check_property).unwrap();
-        let checked = project::load(&root, &config);
+        let checked = check::load(&root, &config);
         let shown: Vec<String> = checked.diagnostics.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         let project = checked.project.unwrap_or_else(|| panic!("{shown:#?}"));
         Engine::open(Arc::new(project), Arc::new(config)).await.unwrap()

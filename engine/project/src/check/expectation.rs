@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::Column;
@@ -25,7 +24,7 @@ use ingot_model::TableName;
 
 use super::judge::{Violations, guard};
 use super::output::cast_to_stored;
-use super::planning_error::{Planned, diagnostics};
+use super::planning_error::{Planned, diagnostics, unknown_function};
 use super::query::Planner;
 use super::references::functions;
 use super::types::type_word;
@@ -101,7 +100,7 @@ fn bind(planner: &Planner, relation: &Relation<'_>, e: &Expectation) -> Result<E
     let unknown: Vec<Diagnostic> = functions(&e.expr.tree)
         .into_iter()
         .filter(|(name, _)| !planner.has_function(name))
-        .map(|(name, span)| super::unknown_function(planner, file, &name, span))
+        .map(|(name, span)| unknown_function(planner, file, &name, span))
         .collect();
     if !unknown.is_empty() {
         return Err(unknown);
@@ -275,11 +274,6 @@ fn unqualified(e: Expr) -> datafusion::common::Result<Expr> {
         })
     };
     Ok(e.transform(plain)?.data)
-}
-
-/// The type of `_violations`.
-pub(crate) fn violations_type() -> DataType {
-    DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)))
 }
 
 /// What of a relation's expectations decides rows, for fingerprints.

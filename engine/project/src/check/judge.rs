@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, BooleanArray, BooleanBuilder, ListBuilder, RecordBatch, StringBuilder};
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ExprSchema, Result, internal_err};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -23,7 +23,6 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
-use super::expectation::violations_type;
 use super::query::{Planner, scan};
 
 /// The condition, wrapped if evaluating it may fail, so that an error makes it FALSE for its row alone.
@@ -235,6 +234,11 @@ impl ScalarUDFImpl for Judge {
         }
         Ok(ColumnarValue::Array(Arc::new(out.finish())))
     }
+}
+
+/// The type of `_violations`.
+pub(crate) fn violations_type() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)))
 }
 
 /// The names of the conditions that are TRUE, as a list, in declared order.

@@ -22,6 +22,7 @@ mod references;
 mod refused;
 mod rehearsal;
 mod resolve;
+mod room;
 mod sample;
 mod side;
 mod source;
@@ -36,7 +37,7 @@ use std::path::Path;
 
 use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::Statement;
-use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_dialect::diagnostic::Diagnostic;
 
 use crate::config::Config;
 use crate::project::{Checked, Project, SqlFile};
@@ -182,13 +183,4 @@ fn tidy(files: &[SqlFile], found: &mut Vec<Diagnostic>) {
         let span = d.span.map(|s: Span| (s.start.line, s.start.column, s.end.line, s.end.column));
         seen.insert((d.code, d.file.clone(), span, d.message.clone()))
     });
-}
-
-/// N0104 with the nearest name.
-fn unknown_function(planner: &query::Planner, file: &str, name: &str, span: Span) -> Diagnostic {
-    let d = Diagnostic::error("N0104", format!("function \"{name}\" does not exist")).at(file, span);
-    match did_you_mean(name, planner.function_names()) {
-        Some(near) => d.help(format!("did you mean {near}?")).suggest(span, near),
-        None => d.help("functions are DataFusion's: see its reference of scalar, aggregate and window functions"),
-    }
 }

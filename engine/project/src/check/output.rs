@@ -22,7 +22,6 @@ use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::identifier;
 
 use super::locate::whole;
-use super::planning_error::other_name;
 use super::references::fold;
 use super::types::{Unstorable, store, stored_type, type_word};
 
@@ -69,6 +68,12 @@ pub(crate) fn place_of(query: &Query, index: usize, width: usize) -> Option<Span
         }
     }?;
     Some(at(item))
+}
+
+/// A second name for a duplicate column.
+pub(crate) fn other_name(name: &str) -> String {
+    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { format!("other_{name}") } else { "another_name".into() }
 }
 
 /// The text of a span, from the body's tokens.

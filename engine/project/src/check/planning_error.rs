@@ -12,7 +12,8 @@ use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::identifier;
 use ingot_semantics::Refusal;
 
-use super::output::text_of;
+use super::output::{other_name, text_of};
+use super::query::Planner;
 use ingot_semantics::find;
 
 /// The text that was planned.
@@ -137,12 +138,6 @@ fn schema_error(
     }
 }
 
-/// A second name for a duplicate column.
-pub(crate) fn other_name(name: &str) -> String {
-    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { format!("other_{name}") } else { "another_name".into() }
-}
-
 /// N0103 for a folded name at a place.
 pub(crate) fn unknown_column(name: &str, valid: &[Column], planned: &Planned<'_>, span: Span) -> Diagnostic {
     let mut names: Vec<&str> = valid.iter().map(|c| c.name.as_str()).collect();
@@ -189,6 +184,15 @@ fn find_word(name: &str, planned: &Planned<'_>) -> Option<Span> {
 pub(crate) fn head(planned: &Planned<'_>) -> Span {
     let first = planned.tokens.iter().find(|t| !matches!(t.token, Token::Whitespace(_)));
     first.map_or(planned.span, |t| t.span)
+}
+
+/// N0104 with the nearest name.
+pub(crate) fn unknown_function(planner: &Planner, file: &str, name: &str, span: Span) -> Diagnostic {
+    let d = Diagnostic::error("N0104", format!("function \"{name}\" does not exist")).at(file, span);
+    match did_you_mean(name, planner.function_names()) {
+        Some(near) => d.help(format!("did you mean {near}?")).suggest(span, near),
+        None => d.help("functions are DataFusion's: see its reference of scalar, aggregate and window functions"),
+    }
 }
 
 fn span_of(s: datafusion::common::Span) -> Span {

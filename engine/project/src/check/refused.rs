@@ -13,7 +13,7 @@ use ingot_dialect::diagnostic::Diagnostic;
 use super::locate;
 use super::planning_error::{Planned, head};
 use super::resolve::{Reading, Resolver};
-use super::trial::Trouble;
+use super::room::Trouble;
 use crate::project::CheckedRelation;
 
 impl Resolver<'_> {

@@ -3,7 +3,7 @@
 //! Invariants
 //! * The law holds: old contents and their change give the same rows as the query over the new contents.
 //!
-//! Not here: running plans (`trial`), real refreshes (`crate::refresh`).
+//! Not here: running plans (`trial`), real refreshes (`ingot-pipeline`).
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use ingot_delta::{DeltaError, Merge, Merged, Strategy, difference};
 
+use super::room::{Failure, Rehearsed, Room, Trouble, failure};
 use super::sample::Occasion;
-use super::trial::{Failure, Rehearsed, Room, Trouble, failure};
 use ingot_model::place::{FILE, POSITION};
 
 /// Old contents, what comes, what goes, new contents.

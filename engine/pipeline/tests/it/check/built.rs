@@ -394,8 +394,8 @@ fn a_hundred_tables_are_tried() {
     }
     let config = super::config(super::BROKERS, &[]);
     for (what, load) in [
-        ("untried", ingot_project::project::load_to_read as fn(&Path, &Config) -> ingot_project::project::Checked),
-        ("tried", ingot_project::project::load),
+        ("untried", ingot_project::check::load_to_read as fn(&Path, &Config) -> ingot_project::project::Checked),
+        ("tried", ingot_project::check::load),
     ] {
         for _ in 0..3 {
             let started = std::time::Instant::now();

@@ -121,7 +121,7 @@ fn the_files_that_are_shipped_are_right() {
         ingot_source::check_property,
     )
     .unwrap();
-    let checked = ingot_project::project::load(&root, &cfg);
+    let checked = ingot_project::check::load(&root, &cfg);
     assert!(checked.diagnostics.is_empty(), "{:#?}", checked.diagnostics);
     let names: Vec<String> = checked.project.unwrap().tables.keys().map(ToString::to_string).collect();
     assert_eq!(names.len(), 5, "{names:?}");
