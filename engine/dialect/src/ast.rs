@@ -23,6 +23,7 @@ impl<T: PartialEq> PartialEq for Spanned<T> {
 }
 
 impl<T> Spanned<T> {
+    /// A node and where it stands in the text.
     pub fn new(node: T, span: Span) -> Self {
         Self { node, span }
     }
@@ -54,6 +55,7 @@ impl ObjectName {
         self.0.iter().map(|i| i.value.as_str()).collect::<Vec<_>>().join(".")
     }
 
+    /// From the first part to the last.
     pub fn span(&self) -> Span {
         self.0.iter().fold(Span::empty(), |s, i| s.union(&i.span))
     }
@@ -80,6 +82,7 @@ pub struct AsOf {
     pub at: Version,
 }
 
+/// Which snapshot of a table a query reads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Version {
     /// A snapshot id, or a branch or tag name.
@@ -97,6 +100,7 @@ pub struct Expr {
     pub span: Span,
 }
 
+/// A string literal, without its quotes.
 pub type Str = Spanned<String>;
 
 /// `'k' = 'v'`.
@@ -132,6 +136,7 @@ pub enum ColumnType {
     Map(Box<ColumnType>, Box<ColumnType>),
 }
 
+/// One statement of a file.
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub kind: StatementKind,
@@ -145,6 +150,7 @@ impl PartialEq for Statement {
     }
 }
 
+/// What a statement declares or does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StatementKind {
     Source(Source),
@@ -159,6 +165,7 @@ pub enum StatementKind {
     Command(Command),
 }
 
+/// `CREATE SOURCE name (columns) WITH (..) FORMAT .. ENCODE ..`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     pub name: ObjectName,
@@ -172,6 +179,7 @@ pub struct Source {
     pub encode: Encode,
 }
 
+/// A declared column of a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceColumn {
     pub name: Ident,
@@ -183,6 +191,7 @@ pub struct SourceColumn {
     pub comment: Option<Str>,
 }
 
+/// What of a message that is not its value an INCLUDE makes a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IncludeKind {
     Key,
@@ -194,6 +203,7 @@ pub enum IncludeKind {
     Payload,
 }
 
+/// `INCLUDE kind AS name`.
 #[derive(Debug, Clone)]
 pub struct Include {
     pub kind: IncludeKind,
@@ -207,6 +217,7 @@ impl PartialEq for Include {
     }
 }
 
+/// What a message means: a row, the newest row of its key, or a change as Debezium writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Plain,
@@ -214,6 +225,7 @@ pub enum Format {
     Debezium,
 }
 
+/// How a message is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     Json,
@@ -223,6 +235,7 @@ pub enum Encoding {
     Bytes,
 }
 
+/// `ENCODE encoding (options)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encode {
     pub encoding: Spanned<Encoding>,
@@ -247,6 +260,7 @@ pub struct TableDef {
     pub query: Option<Query>,
 }
 
+/// `CREATE [TEMPORARY] VIEW name (expectations) AS query`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewDef {
     pub name: ObjectName,
@@ -262,6 +276,7 @@ pub struct Columns {
     pub expectations: Vec<Expectation>,
 }
 
+/// A declared column of a table: its name, and what is said of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnDef {
     pub name: Ident,
@@ -270,6 +285,7 @@ pub struct ColumnDef {
     pub comment: Option<Str>,
 }
 
+/// `CONSTRAINT name EXPECT (expr) [ON VIOLATION ..]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
     pub name: Ident,
@@ -278,6 +294,7 @@ pub struct Expectation {
     pub violation: Option<Violation>,
 }
 
+/// What becomes of a row that breaks an expectation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Violation {
     Warn,
@@ -303,6 +320,7 @@ pub struct Clauses {
     pub on_schema_change: Option<Spanned<OnSchemaChange>>,
 }
 
+/// A partition: a column, or a function of one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transform {
     Identity(Ident),
@@ -315,6 +333,7 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// The column that it partitions by.
     pub fn column(&self) -> &Ident {
         match self {
             Self::Identity(c) | Self::Years(c) | Self::Months(c) | Self::Days(c) | Self::Hours(c) => c,
@@ -323,6 +342,7 @@ impl Transform {
     }
 }
 
+/// A column of SORT BY.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SortColumn {
     pub column: Ident,
@@ -331,6 +351,7 @@ pub struct SortColumn {
     pub nulls_first: Option<bool>,
 }
 
+/// How far a table may lag behind what it reads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Freshness {
     /// `INTERVAL 'n' unit`, in milliseconds, and the text between INTERVAL and the clause's end.
@@ -341,6 +362,7 @@ pub enum Freshness {
     Downstream,
 }
 
+/// Whether a table may, or must, be maintained by changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     Auto,
@@ -349,6 +371,7 @@ pub enum Policy {
     Full,
 }
 
+/// What becomes of a message that does not decode.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OnDecodeError {
     Fail,
@@ -356,6 +379,7 @@ pub enum OnDecodeError {
     Into(ObjectName),
 }
 
+/// What becomes of a row behind the watermark.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OnLate {
     Accept,
@@ -363,6 +387,7 @@ pub enum OnLate {
     Into(ObjectName),
 }
 
+/// What a table does when the columns of its query change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnSchemaChange {
     Fail,
@@ -370,6 +395,7 @@ pub enum OnSchemaChange {
     Ignore,
 }
 
+/// A table whose rows are a file of the project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seed {
     pub name: ObjectName,
@@ -378,12 +404,14 @@ pub struct Seed {
     pub path: Str,
 }
 
+/// A table that others write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct External {
     pub name: ObjectName,
     pub columns: Vec<ColumnDef>,
 }
 
+/// What writes into a table beside its own query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flow {
     pub name: ObjectName,
@@ -391,12 +419,14 @@ pub struct Flow {
     pub kind: FlowKind,
 }
 
+/// What a flow does to its target.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FlowKind {
     Insert { once: bool, query: Query },
     AutoCdc(Box<Cdc>),
 }
 
+/// `AUTO CDC`: changes of a source, applied by their keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cdc {
     pub stream: bool,
@@ -411,12 +441,14 @@ pub struct Cdc {
     pub track_history: Option<ColumnChoice>,
 }
 
+/// Columns by name, or all but some.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ColumnChoice {
     Only(Vec<Ident>),
     AllExcept(Vec<Ident>),
 }
 
+/// `CREATE TEST`: rows that are given, steps, and rows that are expected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestDef {
     pub name: Ident,
@@ -429,6 +461,7 @@ pub struct TestDef {
     pub with_refresh: Option<bool>,
 }
 
+/// A change that a test makes to what it was given.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TestStep {
     Insert(ObjectName, Query),
@@ -437,6 +470,7 @@ pub enum TestStep {
     SetNow(Expr),
 }
 
+/// A statement that does something and declares nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     Refresh {
@@ -455,6 +489,7 @@ pub enum Command {
     },
 }
 
+/// What maintenance does to a table's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaintenanceAction {
     Optimize,

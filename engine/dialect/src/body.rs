@@ -62,12 +62,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// `( query )`.
-    pub fn query_in_parens(&mut self) -> Step<Query> {
+    pub(crate) fn query_in_parens(&mut self) -> Step<Query> {
         self.in_parens("a query", |c| c.query(Streams::TakeOut))
     }
 
     /// `( expression )`.
-    pub fn expr_in_parens(&mut self) -> Step<Expr> {
+    pub(crate) fn expr_in_parens(&mut self) -> Step<Expr> {
         self.in_parens("an expression", |c| {
             let expr = c.expr()?;
             if c.is_done() { Ok(expr) } else { Err(c.unexpected("an operator or \")\"")) }
@@ -201,7 +201,7 @@ impl<'a> Cursor<'a> {
         Span::new(end, Location::new(end.line, end.column + 1))
     }
 
-    pub fn run_tokens(&self, run: &Range<usize>) -> Vec<&'a Tok> {
+    pub(crate) fn run_tokens(&self, run: &Range<usize>) -> Vec<&'a Tok> {
         run.clone().filter_map(|at| self.code.get(at)).filter_map(|i| self.lexed.tokens.get(*i)).collect()
     }
 
@@ -220,6 +220,7 @@ impl<'a> Cursor<'a> {
         comment.unwrap_or(whole.start)..whole.end
     }
 
+    /// The place of a run of tokens.
     pub fn span_of(&self, run: &Range<usize>) -> Span {
         let tokens = self.run_tokens(run);
         match (tokens.first(), tokens.last()) {

@@ -8,6 +8,7 @@
 //! Not here: severities, which belong to each diagnostic.
 
 mod config;
+mod info;
 mod lake;
 mod names;
 mod page;
@@ -17,26 +18,9 @@ mod source;
 mod types;
 mod unsupported;
 
-pub use page::reference;
+pub use info::CodeInfo;
 
-/// A code, a title of a few words, and a paragraph: what it means, an example, the remedy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CodeInfo {
-    pub code: &'static str,
-    pub title: &'static str,
-    pub text: &'static str,
-    /// Whether trying again, with nothing changed, may help.
-    pub retryable: bool,
-}
-
-const fn code(code: &'static str, title: &'static str, text: &'static str) -> CodeInfo {
-    CodeInfo { code, title, text, retryable: false }
-}
-
-/// A code whose cause lies outside and may go away by itself.
-const fn passing(code: &'static str, title: &'static str, text: &'static str) -> CodeInfo {
-    CodeInfo { code, title, text, retryable: true }
-}
+use info::code;
 
 const PARTS: &[&[CodeInfo]] = &[
     parse::CODES,
@@ -75,6 +59,11 @@ static ALL: [CodeInfo; COUNT] = {
 
 /// All codes, grouped by letter.
 pub static CODES: &[CodeInfo] = &ALL;
+
+/// The reference page of all codes, in Markdown.
+pub fn reference() -> String {
+    page::reference(CODES)
+}
 
 /// The explanation of a code; the letter may be in lower case.
 pub fn explain(code: &str) -> Option<&'static CodeInfo> {

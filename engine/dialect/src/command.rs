@@ -22,7 +22,7 @@ impl Cursor<'_> {
     }
 
     /// Behind `EXPLAIN REFRESH`.
-    pub fn explain_refresh(&mut self) -> Step<Command> {
+    pub(crate) fn explain_refresh(&mut self) -> Step<Command> {
         self.object_name("the name of a table").map(Command::ExplainRefresh)
     }
 
@@ -39,7 +39,7 @@ impl Cursor<'_> {
     }
 
     /// Behind `ALTER TABLE`.
-    pub fn alter(&mut self) -> Step<Command> {
+    pub(crate) fn alter(&mut self) -> Step<Command> {
         let table = self.object_name("the name of a table")?;
         self.expect_words(&["EXECUTE"])?;
         let action = self.choice("action", ACTIONS)?.node;

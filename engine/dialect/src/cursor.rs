@@ -36,6 +36,7 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// At the first token of a run that is no comment. `has_table_stream`: `STREAM t` may be a table.
     pub fn new(lexed: &'a Lexed<'a>, run: Range<usize>, has_table_stream: bool) -> Self {
         let is_code = |i: &usize| lexed.tokens.get(*i).is_some_and(Tok::is_code);
         let code: Vec<usize> = run.filter(is_code).collect();
@@ -52,7 +53,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub fn tok(&self, at: usize) -> Option<&'a Tok> {
+    pub(crate) fn tok(&self, at: usize) -> Option<&'a Tok> {
         if at >= self.end {
             return None;
         }
@@ -64,7 +65,7 @@ impl<'a> Cursor<'a> {
         self.tok(self.at + n)
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.at >= self.end
     }
 
@@ -89,7 +90,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The place from a token to the last one read.
-    pub fn span_from(&self, start: usize) -> Span {
+    pub(crate) fn span_from(&self, start: usize) -> Span {
         let of = |at: usize| self.code.get(at).and_then(|i| self.lexed.tokens.get(*i)).map(|t| t.span);
         match (of(start), of(self.at.saturating_sub(1).max(start))) {
             (Some(a), Some(b)) => a.union(&b),
@@ -98,18 +99,19 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub fn is_word(&self, n: usize, word: &str) -> bool {
+    pub(crate) fn is_word(&self, n: usize, word: &str) -> bool {
         self.peek(n).is_some_and(|t| t.is_word(word))
     }
 
-    pub fn are_words(&self, words: &[&str]) -> bool {
+    pub(crate) fn are_words(&self, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(n, w)| self.is_word(n, w))
     }
 
-    pub fn is_token(&self, n: usize, token: &Token) -> bool {
+    pub(crate) fn is_token(&self, n: usize, token: &Token) -> bool {
         self.peek(n).is_some_and(|t| t.token == *token)
     }
 
+    /// Whether the next token is this one; then it is passed.
     pub fn eat(&mut self, token: &Token) -> bool {
         let found = self.is_token(0, token);
         self.at += usize::from(found);
@@ -117,7 +119,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes all the words, or none.
-    pub fn eat_words(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn eat_words(&mut self, words: &[&str]) -> bool {
         let found = self.are_words(words);
         if found {
             self.at += words.len();
@@ -125,11 +127,15 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// Passes this token.
+    ///
+    /// # Errors
+    /// Another one, or the end; `what` says what was wanted.
     pub fn expect(&mut self, token: &Token, what: &str) -> Step<()> {
         if self.eat(token) { Ok(()) } else { Err(self.unexpected(what)) }
     }
 
-    pub fn expect_words(&mut self, words: &[&str]) -> Step<()> {
+    pub(crate) fn expect_words(&mut self, words: &[&str]) -> Step<()> {
         for (i, word) in words.iter().enumerate() {
             if !self.eat_words(&[word]) {
                 let what = words.get(i..).unwrap_or(words).join(" ");
@@ -146,7 +152,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next token's text if it is an unquoted word.
-    pub fn written_word(&self, n: usize) -> Option<(&'a Tok, &'a str)> {
+    pub(crate) fn written_word(&self, n: usize) -> Option<(&'a Tok, &'a str)> {
         let tok = self.peek(n)?;
         match &tok.token {
             Token::Word(w) if w.quote_style.is_none() => Some((tok, w.value.as_str())),
@@ -173,6 +179,7 @@ impl<'a> Cursor<'a> {
             && self.is_token(1, &Token::LBrace)
     }
 
+    /// An error with this code at a place.
     pub fn fail<T>(&self, code: &'static str, message: impl Into<String>, span: Span) -> Step<T> {
         Err(Box::new(Diagnostic::error(code, message).span(span)))
     }
@@ -213,7 +220,7 @@ impl<'a> Cursor<'a> {
         Ok(Ident { value, written: w.value.clone(), quoted, span: tok.span })
     }
 
-    pub fn object_name(&mut self, what: &str) -> Step<ObjectName> {
+    pub(crate) fn object_name(&mut self, what: &str) -> Step<ObjectName> {
         let mut parts = vec![self.ident(what)?];
         while self.eat(&Token::Period) {
             parts.push(self.ident("a name after the dot")?);
@@ -271,7 +278,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes `( ... )` and reads its inside with `read`, which must read all of it.
-    pub fn in_parens<T>(&mut self, what: &str, read: impl FnOnce(&mut Self) -> Step<T>) -> Step<T> {
+    pub(crate) fn in_parens<T>(&mut self, what: &str, read: impl FnOnce(&mut Self) -> Step<T>) -> Step<T> {
         let open = self.at;
         self.expect(&Token::LParen, &format!("\"(\" and {what}"))?;
         let Some(close) = self.closing(open) else {
@@ -310,6 +317,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Names of columns in parentheses.
     pub fn idents(&mut self) -> Step<Vec<Ident>> {
         self.list("names of columns", |c| c.ident("the name of a column"))
     }
@@ -328,7 +336,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips to the next comma at this depth, or the end; used to go on after an error in a list.
-    pub fn skip_to_comma(&mut self) {
+    pub(crate) fn skip_to_comma(&mut self) {
         let mut depth = 0usize;
         while let Some(t) = self.peek(0) {
             match t.token {

@@ -11,6 +11,7 @@ use crate::ast::{Location, Span};
 use crate::codes;
 use serde_json::{Value, json};
 
+/// Whether a diagnostic ends the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
     Error,
@@ -18,6 +19,7 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// As it is printed: in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -53,10 +55,12 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// An error with a code of `codes`.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(code, Severity::Error, message.into())
     }
 
+    /// A warning with a code of `codes`.
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(code, Severity::Warning, message.into())
     }
@@ -76,6 +80,7 @@ impl Diagnostic {
         }
     }
 
+    /// In this file, at this place.
     pub fn at(mut self, file: impl Into<String>, span: Span) -> Self {
         self.file = Some(file.into());
         self.span(span)
@@ -87,26 +92,31 @@ impl Diagnostic {
         self
     }
 
+    /// With a text at the place that is underlined.
     pub fn label(mut self, text: impl Into<String>) -> Self {
         self.label = Some(text.into());
         self
     }
 
+    /// With what explains it.
     pub fn note(mut self, text: impl Into<String>) -> Self {
         self.notes.push(text.into());
         self
     }
 
+    /// With what to do.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.helps.push(text.into());
         self
     }
 
+    /// With a text that would mend it, in the place of the one at `span`.
     pub fn suggest(mut self, span: Span, replacement: impl Into<String>) -> Self {
         self.suggestions.push(Suggestion { span, replacement: replacement.into() });
         self
     }
 
+    /// Whether the command fails for it.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

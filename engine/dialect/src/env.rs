@@ -40,7 +40,7 @@ pub fn expand_env(value: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Resul
 }
 
 /// Whether the text holds a reference that `expand_env` would expand.
-pub fn has_reference(text: &str) -> bool {
+pub(crate) fn has_reference(text: &str) -> bool {
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, from) = rest.split_at(at);

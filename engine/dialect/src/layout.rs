@@ -8,12 +8,12 @@
 use sqlparser::keywords::{Keyword, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_IDENTIFIER, RESERVED_FOR_TABLE_ALIAS};
 use sqlparser::tokenizer::Token;
 
-use crate::ast::{AsOf, Clauses};
+use crate::ast::Clauses;
 use crate::ast::{
     Cdc, ColumnChoice, ColumnDef, ColumnType, Columns, Command, Encode, Encoding, Expr, Flow, FlowKind, Format,
     Freshness, Ident, IncludeKind, Location, MaintenanceAction, ObjectName, OnDecodeError, OnLate, OnSchemaChange,
     Pair, Policy, Query, Source, SourceColumn, Span, Statement, StatementKind, TableDef, TestDef, TestStep, Transform,
-    Version, ViewDef, Violation,
+    ViewDef, Violation,
 };
 
 pub(crate) const INDENT: &str = "  ";
@@ -44,6 +44,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// The lines of a statement.
     pub fn of(statement: &Statement) -> Self {
         let mut out = Self::default();
         let start = statement.span.start;
@@ -557,14 +558,4 @@ fn field(name: &str) -> String {
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     let is_plain = starts_well && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if is_plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-}
-
-/// `FOR VERSION AS OF ...` as it is written behind a name.
-pub fn print_as_of(as_of: &AsOf) -> String {
-    let version = match &as_of.at {
-        Version::Id(id) => format!("FOR VERSION AS OF {id}"),
-        Version::Ref(name) => format!("FOR VERSION AS OF {}", string(name)),
-        Version::Timestamp(ts) => format!("FOR TIMESTAMP AS OF {}", string(ts)),
-    };
-    format!("{} {version}", name(&as_of.name))
 }

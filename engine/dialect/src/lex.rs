@@ -24,20 +24,21 @@ pub(crate) struct Tok {
 }
 
 impl Tok {
-    pub fn is_comment(&self) -> bool {
+    pub(crate) fn is_comment(&self) -> bool {
         matches!(&self.token, Token::Whitespace(w) if is_comment(w))
     }
 
     /// Whether the parser sees it: neither space nor comment.
-    pub fn is_code(&self) -> bool {
+    pub(crate) fn is_code(&self) -> bool {
         !matches!(self.token, Token::Whitespace(_))
     }
 
     /// An unquoted word of this spelling, in any case.
-    pub fn is_word(&self, word: &str) -> bool {
+    pub(crate) fn is_word(&self, word: &str) -> bool {
         matches!(&self.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
     }
 
+    /// As sqlparser's.
     pub fn with_span(&self) -> TokenWithSpan {
         TokenWithSpan::new(self.token.clone(), self.span)
     }
@@ -84,7 +85,7 @@ impl Lexed<'_> {
     }
 
     /// Whether tokenizing failed inside or just behind this run of tokens.
-    pub fn is_broken(&self, run: &Range<usize>) -> bool {
+    pub(crate) fn is_broken(&self, run: &Range<usize>) -> bool {
         let start = self.tokens.get(run.start).map_or(0, |t| t.bytes.start);
         let end = self.tokens.get(run.end).map_or(self.text.len(), |t| t.bytes.start);
         self.broken.iter().any(|at| (start..=end).contains(at))

@@ -25,6 +25,7 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// Whether a diagnostic is an error.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }

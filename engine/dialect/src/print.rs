@@ -5,8 +5,8 @@
 //!
 //! Not here: keeping comments (`format`).
 
-use crate::ast::{ColumnType, Statement};
-use crate::layout::{self, Layout};
+use crate::ast::Statement;
+use crate::layout::Layout;
 
 /// The statement's canonical text, without a semicolon.
 pub fn print(statement: &Statement) -> String {
@@ -19,9 +19,4 @@ pub fn print(statement: &Statement) -> String {
         })
         .collect();
     texts.join("\n")
-}
-
-/// A type's canonical spelling.
-pub fn print_type(ty: &ColumnType) -> String {
-    layout::column_type(ty)
 }

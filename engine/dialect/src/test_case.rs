@@ -8,7 +8,7 @@ use sqlparser::tokenizer::Token;
 
 impl Cursor<'_> {
     /// Behind `CREATE TEST`.
-    pub fn test_case(&mut self) -> Step<TestDef> {
+    pub(crate) fn test_case(&mut self) -> Step<TestDef> {
         let name = self.ident("the test's name")?;
         self.expect_words(&["FOR"])?;
         let target = self.object_name("the name of the table under test")?;

@@ -63,6 +63,10 @@ pub fn parse_type(text: &str) -> Result<ColumnType, Diagnostic> {
 }
 
 impl Cursor<'_> {
+    /// A type and its place.
+    ///
+    /// # Errors
+    /// What is no type of a column.
     pub fn column_type(&mut self) -> Step<Spanned<ColumnType>> {
         let start = self.at;
         self.angles = 0;
@@ -74,7 +78,7 @@ impl Cursor<'_> {
     }
 
     /// Whether the next token begins a type, so that a column's type may be left out.
-    pub fn at_type(&self) -> bool {
+    pub(crate) fn at_type(&self) -> bool {
         let attribute = self.are_words(&["NOT", "NULL"])
             || (self.is_word(0, "COMMENT") && self.peek(1).is_some_and(|t| is_string(&t.token)));
         matches!(self.peek(0).map(|t| &t.token), Some(Token::Word(_))) && !attribute

@@ -194,7 +194,7 @@ fn list<O: OffsetSizeTrait>(array: &ArrayRef, field: &FieldRef) -> Result<ArrayR
 ///
 /// # Errors
 /// As [`canonical_array`].
-pub fn canonical_scalar(value: &ScalarValue) -> Result<ScalarValue> {
+pub(crate) fn canonical_scalar(value: &ScalarValue) -> Result<ScalarValue> {
     if !has_equals(&value.data_type()) {
         return Ok(value.clone());
     }

@@ -33,6 +33,7 @@ pub enum Operation {
 }
 
 impl Shape {
+    /// DECIMAL(precision, scale); neither is checked.
     pub const fn new(precision: u8, scale: i8) -> Self {
         Self { precision, scale }
     }
@@ -52,6 +53,7 @@ impl Shape {
         }
     }
 
+    /// As a type of Arrow, in 128 bits.
     pub fn data_type(self) -> DataType {
         DataType::Decimal128(self.precision, self.scale)
     }
@@ -189,7 +191,7 @@ fn half_up(left: i128, right: i128) -> Option<i128> {
 }
 
 /// The same value with another number of digits after the point, rounded half up.
-pub fn rescale(value: i256, from: i8, to: i8) -> Option<i256> {
+pub(crate) fn rescale(value: i256, from: i8, to: i8) -> Option<i256> {
     if to >= from {
         return value.checked_mul(wide_power(to.checked_sub(from)?)?);
     }

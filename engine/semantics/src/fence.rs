@@ -69,6 +69,7 @@ impl Fence {
         }
     }
 
+    /// What it fences.
     pub fn input(&self) -> &LogicalPlan {
         &self.input
     }

@@ -122,7 +122,7 @@ mod zero;
 mod zones;
 
 pub use apart::{Casts, has_namesakes, put_back_casts, take_out_casts};
-pub use canonical::{CANONICAL, canonical_array, canonical_scalar, exactly, has_equals, uncanonical};
+pub use canonical::{CANONICAL, canonical_array, exactly, has_equals, uncanonical};
 pub use exact_scans::exact_options;
 pub use explained::names_shown;
 pub use extremes::{float_max, float_min};

@@ -123,7 +123,7 @@ impl ExactSum {
     }
 
     /// Takes another sum away.
-    pub fn subtract(&mut self, other: &ExactSum) {
+    pub(crate) fn subtract(&mut self, other: &ExactSum) {
         self.combine(other, -1);
     }
 
@@ -231,7 +231,7 @@ impl ExactSum {
 
     /// Canonical bytes: a flag byte, the counts of NaN and infinities if any, the place of the first byte that is
     /// not zero and the magnitude's bytes from there, least first.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let (negative, digits) = self.digits();
         let mut out = vec![u8::from(negative) | u8::from(self.special.is_some()) << 1];
         if let Some(s) = &self.special {
@@ -289,7 +289,7 @@ impl ExactSum {
     }
 
     /// Bytes on the heap, for memory accounting.
-    pub fn heap_size(&self) -> usize {
+    pub(crate) fn heap_size(&self) -> usize {
         self.chunks.capacity() * 8 + self.special.as_ref().map_or(0, |_| size_of::<Special>())
     }
 }

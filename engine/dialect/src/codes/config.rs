@@ -1,6 +1,6 @@
 //! C: ingot.toml, the environment, and the options of sources.
 
-use super::{CodeInfo, code};
+use super::info::{CodeInfo, code};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

@@ -1,6 +1,6 @@
 //! L: catalog and storage, and Q: serving.
 
-use super::{CodeInfo, code, passing};
+use super::info::{CodeInfo, code, passing};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

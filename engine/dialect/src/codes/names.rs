@@ -1,6 +1,6 @@
 //! N: names that mean nothing, or more than one thing.
 
-use super::{CodeInfo, code};
+use super::info::{CodeInfo, code};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

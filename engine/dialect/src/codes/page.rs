@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::CODES;
+use super::info::CodeInfo;
 
 /// Letter, its name, and what there is to mend.
 const LETTERS: &[(char, &str, &str)] = &[
@@ -21,7 +21,7 @@ const LETTERS: &[(char, &str, &str)] = &[
 ];
 
 /// The page `docs/codes.md`.
-pub fn reference() -> String {
+pub(super) fn reference(codes: &[CodeInfo]) -> String {
     let mut out = String::from(
         "# Codes\n\n\
          Every diagnostic and every error carries a code: a letter, which says where to mend, and four digits, which \
@@ -35,7 +35,7 @@ pub fn reference() -> String {
     }
     for (letter, area, _) in LETTERS {
         let _ = writeln!(out, "\n## {letter}: {area}");
-        for info in CODES.iter().filter(|c| c.code.starts_with(*letter)) {
+        for info in codes.iter().filter(|c| c.code.starts_with(*letter)) {
             let _ = writeln!(out, "\n### {}: {}\n\n{}", info.code, escaped(info.title), escaped(info.text));
             if info.retryable {
                 out.push_str("\nTrying again, with nothing changed, may help.\n");

@@ -1,6 +1,6 @@
 //! P: the text of a SQL file is not a statement of the dialect.
 
-use super::{CodeInfo, code};
+use super::info::{CodeInfo, code};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

@@ -1,6 +1,6 @@
 //! R: how tables are kept up to date, and why a view sometimes is computed in full.
 
-use super::{CodeInfo, code, passing};
+use super::info::{CodeInfo, code, passing};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

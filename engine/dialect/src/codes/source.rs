@@ -1,6 +1,6 @@
 //! S: Kafka, and D: rows that do not fit.
 
-use super::{CodeInfo, code, passing};
+use super::info::{CodeInfo, code, passing};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

@@ -1,6 +1,6 @@
 //! T: types that do not fit.
 
-use super::{CodeInfo, code};
+use super::info::{CodeInfo, code};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

@@ -1,6 +1,6 @@
 //! U: parsed and understood, but not built yet. Nothing is ever ignored in silence.
 
-use super::{CodeInfo, code};
+use super::info::{CodeInfo, code};
 
 pub(super) const CODES: &[CodeInfo] = &[
     code(

@@ -14,6 +14,7 @@ mod grouping;
 mod guards;
 mod membership;
 mod names;
+mod nested;
 mod numbers;
 mod outputs;
 mod parts;
