@@ -7,31 +7,13 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
     say_part!("{}", text(head, rows))
 }
 
-pub fn text(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = head.iter().map(|h| h.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut out = String::new();
-    let mut line = |cells: &[String]| {
-        let mut text = String::new();
-        for (i, cell) in cells.iter().enumerate() {
-            text.push_str(cell);
-            if i + 1 < cells.len() {
-                let pad = widths.get(i).map_or(0, |w| w.saturating_sub(cell.chars().count()));
-                text.push_str(&" ".repeat(pad + 2));
-            }
-        }
-        out.push_str(text.trim_end());
-        out.push('\n');
-    };
-    line(&head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
-    for row in rows {
-        line(row);
-    }
-    out
+fn text(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(head).add_rows(rows);
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// `12_345_678` as `12,345,678`.
@@ -59,6 +41,15 @@ pub fn age(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn columns_are_as_wide_as_they_show() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["a.b", "", "x y"]), row(["名前", "1,000", ""])];
+        let wanted = "table  rows   note\na.b           x y\n名前   1,000\n";
+        assert_eq!(super::text(&["table", "rows", "note"], &rows), wanted);
+        assert_eq!(super::text(&["table"], &[]), "table\n");
+    }
+
     #[test]
     fn numbers_are_grouped() {
         assert_eq!(super::number(0), "0");

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use glob::Pattern;
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_model::TableName;
 
@@ -72,11 +73,11 @@ fn circles<K: Ord + Clone>(reads: &BTreeMap<K, BTreeSet<K>>, left: &BTreeSet<&K>
 
 /// The tables that `--select` and `--exclude` leave, side tables with their main tables.
 ///
-/// A selector is `layer.table`, `layer.*`, `*`, or `tag:x` (a tag's name, value, or `name=value`); `+` before it
+/// A selector is `layer.table`, a pattern (`layer.*`, `*.stat?`, `[sg]*.late`), or `tag:x` (a tag's name, value, or `name=value`); `+` before it
 /// adds all that it reads, `+` behind it all that reads it. Without `--select` everything is selected.
 ///
 /// # Errors
-/// C0114 for a selector that matches nothing, or when nothing is left.
+/// C0114 for a selector that is no pattern or matches nothing, or when nothing is left.
 pub fn select(
     project: &Project,
     select: &[String],
@@ -104,6 +105,13 @@ pub fn select(
 fn matching(project: &Project, selector: &str) -> Result<BTreeSet<TableName>, Box<Diagnostic>> {
     let (up, rest) = selector.strip_prefix('+').map_or((false, selector), |r| (true, r));
     let (down, core) = rest.strip_suffix('+').map_or((false, rest), |r| (true, r));
+    let pattern = match Pattern::new(core) {
+        Ok(pattern) => pattern,
+        Err(e) => {
+            let d = Diagnostic::error("C0114", format!("selector \"{selector}\" is no pattern: {}", e.msg));
+            return Err(Box::new(d.help("`*` stands for any characters, `?` for one, `[ab]` for one of these")));
+        }
+    };
     let plain = |n: &TableName| {
         let layer = n.namespace.as_str().strip_prefix(&project.namespace_prefix).unwrap_or(n.namespace.as_str());
         format!("{layer}.{}", n.name)
@@ -113,7 +121,7 @@ fn matching(project: &Project, selector: &str) -> Result<BTreeSet<TableName>, Bo
         .iter()
         .filter(|(name, model)| match core.strip_prefix("tag:") {
             Some(tag) => model.tags.iter().any(|(k, v)| tag == k || tag == v || tag == format!("{k}={v}")),
-            None => matches_pattern(core, &plain(name)) || matches_pattern(core, &name.to_string()),
+            None => pattern.matches(&plain(name)) || pattern.matches(&name.to_string()),
         })
         .map(|(name, _)| name.clone())
         .collect();
@@ -163,20 +171,4 @@ fn closure(from: &BTreeSet<TableName>, next: &dyn Fn(&TableName) -> BTreeSet<Tab
         }
     }
     all
-}
-
-/// `*` stands for any characters.
-fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(first) = parts.next() else { return false };
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }

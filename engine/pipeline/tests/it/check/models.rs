@@ -332,6 +332,8 @@ fn selections() {
         chosen(&["silver.vehicle_events+"], &[]),
         ["gold.stats", "silver.vehicle_events", "silver.vehicle_events_rejected"]
     );
+    assert_eq!(chosen(&["silver.[sv]*", "gold.stat?"], &["*_rejected"]), ["gold.stats", "silver.vehicle_events"]);
+    assert_eq!(select(&p, &["gold.[stats".into()], &[]).unwrap_err().code, "C0114");
     assert_eq!(select(&p, &["gold.stat".into()], &[]).unwrap_err().code, "C0114");
     assert_eq!(select(&p, &[], &["*".into()]).unwrap_err().code, "C0114");
 }
