@@ -119,7 +119,15 @@ fn servers_share_a_key_in_a_file() {
     let load = |text: &str| {
         std::fs::write(folder.path().join("key"), text).unwrap();
         let settings = "serve.ticket-key-file = \"key\"";
-        Config::from_parts(Some(settings), folder.path(), Path::new("/here"), None, &[], &BTreeMap::new())
+        Config::from_parts(
+            Some(settings),
+            folder.path(),
+            Path::new("/here"),
+            None,
+            &[],
+            &BTreeMap::new(),
+            ingot_source::check_property,
+        )
     };
     let key: [u8; 32] = std::array::from_fn(|i| i as u8);
     let hexadecimal: String = key.iter().map(|b| format!("{b:02x}")).collect();
@@ -137,10 +145,18 @@ fn servers_share_a_key_in_a_file() {
         assert!(help.contains("32 bytes in hexadecimal or base64; openssl rand -hex 32"), "{help}");
     }
     assert_eq!(
-        Config::from_parts(None, folder.path(), Path::new("/here"), None, &[], &BTreeMap::new())
-            .unwrap()
-            .serve
-            .ticket_key,
+        Config::from_parts(
+            None,
+            folder.path(),
+            Path::new("/here"),
+            None,
+            &[],
+            &BTreeMap::new(),
+            ingot_source::check_property
+        )
+        .unwrap()
+        .serve
+        .ticket_key,
         None
     );
 }

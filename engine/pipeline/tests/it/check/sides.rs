@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
 use ingot_model::{ExpectationCounts, Expectations, TableName, property};
 use ingot_pipeline::plan::Plan;
+use ingot_query::Caller;
 use proptest::prelude::{Just, prop_oneof};
 use proptest::test_runner::{Config as Tries, TestRunner};
 use tokio_util::sync::CancellationToken;
@@ -105,8 +106,9 @@ fn tables() -> Vec<((String, String), Option<&'static str>)> {
 
 async fn number(world: &World, sql: &str) -> i64 {
     let session = world.engine.session().unwrap();
-    let planned = session.plan(sql, None).await.unwrap();
-    let rows: Vec<RecordBatch> = session.execute(&planned, None).await.unwrap().try_collect().await.unwrap();
+    let planned = session.plan(&Caller::ANONYMOUS, sql, None).await.unwrap();
+    let rows: Vec<RecordBatch> =
+        session.execute(&Caller::ANONYMOUS, &planned, None).await.unwrap().try_collect().await.unwrap();
     rows[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
