@@ -73,7 +73,7 @@ async fn shown(
     say!("warehouse  {}", dir.display())?;
     say!("endpoint   grpc://{address}")?;
     let shared = Shared::default();
-    let all = engine.project.tables.keys().cloned().collect();
+    let all = engine.project().tables.keys().cloned().collect();
     let running = tokio::spawn(run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
     let produced = Arc::new(AtomicU64::new(0));
     let producing = feed(broker, events, &produced, &shared, stop);
@@ -261,7 +261,7 @@ async fn stats(engine: &Engine) -> Option<String> {
 async fn check(engine: &Engine) -> Result<u8, Failure> {
     say!("\nverify: every table against its query, and against the log")?;
     let mut code = 0;
-    for name in &engine.project.order {
+    for name in &engine.project().order {
         let verified = engine.verify(name).await?;
         verify::print(&verified)?;
         // The embedded broker may have dropped old messages: then counts are all there is.

@@ -213,7 +213,7 @@ pub async fn planned(global: &Global) -> Result<Engine, Failure> {
 /// As `reader`, of a lake that is there.
 pub async fn present(global: &Global) -> Result<Engine, Failure> {
     let engine = reader(global).await?;
-    engine.lake.present()?;
+    engine.lake().present()?;
     Ok(engine)
 }
 
@@ -226,7 +226,7 @@ pub async fn queried(global: &Global) -> Result<Engine, Failure> {
         _ => project_of(global, checked_by(global, check::load_to_read)?)?,
     };
     let engine = Engine::open_to_read(project, config).await?;
-    engine.lake.present()?;
+    engine.lake().present()?;
     Ok(engine)
 }
 

@@ -6,10 +6,10 @@ use crate::tell::{note, say};
 
 pub async fn plan(global: &Global, exit_code: bool) -> Result<u8, Failure> {
     let engine = open::planned(global).await?;
-    if let Err(nothing) = engine.lake.present() {
+    if let Err(nothing) = engine.lake().present() {
         note!("{nothing}; `ingot run` makes it");
     }
-    let selected = open::selection(global, &engine.project)?;
+    let selected = open::selection(global, engine.project())?;
     let plan = engine.plan(&|n| selected.contains(n)).await?;
     if global.json {
         say!("{}", serde_json::to_string_pretty(&plan).map_err(|e| Failure::Outside(e.to_string()))?)?;

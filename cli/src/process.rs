@@ -71,7 +71,7 @@ pub async fn lease(
     let started = std::time::Instant::now();
     let mut said = false;
     loop {
-        match Lease::acquire(&engine.lake, &engine.config.lease_key()) {
+        match Lease::acquire(engine.lake(), &engine.config().lease_key()) {
             Ok(lease) => {
                 crash::point("start.leased", "");
                 return Ok(Some(lease));

@@ -13,9 +13,9 @@ use crate::tell::{self, note, say};
 
 pub async fn prune(global: &Global, tables: &[String]) -> Result<u8, Failure> {
     let engine = open::engine(global).await?;
-    let mut selected = open::selection(global, &engine.project)?;
+    let mut selected = open::selection(global, engine.project())?;
     if !tables.is_empty() {
-        let named = tables.iter().map(|name| open::table(&engine.project, name)).collect::<Result<Vec<_>, _>>()?;
+        let named = tables.iter().map(|name| open::table(engine.project(), name)).collect::<Result<Vec<_>, _>>()?;
         selected.retain(|name| named.contains(name));
     }
     let stop = process::stop_on_signals()?;

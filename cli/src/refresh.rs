@@ -7,7 +7,7 @@ use crate::{process, run};
 
 pub async fn refresh(global: &Global, args: &RefreshArgs) -> Result<u8, Failure> {
     let engine = open::engine(global).await?;
-    let name = open::table(&engine.project, &args.table)?;
+    let name = open::table(engine.project(), &args.table)?;
     let stop = process::stop_on_signals()?;
     let limit = process::Limit::start(args.timeout, &stop);
     let Some(_lease) = process::lease(&engine, args.timeout, &stop).await? else {

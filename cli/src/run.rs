@@ -68,7 +68,7 @@ async fn once(
     stop: &CancellationToken,
     limit: &Limit,
 ) -> Result<u8, Failure> {
-    let selected = open::selection(global, &engine.project)?;
+    let selected = open::selection(global, engine.project())?;
     let plan = engine.plan(&|n| selected.contains(n)).await?;
     if args.no_rebuild {
         refuse_rebuild(&plan)?;
@@ -117,13 +117,13 @@ async fn forever(
     args: &RunArgs,
     stop: &CancellationToken,
 ) -> Result<u8, Failure> {
-    let selected = open::selection(global, &engine.project)?;
+    let selected = open::selection(global, engine.project())?;
     if args.no_rebuild {
         refuse_rebuild(&engine.plan(&|n| selected.contains(n)).await?)?;
     }
-    info!(tables = selected.len(), warehouse = %engine.config.warehouse.location, "running");
+    info!(tables = selected.len(), warehouse = %engine.config().warehouse.location, "running");
     let shared = Arc::new(Mutex::new(Progress::default()));
-    if engine.config.http.listen.is_some() {
+    if engine.config().http.listen.is_some() {
         tokio::spawn(observe::observe(engine.clone(), selected.clone(), stop.clone()));
     }
     let failures = run_loop::run(engine, selected, stop.clone(), shared.clone()).await?;

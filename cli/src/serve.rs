@@ -31,7 +31,7 @@ pub async fn start(engine: &Arc<Engine>, stop: CancellationToken) -> Result<Join
 
 /// The same, with the address that was bound.
 pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(JoinHandle<()>, SocketAddr), Failure> {
-    let address = engine.config.serve.listen;
+    let address = engine.config().serve.listen;
     ingot_flight::check_listen(address).map_err(|e| Failure::Usage(e.to_string()))?;
     let listener = TcpListener::bind(address).await.map_err(|e| {
         Failure::Outside(format!(
@@ -39,7 +39,7 @@ pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(
         ))
     })?;
     let bound = listener.local_addr()?;
-    let seal = engine.config.serve.ticket_key.map_or_else(Seal::of_process, |key| Seal::shared(key.bytes()));
+    let seal = engine.config().serve.ticket_key.map_or_else(Seal::of_process, |key| Seal::shared(key.bytes()));
     let served = Served::new(engine.session().map_err(sql::query_error)?, seal);
     let until = stop.clone();
     let serving = move |listener| ingot_flight::serve(listener, served.clone(), stop.clone());
@@ -49,14 +49,14 @@ pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(
 
 /// Serves health and metrics where the configuration says so, until `stop`.
 pub async fn start_http(engine: &Arc<Engine>, stop: CancellationToken) -> Result<Option<JoinHandle<()>>, Failure> {
-    let Some(address) = engine.config.http.listen else { return Ok(None) };
+    let Some(address) = engine.config().http.listen else { return Ok(None) };
     let listener = TcpListener::bind(address).await.map_err(|e| {
         Failure::Outside(format!(
             "cannot listen on {address}: {e}; choose another with --set http.listen=127.0.0.1:PORT"
         ))
     })?;
     let bound = listener.local_addr()?;
-    let lake = engine.lake.clone();
+    let lake = engine.lake().clone();
     let ready: Ready = Arc::new(move || {
         let lake = lake.clone();
         let told = async move { lake.list_tables().await.map(drop) };

@@ -7,7 +7,7 @@ use crate::tell::say;
 
 pub async fn status(global: &Global) -> Result<u8, Failure> {
     let engine = open::present(global).await?;
-    let selected = open::selection(global, &engine.project)?;
+    let selected = open::selection(global, engine.project())?;
     let all = engine.status(&|n| selected.contains(n)).await?;
     if global.json {
         say!("{}", serde_json::json!({ "version": 1, "tables": all }))?;

@@ -9,13 +9,13 @@ use crate::tell::say;
 
 pub async fn verify(global: &Global, tables: &[String]) -> Result<u8, Failure> {
     let engine = open::present(global).await?;
-    let selected = open::selection(global, &engine.project)?;
+    let selected = open::selection(global, engine.project())?;
     let mut names = vec![];
     for name in tables {
-        names.push(open::table(&engine.project, name)?);
+        names.push(open::table(engine.project(), name)?);
     }
     if names.is_empty() {
-        names = engine.project.order.iter().filter(|n| selected.contains(*n)).cloned().collect();
+        names = engine.project().order.iter().filter(|n| selected.contains(*n)).cloned().collect();
     }
     let mut all = vec![];
     for name in &names {

@@ -16,9 +16,9 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 /// The trailer that holds the stable code.
-pub const CODE_HEADER: &str = "ingot-code";
+pub(crate) const CODE_HEADER: &str = "ingot-code";
 /// The trailer that says `true` if the same call may succeed later.
-pub const RETRYABLE_HEADER: &str = "ingot-retryable";
+pub(crate) const RETRYABLE_HEADER: &str = "ingot-retryable";
 
 /// Why the server does not start, or stopped.
 #[derive(Debug, thiserror::Error)]

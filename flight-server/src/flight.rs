@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use ingot_query::{Caller, Registry, Seal, Session};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -23,42 +22,22 @@ use tracing::info;
 
 use crate::check_listen;
 use crate::error::ServeError;
+use served::REQUEST_BYTES_MAX;
+pub use served::Served;
 
 mod actions;
 pub mod client;
 mod handlers;
 mod jdbc;
 mod metadata;
+mod served;
 mod service;
 mod sql_info;
 mod stoppable;
 mod ticket;
 
-/// What a client may send in one message: parameters, not data.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// How long open connections may take to end.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// Who asks, of every call: nobody is asked for a name yet.
-const CALLER: &Caller = &Caller::ANONYMOUS;
-
-/// What is served; cheap to clone. Endpoints that share one know each other's queries and prepared statements.
-#[derive(Clone)]
-pub struct Served {
-    /// Plans and runs.
-    pub session: Session,
-    /// Running queries and prepared statements.
-    pub registry: Registry,
-    /// What tickets are sealed with.
-    pub seal: Seal,
-}
-
-impl Served {
-    /// A session with nothing running yet.
-    pub fn new(session: Session, seal: Seal) -> Self {
-        Self { session, registry: Registry::default(), seal }
-    }
-}
 
 /// Serves until `shutdown`: then running queries are cancelled and connections closed.
 ///

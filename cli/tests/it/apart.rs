@@ -23,14 +23,14 @@ fn file_of(table: &Table) -> PathBuf {
 
 /// Cuts a table's metadata file off; gives what it was.
 async fn cut(engine: &Engine, table: &str) -> (PathBuf, Vec<u8>) {
-    let file = file_of(&engine.lake.load_table(&name(table)).await.unwrap().unwrap());
+    let file = file_of(&engine.lake().load_table(&name(table)).await.unwrap().unwrap());
     let text = std::fs::read(&file).unwrap();
     std::fs::write(&file, &text[..text.len() / 2]).unwrap();
     (file, text)
 }
 
 async fn stranger(world: &World, table: &str) {
-    let lake = Lake::open(world.engine().await.lake.config().clone()).await.unwrap();
+    let lake = Lake::open(world.engine().await.lake().config().clone()).await.unwrap();
     let column = ingot_model::Column {
         name: "a".into(),
         data_type: datafusion::arrow::datatypes::DataType::Int64,
@@ -160,7 +160,7 @@ async fn the_loop_goes_on_beside_a_damaged_table() {
     cut(&engine, "gold.stats").await;
     let engine = Arc::new(world.engine().await);
     let (stop, shared) = (CancellationToken::new(), Shared::default());
-    let all: BTreeSet<_> = engine.project.tables.keys().cloned().collect();
+    let all: BTreeSet<_> = engine.project().tables.keys().cloned().collect();
     let task = tokio::spawn(run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
     world.produce(500);
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -203,13 +203,13 @@ async fn a_view_is_not_served_before_its_first_rows() {
     assert_eq!(wrong, ["gold.broken"]);
     // One that could not be built left nothing: no row in the catalog, no file.
     assert_eq!(refused(&engine, "SELECT * FROM gold.broken").await.code, "Q0118");
-    assert!(!engine.lake.list_tables().await.unwrap().contains(&name("gold.broken")));
+    assert!(!engine.lake().list_tables().await.unwrap().contains(&name("gold.broken")));
     let folder = world.dir.path().join("warehouse/gold/broken");
     let files = std::fs::read_dir(&folder).into_iter().flatten().count();
     assert_eq!(files, 0, "{}", folder.display());
     // The others began with their rows: no snapshot of a view is empty.
     for view in ["silver.vehicle_events", "gold.stats"] {
-        let table = engine.lake.load_table(&name(view)).await.unwrap().unwrap();
+        let table = engine.lake().load_table(&name(view)).await.unwrap().unwrap();
         assert_eq!(table.history().len(), 1, "{view}");
         assert_ne!(table.history()[0].summary.get("total-records"), Some("0"), "{view}");
     }
@@ -218,7 +218,7 @@ async fn a_view_is_not_served_before_its_first_rows() {
 }
 
 async fn all_equal_but(engine: &Engine, but: &str) {
-    for table in engine.project.order.iter().filter(|t| **t != name(but)) {
+    for table in engine.project().order.iter().filter(|t| **t != name(but)) {
         let verified = engine.verify(table).await.unwrap();
         assert_eq!(verified.exit_code(), 0, "{table}: {:?}", verified.verdict);
     }
@@ -274,13 +274,13 @@ async fn a_table_has_one_project_and_a_project_one_lease() {
     all_equal(&first).await;
 
     // One lease for each project and prefix.
-    let lease = |engine: &Engine| Lease::acquire(&engine.lake, &engine.config.lease_key());
+    let lease = |engine: &Engine| Lease::acquire(engine.lake(), &engine.config().lease_key());
     let held = lease(&first).unwrap();
     assert_eq!(lease(&engine_of(&world, "fleet", "").await).unwrap_err().code(), "L0141");
     drop((lease(&second).unwrap(), lease(&apart).unwrap(), lease(&engine_of(&world, "fleet", "dev_").await).unwrap()));
     drop(held);
     lease(&first).unwrap();
-    assert_eq!(world.engine().await.config.project.name, "ingot");
+    assert_eq!(world.engine().await.config().project.name, "ingot");
 }
 
 /// A table of an older version has no owner: it is taken over by the next commit, and no rows are touched.
@@ -289,7 +289,7 @@ async fn tables_of_an_older_version_are_adopted() {
     let mut world = World::new();
     world.produce(500);
     once(&world.engine().await).await;
-    let plain = Lake::open(world.engine().await.lake.config().clone()).await.unwrap();
+    let plain = Lake::open(world.engine().await.lake().config().clone()).await.unwrap();
     let tables = plain.list_tables().await.unwrap();
     for table in plain.load_tables(&tables).await.unwrap() {
         let file = file_of(&table.unwrap().unwrap());
@@ -327,8 +327,8 @@ async fn brokers_are_asked_side_by_side() {
     let config = Config::load(&root, None, &sets, &BTreeMap::new(), ingot_source::check_property).unwrap();
     let checked = check::load(&root, &config);
     let project = checked.project.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
-    let mut engine = Engine::open(Arc::new(project), Arc::new(config)).await.unwrap();
-    engine.answer_within = Duration::from_secs(2);
+    let engine = Engine::open(Arc::new(project), Arc::new(config)).await.unwrap();
+    let engine = engine.answering_within(Duration::from_secs(2));
     let began = Instant::now();
     let plan = engine.plan(&|_| true).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());

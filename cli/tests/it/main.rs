@@ -6,6 +6,7 @@ mod command;
 mod docs;
 mod fuzz;
 mod hostile;
+mod house;
 mod panics;
 mod tidy;
 #[path = "../../../engine/pipeline/tests/it/world.rs"]

@@ -35,7 +35,7 @@ async fn is_fresh(world: &World, events: u64) {
     let engine = world.engine().await;
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
-        let made = engine.lake.load_table(&"gold.stats".parse().unwrap()).await.unwrap().is_some();
+        let made = engine.lake().load_table(&"gold.stats".parse().unwrap()).await.unwrap().is_some();
         if made {
             let bronze = number(&engine, "SELECT count(*) AS n FROM bronze.vehicle_events").await;
             let errors = number(&engine, "SELECT count(*) AS n FROM bronze.vehicle_events_errors").await;

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const LINES_MAX: usize = 800;
+const LINES_MAX: usize = 600;
 
 /// Crates from the pure core outwards. A crate may depend on those of a lower rank alone.
 const RANKS: &[(&str, &str, u8)] = &[
@@ -28,6 +28,22 @@ const RANKS: &[(&str, &str, u8)] = &[
     ("ingot-pipeline", "engine/pipeline", 4),
     ("ingot-flight", "flight-server", 5),
     ("ingot", "cli", 6),
+];
+
+/// The folders of all crates.
+pub(crate) const CRATES: &[&str] = &[
+    "cli",
+    "engine/telemetry",
+    "engine/model",
+    "engine/dialect",
+    "engine/semantics",
+    "engine/delta",
+    "engine/lake",
+    "engine/source",
+    "engine/project",
+    "engine/query",
+    "engine/pipeline",
+    "flight-server",
 ];
 
 /// What only one crate may depend on: the outside world enters through one door each.
@@ -47,12 +63,12 @@ const UNSAFE_FILE: &str = "engine/source/src/kafka/ffi.rs";
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "manager", "misc"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder").to_path_buf()
 }
 
 /// Every file below the root with one of these endings, as (path from the root, text); build results left out.
-fn files(endings: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn files(endings: &[&str]) -> Vec<(String, String)> {
     let root = root();
     let mut found = Vec::new();
     let mut folders = vec![root.clone()];
@@ -75,7 +91,7 @@ fn files(endings: &[&str]) -> Vec<(String, String)> {
     found
 }
 
-fn report(findings: &[String]) {
+pub(crate) fn report(findings: &[String]) {
     assert!(findings.is_empty(), "{} findings:\n  {}", findings.len(), findings.join("\n  "));
 }
 

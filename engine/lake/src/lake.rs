@@ -103,7 +103,7 @@ impl Lake {
     }
 
     /// The URL under which DataFusion knows that store.
-    pub fn object_store_url(&self) -> ObjectStoreUrl {
+    pub(crate) fn object_store_url(&self) -> ObjectStoreUrl {
         self.0.store.url().clone()
     }
 
@@ -111,7 +111,7 @@ impl Lake {
     ///
     /// # Errors
     /// A location outside the store.
-    pub fn object_path(&self, location: &str) -> Result<Path> {
+    pub(crate) fn object_path(&self, location: &str) -> Result<Path> {
         self.0.store.path(location)
     }
 
@@ -121,12 +121,12 @@ impl Lake {
     }
 
     /// The same store, as Iceberg's own readers take it.
-    pub fn file_io(&self) -> &FileIO {
+    pub(crate) fn file_io(&self) -> &FileIO {
         &self.0.file_io
     }
 
     /// The file the catalog is in.
-    pub fn catalog_file(&self) -> &FsPath {
+    pub(crate) fn catalog_file(&self) -> &FsPath {
         self.0.catalog.file()
     }
 

@@ -39,7 +39,7 @@ pub use read::changelog::{self, FileChange, FileRef, changelog, live_files};
 pub use read::key_ranges::prune_files;
 pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions};
 pub use table::beginning::{self, beginning};
-pub use table::definition::{NewTable, ResolvedDefinition, resolve_definition};
+pub use table::definition::{NewTable, ResolvedDefinition};
 pub use table::position::{self, FlowKey, PositionError, recorded_position};
 pub use table::{StateColumn, Table, owner, schema};
 pub use write::Writer;

@@ -70,7 +70,7 @@ impl SnapshotInfo {
     }
 
     /// Whether this engine made the snapshot to refresh the table.
-    pub fn is_refresh_of_ours(&self) -> bool {
+    pub(crate) fn is_refresh_of_ours(&self) -> bool {
         self.is_ours() && self.fingerprint().is_some()
     }
 
@@ -95,7 +95,7 @@ impl SnapshotInfo {
     }
 
     /// Whether it records what it was computed from.
-    pub fn records_sources(&self) -> bool {
+    pub(crate) fn records_sources(&self) -> bool {
         self.summary.get(property::SOURCES).is_some()
     }
 

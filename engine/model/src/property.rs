@@ -11,27 +11,27 @@ pub const ENGINE: &str = "ingot";
 /// Which engine made the snapshot.
 pub const ENGINE_NAME: &str = "engine-name";
 /// Which version of the engine.
-pub const ENGINE_VERSION: &str = "engine-version";
+pub(crate) const ENGINE_VERSION: &str = "engine-version";
 /// The id shared by all attempts of one commit.
 pub const COMMIT_ID: &str = "ingot.commit-id";
 /// The fingerprint of the definition that made the rows.
 pub const FINGERPRINT: &str = "ingot.fingerprint";
 /// The version of SQL's meaning by which the rows were made. A snapshot without it is of the first.
-pub const SEMANTICS: &str = "ingot.semantics-version";
+pub(crate) const SEMANTICS: &str = "ingot.semantics-version";
 /// How the refresh was done.
 pub const REFRESH_MODE: &str = "ingot.refresh.mode";
 /// Why it was done so.
-pub const REFRESH_REASON: &str = "ingot.refresh.reason";
+pub(crate) const REFRESH_REASON: &str = "ingot.refresh.reason";
 /// Rows read.
-pub const REFRESH_ROWS_IN: &str = "ingot.refresh.rows-in";
+pub(crate) const REFRESH_ROWS_IN: &str = "ingot.refresh.rows-in";
 /// Rows written.
-pub const REFRESH_ROWS_OUT: &str = "ingot.refresh.rows-out";
+pub(crate) const REFRESH_ROWS_OUT: &str = "ingot.refresh.rows-out";
 /// How long the refresh took, in milliseconds.
 pub const REFRESH_MS: &str = "ingot.refresh.ms";
 /// What now() was.
 pub const NOW: &str = "ingot.now";
 /// The session time zone.
-pub const TIME_ZONE: &str = "ingot.time-zone";
+pub(crate) const TIME_ZONE: &str = "ingot.time-zone";
 /// The source snapshots that the table stands on: a list of `{table, uuid, snapshot-id}`.
 pub const SOURCES: &str = "ingot.sources";
 /// The snapshots from which the change was computed: a list of `{table, uuid, snapshot-id}`.
@@ -53,6 +53,6 @@ pub const STATE_COLUMNS: &str = "ingot.state-columns";
 pub const LEFT_OUT_COLUMNS: &str = "ingot.left-out-columns";
 /// Table property: columns that keep the type they are stored with although their query has another one by present rules,
 /// a JSON object of names and the types that the query has.
-pub const KEPT_TYPES: &str = "ingot.kept-types";
+pub(crate) const KEPT_TYPES: &str = "ingot.kept-types";
 /// Table property: the columns of the primary key, which nothing enforces.
-pub const PRIMARY_KEY: &str = "ingot.primary-key";
+pub(crate) const PRIMARY_KEY: &str = "ingot.primary-key";

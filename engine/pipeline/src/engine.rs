@@ -19,22 +19,28 @@ use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use ingot_lake::crash;
 use ingot_lake::{Lake, Table};
-use ingot_model::{SnapshotInfo, TableName};
+use ingot_model::TableName;
 use ingot_source::BatchLimits;
-use ingot_telemetry::{self as telemetry, metrics};
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug_span, info, warn};
+use tracing::{Instrument, debug_span, info};
 
-use crate::error::{DEFECT, PipelineError, Result};
+mod recorded;
+mod report;
+
+pub use report::{Report, StepError, StepReport};
+
+use crate::error::{PipelineError, Result};
 use crate::ingest::{self, Ingestor, act, restart};
 use crate::kept;
 use crate::plan::{AGED, Action, Plan, Read, Reason, Step, Upto};
-use crate::planner::{self, Facts, Recorded, StreamFacts, TableFacts};
+use crate::planner::{self, Facts, StreamFacts, TableFacts};
 use crate::refresh::{Job, Member, Outcome};
 use ingot_project::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use ingot_project::{check, config::Config};
 use ingot_query::{QueryError, Session, SessionLimits, context};
+use recorded::recorded_in;
+pub(crate) use recorded::{recorded_now, same_columns};
+use report::{count, reported};
 
 /// How often a step is planned again because another writer was first.
 const SUPERSEDED_MAX: usize = 3;
@@ -43,79 +49,17 @@ const TOLD_PAUSES: u32 = 9;
 /// How long a plan waits for a broker.
 pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 
-/// What one step did.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StepReport {
-    pub table: TableName,
-    pub mode: String,
-    pub reason: Option<Reason>,
-    pub rows_in: u64,
-    pub rows_out: u64,
-    pub seconds: f64,
-    pub snapshot: Option<i64>,
-    pub error: Option<StepError>,
-    /// Source files that an incremental step read.
-    #[serde(default)]
-    pub files: Vec<String>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StepError {
-    pub code: String,
-    pub message: String,
-    pub hint: Option<String>,
-    pub retryable: bool,
-    pub exit_code: u8,
-}
-
-impl StepError {
-    /// Whether this was a panic.
-    pub fn is_defect(&self) -> bool {
-        self.code == DEFECT
-    }
-}
-
-impl From<&PipelineError> for StepError {
-    fn from(e: &PipelineError) -> Self {
-        Self {
-            code: e.code().to_owned(),
-            message: e.report(),
-            hint: e.hint(),
-            retryable: e.retryable(),
-            exit_code: e.exit_code(),
-        }
-    }
-}
-
-/// What a plan's execution did, in the order of its steps.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Report {
-    pub steps: Vec<StepReport>,
-}
-
-impl Report {
-    pub fn failed(&self) -> bool {
-        self.steps.iter().any(|s| s.error.is_some())
-    }
-
-    /// 0, or the exit code of the gravest failure: data and project before the outside.
-    pub fn exit_code(&self) -> u8 {
-        let codes: BTreeSet<u8> = self.steps.iter().filter_map(|s| s.error.as_ref()).map(|e| e.exit_code).collect();
-        codes.first().copied().unwrap_or(0)
-    }
-}
-
 /// The inputs of a view as it last looked at them without finding a change.
 type Looked = HashMap<TableName, (Option<i64>, BTreeMap<TableName, Option<i64>>)>;
 
 /// A project joined to its lake.
 pub struct Engine {
-    pub project: Arc<Project>,
-    pub config: Arc<Config>,
-    pub lake: Lake,
-    pub(crate) ctx: SessionContext,
+    project: Arc<Project>,
+    config: Arc<Config>,
+    lake: Lake,
+    ctx: SessionContext,
     /// How long one broker may take to answer.
-    pub answer_within: Duration,
+    answer_within: Duration,
     looked: Mutex<Looked>,
     told: Mutex<HashMap<TableName, Told>>,
 }
@@ -195,6 +139,31 @@ impl Engine {
         }
     }
 
+    /// The same, giving each broker so long to answer.
+    pub fn answering_within(self, answer_within: Duration) -> Self {
+        Self { answer_within, ..self }
+    }
+
+    /// The checked project, with the types that its streaming tables are stored with.
+    pub fn project(&self) -> &Arc<Project> {
+        &self.project
+    }
+
+    /// The settings of this process.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Where the tables are.
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// What refreshes are planned and run with.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.ctx
+    }
+
     /// The session that serves queries over this project.
     ///
     /// # Errors
@@ -207,7 +176,8 @@ impl Engine {
         Ok(session.with_declared(self.project.tables.keys().cloned().collect()))
     }
 
-    pub fn limits(&self) -> BatchLimits {
+    /// How much of a source is one commit.
+    pub(crate) fn limits(&self) -> BatchLimits {
         BatchLimits {
             bytes_max: self.config.run.batch_bytes_max,
             interval: Duration::from_millis(self.config.run.commit_interval_ms),
@@ -450,7 +420,7 @@ impl Engine {
 
     /// A step; a defect in one table must not take the others down.
     pub(crate) async fn step_caught(&self, step: &Step, shutdown: &CancellationToken) -> Result<Outcome> {
-        let span = debug_span!(telemetry::span::STEP, table = %step.table);
+        let span = debug_span!(ingot_telemetry::span::STEP, table = %step.table);
         let result = AssertUnwindSafe(self.step_again(step, shutdown)).catch_unwind().instrument(span).await;
         result.unwrap_or_else(|panic| Err(PipelineError::panicked(panic.as_ref())))
     }
@@ -516,7 +486,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Ingestor::open`].
-    pub async fn ingestor(&self, model: &Model) -> Result<Ingestor> {
+    pub(crate) async fn ingestor(&self, model: &Model) -> Result<Ingestor> {
         let missing = || PipelineError::stopped("N0102", format!("\"{}\" reads no source", model.name));
         let source = model.source().and_then(|s| self.project.sources.get(s)).ok_or_else(missing)?;
         let errors = self
@@ -623,69 +593,4 @@ impl Engine {
         let plan = self.plan(&|n| *n == name).await?;
         Ok(self.execute(&plan, shutdown, &|_| {}).await)
     }
-}
-
-/// What a step did, for the metrics. What ingestion does is counted batch by batch.
-fn count(step: &Step, done: &Result<Outcome>, took: Duration) {
-    let table = step.table.to_string();
-    match done {
-        _ if !step.action.is_work() || matches!(step.action, Action::Ingest { .. }) => {}
-        Ok(outcome) if outcome.mode == "nothing" => {}
-        done => metrics().refresh_duration.observe([&table, telemetry::outcome(done)], took),
-    }
-    if let Err(error) = done {
-        metrics().table_errors.add([&table, error.code()], 1);
-    }
-}
-
-/// What a step did, for its report.
-fn reported(step: &Step, result: Result<Outcome>, took: Duration) -> StepReport {
-    let mut entry = StepReport {
-        table: step.table.clone(),
-        mode: step.action.mode().to_owned(),
-        reason: step.action.reason().cloned(),
-        rows_in: 0,
-        rows_out: 0,
-        seconds: took.as_secs_f64(),
-        snapshot: None,
-        error: None,
-        files: vec![],
-    };
-    match result {
-        Ok(outcome) => {
-            entry.mode = outcome.mode;
-            entry.reason = outcome.reason.or(entry.reason);
-            entry.rows_in = outcome.rows_in;
-            entry.rows_out = outcome.rows_out;
-            entry.snapshot = outcome.committed;
-            entry.files = outcome.files;
-        }
-        Err(e) => {
-            warn!(table = %step.table, code = e.code(), error = %e, hint = e.hint(), "refresh failed");
-            entry.error = Some(StepError::from(&e));
-        }
-    }
-    entry
-}
-
-/// Whether two schemas have the same column names and types, in order.
-pub(crate) fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> bool {
-    let pairs = a.fields().iter().zip(b.fields());
-    a.fields().len() == b.fields().len()
-        && pairs.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()))
-}
-
-/// The time that the last refresh of a view recorded, and its snapshot.
-pub(crate) fn recorded_now(table: &Table) -> Option<(DateTime<Utc>, i64)> {
-    let ours = table.history().into_iter().find(|s| s.is_ours() && s.records_now())?;
-    Some((ours.now().ok()??, ours.id))
-}
-
-fn recorded_in(snapshot: &SnapshotInfo) -> Result<Recorded> {
-    let sources = snapshot.sources()?.unwrap_or_default();
-    Ok(Recorded {
-        fingerprint: snapshot.fingerprint().unwrap_or_default().to_owned(),
-        semantics: snapshot.semantics()?,
-        sources: sources.into_iter().map(|(name, (uuid, id))| (name, (uuid.to_string(), id))).collect(),
-    })
 }

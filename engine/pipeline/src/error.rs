@@ -87,11 +87,13 @@ fn shown_change(error: &DeltaError) -> String {
 }
 
 /// The code of a panic, caught at a table's or a task's edge.
-pub const DEFECT: &str = "R0311";
+pub(crate) const DEFECT: &str = "R0311";
 
+/// The pipeline's.
 pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
 
 impl PipelineError {
+    /// An error with a code of its own, which no retry helps.
     pub fn stopped(code: &'static str, message: impl Into<String>) -> Self {
         Self::Stopped { code, message: message.into(), hint: None, retryable: false }
     }
@@ -115,10 +117,11 @@ impl PipelineError {
     }
 
     /// Whether this is a panic rather than something wrong with the project, the data or the outside.
-    pub fn is_defect(&self) -> bool {
+    pub(crate) fn is_defect(&self) -> bool {
         self.code() == DEFECT
     }
 
+    /// With what to do.
     pub fn with_hint(mut self, text: impl Into<String>) -> Self {
         if let Self::Stopped { hint, .. } = &mut self {
             *hint = Some(text.into());

@@ -48,7 +48,7 @@ impl Ends {
     }
 
     /// The time of the newest ends that this position has reached; none before it has reached any.
-    pub fn reached_by(&mut self, position: &Positions) -> Option<DateTime<Utc>> {
+    pub(crate) fn reached_by(&mut self, position: &Positions) -> Option<DateTime<Utc>> {
         let is_reached =
             |ends: &Positions| ends.iter().all(|(p, end)| position.get(p).unwrap_or(&Position::default()) >= end);
         while let Some((at, _)) = self.ahead.front().filter(|(_, ends)| is_reached(ends)) {

@@ -28,7 +28,7 @@ use ingot_project::{check, config::Config};
 ///
 /// # Errors
 /// What it records of them does not parse.
-pub fn stored_types(table: &Table) -> Result<StoredTypes> {
+pub(crate) fn stored_types(table: &Table) -> Result<StoredTypes> {
     let fingerprint = facts::fingerprint(table);
     Ok(StoredTypes {
         columns: table.known_types()?,

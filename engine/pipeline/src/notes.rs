@@ -19,7 +19,7 @@ pub fn kept(kept: &KeptType) -> String {
 }
 
 /// What is said of a streaming table whose rows so far were made by earlier rules.
-pub fn earlier_rules(version: u32) -> String {
+pub(crate) fn earlier_rules(version: u32) -> String {
     format!(
         "its rows so far were made by version {version} of SQL's meaning and stay; new ones are made by version \
          {ENGINE_SEMANTICS_VERSION}"

@@ -66,7 +66,7 @@ impl Observer {
             Ok(stored) => stored,
             Err(error) => return debug!(%error, "freshness is not known: the catalog does not answer"),
         };
-        let project = Arc::clone(&engine.project);
+        let project = Arc::clone(engine.project());
         let mut as_of: BTreeMap<TableName, DateTime<Utc>> = BTreeMap::new();
         for name in project.order.iter().filter(|name| selected.contains(*name)) {
             let Some(model) = project.tables.get(name) else { continue };

@@ -10,7 +10,7 @@ use ingot_model::{Position, Positions, TableName};
 use serde::{Deserialize, Serialize};
 
 /// The reason of a recompute that nothing but the clock asks for.
-pub const AGED: &str = "R0548";
+pub(crate) const AGED: &str = "R0548";
 
 /// Why a table is recomputed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,7 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// With a code of the registry.
     pub fn new(code: &str, text: impl Into<String>) -> Self {
         Self { code: code.into(), text: text.into(), hint: None }
     }
@@ -96,6 +97,7 @@ pub enum Action {
 }
 
 impl Action {
+    /// Snapshots that it reads, by table.
     pub fn reads(&self) -> &[Read] {
         match self {
             Self::Create { reads }
@@ -107,6 +109,7 @@ impl Action {
         }
     }
 
+    /// Whether anything is done.
     pub fn is_work(&self) -> bool {
         !matches!(self, Self::Nothing | Self::Blocked { .. })
     }
@@ -124,6 +127,7 @@ impl Action {
         }
     }
 
+    /// Why it is done, where that is not plain.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Recompute { reason, .. } | Self::Rebuild { reason, .. } | Self::Blocked { reason } => Some(reason),
@@ -153,6 +157,7 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether a step does anything.
     pub fn has_work(&self) -> bool {
         self.steps.iter().any(|s| s.action.is_work())
     }
@@ -169,6 +174,7 @@ impl Plan {
         own.map(|step| with(step).into_iter().chain([step]).collect()).collect()
     }
 
+    /// Whether a step computes a table anew.
     pub fn has_rebuild(&self) -> bool {
         self.steps.iter().any(|s| matches!(s.action, Action::Rebuild { .. }))
     }

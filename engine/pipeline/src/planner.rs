@@ -66,6 +66,7 @@ pub struct StreamFacts {
     pub to: Positions,
 }
 
+/// What a plan is made from: what is stored, and what sources say.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub tables: BTreeMap<TableName, TableFacts>,
@@ -331,7 +332,7 @@ fn lacks_state(table: &TableFacts, model: &Model) -> bool {
 }
 
 /// Whether a merge that was planned may still be made: everything that would have planned a recomputation instead.
-pub fn may_merge(table: &TableFacts, model: &Model) -> bool {
+pub(crate) fn may_merge(table: &TableFacts, model: &Model) -> bool {
     table.recorded.as_ref().is_some_and(|r| r.fingerprint == model.fingerprint)
         && table.foreign.is_none()
         && !table.columns_differ

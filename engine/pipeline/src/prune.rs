@@ -28,7 +28,7 @@ impl Engine {
         let tables = self.tables().await?;
         let mut found = vec![];
         for (name, table) in tables.iter().filter(|(name, _)| selected(name)) {
-            let model = self.project.tables.get(name);
+            let model = self.project().tables.get(name);
             for column in table.left_out() {
                 let returns = model.is_some_and(|m| m.schema.field_with_name(&column).is_ok());
                 let kept = if returns {
@@ -47,7 +47,7 @@ impl Engine {
     /// # Errors
     /// Lake errors; `Superseded` when another writer was first.
     pub async fn prune(&self, name: &TableName, columns: &[String]) -> Result<()> {
-        let table = self.lake.load_table(name).await?;
+        let table = self.lake().load_table(name).await?;
         let table = table.ok_or_else(|| PipelineError::Lake(ingot_lake::LakeError::TableMissing(name.clone())))?;
         let gone = format!("pruned: {}", columns.join(", "));
         let change = Change {
@@ -58,7 +58,7 @@ impl Engine {
             ..Change::default()
         };
         let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
-        self.lake.commit(&table, change, &guard).await.map_err(|e| PipelineError::commit(name, e))?;
+        self.lake().commit(&table, change, &guard).await.map_err(|e| PipelineError::commit(name, e))?;
         Ok(())
     }
 }

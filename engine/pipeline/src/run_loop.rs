@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::engine::{Engine, Report, StepError, StepReport};
+use crate::engine::{Engine, StepError};
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::Ingested;
 use crate::plan::{Action, Read, Step, Upto};
@@ -71,20 +71,6 @@ fn note(shared: &Shared, f: impl FnOnce(&mut Progress)) {
     f(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Catches up with what is there now, refreshes all, and returns.
-///
-/// # Errors
-/// Lake errors while planning; failures of tables are in the report.
-pub async fn run_once(
-    engine: &Engine,
-    selected: &(dyn Fn(&TableName) -> bool + Sync),
-    shutdown: &CancellationToken,
-    progress: &(dyn Fn(&StepReport) + Send + Sync),
-) -> Result<Report> {
-    let plan = engine.plan(selected).await?;
-    Ok(engine.execute(&plan, shutdown, progress).await)
-}
-
 /// Runs until `shutdown`; returns the failures that are left.
 ///
 /// # Errors
@@ -97,7 +83,7 @@ pub async fn run(
 ) -> Result<BTreeMap<TableName, StepError>> {
     let wake = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
-    for name in selected.iter().filter(|n| engine.project.tables.get(*n).is_some_and(|m| m.source().is_some())) {
+    for name in selected.iter().filter(|n| engine.project().tables.get(*n).is_some_and(|m| m.source().is_some())) {
         let what = format!("ingestion of {name}");
         let (engine, name, wake) = (engine.clone(), name.clone(), wake.clone());
         let (stop, told) = (shutdown.clone(), shared.clone());
@@ -288,7 +274,7 @@ async fn views(
 ) -> Over {
     let mut failed = Failed::new();
     let mut unplanned = 0;
-    let period = Duration::from_millis(engine.config.run.freshness_ms) / PASSES;
+    let period = Duration::from_millis(engine.config().run.freshness_ms) / PASSES;
     loop {
         let now = tokio::time::Instant::now();
         let due = |name: &TableName| selected.contains(name) && failed.get(name).is_none_or(|f| f.again <= now);

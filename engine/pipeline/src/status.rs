@@ -14,6 +14,7 @@ use crate::ingest::facts;
 use crate::notes;
 use ingot_project::project::{Model, ModelKind};
 
+/// How far a table has read one partition; places are the source's own, lag is counted in messages.
 #[derive(Debug, Clone, Serialize)]
 pub struct PartitionStatus {
     /// Where it is read on.
@@ -24,6 +25,7 @@ pub struct PartitionStatus {
     pub lag: Option<i64>,
 }
 
+/// What the last refresh of a table recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct LastRefresh {
     pub mode: String,
@@ -33,6 +35,7 @@ pub struct LastRefresh {
     pub seconds: f64,
 }
 
+/// A table as it is: sizes in bytes, ages in seconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableStatus {
     pub table: TableName,
@@ -122,8 +125,8 @@ impl Engine {
     pub async fn status(&self, selected: &(dyn Fn(&TableName) -> bool + Sync)) -> Result<Vec<TableStatus>> {
         let stored = self.stored(selected).await?;
         // Brokers are asked all at a time.
-        let all = self.project.order.iter().filter(|n| selected(n)).filter_map(|name| {
-            let model = self.project.tables.get(name)?;
+        let all = self.project().order.iter().filter(|n| selected(n)).filter_map(|name| {
+            let model = self.project().tables.get(name)?;
             let (table, error) = (stored.tables.get(name), stored.unreadable.get(name).map(StepError::from));
             Some(async move {
                 match table {
@@ -180,7 +183,9 @@ impl Engine {
         model: &Model,
         table: &Table,
     ) -> Result<BTreeMap<Partition, PartitionStatus>, PositionError> {
-        let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else { return Ok(BTreeMap::new()) };
+        let Some(source) = model.source().and_then(|s| self.project().sources.get(s)) else {
+            return Ok(BTreeMap::new());
+        };
         let asked = async {
             let connector = facts::connect(source).await.ok()?;
             Some((connector.identity().await.ok()?, connector.ends().await.ok()?))

@@ -69,6 +69,7 @@ pub enum Verdict {
     },
 }
 
+/// What was found of one table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
     pub table: TableName,
@@ -103,7 +104,7 @@ impl Engine {
         let started = std::time::Instant::now();
         let model = self.model(name)?;
         let mut warnings = vec![];
-        let verdict = match self.lake.load_table(name).await? {
+        let verdict = match self.lake().load_table(name).await? {
             None => unverifiable("the table does not exist yet"),
             Some(table) => {
                 self.unique_key(model, &table, &mut warnings).await?;
@@ -123,7 +124,7 @@ impl Engine {
     async fn rows(&self, table: &Table) -> Result<SendableRecordBatchStream> {
         let options = ScanOptions { defined: true, ..ScanOptions::default() };
         let provider = LakeTableProvider::try_new(table, options).await?;
-        Ok(self.ctx.read_table(Arc::new(provider))?.execute_stream().await?)
+        Ok(self.context().read_table(Arc::new(provider))?.execute_stream().await?)
     }
 
     /// PRIMARY KEY is not enforced; duplicates are worth a warning.
@@ -135,7 +136,7 @@ impl Engine {
         let keys: Vec<_> = model.primary_key.iter().map(|c| datafusion::logical_expr::ident(c.as_str())).collect();
         let count = datafusion::functions_aggregate::expr_fn::count(datafusion::logical_expr::lit(1)).alias("n");
         let duplicates = self
-            .ctx
+            .context()
             .read_table(Arc::new(provider))?
             .aggregate(keys, vec![count])?
             .filter(datafusion::logical_expr::col("n").gt(datafusion::logical_expr::lit(1)))?
@@ -164,7 +165,7 @@ impl Engine {
             let Some((uuid, snapshot)) = sources.get(name).copied() else {
                 return Ok(unverifiable(format!("its snapshot does not record which snapshot of \"{name}\" it read")));
             };
-            let Some(source) = self.lake.load_table(name).await? else {
+            let Some(source) = self.lake().load_table(name).await? else {
                 return Ok(unverifiable(format!("source \"{name}\" does not exist")));
             };
             if source.uuid() != uuid {
@@ -201,8 +202,8 @@ impl Engine {
         let now = recorded_now.unwrap_or_else(Utc::now);
         let find = |t: &TableReference| bound.get(&TableName::of(t)?).map(|p| provider_as_source(p.clone()));
         let plan = ingot_delta::freeze_now(&ingot_delta::rebind_tables(&model.plan, &find)?, now)?;
-        let wanted = context::stream(&self.ctx, plan).await?;
-        let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
+        let wanted = context::stream(self.context(), plan).await?;
+        let mut diff = BoundedDiff::new(table.defined_schema(), self.context().runtime_env())?;
         add(&mut diff, wanted, 1).await?;
         if let Some(earlier) = &earlier {
             let since = Input { table: table.clone(), from: Some(earlier.id), to: table.head() };
@@ -210,7 +211,7 @@ impl Engine {
             let Some(rows) = self.appended(&since).await? else { return Ok(unverifiable(again(model, &why))) };
             let mut rows_since = 0;
             if let Some(rows) = rows {
-                rows_since = add(&mut diff, self.ctx.read_table(rows)?.execute_stream().await?, -1).await?;
+                rows_since = add(&mut diff, self.context().read_table(rows)?.execute_stream().await?, -1).await?;
             }
             let all = table.head().and_then(|id| table.snapshot(id)).map(|s| s.count(Count::TotalRecords));
             let rows = all.transpose()?.flatten().unwrap_or(rows_since);
@@ -238,8 +239,8 @@ impl Engine {
         if input.from.is_some_and(gone) || input.to.is_some_and(gone) {
             return Ok(None);
         }
-        let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
-        match input.change(&self.ctx, bytes_max).await {
+        let bytes_max = (self.config().run.memory_bytes_max / 8) as u64;
+        match input.change(self.context(), bytes_max).await {
             Ok(Changed::Rows(change)) if change.deleted.is_none() => Ok(Some(change.inserted)),
             Ok(_) => Ok(None),
             Err(error) if is_gone(&error) => Ok(None),
@@ -248,7 +249,7 @@ impl Engine {
     }
 
     async fn verify_stream(&self, model: &Model, table: &Table) -> Result<Verdict> {
-        let Some(source) = model.source().and_then(|s| self.project.sources.get(s)) else {
+        let Some(source) = model.source().and_then(|s| self.project().sources.get(s)) else {
             return Ok(unverifiable("its source is not part of the project"));
         };
         let (connector, positions) = match self.recorded(model, source, table).await? {
@@ -256,7 +257,8 @@ impl Engine {
             Standing::Unknown(verdict) => return Ok(verdict),
         };
         let mut findings = vec![];
-        let rows = self.ctx.read_table(Arc::new(LakeTableProvider::try_new(table, ScanOptions::default()).await?))?;
+        let rows =
+            self.context().read_table(Arc::new(LakeTableProvider::try_new(table, ScanOptions::default()).await?))?;
         let total = rows.count().await? as u64;
         let counted: u64 = positions.partitions.values().map(|r| r.main).sum();
         let foreign = foreign_since_it_began(table)?;
@@ -283,7 +285,7 @@ impl Engine {
             Replay::From(from) => from,
             Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
-        let mut diff = BoundedDiff::new(table.defined_schema(), self.ctx.runtime_env())?;
+        let mut diff = BoundedDiff::new(table.defined_schema(), self.context().runtime_env())?;
         let until = positions.ends();
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(model, source);
@@ -296,7 +298,7 @@ impl Engine {
                     continue;
                 }
                 let given = (part.rows, part.kept.as_ref());
-                let (rows, _) = failing::replayed(&self.ctx, model, source, given, Utc::now()).await?;
+                let (rows, _) = failing::replayed(self.context(), model, source, given, Utc::now()).await?;
                 for out in rows {
                     diff.add(&out, 1)?;
                 }
@@ -312,7 +314,7 @@ impl Engine {
     /// The size of a replay's batches. No reader waits for them, so only memory and the size of an ingestion's batch
     /// bound them.
     fn replay_limits(&self) -> BatchLimits {
-        let bytes_max = self.limits().bytes_max.min(self.config.run.memory_bytes_max / 8);
+        let bytes_max = self.limits().bytes_max.min(self.config().run.memory_bytes_max / 8);
         BatchLimits { bytes_max, ..BatchLimits::default() }
     }
 
@@ -357,7 +359,7 @@ impl Engine {
             return Ok(());
         };
         let provider = LakeTableProvider::try_new(table, ScanOptions::default()).await?;
-        let frame = self.ctx.read_table(Arc::new(provider))?.select_columns(&[&partition, &offset])?;
+        let frame = self.context().read_table(Arc::new(provider))?.select_columns(&[&partition, &offset])?;
         let mut rows = frame.execute_stream().await?;
         let until = rewind::numbers(&positions.ends());
         let mut seen = Offsets::default();
@@ -409,10 +411,10 @@ impl Engine {
 
     async fn verify_errors(&self, model: &Model, of: &TableName, table: &Table) -> Result<Verdict> {
         let main = self.model(of)?;
-        let Some(source) = main.source().and_then(|s| self.project.sources.get(s)) else {
+        let Some(source) = main.source().and_then(|s| self.project().sources.get(s)) else {
             return Ok(unverifiable("its main table reads no source"));
         };
-        let Some(main_table) = self.lake.load_table(of).await? else {
+        let Some(main_table) = self.lake().load_table(of).await? else {
             return Ok(unverifiable(format!("its main table \"{of}\" does not exist")));
         };
         let (connector, positions) = match self.recorded(main, source, &main_table).await? {
@@ -436,7 +438,7 @@ impl Engine {
             Replay::From(from) => from,
             Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
-        let mut diff = BoundedDiff::new(model.schema.clone(), self.ctx.runtime_env())?;
+        let mut diff = BoundedDiff::new(model.schema.clone(), self.context().runtime_env())?;
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(main, source);
         let mut stream = connector.read(&from, schema, self.replay_limits(), Some(&until))?;
@@ -447,7 +449,7 @@ impl Engine {
                 // Messages for which the statement fails, where it can.
                 if part.kept.is_some() && part.rows.num_rows() > 0 {
                     let given = (part.rows, part.kept.as_ref());
-                    let (_, failed) = failing::replayed(&self.ctx, main, source, given, Utc::now()).await?;
+                    let (_, failed) = failing::replayed(self.context(), main, source, given, Utc::now()).await?;
                     failed.iter().try_for_each(|failed| diff.add(failed, 1))?;
                 }
             }

@@ -73,6 +73,7 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// Whether a diagnostic is an error.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
@@ -105,6 +106,7 @@ pub enum StreamInput {
     Table(TableName),
 }
 
+/// What a stored table is: what its rows come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelKind {
     Streaming {
@@ -246,6 +248,7 @@ impl Model {
         }
     }
 
+    /// Whether it is a streaming table.
     pub fn is_streaming(&self) -> bool {
         matches!(self.kind, ModelKind::Streaming { .. })
     }

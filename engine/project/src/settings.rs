@@ -33,6 +33,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// A phrase for what such a value is.
     pub fn describe(self) -> String {
         match self {
             Self::Text => "text".into(),
@@ -69,6 +70,7 @@ const fn s3(key: &'static str, secret: bool, doc: &'static str) -> Setting {
     Setting { key, kind: Kind::Text, default: None, doc, secret, file_variant: true }
 }
 
+/// Every setting.
 pub const SETTINGS: &[Setting] = &[
     plain(
         "catalog.type",
@@ -183,7 +185,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every key a file may hold, `-file` variants included; `kafka.*` excepted.
-pub fn known_keys() -> Vec<String> {
+pub(crate) fn known_keys() -> Vec<String> {
     let mut keys = Vec::new();
     for s in SETTINGS {
         keys.push(s.key.to_owned());
@@ -195,7 +197,7 @@ pub fn known_keys() -> Vec<String> {
 }
 
 /// The environment variable that sets a key.
-pub fn variable_of(key: &str) -> String {
+pub(crate) fn variable_of(key: &str) -> String {
     format!("INGOT_{}", key.replace('.', "__").replace('-', "_").to_uppercase())
 }
 
@@ -246,7 +248,7 @@ pub fn config_reference() -> String {
 }
 
 /// A key's bytes, from hexadecimal digits or base64.
-pub fn parse_key(text: &str) -> Option<[u8; KEY_BYTES]> {
+pub(crate) fn parse_key(text: &str) -> Option<[u8; KEY_BYTES]> {
     let text = text.trim();
     let mut key = [0; KEY_BYTES];
     if text.len() == 2 * KEY_BYTES && text.bytes().all(|c| c.is_ascii_hexdigit()) {
@@ -260,7 +262,7 @@ pub fn parse_key(text: &str) -> Option<[u8; KEY_BYTES]> {
 }
 
 /// Milliseconds of `500 ms`, `10 s`, `2 min`, `1 h`; a bare number is refused.
-pub fn parse_duration_ms(text: &str) -> Option<u64> {
+pub(crate) fn parse_duration_ms(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..end].parse().ok()?;

@@ -135,11 +135,13 @@ impl From<DataFusionError> for QueryError {
 }
 
 impl QueryError {
+    /// With the engine's names of functions as SQL's.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = ingot_semantics::sql_text(&message.into());
         Self { kind, code: kind.code(), message, retryable: kind.retryable(), hint: None, place: None }
     }
 
+    /// With what to do.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -188,7 +190,7 @@ impl QueryError {
     }
 
     /// An error of the catalog or the table format.
-    pub fn from_lake(e: &LakeError) -> Self {
+    pub(crate) fn from_lake(e: &LakeError) -> Self {
         let kind = match e {
             LakeError::SnapshotGone { .. } | LakeError::NotFound(_) => ErrorKind::SnapshotGone,
             LakeError::Unsupported(_) => ErrorKind::Unsupported,
@@ -208,7 +210,7 @@ impl QueryError {
     }
 
     /// An error of the engine while planning `sql`: it read no row.
-    pub fn from_engine(sql: &str, e: &DataFusionError) -> Self {
+    pub(crate) fn from_engine(sql: &str, e: &DataFusionError) -> Self {
         Self::of(sql, e, false)
     }
 

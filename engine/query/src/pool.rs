@@ -89,6 +89,7 @@ struct Held {
 }
 
 impl SharedPool {
+    /// A pool of so many bytes.
     pub fn new(bytes_max: usize) -> Self {
         Self { bytes_max, held: Mutex::default(), told: Told::new() }
     }

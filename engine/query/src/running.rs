@@ -50,6 +50,10 @@ pub(crate) struct QueryThreads {
 }
 
 impl QueryThreads {
+    /// So many threads, and how long planning may take.
+    ///
+    /// # Errors
+    /// When their runtime cannot be made.
     pub fn new(count: usize, planning_max: Duration) -> Result<Self, QueryError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(count.max(1))

@@ -41,6 +41,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Whether the query may go on.
+    ///
+    /// # Errors
+    /// When the query was cancelled or its time is up.
     pub fn check(&self) -> Result<(), QueryError> {
         if self.cancelled.is_cancelled() {
             return Err(QueryError::new(ErrorKind::Cancelled, "the query was cancelled"));

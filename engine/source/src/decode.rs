@@ -15,4 +15,4 @@ pub mod schema;
 pub(crate) mod time;
 pub mod types;
 
-pub use decoder::{DECODE_CODES, Decoded, Decoder, MessageRef, SELECT_FAILS, error_schema};
+pub use decoder::{Decoded, Decoder, MessageRef, SELECT_FAILS, error_schema};

@@ -17,8 +17,8 @@ use prost::Message;
 use tonic::Status;
 
 use crate::error::{failed, malformed};
+use crate::flight::served::{CALLER, Served};
 use crate::flight::ticket::StatementTicket;
-use crate::flight::{CALLER, Served};
 
 const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 const RENEW_FLIGHT_ENDPOINT: &str = "RenewFlightEndpoint";
@@ -30,12 +30,14 @@ const CLOSE_SESSION: &str = "CloseSession";
 pub(crate) mod session {
     use std::collections::HashMap;
 
+    /// Flight's message of a list of texts.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct StringList {
         #[prost(string, repeated, tag = "1")]
         pub values: Vec<String>,
     }
 
+    /// The value of a session option.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Value {
         #[prost(string, tag = "1")]
@@ -50,18 +52,21 @@ pub(crate) mod session {
         StringList(StringList),
     }
 
+    /// A session option, whatever its type.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct SessionOptionValue {
         #[prost(oneof = "Value", tags = "1, 2, 3, 4, 5")]
         pub value: Option<Value>,
     }
 
+    /// All session options, by name.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct SessionOptions {
         #[prost(map = "string, message", tag = "1")]
         pub options: HashMap<String, SessionOptionValue>,
     }
 
+    /// Why an option was not set.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, prost::Enumeration)]
     #[repr(i32)]
     pub enum ErrorValue {
@@ -71,21 +76,23 @@ pub(crate) mod session {
         Error = 3,
     }
 
+    /// The error of one option.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct OptionError {
         #[prost(enumeration = "ErrorValue", tag = "1")]
         pub value: i32,
     }
 
+    /// The errors of options that were not set, by name.
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct SetSessionOptionsResult {
+    pub(crate) struct SetSessionOptionsResult {
         #[prost(map = "string, message", tag = "1")]
         pub errors: HashMap<String, OptionError>,
     }
 
     /// `CloseSessionResult`; 1 is CLOSED.
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct CloseSessionResult {
+    pub(crate) struct CloseSessionResult {
         #[prost(int32, tag = "1")]
         pub status: i32,
     }

@@ -45,9 +45,10 @@ use uuid::Uuid;
 
 use crate::error::{encoding, failed, malformed, running, status};
 use crate::flight::jdbc::Sent;
+use crate::flight::served::{CALLER, Served};
 use crate::flight::stoppable::Stoppable;
 use crate::flight::ticket::{NOT_ARROW, StatementTicket, row};
-use crate::flight::{CALLER, Served, actions, jdbc, metadata, sql_info};
+use crate::flight::{actions, jdbc, metadata, sql_info};
 
 type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>;
@@ -116,7 +117,7 @@ impl Handlers {
     }
 
     /// Plans a statement, keeps the plan for its ticket, and describes the result.
-    pub async fn statement_info(
+    pub(crate) async fn statement_info(
         &self,
         sql: &str,
         params: Option<&RecordBatch>,

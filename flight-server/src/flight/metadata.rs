@@ -20,7 +20,7 @@ use ingot_query::{Session, TableEntry, TableName};
 use tonic::Status;
 
 use crate::error::{encoding, malformed, status};
-use crate::flight::CALLER;
+use crate::flight::served::CALLER;
 
 /// Every type a table may have.
 const TABLE_TYPES: &[&str] = &["TABLE", "VIEW"];

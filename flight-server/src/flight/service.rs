@@ -18,8 +18,8 @@ use ingot_query::ErrorKind;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::{failed, status};
-use crate::flight::CALLER;
 use crate::flight::handlers::Handlers;
+use crate::flight::served::CALLER;
 
 type Answer<T> = Result<Response<T>, Status>;
 

@@ -26,6 +26,7 @@ pub(crate) struct Stoppable {
 }
 
 impl Stoppable {
+    /// The rows, until they end or the query is cancelled; the registry is told how.
     pub fn new(rows: BoxStream<'static, Result<FlightData, Status>>, mut running: Running) -> Self {
         // Whoever drops it before its end has cancelled it.
         running.ends(Outcome::Cancelled);

@@ -27,7 +27,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::error::{failed, malformed, status};
-use crate::flight::{CALLER, REQUEST_BYTES_MAX};
+use crate::flight::served::{CALLER, REQUEST_BYTES_MAX};
 
 const VERSION: u32 = 1;
 /// What a statement's handle is sealed as: sealed for anything else, it does not open.
@@ -51,16 +51,25 @@ pub(crate) struct StatementTicket {
 }
 
 impl StatementTicket {
+    /// A statement over these snapshots, with the values of its parameters.
+    ///
+    /// # Errors
+    /// Parameters that Arrow cannot write.
     pub fn new(id: Uuid, sql: &str, pins: Pins, params: Option<&RecordBatch>, schema: &Schema) -> Result<Self, Status> {
         let params = params.map(encode_params).transpose()?;
         Ok(Self { v: VERSION, id: id.to_string(), sql: sql.to_owned(), pins, params, schema: schema_hash(schema) })
     }
 
+    /// The query's.
     pub fn id(&self) -> Uuid {
         Uuid::parse_str(&self.id).unwrap_or_default()
     }
 
-    pub fn to_ticket(&self, seal: &Seal) -> Result<Ticket, Status> {
+    /// Sealed, for the caller who planned it.
+    ///
+    /// # Errors
+    /// When it is longer than a client may send.
+    pub(crate) fn to_ticket(&self, seal: &Seal) -> Result<Ticket, Status> {
         let unwritten = |why: String| failed(ErrorKind::Internal, format!("the ticket cannot be written: {why}"));
         let text = serde_json::to_vec(self).map_err(|e| unwritten(e.to_string()))?;
         let most = REQUEST_BYTES_MAX - WRAPPING_BYTES_MAX;
@@ -79,7 +88,7 @@ impl StatementTicket {
     ///
     /// # Errors
     /// One that was not sealed here, and one of another version.
-    pub fn from_handle(seal: &Seal, handle: &[u8]) -> Result<Self, Status> {
+    pub(crate) fn from_handle(seal: &Seal, handle: &[u8]) -> Result<Self, Status> {
         let text = seal.open(PURPOSE, CALLER, handle).ok_or_else(|| {
             let why = "the ticket is not one of this server: it was changed, or given out by another server or before a \
                        restart";
@@ -108,7 +117,7 @@ impl StatementTicket {
     }
 
     /// The ticket of the first endpoint, if it is one of ours.
-    pub fn of_info(seal: &Seal, info: &FlightInfo) -> Option<Self> {
+    pub(crate) fn of_info(seal: &Seal, info: &FlightInfo) -> Option<Self> {
         let ticket = info.endpoint.first()?.ticket.as_ref()?;
         let any = Any::decode(ticket.ticket.as_ref()).ok()?;
         let query: TicketStatementQuery = any.unpack().ok()??;
@@ -125,6 +134,7 @@ impl StatementTicket {
         row(&batch).map(Some)
     }
 
+    /// Whether the rows have the schema that the client was told.
     pub fn announced(&self, schema: &Schema) -> bool {
         self.schema == schema_hash(schema)
     }

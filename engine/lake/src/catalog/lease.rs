@@ -9,12 +9,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use crate::lake::Lake;
-
-/// How often a waiting process asks again.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The right to work on a project, until dropped.
 #[derive(Debug)]
@@ -89,27 +85,6 @@ impl Lease {
                 Err(LeaseHeld::Held { path, holder })
             }
             Err(TryLockError::Error(source)) => Err(failed(source)),
-        }
-    }
-
-    /// Takes the lease as soon as it is free. `on_wait` hears after every refusal how long we have
-    /// waited, and ends the waiting by answering false.
-    ///
-    /// # Errors
-    /// `Held` when `on_wait` gave up; `Io` at once.
-    pub async fn acquire_waiting(
-        lake: &Lake,
-        project_key: &str,
-        mut on_wait: impl FnMut(&LeaseHeld, Duration) -> bool,
-    ) -> Result<Lease, LeaseHeld> {
-        let began = Instant::now();
-        loop {
-            match Lease::acquire(lake, project_key) {
-                Err(held) if held.retryable() && on_wait(&held, began.elapsed()) => {
-                    tokio::time::sleep(POLL_INTERVAL).await;
-                }
-                other => return other,
-            }
         }
     }
 

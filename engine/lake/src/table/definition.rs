@@ -66,7 +66,7 @@ impl ResolvedDefinition {
 ///
 /// # Errors
 /// Types, names or transforms that Iceberg does not take.
-pub fn resolve_definition(table: &Table, definition: &Definition) -> Result<ResolvedDefinition> {
+pub(crate) fn resolve_definition(table: &Table, definition: &Definition) -> Result<ResolvedDefinition> {
     resolve(table, definition, true)
 }
 

@@ -217,7 +217,7 @@ impl Table {
     }
 
     /// The public columns, then the hidden ones.
-    pub fn schema_with_state(&self) -> SchemaRef {
+    pub(crate) fn schema_with_state(&self) -> SchemaRef {
         Arc::clone(&self.0.schema_with_state)
     }
 

@@ -25,7 +25,7 @@ use ingot_model::{
 use crate::table::Table;
 
 /// Every so many commits of a flow, a summary holds the full vector.
-pub const FULL_VECTOR_INTERVAL: usize = 100;
+pub(crate) const FULL_VECTOR_INTERVAL: usize = 100;
 
 /// Whose position: a flow, in one incarnation of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

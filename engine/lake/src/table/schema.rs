@@ -128,7 +128,7 @@ fn unsupported(column: &str, data_type: &DataType, why: &str) -> LakeError {
 ///
 /// # Errors
 /// Decimals wider than Arrow's 128 bits hold.
-pub fn to_arrow(of: &Type) -> Result<DataType> {
+pub(crate) fn to_arrow(of: &Type) -> Result<DataType> {
     arrow_type(of, false)
 }
 
@@ -136,7 +136,7 @@ pub fn to_arrow(of: &Type) -> Result<DataType> {
 ///
 /// # Errors
 /// As `to_arrow`.
-pub fn arrow_schema(fields: &[NestedFieldRef], with_ids: bool) -> Result<Schema> {
+pub(crate) fn arrow_schema(fields: &[NestedFieldRef], with_ids: bool) -> Result<Schema> {
     Ok(Schema::new(fields.iter().map(|f| arrow_field(f, with_ids)).collect::<Result<Vec<_>>>()?))
 }
 
@@ -144,7 +144,7 @@ pub fn arrow_schema(fields: &[NestedFieldRef], with_ids: bool) -> Result<Schema>
 ///
 /// # Errors
 /// As `to_arrow`.
-pub fn arrow_field(field: &NestedField, with_ids: bool) -> Result<Field> {
+pub(crate) fn arrow_field(field: &NestedField, with_ids: bool) -> Result<Field> {
     let arrow = Field::new(&field.name, arrow_type(&field.field_type, with_ids)?, !field.required);
     Ok(if with_ids {
         arrow.with_metadata(HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_string(), field.id.to_string())]))

@@ -5,7 +5,7 @@ use arrow::datatypes::{Field, Fields};
 use iceberg::spec::Type;
 
 use super::*;
-use crate::resolve_definition;
+use crate::table::definition::resolve_definition;
 use crate::table::schema::{Ids, Role, to_arrow, to_iceberg};
 use ingot_model::property as names;
 use ingot_model::{PartitionBy, SortBy, Transform};

@@ -166,13 +166,8 @@ impl Writer {
         self
     }
 
-    /// Rows taken so far.
-    pub fn rows_written(&self) -> u64 {
-        self.rows
-    }
-
     /// Bytes held in memory, about.
-    pub fn bytes_buffered(&self) -> usize {
+    pub(crate) fn bytes_buffered(&self) -> usize {
         self.unsplit.1 + self.gathered + self.open.values().map(OpenFile::streamed).sum::<usize>()
     }
 

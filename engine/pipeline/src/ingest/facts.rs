@@ -45,7 +45,7 @@ pub(crate) async fn source(
 ///
 /// # Errors
 /// Source errors; a named loss among them.
-pub async fn of_plan(model: &Model, of: &SourceModel, table: Option<&Table>) -> Result<StreamFacts> {
+pub(crate) async fn of_plan(model: &Model, of: &SourceModel, table: Option<&Table>) -> Result<StreamFacts> {
     let (connector, now) = source(model, of, table).await?;
     let from = match table {
         None => connector.starts().await?,

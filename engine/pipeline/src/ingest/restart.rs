@@ -18,7 +18,7 @@ use crate::ingest::{act, decide, facts};
 ///
 /// # Errors
 /// S0101 or S0102 when the source cannot give all rows again and `accept_loss` is not set; source and lake errors.
-pub async fn read_again(
+pub(crate) async fn read_again(
     lake: &Lake,
     project: &Project,
     model: &Model,

@@ -167,7 +167,7 @@ impl Ingestor {
     ///
     /// # Errors
     /// Source errors.
-    pub async fn report_open_transactions(&self) -> Result<()> {
+    pub(crate) async fn report_open_transactions(&self) -> Result<()> {
         for held in self.connector.held_back().await? {
             warn!(table = %self.model.name, topic = %self.source.connection.name(), partition = %held.partition,
                 offset = %held.end, behind = held.behind, "an open transaction keeps messages back; a later run reads them");

@@ -22,7 +22,7 @@ pub type Bases = BTreeMap<TableName, (uuid::Uuid, i64)>;
 /// # Errors
 /// R0313 when no snapshot of ours tells: another writer changed its rows since, or its history was cut; what it records
 /// and does not parse.
-pub fn of_view(name: &TableName, table: &Table, to: i64) -> Result<Bases> {
+pub(crate) fn of_view(name: &TableName, table: &Table, to: i64) -> Result<Bases> {
     let mut at = Some(to);
     while let Some(id) = at {
         let Some(snapshot) = table.snapshot(id) else {
@@ -86,7 +86,7 @@ pub fn join(base: &mut Bases, more: Bases) -> Result<()> {
 ///
 /// # Errors
 /// Counts that do not parse.
-pub fn last_with_rows(table: &Table, to: i64) -> Result<i64> {
+pub(crate) fn last_with_rows(table: &Table, to: i64) -> Result<i64> {
     let mut at = to;
     while let Some(snapshot) = table.snapshot(at) {
         let moves_rows = snapshot.changes_files()? && !snapshot.operation.is_rewrite();

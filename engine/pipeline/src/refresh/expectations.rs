@@ -26,7 +26,7 @@ use ingot_query::context;
 pub type Counts = BTreeMap<String, ExpectationCounts>;
 
 /// What scans are bound to.
-pub type Binding<'a> = dyn Fn(&TableReference) -> Option<Arc<dyn TableSource>> + Send + Sync + 'a;
+pub(crate) type Binding<'a> = dyn Fn(&TableReference) -> Option<Arc<dyn TableSource>> + Send + Sync + 'a;
 
 /// Evaluates every expectation of a model over bound inputs; `sign` is +1 for rows that come, -1 for rows that go.
 ///
@@ -52,7 +52,7 @@ pub async fn judge(
 ///
 /// # Errors
 /// As [`judge`].
-pub async fn judge_relation(
+pub(crate) async fn judge_relation(
     ctx: &SessionContext,
     model: &Model,
     relation: &CheckedRelation,

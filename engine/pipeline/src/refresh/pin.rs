@@ -27,10 +27,10 @@ impl Engine {
     pub(crate) async fn pinned<'a>(&'a self, model: &'a Model, action: &Action) -> Result<(Member<'a>, bool)> {
         let mut names = model.inputs.clone();
         names.push(model.name.clone());
-        let mut tables = self.lake.load_tables(&names).await?;
+        let mut tables = self.lake().load_tables(&names).await?;
         let target = tables.pop().transpose()?.flatten();
         self.check_target(model, action, target.as_ref())?;
-        let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
+        let bytes_max = (self.config().run.memory_bytes_max / 8) as u64;
         let in_parts =
             model.strategy.merges_by_key() && model.inputs.len() == 1 && matches!(action, Action::Refresh { .. });
         let mut more = false;
@@ -71,7 +71,7 @@ impl Engine {
         action: &Action,
         main: &Job<'_>,
     ) -> Result<Member<'a>> {
-        let target = self.lake.load_table(&side.name).await?;
+        let target = self.lake().load_table(&side.name).await?;
         self.check_target(side, action, target.as_ref())?;
         let inputs = main.inputs.iter().filter(|(name, _)| side.inputs.contains(name));
         let inputs = inputs.map(|(name, input)| (name.clone(), input.clone())).collect();
@@ -97,8 +97,8 @@ impl Engine {
         for (name, input) in &inputs {
             self.add_base(&mut base, name, &input.table, input.to)?;
         }
-        let bytes_max = (self.config.run.memory_bytes_max / 8) as u64;
-        let job = Job { ctx: &self.ctx, lake: &self.lake, model, inputs, base, now, bytes_max };
+        let bytes_max = (self.config().run.memory_bytes_max / 8) as u64;
+        let job = Job { ctx: self.context(), lake: self.lake(), model, inputs, base, now, bytes_max };
         Ok(Member { job, action: action.clone(), target })
     }
 
@@ -132,7 +132,7 @@ impl Engine {
 
     /// An input must have the columns its SQL file says, or its dependents would read another table's rows.
     fn input_ready(&self, name: &TableName, table: &Table) -> Result<()> {
-        let Some(model) = self.project.tables.get(name) else { return Ok(()) };
+        let Some(model) = self.project().tables.get(name) else { return Ok(()) };
         if same_columns(&table.defined_schema(), &model.schema) {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Engine {
     /// Adds what an input stands on; inputs that disagree make the step wait.
     fn add_base(&self, base: &mut Bases, name: &TableName, table: &Table, to: Option<i64>) -> Result<()> {
         let Some(to) = to else { return Ok(()) };
-        let stands_on = if self.project.tables.get(name).is_some_and(Model::is_base) {
+        let stands_on = if self.project().tables.get(name).is_some_and(Model::is_base) {
             Bases::from([(name.clone(), (table.uuid(), bases::last_with_rows(table, to)?))])
         } else {
             bases::of_view(name, table, to)?

@@ -124,7 +124,7 @@ async fn write(
 ///
 /// # Errors
 /// Columns that cannot be projected; column names are distinct, so they always can.
-pub fn without_places(batch: &RecordBatch) -> Result<RecordBatch> {
+pub(crate) fn without_places(batch: &RecordBatch) -> Result<RecordBatch> {
     let keep: Vec<usize> = batch
         .schema()
         .fields()
@@ -136,12 +136,17 @@ pub fn without_places(batch: &RecordBatch) -> Result<RecordBatch> {
     batch.project(&keep).map_err(arrow)
 }
 
+/// The column of this name.
+///
+/// # Errors
+/// When there is none.
 pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     batch.column_by_name(name).ok_or_else(|| {
         PipelineError::Engine(datafusion::error::DataFusionError::Internal(format!("a scan lacks column {name}")))
     })
 }
 
+/// As an error of a refresh.
 pub fn arrow(error: datafusion::arrow::error::ArrowError) -> PipelineError {
     PipelineError::Engine(error.into())
 }

@@ -51,7 +51,7 @@ impl Job<'_> {
     ///
     /// # Errors
     /// Lake and execution errors.
-    pub async fn is_what_is_stored(&self, table: &Table) -> Result<bool> {
+    pub(crate) async fn is_what_is_stored(&self, table: &Table) -> Result<bool> {
         let mut diff = BoundedDiff::new(table.schema(), self.ctx.runtime_env())?;
         let query = self.bind(&self.model.plan, &facts::whole(&self.inputs).await?)?;
         let mut wanted = context::stream(self.ctx, query).await?;

@@ -123,7 +123,7 @@ async fn from_the_log_to_gold_and_on() {
 }
 
 async fn files(engine: &Engine, table: &str) -> BTreeSet<String> {
-    let table = engine.lake.load_table(&name(table)).await.unwrap().unwrap();
+    let table = engine.lake().load_table(&name(table)).await.unwrap().unwrap();
     let head = table.head().unwrap();
     ingot_lake::live_files(&table, head).await.unwrap().into_iter().map(|f| f.path).collect()
 }
@@ -210,7 +210,7 @@ async fn the_loop_keeps_fresh_and_stops() {
     let engine = Arc::new(world.engine().await);
     let stop = CancellationToken::new();
     let shared = ingot_pipeline::run_loop::Shared::default();
-    let all: BTreeSet<TableName> = engine.project.tables.keys().cloned().collect();
+    let all: BTreeSet<TableName> = engine.project().tables.keys().cloned().collect();
     let task = tokio::spawn(ingot_pipeline::run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let mut produced = 1_000;
@@ -222,7 +222,7 @@ async fn the_loop_keeps_fresh_and_stops() {
             produced += 1_000;
             continue;
         }
-        let missing = engine.lake.load_table(&name("gold.stats")).await.unwrap().is_none();
+        let missing = engine.lake().load_table(&name("gold.stats")).await.unwrap().is_none();
         if missing {
             continue;
         }
@@ -316,7 +316,7 @@ async fn a_plan_is_stale_when_what_it_reads_is_gone() {
     engine.execute(&below, &CancellationToken::new(), &|_| {}).await;
     let late = engine.plan(&|n| n.namespace == "gold").await.unwrap();
     assert!(matches!(action(&late, "gold.stats"), Action::Refresh { .. }));
-    engine.lake.drop_table(&name("silver.vehicle_events")).await.unwrap();
+    engine.lake().drop_table(&name("silver.vehicle_events")).await.unwrap();
     let silver = engine.plan(&|n| n.namespace == "silver").await.unwrap();
     engine.execute(&silver, &CancellationToken::new(), &|_| {}).await;
     let report = engine.execute(&late, &CancellationToken::new(), &|_| {}).await;
@@ -382,7 +382,7 @@ async fn a_layout_applies_to_new_files_and_extremes_stop_nothing() {
     let engine = world.engine().await;
     once(&engine).await;
     all_equal(&engine).await;
-    let silver = engine.lake.load_table(&name("silver.vehicle_events")).await.unwrap().unwrap();
+    let silver = engine.lake().load_table(&name("silver.vehicle_events")).await.unwrap().unwrap();
     let spec = silver.metadata().default_partition_spec();
     assert_eq!(spec.fields()[0].transform.to_string(), "bucket[4]");
 }
@@ -440,8 +440,8 @@ async fn rows_leave_a_temporal_filter_without_new_data() {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }
     // Nothing leaves any more, so nothing is committed any more.
-    let head = engine.lake.load_table(&name("gold.recent")).await.unwrap().unwrap().head();
+    let head = engine.lake().load_table(&name("gold.recent")).await.unwrap().unwrap().head();
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     once(&engine).await;
-    assert_eq!(engine.lake.load_table(&name("gold.recent")).await.unwrap().unwrap().head(), head);
+    assert_eq!(engine.lake().load_table(&name("gold.recent")).await.unwrap().unwrap().head(), head);
 }

@@ -190,8 +190,8 @@ async fn a_broker_that_is_away_costs_nothing_but_time() {
     once(&world.engine().await).await;
     world.send("log", 1, (0..50).map(|id| format!(r#"{{"id": {id}}}"#)));
     world.broker.set_down(true).unwrap();
-    let mut engine = world.engine().await;
-    engine.answer_within = Duration::from_secs(2);
+    let engine = world.engine().await;
+    let engine = engine.answering_within(Duration::from_secs(2));
     let plan = engine.plan(&|_| true).await.unwrap();
     let report = engine.execute(&plan, &CancellationToken::new(), &|_| {}).await;
     let error = report.steps.iter().find(|s| s.table == name("bronze.t")).unwrap().error.as_ref().unwrap();

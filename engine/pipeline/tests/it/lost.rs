@@ -34,7 +34,7 @@ fn stream(world: &World, select: &str) {
 }
 
 async fn table(engine: &Engine, table: &str) -> Table {
-    engine.lake.load_table(&name(table)).await.unwrap().unwrap()
+    engine.lake().load_table(&name(table)).await.unwrap().unwrap()
 }
 
 /// Other metadata in place of a table's own, as another engine would leave it. Seen by the next engine.
@@ -259,8 +259,8 @@ async fn what_a_summary_records_and_nobody_can_read_is_one_tables_named_error() 
 /// As Spark's rewrite_data_files leaves a table: the same rows in files that have its public columns alone.
 async fn compacted(world: &World, table: &str) {
     let engine = world.engine().await;
-    let before = engine.lake.load_table(&name(table)).await.unwrap().unwrap();
-    let public = Definition { state_columns: vec![], ..engine.project.tables[&name(table)].definition.clone() };
+    let before = engine.lake().load_table(&name(table)).await.unwrap().unwrap();
+    let public = Definition { state_columns: vec![], ..engine.project().tables[&name(table)].definition.clone() };
     let mut writer = Writer::new(&before, Some(&public)).unwrap();
     for batch in query(&engine, &format!("SELECT * FROM {table}")).await {
         writer.write(&batch).await.unwrap();
@@ -268,7 +268,7 @@ async fn compacted(world: &World, table: &str) {
     let add = writer.close().await.unwrap();
     let change = Change { operation: Operation::Replace, add, remove_all: true, ..Change::default() };
     let retry = |_: &Table| Rebase::Retry;
-    engine.lake.commit(&before, change, &retry).await.unwrap();
+    engine.lake().commit(&before, change, &retry).await.unwrap();
     edited(&engine, table, |json| {
         let head = json["current-snapshot-id"].clone();
         let snapshots = json["snapshots"].as_array_mut().unwrap();

@@ -48,7 +48,7 @@ async fn the_loop_goes_on_through_outages_failures_and_stops() {
     for round in 0..3 {
         let engine = Arc::new(world.engine().await);
         let (stop, shared) = (CancellationToken::new(), Shared::default());
-        let all: BTreeSet<TableName> = engine.project.tables.keys().cloned().collect();
+        let all: BTreeSet<TableName> = engine.project().tables.keys().cloned().collect();
         let task = tokio::spawn(run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
         if round == 1 {
             world.broker.set_down(true).unwrap();
@@ -96,7 +96,7 @@ async fn a_view_that_failed_goes_on_when_what_it_reads_changes() {
     world.send("log", 0, messages(0, 1));
     let engine = Arc::new(world.engine().await);
     let (stop, shared) = (CancellationToken::new(), Shared::default());
-    let all: BTreeSet<TableName> = engine.project.tables.keys().cloned().collect();
+    let all: BTreeSet<TableName> = engine.project().tables.keys().cloned().collect();
     let task = tokio::spawn(run_loop::run(engine.clone(), all, stop.clone(), shared.clone()));
     let failure = || shared.lock().unwrap().failures.get(&name("silver.share")).cloned();
     until("the failure is known", &shared, async || failure().is_some()).await;

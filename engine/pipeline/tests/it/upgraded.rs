@@ -43,7 +43,7 @@ fn world(share: &str) -> World {
 }
 
 async fn table(engine: &Engine, of: &str) -> Table {
-    engine.lake.load_table(&name(of)).await.unwrap().unwrap()
+    engine.lake().load_table(&name(of)).await.unwrap().unwrap()
 }
 
 async fn edited(engine: &Engine, of: &str, edit: impl FnOnce(&mut Value)) {

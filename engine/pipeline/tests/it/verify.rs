@@ -28,7 +28,7 @@ const VIEWS: [(&str, &str); 4] = [
 ];
 
 async fn table(engine: &Engine, table: &str) -> Table {
-    engine.lake.load_table(&name(table)).await.unwrap().unwrap()
+    engine.lake().load_table(&name(table)).await.unwrap().unwrap()
 }
 
 /// All columns of a table as stored, those of its state as well.
@@ -66,7 +66,7 @@ async fn forge(engine: &Engine, of: &str, rows: RecordBatch) {
         ..Change::default()
     };
     let guard = |_: &Table| Rebase::Abandon("nobody else writes here".into());
-    engine.lake.commit(&table, change, &guard).await.unwrap();
+    engine.lake().commit(&table, change, &guard).await.unwrap();
 }
 
 fn plus_one(rows: &RecordBatch, column: &str) -> RecordBatch {
@@ -104,7 +104,7 @@ async fn verify_objects_to_every_forged_row() {
             };
             assert!(!findings.is_empty() && verified.exit_code() == 1, "{of} with {forged}: {findings:?}");
             // The others are what they were.
-            for table in engine.project.order.iter().filter(|t| **t != name(of) && of != "bronze.t") {
+            for table in engine.project().order.iter().filter(|t| **t != name(of) && of != "bronze.t") {
                 assert_eq!(engine.verify(table).await.unwrap().exit_code(), 0, "{table} beside {of} with {forged}");
             }
             // The way back.

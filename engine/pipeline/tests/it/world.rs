@@ -133,7 +133,7 @@ pub async fn once(engine: &Engine) -> (Plan, Report) {
 }
 
 pub async fn all_equal(engine: &Engine) {
-    for table in &engine.project.order {
+    for table in &engine.project().order {
         let verified = engine.verify(table).await.unwrap();
         assert!(
             matches!(verified.verdict, Verdict::Equal { .. } | Verdict::Consistent { .. }),

@@ -249,6 +249,7 @@ pub(crate) struct Violations {
 }
 
 impl Violations {
+    /// Of conditions with these names, which are its arguments in this order.
     pub fn new(names: Vec<String>) -> Self {
         let signature = Signature::exact(vec![DataType::Boolean; names.len()], Volatility::Immutable);
         Self { names, signature }

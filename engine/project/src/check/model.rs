@@ -70,6 +70,7 @@ struct Said<'s> {
 }
 
 impl<'a> Resolver<'a> {
+    /// Checks the statement of a table, and adds the table where nothing is wrong with it.
     pub fn table(&mut self, d: &Declared<'a>, t: &'a TableDef, streaming: bool, m: &Mentions) {
         let Some(query) = &t.query else { return };
         let before = self.errors();

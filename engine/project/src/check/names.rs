@@ -50,6 +50,7 @@ pub(crate) struct Declared<'a> {
 }
 
 impl Declared<'_> {
+    /// `layer.table`, or the bare name of a source.
     pub fn dotted(&self) -> String {
         self.name.join(".")
     }
@@ -245,7 +246,7 @@ impl<'a> Names<'a> {
     }
 
     /// What a reference in a file means.
-    pub fn look_up(&self, file: usize, reference: &Reference, rules: Rules<'_>) -> Found<'_, 'a> {
+    pub(crate) fn look_up(&self, file: usize, reference: &Reference, rules: Rules<'_>) -> Found<'_, 'a> {
         let get = |key: &str| self.all.get_key_value(key).map(|(k, d)| Found::One(k, d));
         let found = match reference.parts.as_slice() {
             [one] => get(&temporary_key(file, one)).or_else(|| match self.all.get_key_value(one.as_str()) {

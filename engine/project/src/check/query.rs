@@ -35,6 +35,7 @@ pub(crate) struct Placeholder {
 }
 
 impl Placeholder {
+    /// A table of these columns that holds no rows.
     pub fn table(schema: SchemaRef) -> Arc<dyn TableSource> {
         Arc::new(Self { schema, plan: None })
     }
@@ -65,6 +66,7 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
+    /// Over the functions that models have.
     pub fn new() -> Self {
         let mut config = SessionConfig::new().with_information_schema(false);
         config.options_mut().sql_parser.collect_spans = true;
@@ -143,7 +145,7 @@ impl Planner {
     }
 
     /// Whether a function of this folded name exists.
-    pub fn has_function(&self, name: &str) -> bool {
+    pub(crate) fn has_function(&self, name: &str) -> bool {
         // Planned without being registered.
         const BUILT_IN: [&str; 3] = ["unnest", "map", "make_map"];
         self.state.scalar_functions().contains_key(name)
@@ -153,7 +155,8 @@ impl Planner {
             || BUILT_IN.contains(&name)
     }
 
-    pub fn function_names(&self) -> Vec<&str> {
+    /// Names of all functions, for suggestions.
+    pub(crate) fn function_names(&self) -> Vec<&str> {
         let state = &self.state;
         let scalars = state.scalar_functions().keys();
         let others = state.aggregate_functions().keys().chain(state.window_functions().keys());

@@ -27,6 +27,7 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
+    /// As it is written, with dots.
     pub fn dotted(&self) -> String {
         self.parts.join(".")
     }
@@ -124,6 +125,7 @@ pub(crate) struct Qualify<'a> {
 }
 
 impl Qualify<'_> {
+    /// Puts full names in the place of short ones.
     pub fn apply(&mut self, tree: &mut SqlQuery) {
         let _ = tree.visit(self);
     }

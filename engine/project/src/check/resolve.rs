@@ -188,6 +188,7 @@ impl<'a> Resolver<'a> {
         self.unread_sides();
     }
 
+    /// The file that declares it.
     pub fn path(&self, d: &Declared<'_>) -> &'a str {
         &self.files[d.file].0
     }
@@ -407,6 +408,7 @@ impl<'a> Resolver<'a> {
         tree
     }
 
+    /// How many errors there are so far.
     pub fn errors(&self) -> usize {
         self.found.iter().filter(|d| d.is_error()).count()
     }
@@ -443,6 +445,7 @@ impl<'a> Resolver<'a> {
         self.nodes.insert(key.clone(), Node::Inlined(Box::new(Inlined { plan: kept, leaves, brings })));
     }
 
+    /// Binds the expectations of a relation.
     pub fn expectations(
         &mut self,
         relation: expectation::Relation<'_>,
@@ -456,7 +459,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Makes quarantine tables readable, and hands them to the table that will own them.
-    pub fn keep_sides(&mut self, d: &Declared<'a>, outcome: &Outcome, brings: &mut Brings) {
+    pub(crate) fn keep_sides(&mut self, d: &Declared<'a>, outcome: &Outcome, brings: &mut Brings) {
         for (name, plan) in &outcome.quarantines {
             let Ok(analyzed) = self.planner.analyze(plan) else { continue };
             let fields = analyzed.schema().fields();

@@ -61,6 +61,7 @@ pub(super) struct Rehearsed {
 }
 
 impl Room {
+    /// None where no runtime can be made.
     pub fn new() -> Option<Self> {
         let mut config = SessionConfig::new().with_target_partitions(2).with_information_schema(false);
         let options = config.options_mut();
@@ -79,6 +80,7 @@ impl Room {
         Some(Self { ctx, runtime })
     }
 
+    /// What the engine cannot do, if that is why it failed.
     pub fn trouble(&self, result: Result<(), Failure>) -> Option<Trouble> {
         match result {
             Err(Failure::Trouble(trouble)) => Some(trouble),

@@ -48,6 +48,7 @@ pub(crate) enum Occasion {
 }
 
 impl Occasion {
+    /// All, in the order in which they are tried.
     pub const ALL: [Self; 6] = [Self::Empty, Self::Plain, Self::Nulls, Self::Mixed, Self::Extremes, Self::Grown];
 }
 
@@ -260,6 +261,7 @@ fn lists(item: &FieldRef, cells: &[Cell]) -> std::result::Result<ListArray, Arro
 pub(crate) struct Stage(Arc<AtomicUsize>);
 
 impl Stage {
+    /// From now on tables hold the rows of this occasion.
     pub fn set(&self, occasion: Occasion) {
         let at = Occasion::ALL.iter().position(|o| *o == occasion).unwrap_or(0);
         self.0.store(at, Ordering::SeqCst);

@@ -43,11 +43,13 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
+    /// Nothing is tried.
     pub fn none() -> Self {
         Self { none: true, ..Self::default() }
     }
 
-    pub fn are_made(&self) -> bool {
+    /// Whether plans are tried.
+    pub(crate) fn are_made(&self) -> bool {
         !self.none
     }
 

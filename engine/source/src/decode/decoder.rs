@@ -26,24 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tracing::warn;
 
-/// Every code of an error row, with its meaning.
-pub const DECODE_CODES: &[(&str, &str)] = &[
-    (NOT_JSON, "payload is not JSON"),
-    (SECOND_DOCUMENT, "more than one document in a message"),
-    (NOT_UTF8, "payload is not UTF-8"),
-    (convert::WRONG_TYPE, "value is of the wrong type"),
-    (convert::DOES_NOT_FIT, "number is out of the column's range or has too many digits"),
-    (MISSING, "NOT NULL column is absent or null"),
-    (TOMBSTONE, "message without a payload"),
-    (UNKNOWN_FIELD, "key that no column reads"),
-    (convert::NOT_A_TIME, "text is not a date or time"),
-    (TOO_DEEP, "document is nested too deeply"),
-    (NOT_AN_OBJECT, "document is not an object"),
-    (convert::NOT_BASE64, "text is not base64"),
-    (convert::NOT_A_UUID, "text is not a UUID"),
-    (SELECT_FAILS, "the statement fails for the row"),
-];
-
 const NOT_JSON: &str = "D0201";
 const SECOND_DOCUMENT: &str = "D0202";
 const NOT_UTF8: &str = "D0203";

@@ -102,10 +102,3 @@ fn defaults_are_literals_of_the_type() {
         assert_eq!(with(t, text), ["T0111"], "{text}");
     }
 }
-
-#[test]
-fn codes_of_messages_are_explained() {
-    for (code, _) in crate::decode::decoder::DECODE_CODES {
-        assert!(ingot_dialect::explain(code).is_some(), "{code}");
-    }
-}

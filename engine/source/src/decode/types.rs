@@ -56,7 +56,7 @@ fn map_field(key: DataType, value: DataType) -> Arc<Field> {
 }
 
 /// The Arrow type of an INCLUDE column.
-pub fn include_to_arrow(kind: IncludeKind) -> DataType {
+pub(crate) fn include_to_arrow(kind: IncludeKind) -> DataType {
     match kind {
         IncludeKind::Key | IncludeKind::Payload => DataType::Binary,
         IncludeKind::Topic => DataType::Utf8,

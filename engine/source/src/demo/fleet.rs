@@ -26,11 +26,11 @@ pub struct FleetConfig {
 }
 
 /// Number of vehicles.
-pub const VEHICLES: u32 = 20_000;
+pub(crate) const VEHICLES: u32 = 20_000;
 /// Time of the first event: 2026-01-01T00:00:00Z, in microseconds since 1970.
-pub const START_US: i64 = 1_767_225_600_000_000;
+pub(crate) const START_US: i64 = 1_767_225_600_000_000;
 /// Time from one event to the next.
-pub const STEP_US: i64 = 1_000;
+pub(crate) const STEP_US: i64 = 1_000;
 
 impl Default for FleetConfig {
     fn default() -> Self {
@@ -79,6 +79,7 @@ fn threshold(share: f64) -> u64 {
 }
 
 impl Fleet {
+    /// A fleet at its first event.
     pub fn new(config: FleetConfig) -> Self {
         Self {
             random: SmallRng::seed_from_u64(config.seed),
@@ -106,7 +107,7 @@ impl Fleet {
     }
 
     /// Replaces `event` by the next event and returns its key: the vehicle's id, by which it is partitioned.
-    pub fn next_into(&mut self, event: &mut Vec<u8>) -> &[u8] {
+    pub(crate) fn next_into(&mut self, event: &mut Vec<u8>) -> &[u8] {
         event.clear();
         self.made += 1;
         // The clock goes on whatever is sent, so that (id, ts) stay distinct.

@@ -33,6 +33,7 @@ pub struct ProduceReport {
 }
 
 impl ProduceReport {
+    /// Events that brokers confirmed, for each second.
     pub fn events_per_second(&self) -> f64 {
         self.events as f64 / self.seconds.max(1e-9)
     }

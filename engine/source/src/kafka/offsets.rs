@@ -32,6 +32,7 @@ pub struct TopicFacts {
     pub partitions: BTreeMap<i32, Option<Watermarks>>,
 }
 
+/// Why messages that were not read are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LossKind {
     /// Retention took messages that were never read.
@@ -45,6 +46,7 @@ pub enum LossKind {
 }
 
 impl LossKind {
+    /// The code of the error that says so.
     pub fn code(self) -> &'static str {
         match self {
             Self::OffsetsExpired => "S0101",
@@ -146,7 +148,7 @@ pub enum Decision {
 /// `asked` are the positions when the facts were asked for, `now` those of this moment: a position may have moved on
 /// meanwhile, so only an older one proves that the log moved back, and only the newest that offsets expired unread.
 /// An empty `topic_id`, recorded or told, is unknown.
-pub fn decide_loss(
+pub(crate) fn decide_loss(
     topic: &str,
     topic_id: &str,
     asked: &BTreeMap<i32, i64>,

@@ -52,7 +52,7 @@ pub fn check_property(name: &str, value: Option<&str>) -> Result<(), PropertyErr
 }
 
 /// Every property name that librdkafka takes.
-pub fn property_names() -> &'static [String] {
+pub(crate) fn property_names() -> &'static [String] {
     static NAMES: OnceLock<Vec<String>> = OnceLock::new();
     NAMES.get_or_init(|| {
         let mut names = ffi::property_names();

@@ -33,11 +33,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+mod away;
 mod cursor;
 mod trouble;
 
+use away::Away;
 use cursor::Cursor;
-use trouble::Away;
 
 type Out = mpsc::Sender<Result<SourceBatch, SourceError>>;
 

@@ -63,6 +63,7 @@ impl KafkaSource {
         }
     }
 
+    /// The topic's name.
     pub fn topic(&self) -> &str {
         &self.client.topic
     }

@@ -154,8 +154,8 @@ impl World {
         let world = Self { engine: Self::engine(views, dir.path()).await, dir };
         for name in ["bronze.t", "bronze.u"] {
             let name: TableName = name.parse().unwrap();
-            let definition = world.engine.project.tables[&name].definition.clone();
-            world.engine.lake.create_table(NewTable { name, definition, first_summary: None }).await.unwrap();
+            let definition = world.engine.project().tables[&name].definition.clone();
+            world.engine.lake().create_table(NewTable { name, definition, first_summary: None }).await.unwrap();
         }
         world
     }
@@ -172,7 +172,7 @@ impl World {
 
     /// Adds rows to a table; with `instead`, in the place of all it holds.
     async fn write(&self, name: &str, batch: RecordBatch, instead: bool) {
-        let table = self.engine.lake.load_table(&name.parse().unwrap()).await.unwrap().unwrap();
+        let table = self.engine.lake().load_table(&name.parse().unwrap()).await.unwrap().unwrap();
         let schema = table.schema();
         let columns = batch.columns().iter().zip(schema.fields()).map(|(c, f)| cast(c, f.data_type()).unwrap());
         let batch = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
@@ -190,7 +190,7 @@ impl World {
             remove: live.into_iter().map(|f| f.path).collect(),
             ..Change::default()
         };
-        self.engine.lake.commit(&table, change, &|_| Rebase::Retry).await.unwrap();
+        self.engine.lake().commit(&table, change, &|_| Rebase::Retry).await.unwrap();
     }
 
     pub(crate) async fn rows(&self, numbers: &[i64], instead: bool) {
@@ -247,7 +247,7 @@ async fn what_check_accepts_is_built_and_refreshed() {
     let world = World::new(&views).await;
     let mut wrong = Vec::new();
     for case in &cases {
-        let model = &world.engine.project.tables[&TableName::new("silver", &case.name)];
+        let model = &world.engine.project().tables[&TableName::new("silver", &case.name)];
         if how(&model.strategy) != case.how {
             wrong.push(format!("{} is {}, not {}: {:?}", case.name, how(&model.strategy), case.how, model.strategy));
         }
@@ -319,7 +319,7 @@ async fn a_view_that_is_no_longer_recomputed_is_built_with_its_state() {
 
 /// The net count of an expectation over a table's snapshots.
 async fn warned(world: &World, table: &str, expectation: &str) -> i64 {
-    let table = world.engine.lake.load_table(&table.parse().unwrap()).await.unwrap().unwrap();
+    let table = world.engine.lake().load_table(&table.parse().unwrap()).await.unwrap().unwrap();
     let counts = table.history().into_iter().filter_map(|s| s.summary.get(property::EXPECTATIONS).map(str::to_owned));
     counts
         .filter_map(|json| serde_json::from_str::<ingot_model::Expectations>(&json).unwrap().remove(expectation))

@@ -114,7 +114,7 @@ async fn number(world: &World, sql: &str) -> i64 {
 
 /// The net counts of a table's expectations: those of its refreshes since it was last computed as a whole.
 async fn counted(world: &World, table: &str) -> Expectations {
-    let table = world.engine.lake.load_table(&table.parse().unwrap()).await.unwrap().unwrap();
+    let table = world.engine.lake().load_table(&table.parse().unwrap()).await.unwrap().unwrap();
     let mut all = Expectations::new();
     for snapshot in table.history() {
         let Some(json) = snapshot.summary.get(property::EXPECTATIONS) else { continue };
@@ -148,7 +148,7 @@ async fn wanted(world: &World) -> [i64; 4] {
 /// What is wrong with the tables.
 async fn problems(world: &World) -> Vec<String> {
     let mut wrong = vec![];
-    for name in world.engine.project.order.iter().filter(|n| n.namespace != "bronze") {
+    for name in world.engine.project().order.iter().filter(|n| n.namespace != "bronze") {
         wrong.extend(world.different(name).await);
     }
     let [seen, seven, small, other] = wanted(world).await;
@@ -255,14 +255,14 @@ async fn the_table_that_is_behind_is_brought_up_alone() {
         assert!(failed.is_empty(), "{failed:?}");
         assert!(plan.steps.iter().all(|s| s.with.is_none()), "{plan}");
         assert!(plan.steps.iter().all(|s| s.action.is_work() != (is_side(&s.table) == sides_first)), "{plan}");
-        for name in world.engine.project.order.iter().filter(|n| n.namespace != "bronze") {
+        for name in world.engine.project().order.iter().filter(|n| n.namespace != "bronze") {
             assert_eq!(world.different(name).await, None);
         }
         world.rows(&numbers(at + 10), false).await;
         let (plan, _, failed) = world.refresh().await;
         assert!(failed.is_empty(), "{failed:?}");
         assert!(plan.steps.iter().all(|s| s.with.is_some() == is_side(&s.table)), "{plan}");
-        for name in world.engine.project.order.iter().filter(|n| n.namespace != "bronze") {
+        for name in world.engine.project().order.iter().filter(|n| n.namespace != "bronze") {
             assert_eq!(world.different(name).await, None);
         }
     }
@@ -344,7 +344,7 @@ async fn one_read_costs_less_than_three() {
             for apart in [false, true] {
                 let mut world = World::new(std::slice::from_ref(&view)).await;
                 if apart {
-                    let mut project = world.engine.project.as_ref().clone();
+                    let mut project = world.engine.project().as_ref().clone();
                     project.tables.values_mut().for_each(|m| m.judging = Err("measured apart".into()));
                     world.engine = world.engine.with_project(std::sync::Arc::new(project)).await.unwrap();
                 }

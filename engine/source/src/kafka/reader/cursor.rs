@@ -19,6 +19,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
+    /// Before the message at offset `next`, read in the leader epoch `epoch`.
     pub fn at(next: i64, epoch: Option<i32>) -> Self {
         Self { next, epoch, phantom: None, doubted: false }
     }
@@ -34,7 +35,7 @@ impl Cursor {
     }
 
     /// A burst told the partition's end, and where it is.
-    pub fn ended_at(&mut self, end: i64) {
+    pub(crate) fn ended_at(&mut self, end: i64) {
         self.next = self.next.max(end);
         self.phantom = Some(end + 1);
         self.doubted = false;

@@ -9,6 +9,7 @@
 //!
 //! Not here: the decision itself (`offsets::decide_loss`).
 
+use super::away::Away;
 use super::{End, Reader};
 use crate::error::SourceError;
 use crate::kafka::client::{backoff, classify, is_away, warn_waiting};
@@ -25,12 +26,6 @@ const MISSING_MAX: u32 = 3;
 const SUSPICIONS_MAX: u32 = 2;
 /// Between two questions that follow failures.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-
-/// A broker that does not answer: when to say so again.
-pub(super) struct Away {
-    attempt: u32,
-    next: Instant,
-}
 
 impl Reader {
     /// Looks at what the cluster said about the topic.
