@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::DataType;
-use ingot_lake::{Change, Lake, LakeConfig, S3Config, Writer};
+use ingot_lake::{Commit, Lake, LakeConfig, S3Config, Writer};
 use ingot_model::{Column, Definition, TableName};
 
 fn ingot(folder: &Path, arguments: &[&str]) -> Command {
@@ -44,7 +44,7 @@ async fn lake(folder: &Path) -> String {
     let rows = RecordBatch::try_from_iter([("n", std::sync::Arc::new(Int64Array::from(vec![20, 22])) as ArrayRef)]);
     writer.write(&rows.unwrap()).await.unwrap();
     let add = writer.close().await.unwrap();
-    lake.create_with(&draft, Change { add, ..Change::default() }).await.unwrap();
+    lake.create_with(&draft, Commit { add, ..Commit::default() }).await.unwrap();
     format!("warehouse.location={}", warehouse.display())
 }
 

@@ -28,7 +28,7 @@ pub mod write;
 
 pub use catalog::error::{CatalogError, CatalogErrorKind};
 pub use catalog::lease::{self, Lease, LeaseHeld};
-pub use commit::{Change, CommitError, Rebase};
+pub use commit::{Commit, CommitError, Rebase};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
 pub use iceberg::spec::DataFile;

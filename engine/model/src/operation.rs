@@ -5,14 +5,14 @@ use std::fmt;
 /// The operation of a snapshot. Iceberg's specification, "Snapshots", `operation`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Rows came; none went.
+    /// Rows were added; none removed.
     #[default]
     Append,
     /// The same rows in other files.
     Replace,
-    /// Rows came and rows went.
+    /// Rows were added and rows removed.
     Overwrite,
-    /// Rows went; none came.
+    /// Rows were removed; none added.
     Delete,
 }
 

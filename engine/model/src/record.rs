@@ -31,7 +31,7 @@ struct SourceRef {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExpectationCounts {
-    /// Rows kept although they broke it; net of rows that went.
+    /// Rows kept although they broke it; net of rows removed.
     #[serde(default)]
     pub warned: i64,
     /// Rows dropped.
@@ -48,27 +48,27 @@ pub type Expectations = BTreeMap<String, ExpectationCounts>;
 /// A number that a summary holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// Data files that came.
+    /// Data files added.
     AddedDataFiles,
     /// Rows in them.
     AddedRecords,
-    /// Bytes of all files that came.
+    /// Bytes of all files added.
     AddedBytes,
-    /// Files of deletes that came.
+    /// Delete files added.
     AddedDeleteFiles,
-    /// Data files that went.
+    /// Data files removed.
     DeletedDataFiles,
     /// Rows in them.
     DeletedRecords,
-    /// Files of deletes that went.
+    /// Delete files removed.
     RemovedDeleteFiles,
     /// Positions in them.
     RemovedPositionDeletes,
     /// Rows in those of equality deletes.
     RemovedEqualityDeletes,
-    /// Bytes of all files that went.
+    /// Bytes of all files removed.
     RemovedBytes,
-    /// Partitions with files that came or went.
+    /// Partitions with files added or removed.
     ChangedPartitions,
     /// Live data files.
     TotalDataFiles,

@@ -22,7 +22,7 @@ use ingot_project::project::{Model, ModelKind, Project, StreamInput};
 
 /// What a table's own last refresh recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RefreshRecord {
     pub fingerprint: String,
     /// The version of SQL's meaning by which it was made.
     pub semantics: u32,
@@ -36,7 +36,7 @@ pub struct TableFacts {
     pub uuid: String,
     pub head: Option<i64>,
     pub snapshots: BTreeSet<i64>,
-    pub recorded: Option<Recorded>,
+    pub recorded: Option<RefreshRecord>,
     /// A snapshot of another writer, other than compaction, stands above our last one.
     pub foreign: Option<String>,
     /// The stored columns are not those of the SQL file although the fingerprint is.
@@ -293,7 +293,7 @@ fn must_recompute(
     model: &Model,
     facts: &Facts,
     table: &TableFacts,
-    recorded: &Recorded,
+    recorded: &RefreshRecord,
     since: &[Read],
 ) -> Option<Reason> {
     for read in since {

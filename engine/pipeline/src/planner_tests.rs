@@ -6,7 +6,7 @@ use std::path::Path;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_model::TableName;
 
-use super::{Facts, Recorded, StreamFacts, TableFacts, plan};
+use super::{Facts, RefreshRecord, StreamFacts, TableFacts, plan};
 use crate::plan::{Action, Incremental, Plan, Reason, Upto};
 use ingot_project::config::Config;
 use ingot_project::project::{Project, SqlFile};
@@ -45,7 +45,7 @@ fn fresh(project: &Project) -> Facts {
                 uuid: format!("uuid {table}"),
                 head: Some(1),
                 snapshots: BTreeSet::from([1]),
-                recorded: Some(Recorded {
+                recorded: Some(RefreshRecord {
                     fingerprint: model.fingerprint.clone(),
                     semantics: ENGINE_SEMANTICS_VERSION,
                     sources,

@@ -4,7 +4,7 @@
 //! * Only columns that an applied definition has left out are dropped: an edit that no run has applied drops nothing.
 //! * A column that files may be partitioned by stays: other engines could not read the table without it.
 
-use ingot_lake::{Change, Rebase, Table};
+use ingot_lake::{Commit, Rebase, Table};
 use ingot_model::{Operation, Record, TableName};
 
 use crate::engine::Engine;
@@ -50,15 +50,15 @@ impl Engine {
         let table = self.lake().load_table(name).await?;
         let table = table.ok_or_else(|| PipelineError::Lake(ingot_lake::LakeError::TableMissing(name.clone())))?;
         let gone = format!("pruned: {}", columns.join(", "));
-        let change = Change {
+        let commit = Commit {
             commit_id: uuid::Uuid::now_v7(),
             operation: Operation::Append,
             summary: Record::because(gone),
             prune: columns.to_vec(),
-            ..Change::default()
+            ..Commit::default()
         };
         let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
-        self.lake().commit(&table, change, &guard).await.map_err(|e| PipelineError::commit(name, e))?;
+        self.lake().commit(&table, commit, &guard).await.map_err(|e| PipelineError::commit(name, e))?;
         Ok(())
     }
 }

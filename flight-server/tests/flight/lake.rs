@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow_flight::FlightInfo;
 use arrow_flight::sql::{CommandGetPrimaryKeys, CommandGetTables};
-use ingot_lake::{Change, Lake, LakeConfig, NewTable, Rebase, S3Config, Table, Writer};
+use ingot_lake::{Commit, Lake, LakeConfig, NewTable, Rebase, S3Config, Table, Writer};
 use ingot_model::{Column, Definition, TableName};
 use ingot_query::{Session, SessionLimits};
 use tempfile::TempDir;
@@ -56,7 +56,7 @@ pub(crate) async fn append(table: &Table, ids: std::ops::Range<i64>) -> Table {
     let mut writer = Writer::new(table, None).unwrap();
     writer.write(&RecordBatch::try_from_iter_with_nullable(columns).unwrap()).await.unwrap();
     let add = writer.close().await.unwrap();
-    let change = Change { commit_id: Uuid::new_v4(), add, ..Change::default() };
+    let change = Commit { commit_id: Uuid::new_v4(), add, ..Commit::default() };
     table.lake().commit(table, change, &|_: &Table| Rebase::Retry).await.unwrap()
 }
 

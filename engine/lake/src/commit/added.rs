@@ -6,18 +6,18 @@ use iceberg::spec::DataFile;
 use ingot_model::TableName;
 use ingot_telemetry::{OK, metrics};
 
-use crate::commit::change::Change;
+use crate::commit::request::Commit;
 
-/// What a change adds, for the metrics.
+/// What a commit adds, for the metrics.
 pub(super) struct Added {
     rows: u64,
     bytes: u64,
 }
 
 impl Added {
-    pub(super) fn by(change: &Change) -> Self {
-        let rows = change.add.iter().map(DataFile::record_count).sum();
-        Self { rows, bytes: change.add.iter().map(DataFile::file_size_in_bytes).sum() }
+    pub(super) fn by(commit: &Commit) -> Self {
+        let rows = commit.add.iter().map(DataFile::record_count).sum();
+        Self { rows, bytes: commit.add.iter().map(DataFile::file_size_in_bytes).sum() }
     }
 
     /// Notes what became of it.

@@ -1,7 +1,7 @@
 //! Attempts at one commit, until it is in or certainly not: one compare-and-set each.
 //!
 //! ```text
-//!   Change ─▶ Prepared: manifests ─▶ list ─▶ requirements, updates ─▶ catalog ──done──▶ Table
+//!   Commit ─▶ Prepared: manifests ─▶ list ─▶ requirements, updates ─▶ catalog ──done──▶ Table
 //!     ▲                                                                  │
 //!     │            reload; our commit id in the ancestry? ◀──conflict, unknown
 //!     └── Retry ── the guard, asked when the head has moved          found: done   unresolvable: Unknown
@@ -26,9 +26,9 @@ use uuid::Uuid;
 
 use crate::catalog::version::{Attempted, Outcome};
 use crate::commit::added::Added;
-use crate::commit::change::{Change, CommitError, Rebase};
 use crate::commit::manifest::Removal;
 use crate::commit::prepare::{Prepared, remove_quietly};
+use crate::commit::request::{Commit, CommitError, Rebase};
 use crate::crash;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
@@ -44,20 +44,20 @@ const RELOADS_MAX: u32 = 8;
 const RELOAD_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
 
 impl Lake {
-    /// Makes a change over `base`. `guard` is asked, with the table as it then is, whenever the head has
-    /// moved and the change is not yet in; it must not let a change pass that the new head makes wrong.
+    /// Makes a commit over `base`. `guard` is asked, with the table as it then is, whenever the head has
+    /// moved and the commit is not yet in; it must not let a commit pass that the new head makes wrong.
     ///
     /// # Errors
-    /// See `CommitError`: only `Unknown` leaves open whether the change is in.
+    /// See `CommitError`: only `Unknown` leaves open whether the commit is in.
     pub async fn commit(
         &self,
         base: &Table,
-        change: Change,
+        commit: Commit,
         guard: &(dyn Fn(&Table) -> Rebase + Send + Sync),
     ) -> Result<Table, CommitError> {
-        let (began, added) = (Instant::now(), Added::by(&change));
+        let (began, added) = (Instant::now(), Added::by(&commit));
         let span = debug_span!(ingot_telemetry::span::COMMIT, table = %base.name());
-        let committed = self.attempts(base, change, guard).instrument(span).await;
+        let committed = self.attempts(base, commit, guard).instrument(span).await;
         let outcome = match &committed {
             Ok(_) => OK,
             Err(CommitError::Superseded { .. }) => "superseded",
@@ -71,31 +71,31 @@ impl Lake {
     async fn attempts(
         &self,
         base: &Table,
-        mut change: Change,
+        mut commit: Commit,
         guard: &(dyn Fn(&Table) -> Rebase + Send + Sync),
     ) -> Result<Table, CommitError> {
-        if change.commit_id.is_nil() {
-            // Two changes without an id would be taken for one.
-            change.commit_id = Uuid::new_v4();
+        if commit.commit_id.is_nil() {
+            // Two commits without an id would be taken for one.
+            commit.commit_id = Uuid::new_v4();
         }
         crash::point("commit.begun", base.name());
         let mut current = base.clone();
-        let removal = Removal { all: change.remove_all, paths: change.remove.iter().cloned().collect() };
+        let removal = Removal { all: commit.remove_all, paths: commit.remove.iter().cloned().collect() };
         let mut refusals = 0;
         // An earlier attempt that the catalog refused may be in its log, and come back when it recovers.
         let mut doubt: Option<LakeError> = None;
         for _ in 0..ATTEMPTS_MAX {
-            // A caller that asks again after an unknown outcome may hold a base that has the change, and an attempt that
+            // A caller that asks again after an unknown outcome may hold a base that has the commit, and an attempt that
             // the catalog refused may have come back.
-            if landed(&current, change.commit_id) {
+            if landed(&current, commit.commit_id) {
                 return Ok(current);
             }
             let required = requirements_of(base);
             check_definition(&required, base, &current)?;
-            let prepared = match Prepared::over(self, &current, &change, &removal).await {
+            let prepared = match Prepared::over(self, &current, &commit, &removal).await {
                 Err(CommitError::Failed(error)) => {
                     // Files of an old base may be gone by now: then the base is to blame, not the store.
-                    current = self.newer(&current, change.commit_id, error, guard).await?;
+                    current = self.newer(&current, commit.commit_id, error, guard).await?;
                     continue;
                 }
                 prepared => prepared?,
@@ -115,7 +115,7 @@ impl Lake {
                     if matches!(error, LakeError::Catalog { .. }) {
                         return Err(error.into());
                     }
-                    current = self.newer(&current, change.commit_id, error, guard).await?;
+                    current = self.newer(&current, commit.commit_id, error, guard).await?;
                     continue;
                 }
             };
@@ -125,7 +125,7 @@ impl Lake {
                 Err(error) if unknown.is_some() || doubt.is_some() => {
                     return Err(CommitError::Unknown {
                         table: current.name().clone(),
-                        commit_id: change.commit_id,
+                        commit_id: commit.commit_id,
                         source: Box::new(error),
                     });
                 }
@@ -134,13 +134,13 @@ impl Lake {
                     return Err(error.into());
                 }
             };
-            if landed(&now, change.commit_id) {
+            if landed(&now, commit.commit_id) {
                 return Ok(now);
             }
             match unknown {
                 None => remove_quietly(self, &manifests).await,
                 Some((error, attempt)) => {
-                    let error = resolve(&attempt, &now, &current, change.commit_id, error)?;
+                    let error = resolve(&attempt, &now, &current, commit.commit_id, error)?;
                     let unwritten = error.is_unwritten();
                     if unwritten {
                         remove_quietly(self, &manifests).await;

@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use crate::catalog::version::Outcome;
 use crate::commit::added::Added;
-use crate::commit::change::{Change, CommitError};
 use crate::commit::manifest::Removal;
 use crate::commit::prepare::{Prepared, remove_quietly};
+use crate::commit::request::{Commit, CommitError};
 use crate::crash;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
@@ -53,27 +53,27 @@ impl Lake {
             return self.create_as(draft, updates, &[]).await;
         };
         let commit_id = summary.commit_id().and_then(|id| Uuid::parse_str(id).ok()).unwrap_or_default();
-        self.make(&draft, Change { commit_id, summary, begins: true, ..Change::default() }).await
+        self.make(&draft, Commit { commit_id, summary, begins: true, ..Commit::default() }).await
     }
 
-    /// Makes a draft a table, with a change as its first snapshot.
+    /// Makes a draft a table, with a commit as its first snapshot.
     ///
     /// # Errors
-    /// `TableExists`: certainly not made, and the change's files are in no table. Any other error may hide that it was
+    /// `TableExists`: certainly not made, and the commit's files are in no table. Any other error may hide that it was
     /// made, and its files must be kept.
-    pub async fn create_with(&self, draft: &Table, change: Change) -> Result<Table> {
-        let (began, added) = (Instant::now(), Added::by(&change));
-        let made = self.make(draft, change).await;
+    pub async fn create_with(&self, draft: &Table, commit: Commit) -> Result<Table> {
+        let (began, added) = (Instant::now(), Added::by(&commit));
+        let made = self.make(draft, commit).await;
         added.note(draft.name(), outcome(&made), began);
         made
     }
 
-    async fn make(&self, draft: &Table, mut change: Change) -> Result<Table> {
-        if change.commit_id.is_nil() {
-            change.commit_id = Uuid::new_v4();
+    async fn make(&self, draft: &Table, mut commit: Commit) -> Result<Table> {
+        if commit.commit_id.is_nil() {
+            commit.commit_id = Uuid::new_v4();
         }
         self.refuse_taken(draft.name()).await?;
-        let prepared = match Prepared::over(self, draft, &change, &Removal::default()).await {
+        let prepared = match Prepared::over(self, draft, &commit, &Removal::default()).await {
             Ok(prepared) => prepared,
             Err(CommitError::Failed(error)) => return Err(error),
             // A draft has no files that could have gone.

@@ -8,10 +8,10 @@
 
 mod added;
 mod attempts;
-mod change;
 mod create;
 pub(crate) mod manifest;
 mod prepare;
+mod request;
 mod totals;
 
-pub use change::{Change, CommitError, Rebase};
+pub use request::{Commit, CommitError, Rebase};

@@ -18,8 +18,8 @@ use iceberg::{TableRequirement, TableUpdate};
 use ingot_model::{Count, Operation, Record, Unreadable, table_properties};
 use uuid::Uuid;
 
-use crate::commit::change::{Change, CommitError};
 use crate::commit::manifest::{ManifestSet, Removal, check_version};
+use crate::commit::request::{Commit, CommitError};
 use crate::commit::totals::counts;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
@@ -33,25 +33,25 @@ pub(super) struct Prepared {
     pub(super) table: Table,
     /// The head that it was made over.
     pub(super) requirement: TableRequirement,
-    /// The change, as the catalog takes it.
+    /// The commit, as the catalog takes it.
     pub(super) updates: Vec<TableUpdate>,
     /// Manifests and lists: to be deleted if the attempt certainly failed.
     pub(super) manifests: Vec<String>,
 }
 
 impl Prepared {
-    /// Writes the manifests of a change over `base`. What was written is removed again when that fails.
+    /// Writes the manifests of a commit over `base`. What was written is removed again when that fails.
     ///
     /// # Errors
     /// `Superseded` when files to remove are gone; a definition that Iceberg does not take; the store's.
     pub(super) async fn over(
         lake: &Lake,
         base: &Table,
-        change: &Change,
+        commit: &Commit,
         removal: &Removal,
     ) -> Result<Prepared, CommitError> {
         let mut manifests = Vec::new();
-        match Prepared::write(lake, base, change, removal, &mut manifests).await {
+        match Prepared::write(lake, base, commit, removal, &mut manifests).await {
             Ok((table, requirement, updates)) => Ok(Prepared { table, requirement, updates, manifests }),
             Err(error) => {
                 remove_quietly(lake, &manifests).await;
@@ -65,7 +65,7 @@ impl Prepared {
     async fn write(
         lake: &Lake,
         base: &Table,
-        change: &Change,
+        commit: &Commit,
         removal: &Removal,
         written: &mut Vec<String>,
     ) -> Result<(Table, TableRequirement, Vec<TableUpdate>), CommitError> {
@@ -80,20 +80,20 @@ impl Prepared {
         // In memory alone: the catalog applies the updates that this records.
         let mut builder = metadata.as_ref().clone().into_builder(None);
         let mut shape = Arc::clone(metadata);
-        if let Some(definition) = &change.definition {
+        if let Some(definition) = &commit.definition {
             let is_empty = parent.as_ref().is_none_or(|snapshot| {
                 info(&base.shared_name(), snapshot).count(Count::TotalRecords).is_ok_and(|rows| rows == Some(0))
             });
-            let replaces_rows = change.remove_all || is_empty;
+            let replaces_rows = commit.remove_all || is_empty;
             (builder, _) = apply_definition(builder, base, definition, replaces_rows)?;
             shape = Arc::new(builder.clone().build()?.metadata);
         }
-        if !change.prune.is_empty() {
-            builder = definition::prune(builder, base.name(), &shape, &change.prune)?;
+        if !commit.prune.is_empty() {
+            builder = definition::prune(builder, base.name(), &shape, &commit.prune)?;
             shape = Arc::new(builder.clone().build()?.metadata);
         }
         let spec = shape.default_partition_spec();
-        for file in &change.add {
+        for file in &commit.add {
             if file.partition().fields().len() != spec.fields().len() {
                 return Err(LakeError::Corrupt(format!(
                     "data file \"{}\" was written for another partition spec",
@@ -114,19 +114,19 @@ impl Prepared {
             let reason = format!("{} of the files to replace are gone, \"{}\" for one", missing.len(), missing[0]);
             return Err(CommitError::Superseded { reason, current: base.clone() });
         }
-        manifests.add(&change.add, shape.current_schema(), spec).await?;
+        manifests.add(&commit.add, shape.current_schema(), spec).await?;
         manifests.merge().await?;
         let mut record = counts(
-            &change.add,
+            &commit.add,
             &manifests.removed,
             &manifests.manifests,
             parent.as_ref().map(|snapshot| info(&base.shared_name(), snapshot)).as_ref(),
         );
-        record.extend(change.summary.clone());
-        record.set_commit_id(change.commit_id);
-        let mut set: HashMap<String, String> = change.set_properties.clone().into_iter().collect();
+        record.extend(commit.summary.clone());
+        record.set_commit_id(commit.commit_id);
+        let mut set: HashMap<String, String> = commit.set_properties.clone().into_iter().collect();
         let ids = (snapshot_id, sequence_number);
-        set_positions(base, change.begins, &mut record, &mut set, ids)?;
+        set_positions(base, commit.begins, &mut record, &mut set, ids)?;
         lake.own(base, &mut set)?;
         let listed = std::mem::take(&mut manifests.manifests);
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
@@ -139,11 +139,11 @@ impl Prepared {
             .with_manifest_list(list)
             .with_schema_id(shape.current_schema_id())
             .with_summary(Summary {
-                operation: iceberg_operation(change.operation),
+                operation: iceberg_operation(commit.operation),
                 additional_properties: record.into(),
             })
             .build();
-        let expire = expirable(metadata, &change.expire_snapshots);
+        let expire = expirable(metadata, &commit.expire_snapshots);
         if !expire.is_empty() {
             builder = builder.remove_snapshots(&expire);
         }

@@ -97,7 +97,7 @@ impl DeleteFile {
     }
 }
 
-/// Data files that came and went between two snapshots.
+/// Data files added and removed between two snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct FileChange {
     /// Live in the later snapshot only.

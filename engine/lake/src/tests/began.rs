@@ -42,19 +42,19 @@ async fn started(lake: &Lake) -> Table {
 
 async fn moved(table: &Table, ranges: &[(i32, i64, i64)]) -> Table {
     let summary = summary(&[(POSITIONS, &vector(false, ranges)), (names::FINGERPRINT, "one")]);
-    let change = Change { summary, ..appending(write(table, &rows(&[1])).await) };
+    let change = Commit { summary, ..appending(write(table, &rows(&[1])).await) };
     table.lake().commit(table, change, &retry).await.unwrap()
 }
 
 /// Emptied to be read again from offsets 7 and 0.
 async fn again(table: &Table) -> Table {
     let summary = summary(&[(POSITIONS, &vector(true, &[(0, 7, 7), (1, 0, 0)])), (names::FINGERPRINT, "two")]);
-    let change = Change { summary, begins: true, remove_all: true, ..Change::default() };
+    let change = Commit { summary, begins: true, remove_all: true, ..Commit::default() };
     overwrite(table, change).await.unwrap()
 }
 
 /// A commit of another engine: none of our properties.
-pub(super) async fn foreign(table: &Table, change: Change) -> Table {
+pub(super) async fn foreign(table: &Table, change: Commit) -> Table {
     let table = overwrite(table, change).await.unwrap();
     edited(&table, |json| {
         let head = json["current-snapshot-id"].clone();
@@ -147,11 +147,11 @@ async fn expiry_by_others_takes_neither_beginning_nor_position() {
         let table = all_but_head_expired(&table, expiry).await;
         assert_eq!((starts(&table), ends(&table)), (Some(vec![5, 0]), vec![10, 4]), "{expiry:?}");
         // Another engine's delete on top, and nothing else left.
-        let change = Change { remove: vec![entries(&table).await[0].file_path().into()], ..Change::default() };
+        let change = Commit { remove: vec![entries(&table).await[0].file_path().into()], ..Commit::default() };
         let deleted = all_but_head_expired(&foreign(&table, change).await, expiry).await;
         assert_eq!((starts(&deleted), ends(&deleted)), (Some(vec![5, 0]), vec![10, 4]), "{expiry:?}");
         // Or its append.
-        let change = Change { add: write(&table, &rows(&[7])).await, ..Change::default() };
+        let change = Commit { add: write(&table, &rows(&[7])).await, ..Commit::default() };
         let appended = foreign(&deleted, change).await;
         let appended = all_but_head_expired(&appended, expiry).await;
         assert_eq!((starts(&appended), ends(&appended)), (Some(vec![5, 0]), vec![10, 4]), "{expiry:?}");
@@ -168,11 +168,11 @@ async fn without_old_metadata_the_copy_counts_where_it_fits() {
         let table = moved(&table, &[(0, 5, 9)]).await;
         let remove = vec![entries(&table).await[0].file_path().into()];
         let add = write(&table, &rows(&[7, 8])).await;
-        let rewritten = foreign(&table, Change { remove, add, ..Change::default() }).await;
+        let rewritten = foreign(&table, Commit { remove, add, ..Commit::default() }).await;
         let head = without_log(&all_but_head_expired(&rewritten, expiry).await).await;
         assert_eq!((starts(&head), ends(&head)), (Some(vec![5, 0]), vec![9, 4]), "{expiry:?}");
         // What stood between is gone without a trace: it may have been a rollback.
-        let change = Change { add: write(&head, &rows(&[7])).await, ..Change::default() };
+        let change = Commit { add: write(&head, &rows(&[7])).await, ..Commit::default() };
         let above = foreign(&head, change).await;
         let refused = recorded_position(&without_log(&all_but_head_expired(&above, expiry).await).await, &key());
         assert!(matches!(refused, Err(PositionError::Expired { .. })), "{expiry:?}: {refused:?}");
@@ -187,7 +187,7 @@ async fn a_position_that_a_rollback_took_away_does_not_count() {
         let after = moved(&before, &[(0, 9, 20)]).await;
         let back = rolled_back(&after, before.head().unwrap()).await;
         assert_eq!(ends(&back), [9, 0]);
-        let change = Change { add: write(&back, &rows(&[7])).await, ..Change::default() };
+        let change = Commit { add: write(&back, &rows(&[7])).await, ..Commit::default() };
         let above = all_but_head_expired(&foreign(&back, change).await, expiry).await;
         assert_eq!(starts(&above), Some(vec![5, 0]), "{expiry:?}");
         // Where old metadata tell of the snapshot that it stands on, that one's counts; else none does.
@@ -217,7 +217,7 @@ async fn a_rollback_finds_its_own_beginning_after_expiry() {
         assert!(matches!(refused, PositionError::Expired { .. }), "{expiry:?}: {refused}");
         // Where only another engine's snapshot is left above it, old metadata tell what it stands on; without them the
         // two beginnings cannot be told apart.
-        let change = Change { add: write(&back, &rows(&[7])).await, ..Change::default() };
+        let change = Commit { add: write(&back, &rows(&[7])).await, ..Commit::default() };
         let above = all_but_head_expired(&foreign(&back, change).await, expiry).await;
         assert_eq!(starts(&above), Some(vec![5, 0]), "{expiry:?}");
         assert_eq!(starts(&without_log(&above).await), None, "{expiry:?}");
@@ -236,7 +236,7 @@ async fn a_table_that_others_replaced_has_no_beginning() {
     let table = moved(&started(&lake).await, &[(0, 5, 9)]).await;
     // CREATE OR REPLACE TABLE ... AS: a new root beside the old snapshots, properties kept.
     let added = write(&table, &rows(&[1, 2, 3])).await;
-    let created = foreign(&create(&lake, "other", plain()).await, Change { add: added, ..Change::default() }).await;
+    let created = foreign(&create(&lake, "other", plain()).await, Commit { add: added, ..Commit::default() }).await;
     let root = serde_json::to_value(created.metadata().as_ref()).unwrap()["snapshots"][0].clone();
     let replaced = edited(&table, |json| {
         let mut root = root;
@@ -286,7 +286,7 @@ async fn every_definition_since_the_beginning_is_known() {
     let (_folder, lake) = lake().await;
     let table = moved(&started(&lake).await, &[(0, 5, 6)]).await;
     let summary = summary(&[(POSITIONS, &vector(false, &[(0, 6, 7)])), (names::FINGERPRINT, "other")]);
-    let change = Change { summary, ..appending(Vec::new()) };
+    let change = Commit { summary, ..appending(Vec::new()) };
     let table = lake.commit(&table, change, &retry).await.unwrap();
     let table = moved(&table, &[(0, 7, 8)]).await;
     for table in [table.clone(), all_but_head_expired(&table, Expiry::ParentsForgotten).await] {

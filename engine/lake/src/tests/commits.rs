@@ -131,8 +131,8 @@ async fn the_guard_decides_about_a_moved_head() {
     let again = lake.commit(&done, change, &|_| panic!("not asked")).await.unwrap();
     assert_eq!(again.head(), done.head());
     // Changes without an id are different changes.
-    let once = lake.commit(&done, Change::default(), &retry).await.unwrap();
-    let twice = lake.commit(&once, Change::default(), &retry).await.unwrap();
+    let once = lake.commit(&done, Commit::default(), &retry).await.unwrap();
+    let twice = lake.commit(&once, Commit::default(), &retry).await.unwrap();
     assert_eq!(twice.history().len(), 5);
 }
 
@@ -149,7 +149,7 @@ async fn files_are_replaced_in_one_snapshot() {
         .file_path()
         .to_string();
     let files = write(&table, &rows(&[20, 21])).await;
-    let change = Change { add: files, remove: vec![second.clone()], ..Change::default() };
+    let change = Commit { add: files, remove: vec![second.clone()], ..Commit::default() };
     let after = overwrite(&table, change.clone()).await.unwrap();
     assert_eq!(ids(&after).await, [1, 3, 20, 21]);
     let head = after.snapshot(after.head().unwrap()).unwrap();
@@ -166,7 +166,7 @@ async fn files_are_replaced_in_one_snapshot() {
     let error = overwrite(&after, change).await.unwrap_err();
     assert!(matches!(error, CommitError::Superseded { .. }), "{error}");
     // Everything at once; the next commit does not carry manifests without live files.
-    let empty = overwrite(&after, Change { remove_all: true, ..Change::default() }).await.unwrap();
+    let empty = overwrite(&after, Commit { remove_all: true, ..Commit::default() }).await.unwrap();
     assert_eq!(ids(&empty).await, [0_i64; 0]);
     let refilled = append(&empty, &[9]).await;
     let list = lake.0.manifests.list(refilled.metadata(), refilled.metadata().current_snapshot().unwrap());
@@ -220,7 +220,7 @@ async fn snapshots_are_expired_with_a_commit() {
     let files = write(&table, &rows(&[9])).await;
     // The head is asked for too, and is kept.
     let change =
-        Change { expire_snapshots: ids_of[..1].iter().chain(&ids_of[2..]).copied().collect(), ..appending(files) };
+        Commit { expire_snapshots: ids_of[..1].iter().chain(&ids_of[2..]).copied().collect(), ..appending(files) };
     let table = lake.commit(&table, change, &retry).await.unwrap();
     assert_eq!(ancestry(table.metadata()).count(), 3);
     assert!(table.snapshot(ids_of[3]).is_none());
@@ -286,9 +286,9 @@ async fn an_attempt_that_fails_while_it_prepares_changes_and_leaves_nothing() {
     let unopened = BTreeMap::from([(names::STATE_COLUMNS.to_owned(), "no JSON".to_owned())]);
     let misplaced = summary(&[(names::POSITIONS, "no JSON")]);
     for bad in [
-        Change { set_properties: unopened, ..change.clone() },
-        Change { summary: misplaced.clone(), ..change.clone() },
-        Change { remove: vec!["file:///nowhere.parquet".into()], ..change.clone() },
+        Commit { set_properties: unopened, ..change.clone() },
+        Commit { summary: misplaced.clone(), ..change.clone() },
+        Commit { remove: vec!["file:///nowhere.parquet".into()], ..change.clone() },
     ] {
         let error = lake.commit(&table, bad, &retry).await.unwrap_err();
         assert!(!matches!(error, CommitError::Unknown { .. }), "{error}");

@@ -122,11 +122,11 @@ async fn a_changed_definition_keeps_the_ids_of_what_stays() {
         ("_ingot_s0", key),
     ]);
     writer.write(&new_rows).await.unwrap();
-    let change = Change {
+    let change = Commit {
         add: writer.close().await.unwrap(),
         remove_all: true,
         definition: Some(after.clone()),
-        ..Change::default()
+        ..Commit::default()
     };
     let table = overwrite(&table, change).await.unwrap();
     assert_eq!(
@@ -146,7 +146,7 @@ async fn a_changed_definition_keeps_the_ids_of_what_stays() {
     assert!(entries.iter().all(|e| e.data_file().sort_order_id() == Some(1)));
     assert!(entries.iter().all(|e| e.data_file().partition().fields().len() == 1));
     // The same definition again changes nothing but the snapshot.
-    let again = Change { definition: Some(after), ..Change::default() };
+    let again = Commit { definition: Some(after), ..Commit::default() };
     let same = overwrite(&table, again).await.unwrap();
     assert_eq!(same.metadata().current_schema_id(), table.metadata().current_schema_id());
     assert_eq!(same.metadata().last_column_id(), 10);
@@ -168,14 +168,14 @@ async fn append_qty(table: &Table) -> Table {
 async fn new_state_alone_leaves_the_current_schema_the_newest() {
     let (_folder, lake) = lake().await;
     let table = append(&create(&lake, "t", plain()).await, &[1]).await;
-    let change = Change { definition: Some(with_state()), remove_all: true, ..Change::default() };
+    let change = Commit { definition: Some(with_state()), remove_all: true, ..Commit::default() };
     let table = overwrite(&table, change).await.unwrap();
     assert_eq!(table.metadata().last_column_id(), 5);
     let newest = table.metadata().schemas_iter().map(|s| s.schema_id()).max();
     assert_eq!(Some(table.metadata().current_schema_id()), newest);
     assert_eq!(table.state_columns()[0].field_id, 3);
     // And away again.
-    let change = Change { definition: Some(plain()), remove_all: true, ..Change::default() };
+    let change = Commit { definition: Some(plain()), remove_all: true, ..Commit::default() };
     let table = overwrite(&table, change).await.unwrap();
     assert!(table.state_columns().is_empty());
     assert!(!table.properties().contains_key(names::STATE_COLUMNS));
@@ -189,7 +189,7 @@ async fn a_definition_that_changed_stops_a_late_writer() {
     let late = write(&table, &rows(&[2])).await;
     let mut wider = plain();
     wider.columns.push(column("more", DataType::Int32));
-    let change = Change { definition: Some(wider), ..appending(Vec::new()) };
+    let change = Commit { definition: Some(wider), ..appending(Vec::new()) };
     let table_now = lake.commit(&table, change, &retry).await.unwrap();
     assert_eq!(ids(&table_now).await, [1]);
     let error = lake.commit(&table, appending(late), &retry).await.unwrap_err();
@@ -227,7 +227,7 @@ async fn a_definition_is_put_back_with_its_values() {
     for (what, fields) in elsewhere {
         let (_folder, lake) = lake().await;
         let table = append(&create(&lake, "t", plain()).await, &[1]).await;
-        let by_us = |change: Change| Change {
+        let by_us = |change: Commit| Commit {
             summary: summary(&[(names::ENGINE_NAME, names::ENGINE)]),
             definition: Some(plain()),
             ..change
@@ -246,7 +246,7 @@ async fn a_definition_is_put_back_with_its_values() {
     // A type that became wider than the definition's cannot go back.
     let (_folder, lake) = lake().await;
     let narrow = Definition { columns: vec![column("id", DataType::Int32)], ..Definition::default() };
-    let ours = Change { summary: summary(&[(names::ENGINE_NAME, names::ENGINE)]), ..appending(Vec::new()) };
+    let ours = Commit { summary: summary(&[(names::ENGINE_NAME, names::ENGINE)]), ..appending(Vec::new()) };
     let table = lake.commit(&create(&lake, "t", narrow.clone()).await, ours, &retry).await.unwrap();
     let foreign = redefined_elsewhere(&table, serde_json::json!([field(1, "id", "long")])).await;
     assert_eq!(foreign.redefined_by(&narrow).unwrap().as_deref(), Some("id"));
@@ -270,7 +270,7 @@ async fn not_null_is_enforced_by_the_writer() {
     let table = append(&table, &[1]).await;
     let mut wider = strict.clone();
     wider.columns.push(Column { nullable: false, ..column("more", DataType::Int32) });
-    let change = Change { definition: Some(wider.clone()), ..appending(Vec::new()) };
+    let change = Commit { definition: Some(wider.clone()), ..appending(Vec::new()) };
     let table = lake.commit(&table, change, &retry).await.unwrap();
     assert!(table.schema().field(2).is_nullable());
     let mut writer = Writer::new(&table, Some(&wider)).unwrap();

@@ -25,7 +25,7 @@ fn wide_rows(ids: &[i64]) -> RecordBatch {
 }
 
 async fn redefined(table: &Table, definition: Definition) -> Table {
-    let change = Change { definition: Some(definition), ..appending(Vec::new()) };
+    let change = Commit { definition: Some(definition), ..appending(Vec::new()) };
     table.lake().commit(table, change, &retry).await.unwrap()
 }
 
@@ -87,7 +87,7 @@ async fn it_stays_with_its_values_until_it_is_pruned() {
     other.columns.push(column("name", DataType::Int64));
     assert_eq!(back.redefined_by(&other).unwrap().as_deref(), Some("name"));
     // Pruned, it is gone for good.
-    let change = Change { prune: vec!["name".into()], ..appending(Vec::new()) };
+    let change = Commit { prune: vec!["name".into()], ..appending(Vec::new()) };
     let pruned = lake.commit(&back, change, &retry).await.unwrap();
     assert!(pruned.left_out().is_empty());
     assert!(!pruned.properties().contains_key(names::LEFT_OUT_COLUMNS));
@@ -107,14 +107,14 @@ async fn only_left_out_columns_are_pruned_and_none_that_partitions_files() {
         ..wide()
     };
     let table = added(&create(&lake, "t", by_qty).await, &wide_rows(&[1])).await;
-    let change = Change { prune: vec!["name".into()], ..appending(Vec::new()) };
+    let change = Commit { prune: vec!["name".into()], ..appending(Vec::new()) };
     let refused = lake.commit(&table, change, &retry).await.unwrap_err().to_string();
     assert!(refused.contains("\"name\" is not left out"), "{refused}");
     let table = added(&redefined(&table, plain()).await, &rows(&[2])).await;
     assert_eq!(table.left_out(), ["qty"]);
     assert_eq!(table.partitioned_by("qty").as_deref(), Some("qty"));
     assert_eq!(shown(&table, false).await, "id,name,qty\n1,n1,10\n2,n2,-\n");
-    let change = Change { prune: vec!["qty".into()], ..appending(Vec::new()) };
+    let change = Commit { prune: vec!["qty".into()], ..appending(Vec::new()) };
     let refused = lake.commit(&table, change, &retry).await.unwrap_err().to_string();
     assert!(refused.contains("partitioned by \"qty\""), "{refused}");
 }
@@ -124,7 +124,7 @@ async fn a_table_whose_rows_are_replaced_keeps_none() {
     let (_folder, lake) = lake().await;
     let table = added(&create(&lake, "t", wide()).await, &wide_rows(&[1])).await;
     let table = redefined(&table, plain()).await;
-    let change = Change { remove_all: true, definition: Some(plain()), ..Change::default() };
+    let change = Commit { remove_all: true, definition: Some(plain()), ..Commit::default() };
     let table = overwrite(&table, change).await.unwrap();
     assert!(table.left_out().is_empty());
     assert_eq!(table.schema().fields().len(), 2);

@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::lake::Lake;
-use crate::{Change, CommitError, NewTable, Rebase, Table, Writer};
+use crate::{Commit, CommitError, NewTable, Rebase, Table, Writer};
 use ingot_model::{LakeConfig, S3Config};
 
 pub(crate) async fn lake() -> (TempDir, Lake) {
@@ -84,8 +84,8 @@ pub(crate) async fn write(table: &Table, batch: &RecordBatch) -> Vec<DataFile> {
     writer.close().await.unwrap()
 }
 
-pub(crate) fn appending(add: Vec<DataFile>) -> Change {
-    Change { commit_id: Uuid::new_v4(), add, ..Change::default() }
+pub(crate) fn appending(add: Vec<DataFile>) -> Commit {
+    Commit { commit_id: Uuid::new_v4(), add, ..Commit::default() }
 }
 
 pub(crate) fn retry(_: &Table) -> Rebase {
@@ -97,8 +97,8 @@ pub(crate) async fn append(table: &Table, ids: &[i64]) -> Table {
     table.lake().commit(table, appending(files), &retry).await.unwrap()
 }
 
-pub(crate) async fn overwrite(table: &Table, change: Change) -> Result<Table, CommitError> {
-    let change = Change { commit_id: Uuid::new_v4(), operation: Operation::Overwrite, ..change };
+pub(crate) async fn overwrite(table: &Table, change: Commit) -> Result<Table, CommitError> {
+    let change = Commit { commit_id: Uuid::new_v4(), operation: Operation::Overwrite, ..change };
     table.lake().commit(table, change, &retry).await
 }
 

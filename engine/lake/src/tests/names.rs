@@ -130,7 +130,7 @@ async fn any_name_of_a_partition_column_is_written_and_read() {
     // Rewritten manifests: one file goes, the others are carried into a new one.
     let table = add(&table, &[4]).await;
     let gone = entries_of(&table).await.remove(0);
-    let table = overwrite(&table, Change { remove: vec![gone], ..Change::default() }).await.unwrap();
+    let table = overwrite(&table, Commit { remove: vec![gone], ..Commit::default() }).await.unwrap();
     assert_eq!(partitions(&table).await.len(), 3);
     sound(&in_manifests(&table).await);
     // More than a commit carries: merged.

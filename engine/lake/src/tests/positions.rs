@@ -51,11 +51,11 @@ async fn started(lake: &Lake) -> Table {
 }
 
 async fn moved(table: &Table, ranges: &[(i32, i64, i64)]) -> Table {
-    commit(table, Some(positions(false, ranges)), Change::default()).await
+    commit(table, Some(positions(false, ranges)), Commit::default()).await
 }
 
-async fn commit(table: &Table, positions: Option<FlowPositions>, change: Change) -> Table {
-    let mut change = Change { commit_id: Uuid::new_v4(), ..change };
+async fn commit(table: &Table, positions: Option<FlowPositions>, change: Commit) -> Table {
+    let mut change = Commit { commit_id: Uuid::new_v4(), ..change };
     change.add = write(table, &rows(&[1])).await;
     if let Some(positions) = positions {
         change.summary.set_positions(Some(&positions)).unwrap();
@@ -86,9 +86,9 @@ async fn positions_add_up_through_everybodys_snapshots() {
     // Commits without our key: another flow's, a compaction's, somebody's delete.
     let mut other = positions(true, &[(0, 0, 100)]);
     other.flow = "g".into();
-    let table = commit(&table, Some(other), Change::default()).await;
-    let table = commit(&table, None, Change { operation: Operation::Replace, ..Change::default() }).await;
-    let table = commit(&table, None, Change { operation: Operation::Delete, ..Change::default() }).await;
+    let table = commit(&table, Some(other), Commit::default()).await;
+    let table = commit(&table, None, Commit { operation: Operation::Replace, ..Commit::default() }).await;
+    let table = commit(&table, None, Commit { operation: Operation::Delete, ..Commit::default() }).await;
     let table = moved(&table, &[(2, 7, 8), (3, 0, 4)]).await;
     assert_eq!(ends(&table), [9, 0, 8, 4]);
     // The same flow in a topic made anew has no position, and that is known.
@@ -157,13 +157,13 @@ async fn expired_snapshots_are_replaced_by_the_property() {
     table = moved(&table, &[(0, 5, 6)]).await;
     let expire: Vec<i64> = table.history().iter().skip(1).map(|s| s.id).collect();
     // Only ours and a foreign one stay: the copy was written by a snapshot that is left.
-    let table = commit(&table, None, Change { expire_snapshots: expire, ..Change::default() }).await;
+    let table = commit(&table, None, Commit { expire_snapshots: expire, ..Commit::default() }).await;
     assert_eq!(table.history().len(), 2);
     assert_eq!(ends(&table), [6, 3, 7]);
     // Ours is gone as well: the copy is older than all that is left.
     let ours = table.history()[1].id;
-    let gone = commit(&table, None, Change { expire_snapshots: vec![ours], ..Change::default() }).await;
-    let gone = commit(&gone, None, Change::default()).await;
+    let gone = commit(&table, None, Commit { expire_snapshots: vec![ours], ..Commit::default() }).await;
+    let gone = commit(&gone, None, Commit::default()).await;
     assert_eq!(ends(&gone), [6, 3, 7]);
     // Another flow has none, and the copy shows that nothing of it was lost.
     let other = FlowKey { flow: "g".into(), ..key() };
@@ -210,14 +210,14 @@ async fn rows_without_any_position_are_refused() {
     // A commit over it must name a full vector: an adopted position.
     let files = write(&foreign, &rows(&[3])).await;
     let part = summary(&[(POSITIONS, &to_json(&positions(false, &[(0, 1, 2)])).unwrap())]);
-    let change = Change { summary: part, ..appending(files.clone()) };
+    let change = Commit { summary: part, ..appending(files.clone()) };
     assert!(lake.commit(&foreign, change, &retry).await.is_err());
     let full = summary(&[(POSITIONS, &to_json(&positions(true, &[(0, 1, 2)])).unwrap())]);
-    let adopted = lake.commit(&foreign, Change { summary: full, ..appending(files) }, &retry).await;
+    let adopted = lake.commit(&foreign, Commit { summary: full, ..appending(files) }, &retry).await;
     assert_eq!(ends(&adopted.unwrap()), [2]);
     // Emptied by somebody: nothing to lose.
     let foreign = append(&create(&lake, "u", plain()).await, &[1]).await;
-    let emptied = overwrite(&foreign, Change { remove_all: true, ..Change::default() }).await.unwrap();
+    let emptied = overwrite(&foreign, Commit { remove_all: true, ..Commit::default() }).await.unwrap();
     assert_eq!(recorded_position(&emptied, &key()), Ok(None));
 }
 

@@ -8,7 +8,7 @@ use crate::LakeError;
 
 async fn with(lake: &Lake, name: &str, pairs: &[(&str, &str)]) -> Table {
     let table = create(lake, name, plain()).await;
-    let change = Change { summary: summary(pairs), ..appending(Vec::new()) };
+    let change = Commit { summary: summary(pairs), ..appending(Vec::new()) };
     lake.commit(&table, change, &retry).await.unwrap()
 }
 

@@ -29,7 +29,7 @@ async fn tables_live_on_s3() {
         table = append(&table, &[id]).await;
     }
     assert_eq!(entries(&table).await.len(), 25);
-    let all = overwrite(&table, Change { remove_all: true, ..Change::default() }).await.unwrap();
+    let all = overwrite(&table, Commit { remove_all: true, ..Commit::default() }).await.unwrap();
     assert!(entries(&all).await.is_empty());
     // One request under 32 MiB, several above; both whole.
     for bytes in [31 << 20, (32 << 20) + 1, 70 << 20] {

@@ -5,7 +5,7 @@ use ingot_lake::Table;
 use ingot_model::SnapshotInfo;
 
 use crate::error::Result;
-use crate::planner::Recorded;
+use crate::planner::RefreshRecord;
 
 /// Whether two schemas have the same column names and types, in order.
 pub(crate) fn same_columns(a: &arrow::datatypes::Schema, b: &arrow::datatypes::Schema) -> bool {
@@ -20,9 +20,9 @@ pub(crate) fn recorded_now(table: &Table) -> Option<(DateTime<Utc>, i64)> {
     Some((ours.now().ok()??, ours.id))
 }
 
-pub(super) fn recorded_in(snapshot: &SnapshotInfo) -> Result<Recorded> {
+pub(super) fn recorded_in(snapshot: &SnapshotInfo) -> Result<RefreshRecord> {
     let sources = snapshot.sources()?.unwrap_or_default();
-    Ok(Recorded {
+    Ok(RefreshRecord {
         fingerprint: snapshot.fingerprint().unwrap_or_default().to_owned(),
         semantics: snapshot.semantics()?,
         sources: sources.into_iter().map(|(name, (uuid, id))| (name, (uuid.to_string(), id))).collect(),

@@ -9,7 +9,7 @@
 
 use datafusion::prelude::SessionContext;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
-use ingot_lake::{Change, DataFile, Lake, NewTable, Rebase, Table};
+use ingot_lake::{Commit, DataFile, Lake, NewTable, Rebase, Table};
 use ingot_model::{Count, Definition, FlowPositions, Operation, Positions, Record, Refresh};
 use ingot_project::project::Model;
 use tracing::{info, warn};
@@ -56,8 +56,8 @@ fn without_rows(mode: &str, reason: Option<&str>, fingerprint: &str, positions: 
     Ok(record)
 }
 
-fn change(summary: Record) -> Change {
-    Change { commit_id: uuid::Uuid::now_v7(), operation: Operation::Append, summary, ..Change::default() }
+fn commit(summary: Record) -> Commit {
+    Commit { commit_id: uuid::Uuid::now_v7(), operation: Operation::Append, summary, ..Commit::default() }
 }
 
 /// The table of a model, made with its starting positions if it does not exist.
@@ -95,9 +95,9 @@ async fn redefine(lake: &Lake, model: &Model, table: Table, summary: Record) -> 
     if let Some(column) = table.redefined_by(&model.definition)? {
         return Err(redefined(model, &table, &column));
     }
-    let change = Change { definition: Some(model.definition.clone()), ..change(summary) };
+    let commit = Commit { definition: Some(model.definition.clone()), ..commit(summary) };
     let guard = |_: &Table| Rebase::Abandon("its definition is being changed elsewhere".into());
-    lake.commit(&table, change, &guard).await.map_err(|e| PipelineError::commit(&model.name, e))
+    lake.commit(&table, commit, &guard).await.map_err(|e| PipelineError::commit(&model.name, e))
 }
 
 /// An error table and up to where it holds errors.
@@ -158,15 +158,15 @@ pub(crate) async fn empty(
     let summary = without_rows(AGAIN, Some("asked for with --full"), &model.fingerprint, positions)?;
     let head = table.head().and_then(|id| table.snapshot(id));
     let holds_none = head.is_none_or(|s| s.count(Count::TotalDataFiles).is_ok_and(|n| n.is_none_or(|n| n == 0)));
-    let change = Change {
+    let commit = Commit {
         operation: if holds_none { Operation::Append } else { Operation::Delete },
         remove_all: !holds_none,
         definition,
         begins: true,
-        ..change(summary)
+        ..commit(summary)
     };
     let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
-    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
+    lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
 }
 
 /// Records positions past what was lost; the rows stay.
@@ -185,9 +185,9 @@ pub(crate) async fn move_past(
         return Err(redefined(model, table, &column));
     }
     let summary = without_rows("append", Some(reason), &model.fingerprint, positions)?;
-    let change = Change { definition: Some(model.definition.clone()), ..change(summary) };
+    let commit = Commit { definition: Some(model.definition.clone()), ..commit(summary) };
     let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
-    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
+    lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
     Ok(())
 }
 
@@ -214,7 +214,7 @@ pub(crate) async fn append(lake: &Lake, model: &Model, rows: Append<'_>) -> Resu
     shown.partitions.retain(|_, r| r.from != r.to);
     let mut summary = Record::of(&refresh)?;
     summary.set_positions(Some(&shown))?;
-    let change = Change { add: files, ..change(summary) };
+    let commit = Commit { add: files, ..commit(summary) };
     let flow = facts::key(model, &positions.source);
     let definition = |t: &Table| (t.metadata().current_schema_id(), facts::fingerprint(t));
     let planned = definition(table);
@@ -227,5 +227,5 @@ pub(crate) async fn append(lake: &Lake, model: &Model, rows: Append<'_>) -> Resu
             Err(reason) => Rebase::Abandon(reason),
         }
     };
-    lake.commit(table, change, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
+    lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
 }

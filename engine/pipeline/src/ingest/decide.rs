@@ -74,7 +74,7 @@ pub(crate) struct Stored {
 
 /// Where a table stands in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Recorded {
+pub(crate) struct RecordedPositions {
     pub(crate) positions: FlowPositions,
     /// The name that the table had when it recorded them: they must be recorded under its own.
     pub(crate) renamed_from: Option<String>,
@@ -97,11 +97,11 @@ pub(crate) fn gone(table: &TableName, source: &str, flows: &[FlowPositions]) -> 
 }
 
 /// What a table records of this flow. A table that records only others must not be fed from the start again.
-pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<Recorded, Refusal> {
+pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<RecordedPositions, Refusal> {
     let Flow { table, source } = of;
     let refuse = |error: &Unproven| error.refusal(table);
     if let Some(positions) = stored.own.as_ref().map_err(refuse)? {
-        return Ok(Recorded { positions: positions.clone(), renamed_from: None });
+        return Ok(RecordedPositions { positions: positions.clone(), renamed_from: None });
     }
     let flows = stored.flows.as_ref().map_err(refuse)?;
     let flow = table.to_string();
@@ -110,7 +110,7 @@ pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<Recorded, Refusal> 
         // One table has one flow, named after it: under another name it is this table before it was renamed.
         if let Some(was) = stored.renamed.as_ref().map_err(refuse)? {
             let positions = FlowPositions { flow, ..was.clone() };
-            return Ok(Recorded { positions, renamed_from: Some(was.flow.clone()) });
+            return Ok(RecordedPositions { positions, renamed_from: Some(was.flow.clone()) });
         }
         let text = format!(
             "\"{table}\" was replaced or emptied by another writer: no snapshot that is left records a position in topic {}",
@@ -146,7 +146,7 @@ fn read_again(table: &TableName) -> String {
 }
 
 /// Where a stored table reads on, partitions that are new since included, if nothing was lost before it was read.
-pub(crate) fn read_on(table: &TableName, stored: &Stored, source: &SourceFacts) -> Result<Recorded, Refusal> {
+pub(crate) fn read_on(table: &TableName, stored: &Stored, source: &SourceFacts) -> Result<RecordedPositions, Refusal> {
     let flow = Flow { table: table.clone(), source: source.identity() };
     let mut recorded = recorded(&flow, stored)?;
     let new = source.check(&recorded.positions).map_err(|e| Refusal::source(table, &e))?;

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use ingot_lake::crash;
-use ingot_lake::{Change, Lake, LakeTableProvider, Rebase, ScanOptions, Table, live_files};
+use ingot_lake::{Commit, Lake, LakeTableProvider, Rebase, ScanOptions, Table, live_files};
 
 use crate::error::{PipelineError, Result};
 use crate::refresh::expectations::Counts;
@@ -83,16 +83,16 @@ pub(crate) async fn delete_from(
     let mut shown = positions.clone();
     shown.full = true;
     properties.set_positions(Some(&shown))?;
-    let change = Change {
+    let commit = Commit {
         commit_id: uuid::Uuid::now_v7(),
         operation: changed.operation(),
         add: changed.add,
         remove: changed.remove,
         summary: properties,
-        ..Change::default()
+        ..Commit::default()
     };
     let guard = |_: &Table| Rebase::Abandon("its head moved".into());
-    let mended = lake.commit(side, change, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))?;
+    let mended = lake.commit(side, commit, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))?;
     crash::point("mend.committed", side.name());
     Ok(mended)
 }

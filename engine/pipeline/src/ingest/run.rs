@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use crate::error::{PipelineError, Result};
 use crate::failing;
 use crate::ingest::act::{self, Append};
-use crate::ingest::decide::{self, Flow, Recorded};
+use crate::ingest::decide::{self, Flow, RecordedPositions};
 use crate::ingest::evaluate::{Evaluated, Statement};
 use crate::ingest::{facts, rewind};
 use crate::refresh::expectations::Counts;
@@ -114,7 +114,7 @@ impl Ingestor {
             None => {
                 let from = connector.starts().await?;
                 let positions = FlowPositions::starting(&model.name, identity.clone(), &from);
-                Recorded { positions, renamed_from: None }
+                RecordedPositions { positions, renamed_from: None }
             }
             Some(table) => decide::read_on(&model.name, &facts::stored(&model, &identity, table), &now)?,
         };

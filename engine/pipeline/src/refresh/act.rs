@@ -26,8 +26,7 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use ingot_delta::{ENGINE_SEMANTICS_VERSION, Merge, Merged, Wanted};
 use ingot_lake::{
-    Change as Commit, FileRef, Lake, LakeError, LakeTableProvider, Rebase, ScanOptions, Table, Writer, live_files,
-    prune_files,
+    Commit, FileRef, Lake, LakeError, LakeTableProvider, Rebase, ScanOptions, Table, Writer, live_files, prune_files,
 };
 use ingot_model::{Definition, Operation, Record, Refresh, TableName};
 use ingot_project::project::{CheckedRelation, Model, ViolationAction};
@@ -100,6 +99,13 @@ pub(super) enum Prepared {
     Commit(Box<Ready>),
 }
 
+/// What became of a refresh by the change of the inputs.
+enum ByChange {
+    Prepared(Prepared),
+    /// Only a recompute of the whole is right, for this reason.
+    Refused(Reason),
+}
+
 /// Files in the warehouse that no commit holds yet.
 pub(super) struct Ready {
     pub table: Table,
@@ -144,8 +150,8 @@ impl Job<'_> {
         let started = Instant::now();
         let prepared = match (action, target) {
             (Action::Refresh { .. }, Some(table)) => match self.incremental(&table, started).await? {
-                Ok(prepared) => prepared,
-                Err(reason) => {
+                ByChange::Prepared(prepared) => prepared,
+                ByChange::Refused(reason) => {
                     let whole = Whole { target: Some(table), mode: "full", reason: Some(reason) };
                     self.whole(whole, started).await?
                 }
@@ -317,13 +323,12 @@ impl Job<'_> {
         definition
     }
 
-    /// `Err` carries the reason why only a whole recompute is right.
-    async fn incremental(&self, table: &Table, started: Instant) -> Result<std::result::Result<Prepared, Reason>> {
+    async fn incremental(&self, table: &Table, started: Instant) -> Result<ByChange> {
         let (moved, change) = self.moved(table).await?;
         let way = decide::way(&self.model.strategy, &moved);
         match way {
-            Way::Nothing => return Ok(Ok(Prepared::Nothing(Outcome::nothing(change.files)))),
-            Way::Whole(reason) => return Ok(Err(reason)),
+            Way::Nothing => return Ok(ByChange::Prepared(Prepared::Nothing(Outcome::nothing(change.files)))),
+            Way::Whole(reason) => return Ok(ByChange::Refused(reason)),
             Way::Append | Way::Merge => {}
         }
         let written = async {
@@ -337,7 +342,7 @@ impl Job<'_> {
             self.write_change(table, &way, &moved, (plus.rows, minus), &verdicts, started).await
         };
         match written.await {
-            Ok(prepared) => Ok(Ok(with_files(prepared, change.files))),
+            Ok(prepared) => Ok(ByChange::Prepared(with_files(prepared, change.files))),
             Err(error) => Err(self.first_said(&change.inserted, error).await),
         }
     }

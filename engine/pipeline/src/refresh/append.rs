@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use ingot_lake::{Change as Commit, Table, Writer};
+use ingot_lake::{Commit, Table, Writer};
 use ingot_model::{Operation, TableName};
 
 use super::act::{Job, Outcome, Prepared, Ready};

@@ -101,7 +101,7 @@ pub(crate) fn last_with_rows(table: &Table, to: i64) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::DataType;
-    use ingot_lake::{Change, Lake, LakeConfig, NewTable, Rebase, S3Config};
+    use ingot_lake::{Commit, Lake, LakeConfig, NewTable, Rebase, S3Config};
     use ingot_model::{Column, Definition, Operation};
 
     use ingot_model::property;
@@ -118,7 +118,7 @@ mod tests {
     async fn committed(lake: &Lake, table: &Table, operation: Operation, base: Option<String>) -> Table {
         let named = base.map(|json| (property::BASE_SNAPSHOTS.to_owned(), json));
         let summary = named.into_iter().collect::<BTreeMap<_, _>>().into();
-        let change = Change { commit_id: uuid::Uuid::new_v4(), operation, summary, ..Change::default() };
+        let change = Commit { commit_id: uuid::Uuid::new_v4(), operation, summary, ..Commit::default() };
         lake.commit(table, change, &|_| Rebase::Retry).await.unwrap()
     }
 

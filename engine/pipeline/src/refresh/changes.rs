@@ -33,9 +33,9 @@ pub struct Input {
 
 /// What changed in one input.
 pub struct Change {
-    /// `None` when nothing came.
+    /// `None` when nothing was added.
     pub inserted: Option<Arc<dyn TableProvider>>,
-    /// `None` when nothing went.
+    /// `None` when nothing was removed.
     pub deleted: Option<Arc<dyn TableProvider>>,
     pub rows_inserted: u64,
     pub rows_deleted: u64,

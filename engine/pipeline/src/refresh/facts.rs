@@ -19,7 +19,7 @@ use crate::plan::Reason;
 /// The inputs of a refresh.
 pub(crate) type Inputs = BTreeMap<TableName, Input>;
 
-/// The rows that came and went in all inputs.
+/// The rows added and removed in all inputs.
 #[derive(Default)]
 pub(crate) struct Change {
     pub inserted: Bound,

@@ -1,6 +1,6 @@
 //! Nothing is lost: by expiry, by a column that an SQL file leaves out, by what a snapshot records and nobody can read.
 
-use ingot_lake::{Change, Rebase, Table, Writer};
+use ingot_lake::{Commit, Rebase, Table, Writer};
 use ingot_model::{Definition, Operation};
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Plan};
@@ -266,7 +266,7 @@ async fn compacted(world: &World, table: &str) {
         writer.write(&batch).await.unwrap();
     }
     let add = writer.close().await.unwrap();
-    let change = Change { operation: Operation::Replace, add, remove_all: true, ..Change::default() };
+    let change = Commit { operation: Operation::Replace, add, remove_all: true, ..Commit::default() };
     let retry = |_: &Table| Rebase::Retry;
     engine.lake().commit(&before, change, &retry).await.unwrap();
     edited(&engine, table, |json| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use futures::TryStreamExt;
-use ingot_lake::{Change, LakeTableProvider, Rebase, ScanOptions, Table, Writer};
+use ingot_lake::{Commit, LakeTableProvider, Rebase, ScanOptions, Table, Writer};
 use ingot_model::Operation;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::verify::Verdict;
@@ -48,7 +48,7 @@ async fn forge(engine: &Engine, of: &str, rows: RecordBatch) {
     let head = table.history().into_iter().next().unwrap();
     let mut writer = Writer::new(&table, None).unwrap();
     writer.write(&rows).await.unwrap();
-    let change = Change {
+    let change = Commit {
         commit_id: uuid::Uuid::now_v7(),
         operation: Operation::Overwrite,
         add: writer.close().await.unwrap(),
@@ -63,7 +63,7 @@ async fn forge(engine: &Engine, of: &str, rows: RecordBatch) {
             .filter(|(k, _)| k.starts_with("ingot."))
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
-        ..Change::default()
+        ..Commit::default()
     };
     let guard = |_: &Table| Rebase::Abandon("nobody else writes here".into());
     engine.lake().commit(&table, change, &guard).await.unwrap();

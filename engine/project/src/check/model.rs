@@ -21,7 +21,7 @@ use ingot_model::TableName;
 use super::names::{Declared, Kind};
 use super::planning_error::{Planned, diagnostics};
 use super::references::Mentions;
-use super::resolve::{Brings, Node, Reading, Resolver, Side, inputs};
+use super::resolve::{Brings, Node, QuarantinePlan, Reading, Resolver, inputs};
 use super::streams::{self, Leaf, LeafKind};
 use super::{expectation, judging, kept, locate, output, side, source, table};
 use crate::project::{CheckedRelation, DecodeErrorPolicy, Model, ModelKind, StreamInput};
@@ -366,7 +366,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        for (to, Side { plan, schema, sql }) in &brings.quarantines {
+        for (to, QuarantinePlan { plan, schema, sql }) in &brings.quarantines {
             let owner = side::Owner { name, shown: &d.dotted(), file: path, sql };
             let plan = match ingot_delta::complete_order(plan) {
                 Ok(plan) => plan,

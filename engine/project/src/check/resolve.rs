@@ -64,12 +64,12 @@ pub(crate) struct Brings {
     /// Folded text of each view, for fingerprints.
     pub texts: BTreeMap<Key, Vec<String>>,
     pub checked: Vec<(Key, CheckedRelation)>,
-    pub quarantines: BTreeMap<TableName, Side>,
+    pub quarantines: BTreeMap<TableName, QuarantinePlan>,
 }
 
 /// The rows of a quarantine table, before it has a model.
 #[derive(Clone)]
-pub(crate) struct Side {
+pub(crate) struct QuarantinePlan {
     pub plan: LogicalPlan,
     pub schema: SchemaRef,
     pub sql: String,
@@ -490,7 +490,7 @@ impl<'a> Resolver<'a> {
             let stored: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
             let Ok(plan) = output::cast_to_stored(plan.clone(), &analyzed, &stored) else { continue };
             let sql = self.text(d.statement);
-            brings.quarantines.insert(name.clone(), Side { plan, schema: Arc::clone(&schema), sql });
+            brings.quarantines.insert(name.clone(), QuarantinePlan { plan, schema: Arc::clone(&schema), sql });
             let key = self
                 .names
                 .all

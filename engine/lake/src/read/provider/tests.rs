@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::commit::{Change, Rebase};
+use crate::commit::{Commit, Rebase};
 use crate::lake::Lake;
 use crate::table::definition::NewTable;
 use crate::write::Writer;
@@ -82,8 +82,8 @@ fn ours() -> Record {
     [(property::ENGINE_NAME.to_owned(), property::ENGINE.to_owned())].into_iter().collect()
 }
 
-pub(super) async fn commit(table: &Table, change: Change) -> Table {
-    let change = Change { commit_id: Uuid::new_v4(), summary: ours(), ..change };
+pub(super) async fn commit(table: &Table, change: Commit) -> Table {
+    let change = Commit { commit_id: Uuid::new_v4(), summary: ours(), ..change };
     table.lake().commit(table, change, &|_| Rebase::Retry).await.unwrap()
 }
 
@@ -99,13 +99,13 @@ pub(super) async fn append(table: &Table, batches: &[RecordBatch]) -> Table {
     for rows in batches {
         add.extend(write(table, None, rows).await);
     }
-    commit(table, Change { operation: Operation::Append, add, ..Change::default() }).await
+    commit(table, Commit { operation: Operation::Append, add, ..Commit::default() }).await
 }
 
 /// Changes the definition and appends rows of the new one.
 pub(super) async fn evolve(table: &Table, to: Definition, rows: &RecordBatch) -> Table {
     let add = write(table, Some(&to), rows).await;
-    let change = Change { operation: Operation::Append, add, definition: Some(to), ..Change::default() };
+    let change = Commit { operation: Operation::Append, add, definition: Some(to), ..Commit::default() };
     commit(table, change).await
 }
 

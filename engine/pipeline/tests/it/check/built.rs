@@ -20,7 +20,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
 use ingot_delta::Strategy;
-use ingot_lake::{Change, NewTable, Rebase, Writer, live_files};
+use ingot_lake::{Commit, NewTable, Rebase, Writer, live_files};
 use ingot_model::{Operation, TableName, property};
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::{Action, Plan};
@@ -183,12 +183,12 @@ impl World {
             Some(head) => live_files(&table, head).await.unwrap(),
             None => vec![],
         };
-        let change = Change {
+        let change = Commit {
             commit_id: uuid::Uuid::now_v7(),
             operation: if instead { Operation::Overwrite } else { Operation::Append },
             add,
             remove: live.into_iter().map(|f| f.path).collect(),
-            ..Change::default()
+            ..Commit::default()
         };
         self.engine.lake().commit(&table, change, &|_| Rebase::Retry).await.unwrap();
     }

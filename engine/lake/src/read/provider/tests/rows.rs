@@ -266,7 +266,7 @@ async fn changes_are_exact_in_both_directions() {
     let first = one.head().unwrap();
     let second = two.head().unwrap();
     let victim = live_files(&two, first).await.unwrap()[0].path.clone();
-    let change = Change { operation: Operation::Delete, remove: vec![victim.clone()], ..Change::default() };
+    let change = Commit { operation: Operation::Delete, remove: vec![victim.clone()], ..Commit::default() };
     let three = commit(&two, change).await;
     let third = three.head().unwrap();
     let all = live_files(&three, second).await.unwrap().len();

@@ -11,12 +11,12 @@ use uuid::Uuid;
 use crate::error::LakeError;
 use crate::table::Table;
 
-/// One change of a table.
+/// One commit of a table.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
-    /// Names the change in all its attempts. Nil: one is made up.
+pub struct Commit {
+    /// Names the commit in all its attempts. Nil: one is made up.
     pub commit_id: Uuid,
-    /// What kind of change readers are told it is.
+    /// What kind of commit readers are told it is.
     pub operation: Operation,
     /// Data files to add, as `Writer` gave them.
     pub add: Vec<DataFile>,
@@ -38,7 +38,7 @@ pub struct Change {
     pub expire_snapshots: Vec<i64>,
 }
 
-/// What to do with a change when its base is no longer the head.
+/// What to do with a commit when its base is no longer the head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rebase {
     /// Make it on the new head.
@@ -47,7 +47,7 @@ pub enum Rebase {
     Abandon(String),
 }
 
-/// Why a change is not in the table, or not known to be.
+/// Why a commit is not in the table, or not known to be.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Not in the table, and another commit makes it moot. Its data files must be kept: where somebody rolled the
@@ -64,7 +64,7 @@ pub enum CommitError {
     Unknown {
         /// The table.
         table: TableName,
-        /// The change's commit id, to look for in the table's history.
+        /// The commit's commit id, to look for in the table's history.
         commit_id: Uuid,
         /// What hides the outcome.
         #[source]
