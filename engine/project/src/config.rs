@@ -221,8 +221,17 @@ struct Reader<'a> {
     errors: Vec<Diagnostic>,
 }
 
-fn place(d: Diagnostic, origin: &Origin, span: Span) -> Diagnostic {
+/// Whether the value of a key, which may be misspelt, is nobody else's to see.
+fn may_be_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    settings::setting(&key).is_some_and(|s| s.secret)
+        || ["pas", "secret", "token", "key", "jaas"].iter().any(|word| key.contains(word))
+}
+
+/// The place of a key or of its value. A line of the file that holds a secret is named, and not shown.
+fn place(d: Diagnostic, key: &str, origin: &Origin, span: Span) -> Diagnostic {
     match origin {
+        Origin::File | Origin::Overlay(_) if may_be_secret(key) => d.note(format!("{FILE}, line {}", span.start.line)),
         Origin::File | Origin::Overlay(_) => d.at(FILE, span),
         Origin::Variable(name) => d.note(format!("set by the environment variable {name}")),
         Origin::Set => d.note("set by --set"),
@@ -252,7 +261,7 @@ impl Reader<'_> {
                             format!("\"{}\" names \"{value}\", which cannot be read: {e}", entry.key),
                         )
                         .help("a relative path starts at the project's folder");
-                        self.errors.push(place(d, &entry.origin, entry.value_span));
+                        self.errors.push(place(d, &entry.key, &entry.origin, entry.value_span));
                         continue;
                     }
                 }
@@ -262,14 +271,14 @@ impl Reader<'_> {
             if both.contains(&other) {
                 let d = Diagnostic::error("C0102", format!("\"{key}\" and \"{key}-file\" are both given"))
                     .help("keep one of the two");
-                self.errors.push(place(d, &entry.origin, entry.span));
+                self.errors.push(place(d, &entry.key, &entry.origin, entry.span));
                 continue;
             }
             both.insert(mark);
             if let Some(name) = key.strip_prefix("kafka.")
                 && let Err(e) = (self.kafka_property)(name, Some(&value))
             {
-                self.errors.push(place(kafka_error(name, &e), &entry.origin, entry.value_span));
+                self.errors.push(place(kafka_error(name, &e), &entry.key, &entry.origin, entry.value_span));
                 continue;
             }
             self.values.insert(key, Taken { value, value_span: entry.value_span, origin: entry.origin });
@@ -283,7 +292,7 @@ impl Reader<'_> {
             if let Some(s) = &e.suggestion {
                 d = d.help(format!("did you mean \"kafka.{s}\"?"));
             }
-            self.errors.push(place(d, &entry.origin, entry.span));
+            self.errors.push(place(d, &entry.key, &entry.origin, entry.span));
             return false;
         }
         if settings::setting(key).is_some() {
@@ -303,7 +312,7 @@ impl Reader<'_> {
         } else {
             d = d.help("there are: catalog.*, project.name, warehouse.location, s3.*, kafka.*, serve.*, http.listen, run.*, log.format, namespace_prefix");
         }
-        self.errors.push(place(d, &entry.origin, entry.span));
+        self.errors.push(place(d, &entry.key, &entry.origin, entry.span));
         false
     }
 
@@ -314,7 +323,7 @@ impl Reader<'_> {
             Value::Other(kind) => {
                 let d = Diagnostic::error("C0102", format!("\"{}\" cannot be {kind}", entry.key));
                 let wanted = settings::setting(&entry.key).map_or_else(|| "text".to_owned(), |s| s.kind.describe());
-                self.errors.push(place(d.help(format!("write {wanted}")), &entry.origin, entry.value_span));
+                self.errors.push(place(d.help(format!("write {wanted}")), &entry.key, &entry.origin, entry.value_span));
                 None
             }
         }
@@ -330,7 +339,7 @@ impl Reader<'_> {
         };
         let shown = if settings::setting(key).is_some_and(|s| s.secret) { "***" } else { &taken.value };
         let d = Diagnostic::error("C0102", format!("\"{key}\" is \"{shown}\", {why}")).help(format!("write {wanted}"));
-        let d = place(d, &taken.origin, taken.value_span);
+        let d = place(d, key, &taken.origin, taken.value_span);
         self.errors.push(d);
     }
 
@@ -475,7 +484,7 @@ impl Reader<'_> {
                         "write 127.0.0.1:{}, and reach it through a tunnel or a proxy that authenticates",
                         address.port()
                     ));
-            let d = place(d, &taken.origin, taken.value_span);
+            let d = place(d, key, &taken.origin, taken.value_span);
             self.errors.push(d);
             return None;
         }
@@ -495,7 +504,7 @@ impl Reader<'_> {
                 let d = Diagnostic::error("C0110", "a warehouse on S3 needs \"catalog.uri\"")
                     .note("the SQLite catalog is a local file; beside a local warehouse it is found by itself")
                     .help("for example: catalog.uri = \"sqlite:///var/lib/ingot/catalog.db\"");
-                let d = place(d, &taken.origin, taken.value_span);
+                let d = place(d, key, &taken.origin, taken.value_span);
                 self.errors.push(d);
                 return None;
             }

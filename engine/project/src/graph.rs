@@ -105,23 +105,27 @@ pub fn select(
 fn matching(project: &Project, selector: &str) -> Result<BTreeSet<TableName>, Box<Diagnostic>> {
     let (up, rest) = selector.strip_prefix('+').map_or((false, selector), |r| (true, r));
     let (down, core) = rest.strip_suffix('+').map_or((false, rest), |r| (true, r));
-    let pattern = match Pattern::new(core) {
-        Ok(pattern) => pattern,
+    let plain = |n: &TableName| {
+        let layer = n.namespace.as_str().strip_prefix(&project.namespace_prefix).unwrap_or(n.namespace.as_str());
+        format!("{layer}.{}", n.name)
+    };
+    // A tag is no pattern, and a table's whole name means that table.
+    let pattern = match Pattern::new(if core.starts_with("tag:") { "" } else { core }) {
+        Ok(pattern) => Some(pattern),
+        Err(_) if project.tables.keys().any(|name| core == plain(name) || core == name.to_string()) => None,
         Err(e) => {
             let d = Diagnostic::error("C0114", format!("selector \"{selector}\" is no pattern: {}", e.msg));
             return Err(Box::new(d.help("`*` stands for any characters, `?` for one, `[ab]` for one of these")));
         }
-    };
-    let plain = |n: &TableName| {
-        let layer = n.namespace.as_str().strip_prefix(&project.namespace_prefix).unwrap_or(n.namespace.as_str());
-        format!("{layer}.{}", n.name)
     };
     let direct: BTreeSet<TableName> = project
         .tables
         .iter()
         .filter(|(name, model)| match core.strip_prefix("tag:") {
             Some(tag) => model.tags.iter().any(|(k, v)| tag == k || tag == v || tag == format!("{k}={v}")),
-            None => pattern.matches(&plain(name)) || pattern.matches(&name.to_string()),
+            None => [plain(name), name.to_string()]
+                .iter()
+                .any(|name| *name == core || pattern.as_ref().is_some_and(|p| p.matches(name))),
         })
         .map(|(name, _)| name.clone())
         .collect();

@@ -90,7 +90,8 @@ list! {
     /// Requests to the warehouse's object store or file system, retries included, by operation and outcome: ok, failed.
     /// A file that is not there is a failed read.
     store_duration: Timer["operation", "outcome"] = "ingot_store_request_duration_seconds";
-    /// Calls to the catalog, by operation and outcome: ok, conflict (of a commit), failed.
+    /// Calls to the catalog with the metadata files that they read or write, by operation and outcome: ok, conflict (of a
+    /// commit, or a name that is taken), failed.
     catalog_duration: Timer["operation", "outcome"] = "ingot_catalog_call_duration_seconds";
 }
 

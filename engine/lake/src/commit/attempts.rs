@@ -156,6 +156,9 @@ impl Lake {
             }
             current = rebase(&current, now, guard)?;
         }
+        if landed(&current, commit.commit_id) {
+            return Ok(current);
+        }
         Err(CommitError::Superseded { reason: format!("other commits came first {ATTEMPTS_MAX} times"), current })
     }
 

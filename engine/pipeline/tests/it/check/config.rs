@@ -144,6 +144,16 @@ fn servers_share_a_key_in_a_file() {
         assert!(text.contains("serve.ticket-key") && !text.contains("hush"), "{text}");
         assert!(help.contains("32 bytes in hexadecimal or base64; openssl rand -hex 32"), "{help}");
     }
+    // No line of the file that holds a secret is shown, misspelt or wrong.
+    for line in ["serve.ticket-key = \"hush\"", "kafka.\"sasl.pasword\" = \"hush\"", "s3.secret-acess-key = \"hush\""] {
+        let variables = BTreeMap::new();
+        let check = ingot_source::check_property;
+        let loaded = Config::from_parts(Some(line), folder.path(), Path::new("/here"), None, &[], &variables, check);
+        for d in loaded.unwrap_err() {
+            let shown = ingot_dialect::render(&d, Some(line), false);
+            assert!(!shown.contains("hush") && shown.contains("line 1"), "{shown}");
+        }
+    }
     assert_eq!(
         Config::from_parts(
             None,

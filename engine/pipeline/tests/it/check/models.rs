@@ -334,6 +334,8 @@ fn selections() {
     );
     assert_eq!(chosen(&["silver.[sv]*", "gold.stat?"], &["*_rejected"]), ["gold.stats", "silver.vehicle_events"]);
     assert_eq!(select(&p, &["gold.[stats".into()], &[]).unwrap_err().code, "C0114");
+    let none = select(&p, &["tag:[draft".into()], &[]).unwrap_err();
+    assert!(none.message.contains("matches no table"), "{}", none.message);
     assert_eq!(select(&p, &["gold.stat".into()], &[]).unwrap_err().code, "C0114");
     assert_eq!(select(&p, &[], &["*".into()]).unwrap_err().code, "C0114");
 }
