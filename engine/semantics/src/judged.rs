@@ -3,7 +3,8 @@
 //!   Judged(conditions) over input     the rows of the input that its judge lets pass; it is shown all of them
 //!
 //! Invariants
-//! * Nothing moves across it: no condition above narrows what the judge sees.
+//! * No condition on its columns moves across it. One without columns does: whoever puts a judge into a plan sees to it that
+//!   none stands above.
 //! * It has the columns of its input.
 //!
 //! Not here: what a judge does with a row (whoever gives it one). Without a judge it is a place in a plan, and does not run.

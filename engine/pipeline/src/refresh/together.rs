@@ -149,7 +149,8 @@ async fn all(
 type Done = Option<Result<Outcome>>;
 
 impl Engine {
-    /// Carries out the steps of side tables and of their main table, which is the last, by one read.
+    /// Carries out the steps of side tables and of their main table, which is the last, by one read. Steps at the end that
+    /// a stop left undone have no result.
     pub(crate) async fn steps_together(&self, steps: &[&Step], shutdown: &CancellationToken) -> Vec<Result<Outcome>> {
         let names: Vec<TableName> = steps.iter().map(|step| step.table.clone()).collect();
         let mut steps: Vec<Step> = steps.iter().map(|step| (*step).clone()).collect();
@@ -166,6 +167,7 @@ impl Engine {
             for ((step, total), done) in steps.iter().zip(&mut totals).zip(done) {
                 let done = match done {
                     Some(done) => done,
+                    None if shutdown.is_cancelled() => break,
                     None => self.step_caught(step, shutdown).await,
                 };
                 results.push(done.map(|outcome| total.extended(outcome)));
@@ -187,6 +189,9 @@ impl Engine {
                 _ => {
                     let mut results = vec![];
                     for (name, total) in names.iter().zip(&mut totals) {
+                        if shutdown.is_cancelled() {
+                            break;
+                        }
                         let step = again.steps.iter().find(|step| step.table == *name);
                         results.push(match step {
                             Some(step) => self.step_caught(step, shutdown).await.map(|outcome| total.extended(outcome)),

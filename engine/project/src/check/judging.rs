@@ -104,6 +104,10 @@ fn reads_all(plan: &LogicalPlan) -> Result<bool, String> {
     if Judged::of(plan).is_some() {
         return Ok(true);
     }
+    if judged && plan.expressions().iter().any(holds_subquery) {
+        // As a join it may end early; without columns it goes below, where the judge would see no more than it leaves.
+        return Err("a subquery above its expectations may leave rows that they do not judge".into());
+    }
     let all = match plan {
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)
@@ -125,6 +129,13 @@ fn reads_all(plan: &LogicalPlan) -> Result<bool, String> {
         }
         _ => Err("its query may not read all rows that its expectations judge".into()),
     }
+}
+
+fn holds_subquery(expr: &Expr) -> bool {
+    let is_one = |e: &Expr| {
+        matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_))
+    };
+    expr.exists(|e| Ok(is_one(e))).unwrap_or(true)
 }
 
 /// The query of a side table over the rows that a judge gives it.

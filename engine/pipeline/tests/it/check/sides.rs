@@ -92,6 +92,27 @@ fn tables() -> Vec<((String, String), Option<&'static str>)> {
         ),
         (
             judged(
+                "found",
+                "CREATE MATERIALIZED VIEW silver.NAME AS SELECT k, o FROM judged WHERE k IN (SELECT k FROM bronze.u WHERE name = 'nobody');",
+            ),
+            Some("a subquery above its expectations"),
+        ),
+        (
+            judged(
+                "gated",
+                "CREATE MATERIALIZED VIEW silver.NAME AS SELECT k, o FROM judged WHERE (SELECT count(*) FROM bronze.u WHERE name = 'nobody') > 0;",
+            ),
+            Some("a subquery above its expectations"),
+        ),
+        (
+            judged(
+                "beside",
+                "CREATE MATERIALIZED VIEW silver.NAME AS SELECT k, o, (SELECT max(name) FROM bronze.u) AS name FROM judged;",
+            ),
+            Some("a subquery above its expectations"),
+        ),
+        (
+            judged(
                 "twice",
                 "CREATE MATERIALIZED VIEW silver.NAME AS SELECT k, o FROM judged UNION ALL SELECT k, -o AS o FROM judged;",
             ),
