@@ -484,7 +484,7 @@ impl Reader<'_> {
                         "write 127.0.0.1:{}, and reach it through a tunnel or a proxy that authenticates",
                         address.port()
                     ));
-            let d = place(d, key, &taken.origin, taken.value_span);
+            let d = place(d, "serve.listen", &taken.origin, taken.value_span);
             self.errors.push(d);
             return None;
         }
@@ -504,7 +504,7 @@ impl Reader<'_> {
                 let d = Diagnostic::error("C0110", "a warehouse on S3 needs \"catalog.uri\"")
                     .note("the SQLite catalog is a local file; beside a local warehouse it is found by itself")
                     .help("for example: catalog.uri = \"sqlite:///var/lib/ingot/catalog.db\"");
-                let d = place(d, key, &taken.origin, taken.value_span);
+                let d = place(d, "warehouse.location", &taken.origin, taken.value_span);
                 self.errors.push(d);
                 return None;
             }
