@@ -214,13 +214,16 @@ class Project:
         return wrong
 
     def verify_problems(self, *tables):
-        """What `ingot verify` finds; a table that has not come about yet has nothing to verify."""
+        """What `ingot verify` finds; a table, or a lake, that has not come about yet has nothing to verify."""
         child = self.spawn("verify", *tables, "--json")
         code = self.end(child)
         if code == 0:
             return []
         with open(child.log) as f:
-            told = [line for line in f if line.startswith('{"version"')]
+            lines = f.readlines()
+        told = [line for line in lines if line.startswith('{"version"')]
+        if not told and not self.state.tables and any(line.startswith("error[L0119]") for line in lines):
+            return []  # the process ended before it had made a lake
         if not told:
             return [f"verify ended with {code} and said nothing: {child.log}"]
         wrong = []
