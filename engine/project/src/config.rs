@@ -224,8 +224,10 @@ struct Reader<'a> {
 /// Whether the value of a key, which may be misspelt, is nobody else's to see.
 fn may_be_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    settings::setting(&key).is_some_and(|s| s.secret)
-        || ["pas", "secret", "token", "key", "jaas"].iter().any(|word| key.contains(word))
+    // A file's name is none, whatever the file holds.
+    !key.ends_with("-file")
+        && (settings::setting(&key).is_some_and(|s| s.secret)
+            || ["pas", "secret", "token", "key", "jaas"].iter().any(|word| key.contains(word)))
 }
 
 /// The place of a key or of its value. A line of the file that holds a secret is named, and not shown.
