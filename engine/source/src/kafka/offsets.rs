@@ -148,6 +148,7 @@ pub enum Decision {
 /// `asked` are the positions when the facts were asked for, `now` those of this moment: a position may have moved on
 /// meanwhile, so only an older one proves that the log moved back, and only the newest that offsets expired unread.
 /// An empty `topic_id`, recorded or told, is unknown.
+#[cfg_attr(not(feature = "kafka"), allow(dead_code))]
 pub(crate) fn decide_loss(
     topic: &str,
     topic_id: &str,
