@@ -221,10 +221,10 @@ struct Reader<'a> {
     errors: Vec<Diagnostic>,
 }
 
-/// Whether the value of a key, which may be misspelt, is nobody else's to see.
+/// Whether the value of a key, which may be misspelt, may be a secret.
 fn may_be_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    // A file's name is none, whatever the file holds.
+    // The name of a file is no secret, whatever the file holds.
     !key.ends_with("-file")
         && (settings::setting(&key).is_some_and(|s| s.secret)
             || ["pas", "secret", "token", "key", "jaas"].iter().any(|word| key.contains(word)))

@@ -1,15 +1,6 @@
 //! Subqueries over the same table, that look outside from within others, and that find nothing. Answers are DuckDB's.
 
-use crate::world::*;
-
-async fn world() -> World {
-    World::new(&[
-        ("a", "SELECT * FROM (VALUES (1, 1, 'y', 3), (2, 1, 'x', NULL), (3, 2, NULL, 5), (4, 2, 'z', 1), (5, NULL, 'y', 4), (6, 3, '', 2), (7, 1, 'z', 3)) AS v(id, k, s, b)"),
-        ("c", "SELECT * FROM (VALUES (1, 1, NULL), (2, 2, 20), (9, 1, 30), (5, 9, 90), (4, 1, 5)) AS v(id, k, b)"),
-        ("e", "SELECT * FROM (VALUES (1)) AS v(id)"),
-    ])
-    .await
-}
+use crate::claims::world;
 
 #[tokio::test]
 async fn a_membership_in_the_same_table() {
