@@ -11,10 +11,6 @@
 pub mod check;
 pub mod codes;
 pub mod config;
-mod config_file;
 pub mod graph;
-mod origin;
 pub mod project;
-mod sections;
-pub mod settings;
 pub mod stored;

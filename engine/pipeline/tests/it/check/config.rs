@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ingot_project::config::settings::SETTINGS;
 use ingot_project::config::{Config, LogFormat, Origin, config_reference, parse_set};
-use ingot_project::settings::SETTINGS;
 
 fn load(text: &str, environment: Option<&str>, sets: &[(&str, &str)], variables: &[(&str, &str)]) -> Config {
     let sets: Vec<(String, String)> = sets.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();

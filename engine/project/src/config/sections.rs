@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::settings;
+use super::settings;
 
 /// `[catalog]`: what clients call it, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

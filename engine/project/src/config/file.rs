@@ -11,7 +11,7 @@ use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::origin::{FILE, Origin};
+use super::origin::{FILE, Origin};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {

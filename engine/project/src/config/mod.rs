@@ -20,15 +20,20 @@ use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_model::{LakeConfig, S3Config};
 use ingot_source::{CheckProperty, PropertyError};
 
-use crate::config_file::{Entry, Value};
-use crate::settings::{self, Kind, SETTINGS};
+mod file;
+mod origin;
+mod sections;
+pub mod settings;
 
-pub use crate::origin::{FILE, Origin};
-pub use crate::sections::{
+use file::{Entry, Value};
+use settings::{Kind, SETTINGS};
+
+pub use origin::{FILE, Origin};
+pub use sections::{
     CatalogConfig, HttpConfig, KafkaSettings, LogConfig, LogFormat, ProjectConfig, RunConfig, ServeConfig, TicketKey,
     WarehouseConfig,
 };
-pub use crate::settings::config_reference;
+pub use settings::config_reference;
 
 /// Environment variables, for `${NAME}`; their values are never shown.
 #[derive(Clone, Default)]
@@ -116,7 +121,7 @@ impl Config {
         let mut reader =
             Reader { project, kafka_property, entries: Vec::new(), values: BTreeMap::new(), errors: Vec::new() };
         if let Some(text) = text {
-            match crate::config_file::read(text, chosen.as_deref()) {
+            match file::read(text, chosen.as_deref()) {
                 Ok(entries) => reader.entries.extend(entries),
                 Err(mut errors) => reader.errors.append(&mut errors),
             }
