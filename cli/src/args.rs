@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ingot_dialect::duration::parse_ms;
 
 /// A lakehouse from a folder of SQL: Kafka to Iceberg, incrementally and exactly once, served over Flight SQL.
 #[derive(Debug, Parser)]
@@ -145,19 +146,12 @@ pub struct RunArgs {
     pub no_rebuild: bool,
 }
 
-/// `250ms`, `30s`, `10m`, `2h`.
+/// A length of time as settings take it, or a bare number of seconds.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let wrong = || format!("\"{text}\" is no duration; write for example 500ms, 30s or 10m");
-    let n: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let ms = match &text[digits..] {
-        "ms" => Some(n),
-        "" | "s" => n.checked_mul(1_000),
-        "m" | "min" => n.checked_mul(60_000),
-        "h" => n.checked_mul(3_600_000),
-        _ => None,
-    };
-    ms.map(std::time::Duration::from_millis).ok_or_else(wrong)
+    let bare = text.bytes().all(|c| c.is_ascii_digit());
+    let ms = if bare { parse_ms(&format!("{text}s")) } else { parse_ms(text) };
+    ms.map(std::time::Duration::from_millis)
+        .ok_or_else(|| format!("\"{text}\" is no duration; write for example 500ms, 30s or 10m"))
 }
 
 fn fraction(text: &str) -> Result<f64, String> {
@@ -249,4 +243,19 @@ pub struct RefreshArgs {
     /// Stop after this long
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<std::time::Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn a_bare_number_is_seconds() {
+        for (text, ms) in [("30", 30_000), ("250ms", 250), ("30 s", 30_000), ("10m", 600_000), ("2h", 7_200_000)] {
+            assert_eq!(duration(text).map(|d| d.as_millis()), Ok(ms), "{text}");
+        }
+        for text in ["", "s", "+30", "-1", "1.5", " 30", "18446744073709551615", "1M"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ pub mod codes;
 mod command;
 mod cursor;
 pub mod diagnostic;
+pub mod duration;
 pub mod env;
 pub mod fingerprint;
 mod flow;

@@ -13,6 +13,7 @@ use crate::ast::{
 use crate::body::Streams;
 use crate::cursor::{Cursor, Step, quoted};
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::duration::{UNITS, Unit};
 use sqlparser::tokenizer::Token;
 
 /// How clauses begin, for recognising and suggesting them.
@@ -41,14 +42,6 @@ const SCHEMA_CHANGES: &[(&[&str], OnSchemaChange)] = &[
     (&["FAIL"], OnSchemaChange::Fail),
     (&["ADD", "COLUMNS"], OnSchemaChange::AddColumns),
     (&["IGNORE"], OnSchemaChange::Ignore),
-];
-const UNITS: &[(&str, u64)] = &[
-    ("MILLISECOND", 1),
-    ("SECOND", 1_000),
-    ("MINUTE", 60_000),
-    ("HOUR", 3_600_000),
-    ("DAY", 86_400_000),
-    ("WEEK", 604_800_000),
 ];
 const TRANSFORMS: &[&str] = &["years", "months", "days", "hours", "bucket", "truncate"];
 
@@ -508,17 +501,17 @@ impl Cursor<'_> {
             return Err(self.unexpected("a unit: SECOND, MINUTE, HOUR, DAY or WEEK"));
         };
         let name = unit.to_ascii_uppercase();
-        let Some((name, ms)) = UNITS.iter().find(|(u, _)| name == *u || name.strip_suffix('S') == Some(u)) else {
-            let near = did_you_mean(&name, UNITS.iter().map(|(u, _)| *u)).map(|n| format!("; did you mean {n}?"));
+        let Some(known) = Unit::of_word(&name) else {
+            let near = did_you_mean(&name, UNITS.iter().map(|u| u.word)).map(|n| format!("; did you mean {n}?"));
             return bad(format!("unknown unit {}{}", quoted(unit), near.unwrap_or_default()), span);
         };
         if inside.is_none() {
             self.at += 1;
         }
-        let Some(ms) = count.checked_mul(*ms) else {
-            return bad(format!("{count} {name} is too long"), amount.span);
+        let Some(ms) = known.ms(count) else {
+            return bad(format!("{count} {} is too long", known.word), amount.span);
         };
-        let text = format!("'{count}' {name}");
+        let text = format!("'{count}' {}", known.word);
         Ok(Spanned::new(Freshness::Interval { ms, text }, self.span_from(start)))
     }
 }

@@ -451,7 +451,7 @@ impl Reader<'_> {
     }
 
     fn duration_ms(&mut self, key: &str) -> Option<u64> {
-        let parsed = self.text(key).and_then(|t| settings::parse_duration_ms(&t));
+        let parsed = self.text(key).and_then(|t| ingot_dialect::duration::parse_ms(&t));
         if parsed.is_none() {
             self.bad(key, "which is not a duration");
         }

@@ -260,19 +260,3 @@ pub(crate) fn parse_key(text: &str) -> Option<[u8; KEY_BYTES]> {
     key.copy_from_slice(BASE64_STANDARD.decode(text).ok().filter(|k| k.len() == KEY_BYTES)?.as_slice());
     Some(key)
 }
-
-/// Milliseconds of `500 ms`, `10 s`, `2 min`, `1 h`; a bare number is refused.
-pub(crate) fn parse_duration_ms(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..end].parse().ok()?;
-    let factor = match text[end..].trim() {
-        "ms" | "millisecond" | "milliseconds" => 1,
-        "s" | "sec" | "second" | "seconds" => 1_000,
-        "min" | "minute" | "minutes" => 60_000,
-        "h" | "hour" | "hours" => 3_600_000,
-        "d" | "day" | "days" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(factor)
-}
