@@ -29,12 +29,12 @@ pub(crate) const UNITS: &[Unit] = &[
 
 impl Unit {
     /// The unit of a word in capitals, singular or plural.
-    pub fn of_word(word: &str) -> Option<&'static Self> {
+    pub(crate) fn of_word(word: &str) -> Option<&'static Self> {
         UNITS.iter().find(|unit| word == unit.word || word.strip_suffix('S') == Some(unit.word))
     }
 
     /// Milliseconds of so many; none where they do not fit.
-    pub fn ms(&self, count: u64) -> Option<u64> {
+    pub(crate) fn ms(&self, count: u64) -> Option<u64> {
         count.checked_mul(self.ms)
     }
 }

@@ -4,7 +4,7 @@
 //! * The overlay's entries follow the file's own, so that later ones win.
 //! * Overlays that were not chosen are read too: their keys are checked for syntax alone.
 //!
-//! Not here: which keys exist (`settings`), what they mean (`config`).
+//! Not here: which keys exist (`sections`), which value wins (`reader`).
 
 use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
@@ -29,6 +29,14 @@ pub(crate) struct Entry {
     pub span: Span,
     pub value_span: Span,
     pub origin: Origin,
+}
+
+impl Entry {
+    /// Of a text that stands in no file.
+    pub fn elsewhere(key: String, value: &str, origin: Origin) -> Self {
+        let value = Value::Text(value.to_owned());
+        Self { key, value, span: Span::empty(), value_span: Span::empty(), origin }
+    }
 }
 
 /// Longest file: work on a configuration stays small whatever it holds.

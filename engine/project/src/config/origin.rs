@@ -1,6 +1,11 @@
-//! Where a setting came from.
+//! Where a setting came from, and how a diagnostic says so.
 
 use std::fmt;
+
+use ingot_dialect::ast::Span;
+use ingot_dialect::diagnostic::Diagnostic;
+
+use super::sections::may_be_secret;
 
 /// The name of the configuration file in a project's folder.
 pub const FILE: &str = "ingot.toml";
@@ -16,6 +21,19 @@ pub enum Origin {
     Variable(String),
     /// `--set`.
     Set,
+}
+
+impl Origin {
+    /// The place of a key or of its value. A line of the file that holds a secret is named, and not shown.
+    pub(crate) fn place(&self, d: Diagnostic, key: &str, span: Span) -> Diagnostic {
+        match self {
+            Self::File | Self::Overlay(_) if may_be_secret(key) => d.note(format!("{FILE}, line {}", span.start.line)),
+            Self::File | Self::Overlay(_) => d.at(FILE, span),
+            Self::Variable(name) => d.note(format!("set by the environment variable {name}")),
+            Self::Set => d.note("set by --set"),
+            Self::Default => d,
+        }
+    }
 }
 
 impl fmt::Display for Origin {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ingot_project::config::settings::SETTINGS;
-use ingot_project::config::{Config, LogFormat, Origin, config_reference, parse_set};
+use ingot_project::config::{Config, LogFormat, Origin, config_reference, parse_set, settings};
 
 fn load(text: &str, environment: Option<&str>, sets: &[(&str, &str)], variables: &[(&str, &str)]) -> Config {
     let sets: Vec<(String, String)> = sets.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
@@ -174,7 +173,7 @@ fn servers_share_a_key_in_a_file() {
 #[test]
 fn the_reference_names_every_key() {
     let page = config_reference();
-    for s in SETTINGS {
+    for s in settings() {
         assert!(page.contains(&format!("## {}\n", s.key)), "{}", s.key);
         assert!(!s.doc.is_empty());
     }
