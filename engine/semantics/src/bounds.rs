@@ -139,7 +139,7 @@ fn not_below_zero(length: &mut ColumnarValue) {
 
 /// The sizes that a batch asks for, added up.
 fn asked(name: &str, arrays: &[ArrayRef]) -> Result<i128> {
-    let number = |i: usize| whole(arrays.get(i));
+    let number = |i: usize| as_integers(arrays.get(i));
     Ok(match name {
         // A character has up to four bytes.
         "lpad" | "rpad" => number(1)?.into_iter().flatten().map(|n| n.max(0) * 4).sum(),
@@ -148,7 +148,7 @@ fn asked(name: &str, arrays: &[ArrayRef]) -> Result<i128> {
                 Some(texts) => arrow::compute::kernels::length::length(&arrow::compute::cast(texts, &DataType::Utf8)?)?,
                 None => return Ok(0),
             };
-            let bytes = whole(Some(&bytes))?;
+            let bytes = as_integers(Some(&bytes))?;
             bytes.into_iter().zip(number(1)?).map(|(b, n)| b.unwrap_or(0) * n.unwrap_or(0).max(0)).sum()
         }
         "array_repeat" | "array_resize" => number(1)?.into_iter().flatten().map(|n| n.max(0)).sum(),
@@ -179,7 +179,7 @@ fn asked(name: &str, arrays: &[ArrayRef]) -> Result<i128> {
 }
 
 /// Whole numbers, dates and times as what they count.
-fn whole(array: Option<&ArrayRef>) -> Result<Vec<Option<i128>>> {
+fn as_integers(array: Option<&ArrayRef>) -> Result<Vec<Option<i128>>> {
     let Some(array) = array else { return Ok(Vec::new()) };
     let counted = match array.data_type() {
         DataType::Date32 => arrow::compute::cast(array, &DataType::Int32)?,
@@ -202,6 +202,6 @@ fn steps(array: Option<&ArrayRef>) -> Result<Vec<Option<i128>>> {
                 v.map(|v| (i128::from(v.months) * 28 + i128::from(v.days)) * DAY_NANOS + i128::from(v.nanoseconds))
             })
             .collect()),
-        other => whole(other),
+        other => as_integers(other),
     }
 }

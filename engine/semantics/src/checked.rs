@@ -33,7 +33,7 @@ use crate::shown::{operand, shown};
 
 /// What a function computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum ArithmeticKind {
     Binary(Operation),
     Negate,
     Absolute,
@@ -65,13 +65,13 @@ impl Operation {
 /// One call's function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Checked {
-    kind: Kind,
+    kind: ArithmeticKind,
     shown: Named,
     signature: Signature,
 }
 
 /// The function that an expression calls, if it is one of these.
-pub(crate) fn checked(expr: &Expr) -> Option<(Kind, &[Expr])> {
+pub(crate) fn checked(expr: &Expr) -> Option<(ArithmeticKind, &[Expr])> {
     match expr {
         Expr::ScalarFunction(call) => {
             let function: &dyn std::any::Any = call.func.inner().as_ref();
@@ -84,22 +84,22 @@ pub(crate) fn checked(expr: &Expr) -> Option<(Kind, &[Expr])> {
 /// The checked form of an operator over these operands.
 pub(crate) fn binary(operation: Operation, left: Expr, right: Expr) -> Expr {
     let text = format!("{} {} {}", operand(&left), operation.operator(), operand(&right));
-    call(Kind::Binary(operation), text, vec![left, right])
+    call(ArithmeticKind::Binary(operation), text, vec![left, right])
 }
 
 /// The checked form of `-x`.
 pub(crate) fn negate(argument: Expr) -> Expr {
     let text = format!("-{}", operand(&argument));
-    call(Kind::Negate, text, vec![argument])
+    call(ArithmeticKind::Negate, text, vec![argument])
 }
 
 /// The checked form of `abs(x)`.
 pub(crate) fn absolute(argument: Expr) -> Expr {
     let text = format!("abs({})", shown(&argument));
-    call(Kind::Absolute, text, vec![argument])
+    call(ArithmeticKind::Absolute, text, vec![argument])
 }
 
-fn call(kind: Kind, text: String, args: Vec<Expr>) -> Expr {
+fn call(kind: ArithmeticKind, text: String, args: Vec<Expr>) -> Expr {
     let signature = Signature::user_defined(Volatility::Immutable);
     Arc::new(ScalarUDF::from(Checked { kind, shown: Named::new(text), signature })).call(args)
 }
@@ -179,14 +179,14 @@ fn signed(data_type: &DataType) -> DataType {
 }
 
 /// The types in which a call computes.
-fn coerced(kind: Kind, types: &[DataType]) -> Result<Vec<DataType>> {
+fn coerced(kind: ArithmeticKind, types: &[DataType]) -> Result<Vec<DataType>> {
     match (kind, types) {
-        (Kind::Binary(operation), [l, r]) if l.is_integer() && r.is_integer() => {
+        (ArithmeticKind::Binary(operation), [l, r]) if l.is_integer() && r.is_integer() => {
             let (l, r) = (signed(l), signed(r));
             let (l, r) = BinaryTypeCoercer::new(&l, &operation.operator(), &r).get_input_types()?;
             Ok(vec![l, r])
         }
-        (Kind::Binary(operation), [l, r]) => match (Shape::of(l), Shape::of(r)) {
+        (ArithmeticKind::Binary(operation), [l, r]) => match (Shape::of(l), Shape::of(r)) {
             (Some(l), Some(r)) => Ok(vec![l.data_type(), r.data_type()]),
             // An operand changed its type since: `widen` puts the operator back.
             _ => {
@@ -194,7 +194,7 @@ fn coerced(kind: Kind, types: &[DataType]) -> Result<Vec<DataType>> {
                 Ok(vec![l, r])
             }
         },
-        (Kind::Negate | Kind::Absolute, [t]) => Ok(vec![signed(t)]),
+        (ArithmeticKind::Negate | ArithmeticKind::Absolute, [t]) => Ok(vec![signed(t)]),
         _ => plan_err!("{kind:?} over {} arguments", types.len()),
     }
 }
@@ -208,30 +208,30 @@ impl Checked {
 impl ScalarUDFImpl for Checked {
     fn name(&self) -> &str {
         match self.kind {
-            Kind::Binary(Operation::Add) => "ingot_add",
-            Kind::Binary(Operation::Subtract) => "ingot_subtract",
-            Kind::Binary(Operation::Multiply) => "ingot_multiply",
-            Kind::Binary(Operation::Divide) => "ingot_divide",
-            Kind::Binary(Operation::Remainder) => "ingot_remainder",
-            Kind::Negate => "ingot_negate",
-            Kind::Absolute => "ingot_abs",
+            ArithmeticKind::Binary(Operation::Add) => "ingot_add",
+            ArithmeticKind::Binary(Operation::Subtract) => "ingot_subtract",
+            ArithmeticKind::Binary(Operation::Multiply) => "ingot_multiply",
+            ArithmeticKind::Binary(Operation::Divide) => "ingot_divide",
+            ArithmeticKind::Binary(Operation::Remainder) => "ingot_remainder",
+            ArithmeticKind::Negate => "ingot_negate",
+            ArithmeticKind::Absolute => "ingot_abs",
         }
     }
 
     fn display_name(&self, args: &[Expr]) -> Result<String> {
         Ok(match (self.kind, args) {
-            (Kind::Binary(operation), [l, r]) => format!("({l} {} {r})", operation.operator()),
-            (Kind::Negate, [x]) => format!("(- {x})"),
+            (ArithmeticKind::Binary(operation), [l, r]) => format!("({l} {} {r})", operation.operator()),
+            (ArithmeticKind::Negate, [x]) => format!("(- {x})"),
             (_, args) => format!("abs({})", args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         })
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         Ok(match (self.kind, args) {
-            (Kind::Binary(operation), [l, r]) => {
+            (ArithmeticKind::Binary(operation), [l, r]) => {
                 format!("{} {} {}", l.schema_name(), operation.operator(), r.schema_name())
             }
-            (Kind::Negate, [x]) => format!("(- {})", x.schema_name()),
+            (ArithmeticKind::Negate, [x]) => format!("(- {})", x.schema_name()),
             (_, args) => {
                 format!("abs({})", args.iter().map(|a| a.schema_name().to_string()).collect::<Vec<_>>().join(","))
             }
@@ -249,7 +249,7 @@ impl ScalarUDFImpl for Checked {
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         let types = coerced(self.kind, arg_types)?;
         match (self.kind, types.as_slice()) {
-            (Kind::Binary(operation), [l, r]) => match (Shape::of(l), Shape::of(r)) {
+            (ArithmeticKind::Binary(operation), [l, r]) => match (Shape::of(l), Shape::of(r)) {
                 (Some(l), Some(r)) if types.iter().any(DataType::is_decimal) => Ok(operation.shape(l, r).data_type()),
                 _ => BinaryTypeCoercer::new(l, &operation.operator(), r).get_result_type(),
             },
@@ -275,7 +275,7 @@ impl ScalarUDFImpl for Checked {
             return Ok(ColumnarValue::Array(new_empty_array(out)));
         }
         match (self.kind, args.args.as_slice()) {
-            (Kind::Binary(operation), [l, r]) => match out {
+            (ArithmeticKind::Binary(operation), [l, r]) => match out {
                 DataType::Decimal128(p, s) => {
                     decimals(operation, l, r, Shape::new(*p, *s)).map_err(|e| self.failed(e, out))
                 }
@@ -290,8 +290,8 @@ impl ScalarUDFImpl for Checked {
                     apply(l, r, kernel).map_err(|e| self.failed(e, out))
                 }
             },
-            (Kind::Negate, [x]) => per_array(x, |a| numeric::neg(a)).map_err(|e| self.failed(e, out)),
-            (Kind::Absolute, [x]) => per_array(x, absolute_values).map_err(|e| self.failed(e, out)),
+            (ArithmeticKind::Negate, [x]) => per_array(x, |a| numeric::neg(a)).map_err(|e| self.failed(e, out)),
+            (ArithmeticKind::Absolute, [x]) => per_array(x, absolute_values).map_err(|e| self.failed(e, out)),
             _ => exec_err!("{} over {} arguments", self.name(), args.args.len()),
         }
     }

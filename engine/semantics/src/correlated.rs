@@ -230,7 +230,7 @@ pub(crate) enum Use {
 
 /// What stands between a subquery's top and a node of it.
 #[derive(Debug, Clone, Copy)]
-struct Above {
+struct Context {
     at: Use,
     only_projections: bool,
     /// Copies of rows are taken together, for which a condition must be an equality.
@@ -242,7 +242,7 @@ struct Above {
 /// # Errors
 /// A [`Refusal`] if they do not.
 pub(crate) fn judge(plan: &LogicalPlan, at: Use) -> Result<()> {
-    walk(plan, Above { at, only_projections: true, merges: false })?;
+    walk(plan, Context { at, only_projections: true, merges: false })?;
     // The join has all of them under one name of a table.
     let moved = moved(plan)?;
     let names: Vec<&str> = plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
@@ -319,30 +319,30 @@ fn moved(plan: &LogicalPlan) -> Result<Vec<Column>> {
     Ok(all)
 }
 
-fn walk(plan: &LogicalPlan, above: Above) -> Result<()> {
+fn walk(plan: &LogicalPlan, context: Context) -> Result<()> {
     if !holds_outer(plan) {
         return Ok(());
     }
-    let below = Above { only_projections: false, ..above };
+    let below = Context { only_projections: false, ..context };
     match plan {
-        LogicalPlan::Projection(projection) => walk(&projection.input, above),
+        LogicalPlan::Projection(projection) => walk(&projection.input, context),
         LogicalPlan::Filter(filter) => {
-            if above.merges && !joins_groups(filter) {
+            if context.merges && !joins_groups(filter) {
                 return Err(refused(plan, "DISTINCT or GROUP BY by another condition than an equality").into());
             }
             walk(&filter.input, below)
         }
         LogicalPlan::SubqueryAlias(alias) => walk(&alias.input, below),
         LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.as_slice() {
-            [] if above.at != Use::Test && above.only_projections => walk(&aggregate.input, below),
+            [] if context.at != Use::Test && context.only_projections => walk(&aggregate.input, below),
             [] => Err(refused(plan, "an aggregate without GROUP BY").into()),
             keys if keys.iter().any(|k| matches!(k, Expr::GroupingSet(_))) => {
                 Err(refused(plan, "ROLLUP, CUBE or GROUPING SETS").into())
             }
-            _ => walk(&aggregate.input, Above { merges: above.merges || above.at == Use::Lateral, ..below }),
+            _ => walk(&aggregate.input, Context { merges: context.merges || context.at == Use::Lateral, ..below }),
         },
         LogicalPlan::Distinct(Distinct::All(input)) => {
-            walk(input, Above { merges: above.merges || above.at == Use::Lateral, ..below })
+            walk(input, Context { merges: context.merges || context.at == Use::Lateral, ..below })
         }
         LogicalPlan::Join(join) => {
             let (left, right) = match join.join_type {

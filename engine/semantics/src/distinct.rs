@@ -23,7 +23,7 @@ use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
-use crate::apart::are_namesakes;
+use crate::namesakes::are_namesakes;
 
 const SPLITS: &str = "single_distinct_aggregation_to_group_by";
 const MOVES_KEYS: &str = "eliminate_group_by_constant";

@@ -5,7 +5,7 @@
 //! * What the engine says of a row is not repeated: its texts hold values. What is not known by its type is a text of
 //!   our own.
 //!
-//! Not here: catching failures (`attempt`), naming the functions that fail (`told`).
+//! Not here: catching failures (`attempt`), naming the functions that fail (`named_failures`).
 
 use std::fmt;
 use std::sync::Arc;

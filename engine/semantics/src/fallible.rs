@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ExprSchema, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 
-use crate::checked::{Kind, checked};
+use crate::checked::{ArithmeticKind, checked};
 use crate::decimal::{Operation, Shape};
 
 /// Functions of DataFusion that fail for some values.
@@ -172,9 +172,11 @@ pub(crate) fn node_can_fail(expr: &Expr, schema: &dyn ExprSchema) -> Result<bool
         // A type below the limit was not cut: it holds every result.
         let roomy = matches!(expr.get_type(schema)?, DataType::Decimal128(p, _) if p < 38);
         return Ok(match (kind, args) {
-            (Kind::Binary(Operation::Divide | Operation::Remainder), [_, divisor]) => !is_harmless(divisor, roomy),
-            (Kind::Binary(_), _) => !roomy,
-            (Kind::Negate | Kind::Absolute, _) => true,
+            (ArithmeticKind::Binary(Operation::Divide | Operation::Remainder), [_, divisor]) => {
+                !is_harmless(divisor, roomy)
+            }
+            (ArithmeticKind::Binary(_), _) => !roomy,
+            (ArithmeticKind::Negate | ArithmeticKind::Absolute, _) => true,
         });
     }
     Ok(match expr {

@@ -26,7 +26,7 @@ use crate::sum::fit;
 use crate::type_names::type_name;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum TotalKind {
     Sum,
     Average,
     Product,
@@ -36,9 +36,9 @@ enum Kind {
 pub(crate) fn wrap(functions: &mut [Arc<ScalarUDF>]) {
     for function in functions.iter_mut() {
         let kind = match function.name() {
-            "array_sum" => Kind::Sum,
-            "array_avg" => Kind::Average,
-            "array_product" => Kind::Product,
+            "array_sum" => TotalKind::Sum,
+            "array_avg" => TotalKind::Average,
+            "array_product" => TotalKind::Product,
             _ => continue,
         };
         let signature = Signature::user_defined(Volatility::Immutable);
@@ -49,7 +49,7 @@ pub(crate) fn wrap(functions: &mut [Arc<ScalarUDF>]) {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ListTotal {
     inner: Arc<ScalarUDF>,
-    kind: Kind,
+    kind: TotalKind,
     signature: Signature,
 }
 
@@ -70,9 +70,9 @@ fn added(item: &DataType) -> Option<DataType> {
 impl ListTotal {
     fn result(&self, item: &DataType) -> DataType {
         match (self.kind, item) {
-            (Kind::Sum, DataType::Int64) => DataType::Int64,
-            (Kind::Sum, DataType::Decimal128(p, s)) => Shape::new(*p, *s).sum().data_type(),
-            (Kind::Average, DataType::Decimal128(p, s)) => Shape::new(*p, *s).average().data_type(),
+            (TotalKind::Sum, DataType::Int64) => DataType::Int64,
+            (TotalKind::Sum, DataType::Decimal128(p, s)) => Shape::new(*p, *s).sum().data_type(),
+            (TotalKind::Average, DataType::Decimal128(p, s)) => Shape::new(*p, *s).average().data_type(),
             _ => DataType::Float64,
         }
     }
@@ -101,7 +101,7 @@ impl ScalarUDFImpl for ListTotal {
         let Some(added) = added(item) else {
             return plan_err!("{} takes a list of numbers, and this is one of {}", self.name(), type_name(item));
         };
-        let added = if self.kind == Kind::Product { DataType::Float64 } else { added };
+        let added = if self.kind == TotalKind::Product { DataType::Float64 } else { added };
         Ok(vec![DataType::List(Arc::new(Field::new_list_field(added, true)))])
     }
 
@@ -138,7 +138,7 @@ impl ListTotal {
     fn totals(&self, lists: &ArrayRef, out: &DataType, shown: impl Fn() -> Named) -> Result<ArrayRef> {
         let lists = lists.as_list::<i32>();
         let items = |row: usize| lists.is_valid(row).then(|| lists.value(row)).filter(|i| i.null_count() < i.len());
-        let average = self.kind == Kind::Average;
+        let average = self.kind == TotalKind::Average;
         let exact = |items: &ArrayRef| -> (i256, i64) {
             let mut total = i256::ZERO;
             let mut add = |v: i128| total = total.wrapping_add(i256::from_i128(v));
@@ -164,9 +164,9 @@ impl ListTotal {
                     let items = items.as_primitive::<Float64Type>();
                     let values: Vec<f64> = items.iter().flatten().collect();
                     match self.kind {
-                        Kind::Sum => sum(&values),
-                        Kind::Average => average_of(&values),
-                        Kind::Product => product(&values),
+                        TotalKind::Sum => sum(&values),
+                        TotalKind::Average => average_of(&values),
+                        TotalKind::Product => product(&values),
                     }
                 };
                 Arc::new((0..lists.len()).map(|row| items(row).map(of)).collect::<Float64Array>())

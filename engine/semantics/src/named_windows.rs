@@ -48,7 +48,7 @@ impl Names {
         for NamedWindowDefinition(name, window) in &select.named_window {
             let spec = match window {
                 NamedWindowExpr::NamedWindow(other) => names.get(other)?.clone(),
-                NamedWindowExpr::WindowSpec(spec) => names.whole(spec.clone())?,
+                NamedWindowExpr::WindowSpec(spec) => names.resolved(spec.clone())?,
             };
             if names.known.iter().any(|(known, _)| *known == folded(name)) {
                 return Err(plan_datafusion_err!("window \"{}\" is defined twice", name.value));
@@ -64,7 +64,7 @@ impl Names {
     }
 
     /// A window with what it takes from the one that it names, which it may not change.
-    fn whole(&self, mut spec: WindowSpec) -> Result<WindowSpec> {
+    fn resolved(&self, mut spec: WindowSpec) -> Result<WindowSpec> {
         let Some(name) = spec.window_name.take() else { return Ok(spec) };
         let base = self.get(&name)?.clone();
         let changed = |what: &str| plan_datafusion_err!("{what} of window \"{}\" cannot be changed", name.value);
@@ -95,7 +95,7 @@ impl Names {
     fn over(&self, window: &mut WindowType) -> Result<()> {
         match window {
             WindowType::NamedWindow(name) => *window = WindowType::WindowSpec(self.get(name)?.clone()),
-            WindowType::WindowSpec(spec) if spec.window_name.is_some() => *spec = self.whole(spec.clone())?,
+            WindowType::WindowSpec(spec) if spec.window_name.is_some() => *spec = self.resolved(spec.clone())?,
             WindowType::WindowSpec(_) => {}
         }
         Ok(())

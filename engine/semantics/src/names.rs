@@ -10,7 +10,7 @@
 //! Invariants
 //! * Only what nobody refers to by its name gets another: the column of a subquery within an expression, a join key.
 //!
-//! Not here: two such columns in what a user wrote (`apart`).
+//! Not here: two such columns in what a user wrote (`namesakes`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 //!   UUID from and to text        it has none
 //!   instants to text             it knows the years that chrono knows
 //!   long decimals to DOUBLE      it rounds the digits, and the quotient by the power of ten once more
-//!   all others that can fail     likewise, once the optimizer is done with them (`told`)
+//!   all others that can fail     likewise, once the optimizer is done with them (`named_failures`)
 //!
 //! A decimal that becomes an integer loses its fraction, one that gets a smaller scale is rounded half up.
 //!

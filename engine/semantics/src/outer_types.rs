@@ -34,22 +34,24 @@ impl AnalyzerRule for OuterTypes {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        if has_outer(&plan)? { self.told(plan, config) } else { Ok(plan) }
+        if has_outer(&plan)? { self.with_outer_types(plan, config) } else { Ok(plan) }
     }
 }
 
 impl OuterTypes {
     /// The plan whose subqueries know what they see.
-    fn told(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+    fn with_outer_types(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         if let (LogicalPlan::Join(join), true) = (&plan, lateral(&plan).is_some()) {
-            let left = self.typed(self.told(join.left.as_ref().clone(), config)?, config)?;
+            let left = self.typed(self.with_outer_types(join.left.as_ref().clone(), config)?, config)?;
             let right = tell(join.right.as_ref().clone(), left.schema(), &[])?;
-            let right = self.told(right, config)?;
+            let right = self.with_outer_types(right, config)?;
             return with_sides(join, left, right);
         }
-        let plan = plan.map_children(|input| self.told(input, config).map(Transformed::yes)).data()?;
+        let plan = plan.map_children(|input| self.with_outer_types(input, config).map(Transformed::yes)).data()?;
         if !looks_around(&plan)? {
-            return plan.map_subqueries(|subquery| self.told(subquery, config).map(Transformed::yes)).data();
+            return plan
+                .map_subqueries(|subquery| self.with_outer_types(subquery, config).map(Transformed::yes))
+                .data();
         }
         let plan = plan.map_children(|input| self.typed(input, config).map(Transformed::yes)).data()?;
         let schema = input_schema(&plan)?;
@@ -64,7 +66,8 @@ impl OuterTypes {
                 })
             })
             .data()?;
-        let plan = plan.map_subqueries(|subquery| self.told(subquery, config).map(Transformed::yes)).data()?;
+        let plan =
+            plan.map_subqueries(|subquery| self.with_outer_types(subquery, config).map(Transformed::yes)).data()?;
         plan.recompute_schema()
     }
 

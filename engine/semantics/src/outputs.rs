@@ -247,7 +247,7 @@ impl VisitorMut for Marks<'_> {
         }
         match expr {
             SqlExpr::Identifier(name) if self.names.contains(&fold(name)) => {
-                *expr = crate::apart::call(MARK, vec![expr.clone()]);
+                *expr = crate::namesakes::call(MARK, vec![expr.clone()]);
             }
             SqlExpr::CompoundIdentifier(parts) => {
                 let [qualifiers @ .., name] = parts.as_slice() else { return ControlFlow::Continue(()) };
@@ -269,7 +269,7 @@ fn marked(parts: &[Ident]) -> Option<SqlExpr> {
     let (name, qualifiers) = parts.split_last()?;
     let text = |q: &Ident| SqlExpr::value(Value::SingleQuotedString(fold(q)));
     let arguments = std::iter::once(SqlExpr::Identifier(name.clone()));
-    Some(crate::apart::call(MARK, arguments.chain(qualifiers.iter().map(text)).collect()))
+    Some(crate::namesakes::call(MARK, arguments.chain(qualifiers.iter().map(text)).collect()))
 }
 
 /// Marks the columns of what took the place of a marked name.

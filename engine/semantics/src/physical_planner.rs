@@ -15,9 +15,9 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use crate::correlated::refuse_left_over;
 use crate::explained::explained;
 use crate::fence::FencePlanner;
-use crate::told::told;
+use crate::named_failures::name_failures;
 
-/// Plans fences (`fence`), and all else as DataFusion does. Failures get their names here (`told`), and EXPLAIN its text
+/// Plans fences (`fence`), and all else as DataFusion does. Failures get their names here (`named_failures`), and EXPLAIN its text
 /// (`explained`).
 #[derive(Debug)]
 pub(crate) struct OurPlanner;
@@ -31,7 +31,7 @@ impl QueryPlanner for OurPlanner {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         refuse_left_over(logical_plan)?;
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(FencePlanner)]);
-        let physical = planner.create_physical_plan(&told(logical_plan)?, session).await?;
+        let physical = planner.create_physical_plan(&name_failures(logical_plan)?, session).await?;
         explained(logical_plan, physical)
     }
 }

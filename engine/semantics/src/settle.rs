@@ -21,7 +21,7 @@ use crate::decimal::double_of;
 use crate::narrow::{constant, narrow, replaces};
 use crate::rewrite::{expressions, input_schema};
 use crate::shown::shown;
-use crate::sum::whole_sum;
+use crate::sum::unsplit_sum;
 use crate::text_casts::{UUID, is_text};
 use crate::try_forms::compile;
 
@@ -34,7 +34,7 @@ impl AnalyzerRule for Settle {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        expressions(plan, whole_sums, settle)
+        expressions(plan, unsplit_sums, settle)
     }
 }
 
@@ -118,7 +118,7 @@ fn fits(value: &ScalarValue, to: &DataType) -> bool {
 }
 
 /// DataFusion turns `sum(x), count(DISTINCT y)` into a sum of sums, whose type and overflow are others.
-fn whole_sums(node: LogicalPlan) -> Result<LogicalPlan> {
+fn unsplit_sums(node: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(node) };
     let distinct = |e: &Expr| matches!(e.clone().unalias_nested().data, Expr::AggregateFunction(AggregateFunction { params, .. }) if params.distinct);
     if !aggregate.aggr_expr.iter().any(distinct) {
@@ -137,7 +137,7 @@ fn whole_sums(node: LogicalPlan) -> Result<LogicalPlan> {
                     ),
                     None => false,
                 };
-                let func = if exact { whole_sum() } else { Arc::clone(&call.func) };
+                let func = if exact { unsplit_sum() } else { Arc::clone(&call.func) };
                 Ok(Transformed::new_transformed(Expr::AggregateFunction(AggregateFunction { func, ..call }), exact))
             }
             other => Ok(Transformed::no(other)),

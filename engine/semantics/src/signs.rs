@@ -71,7 +71,7 @@ impl VisitorMut for Signs {
             SqlExpr::UnaryOp { op: UnaryOperator::Minus, expr: inner }
                 if self.unsigned && !matches!(bare(inner), SqlExpr::Value(_) | SqlExpr::Interval(_)) =>
             {
-                **inner = crate::apart::call(SIGNED, vec![inner.as_ref().clone()]);
+                **inner = crate::namesakes::call(SIGNED, vec![inner.as_ref().clone()]);
             }
             SqlExpr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: inner } => {
                 let ones = SqlExpr::UnaryOp {
@@ -79,7 +79,7 @@ impl VisitorMut for Signs {
                     expr: Box::new(SqlExpr::value(Value::Number("1".into(), false))),
                 };
                 let operand = match self.unsigned {
-                    true => crate::apart::call(SIGNED, vec![inner.as_ref().clone()]),
+                    true => crate::namesakes::call(SIGNED, vec![inner.as_ref().clone()]),
                     false => SqlExpr::Nested(inner.clone()),
                 };
                 let flipped = SqlExpr::BinaryOp {

@@ -24,7 +24,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 /// What a function computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum SpreadKind {
     /// As DataFusion has it.
     Plain,
     Variance,
@@ -37,12 +37,12 @@ enum Kind {
 pub(crate) fn wrap(functions: &mut [Arc<AggregateUDF>]) {
     for function in functions.iter_mut() {
         let kind = match function.name() {
-            "var_pop" => Kind::Variance,
-            "stddev_pop" => Kind::Deviation,
-            "corr" => Kind::Correlation,
-            "regr_r2" => Kind::Determination,
-            "covar_pop" | "covar_samp" | "stddev" | "var" => Kind::Plain,
-            name if name.starts_with("regr_") => Kind::Plain,
+            "var_pop" => SpreadKind::Variance,
+            "stddev_pop" => SpreadKind::Deviation,
+            "corr" => SpreadKind::Correlation,
+            "regr_r2" => SpreadKind::Determination,
+            "covar_pop" | "covar_samp" | "stddev" | "var" => SpreadKind::Plain,
+            name if name.starts_with("regr_") => SpreadKind::Plain,
             _ => continue,
         };
         *function = Arc::new(AggregateUDF::from(Spread { inner: Arc::clone(function), kind }));
@@ -52,7 +52,7 @@ pub(crate) fn wrap(functions: &mut [Arc<AggregateUDF>]) {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Spread {
     inner: Arc<AggregateUDF>,
-    kind: Kind,
+    kind: SpreadKind,
 }
 
 impl AggregateUDFImpl for Spread {
@@ -108,7 +108,7 @@ impl AggregateUDFImpl for Spread {
 
     // Those of variances divide as the formula says.
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        !args.is_distinct && self.kind != Kind::Correlation && self.inner.groups_accumulator_supported(args)
+        !args.is_distinct && self.kind != SpreadKind::Correlation && self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
@@ -128,7 +128,7 @@ impl AggregateUDFImpl for Spread {
 #[derive(Debug)]
 struct One {
     inner: Box<dyn Accumulator>,
-    kind: Kind,
+    kind: SpreadKind,
 }
 
 impl Accumulator for One {
@@ -168,18 +168,18 @@ impl Accumulator for One {
         };
         let special = match self.kind {
             // count, mean, sum of squared distances
-            Kind::Variance if count == 1 => Some(Some(number(2))),
-            Kind::Deviation if count == 1 => Some(Some(number(2).sqrt())),
-            Kind::Variance | Kind::Deviation => None,
+            SpreadKind::Variance if count == 1 => Some(Some(number(2))),
+            SpreadKind::Deviation if count == 1 => Some(Some(number(2).sqrt())),
+            SpreadKind::Variance | SpreadKind::Deviation => None,
             // count, mean, squares, mean, squares, products
-            Kind::Correlation if count > 0 => {
+            SpreadKind::Correlation if count > 0 => {
                 let (xx, yy, xy) = (number(2), number(4), number(5));
                 let flat = xx == 0.0 || yy == 0.0;
                 let odd = !(xx.is_finite() && yy.is_finite() && xy.is_finite());
                 odd.then(|| (!flat).then(|| xy / (xx * yy).sqrt()))
             }
             // count, mean, mean, squares of x, squares of y, products
-            Kind::Determination if count > 0 => {
+            SpreadKind::Determination if count > 0 => {
                 let (xx, yy, xy) = (number(3), number(4), number(5));
                 match (xx == 0.0, yy == 0.0) {
                     (true, _) => Some(None),
@@ -188,7 +188,7 @@ impl Accumulator for One {
                     (false, false) => (count == 1).then(|| Some(xy * xy / (xx * yy))),
                 }
             }
-            Kind::Plain | Kind::Correlation | Kind::Determination => None,
+            SpreadKind::Plain | SpreadKind::Correlation | SpreadKind::Determination => None,
         };
         match special {
             Some(value) => Ok(ScalarValue::Float64(value)),
@@ -266,7 +266,7 @@ impl Accumulator for Distinct {
 #[derive(Debug)]
 struct Call {
     function: Arc<AggregateUDF>,
-    kind: Kind,
+    kind: SpreadKind,
     return_field: FieldRef,
     schema: Schema,
     name: String,

@@ -35,9 +35,11 @@ use crate::maps::MakeMap;
 use crate::membership::Membership;
 use crate::names::{JoinKeys, SubqueryNames};
 use crate::no_row::NoRow;
+use crate::one_stage::OneStage;
 use crate::outer_names::NoFields;
 use crate::outer_types::OuterTypes;
 use crate::outputs::Outputs;
+use crate::partition_windows::PartitionWindows;
 use crate::physical_planner::OurPlanner;
 use crate::postponed::postponed;
 use crate::pushdown::fenced;
@@ -50,8 +52,6 @@ use crate::sort_keys::{KeysOnce, Peers};
 use crate::statistics::one_by_one;
 use crate::to_char::ToChar;
 use crate::to_timestamp::{FromUnixtime, ToTimestamp, ToUnixtime};
-use crate::whole_groups::WholeGroups;
-use crate::whole_windows::WholeWindows;
 use crate::widen::Widen;
 use crate::window_keys::WindowKeys;
 use crate::zero::Zero;
@@ -115,10 +115,10 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
     // The check takes a nullability that the optimizer narrowed (a CASE, IS NOT TRUE twice) for a wrong plan.
     options.execution.skip_physical_aggregate_schema_check = true;
     let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
-        vec![Arc::new(RaiseFences), Arc::new(WholeGroups), Arc::new(Doubt)];
+        vec![Arc::new(RaiseFences), Arc::new(OneStage), Arc::new(Doubt)];
     physical.extend(PhysicalOptimizer::new().rules.into_iter().map(fenced).map(postponed).map(one_by_one));
     physical.push(Arc::new(LowerFences));
-    physical.push(Arc::new(WholeWindows));
+    physical.push(Arc::new(PartitionWindows));
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -144,7 +144,7 @@ pub fn state(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStat
         functions.push(crate::outputs::function());
         functions.push(crate::signs::function());
         functions.push(crate::round::function());
-        functions.extend(crate::whole::functions());
+        functions.extend(crate::ceil_floor::functions());
         functions.extend(crate::try_forms::functions());
         functions.push(Arc::new(ScalarUDF::from(DateTrunc::new())));
         functions.push(Arc::new(ScalarUDF::from(DateBin::new())));

@@ -31,7 +31,7 @@ use crate::failure::{FailureKind, Named};
 const WIDE: u8 = 76;
 
 /// `sum` under another name where DataFusion would split it in two: the outer half would have another type.
-pub(crate) const WHOLE_SUM: &str = "ingot_sum";
+pub(crate) const UNSPLIT_SUM_NAME: &str = "ingot_sum";
 
 macro_rules! function {
     ($name:ident, $text:expr, $average:expr, $attempt:expr) => {
@@ -44,7 +44,7 @@ function!(SUM, "sum", false, false);
 function!(AVG, "avg", true, false);
 function!(TRY_SUM, "try_sum", false, true);
 function!(TRY_AVG, "try_avg", true, true);
-function!(WHOLE, WHOLE_SUM, false, false);
+function!(UNSPLIT_SUM, UNSPLIT_SUM_NAME, false, false);
 
 /// `sum(x)`.
 pub fn sum_udaf() -> Arc<AggregateUDF> {
@@ -56,8 +56,8 @@ pub fn avg_udaf() -> Arc<AggregateUDF> {
     Arc::clone(&AVG)
 }
 
-pub(crate) fn whole_sum() -> Arc<AggregateUDF> {
-    Arc::clone(&WHOLE)
+pub(crate) fn unsplit_sum() -> Arc<AggregateUDF> {
+    Arc::clone(&UNSPLIT_SUM)
 }
 
 /// The function, if it is one of these, with its call's text for its failures.

@@ -113,12 +113,12 @@ pub(crate) fn in_select(select: &mut Select) -> Result<()> {
         };
         return refused(format!("{what} is not supported"), help, join.relation.span());
     }
-    whole_names(select);
+    qualify_wildcards(select);
     group_by(select)
 }
 
 /// `t.*` of a table that the query calls `s.t`: the planner finds it by its whole name.
-fn whole_names(select: &mut Select) {
+fn qualify_wildcards(select: &mut Select) {
     let factors = select
         .from
         .iter()

@@ -59,7 +59,7 @@ pub(crate) fn in_select(select: &mut Select, order_by: Option<&mut OrderBy>) -> 
 
 fn uses(join: &Join) -> bool {
     let mut operator = join.join_operator.clone();
-    matches!(constraint(&mut operator), (Kind::Left, Some(JoinConstraint::Using(_))))
+    matches!(constraint(&mut operator), (JoinKind::Left, Some(JoinConstraint::Using(_))))
 }
 
 const KEY: &str = "ingotkey";
@@ -204,7 +204,7 @@ fn fold(ident: &Ident) -> String {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum JoinKind {
     /// The left side's key is the key.
     Left,
     Right,
@@ -215,17 +215,17 @@ enum Kind {
     Other,
 }
 
-fn constraint(operator: &mut JoinOperator) -> (Kind, Option<&mut JoinConstraint>) {
+fn constraint(operator: &mut JoinOperator) -> (JoinKind, Option<&mut JoinConstraint>) {
     use JoinOperator as J;
     match operator {
         J::Join(c) | J::Inner(c) | J::Left(c) | J::LeftOuter(c) | J::CrossJoin(c) | J::StraightJoin(c) => {
-            (Kind::Left, Some(c))
+            (JoinKind::Left, Some(c))
         }
-        J::Right(c) | J::RightOuter(c) => (Kind::Right, Some(c)),
-        J::FullOuter(c) => (Kind::Full, Some(c)),
-        J::Semi(c) | J::LeftSemi(c) | J::Anti(c) | J::LeftAnti(c) => (Kind::HidesRight, Some(c)),
-        J::RightSemi(c) | J::RightAnti(c) => (Kind::HidesLeft, Some(c)),
-        _ => (Kind::Other, None),
+        J::Right(c) | J::RightOuter(c) => (JoinKind::Right, Some(c)),
+        J::FullOuter(c) => (JoinKind::Full, Some(c)),
+        J::Semi(c) | J::LeftSemi(c) | J::Anti(c) | J::LeftAnti(c) => (JoinKind::HidesRight, Some(c)),
+        J::RightSemi(c) | J::RightAnti(c) => (JoinKind::HidesLeft, Some(c)),
+        _ => (JoinKind::Other, None),
     }
 }
 
@@ -234,11 +234,11 @@ fn merges_right(item: &TableWithJoins) -> bool {
     let of_factor = |factor: &TableFactor| matches!(factor, TableFactor::NestedJoin { table_with_joins, alias: None } if merges_right(table_with_joins));
     let of_join = |join: &Join| {
         let (kind, constraint) = match &join.join_operator {
-            JoinOperator::Right(c) | JoinOperator::RightOuter(c) => (Kind::Right, Some(c)),
-            JoinOperator::FullOuter(c) => (Kind::Full, Some(c)),
-            _ => (Kind::Other, None),
+            JoinOperator::Right(c) | JoinOperator::RightOuter(c) => (JoinKind::Right, Some(c)),
+            JoinOperator::FullOuter(c) => (JoinKind::Full, Some(c)),
+            _ => (JoinKind::Other, None),
         };
-        kind != Kind::Other && matches!(constraint, Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
+        kind != JoinKind::Other && matches!(constraint, Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
             || of_factor(&join.relation)
     };
     of_factor(&item.relation) || item.joins.iter().any(of_join)
@@ -283,11 +283,11 @@ impl Joined {
                 Some(JoinConstraint::None) | None => {}
             }
             let offset = self.tables.len();
-            if kind == Kind::HidesLeft {
+            if kind == JoinKind::HidesLeft {
                 self.hidden = (0..offset).collect();
                 self.keys.clear();
             }
-            if kind == Kind::HidesRight {
+            if kind == JoinKind::HidesRight {
                 self.hidden.extend(offset..offset + right.tables.len());
                 right.keys.clear();
             }
@@ -340,7 +340,7 @@ impl Joined {
     }
 
     /// The condition that stands for USING; the keys become the join's.
-    fn merge(&mut self, right: &mut Joined, kind: Kind, names: Vec<ObjectName>, span: Span) -> Result<Expr> {
+    fn merge(&mut self, right: &mut Joined, kind: JoinKind, names: Vec<ObjectName>, span: Span) -> Result<Expr> {
         let mut on: Option<Expr> = None;
         for name in names {
             let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
@@ -355,10 +355,10 @@ impl Joined {
                 Some(on) => Expr::BinaryOp { left: Box::new(on), op: BinaryOperator::And, right: Box::new(equal) },
             });
             let value = match kind {
-                Kind::Right => r,
-                Kind::Full => coalesced(&l, &r)?,
-                Kind::Left | Kind::Other => l,
-                Kind::HidesLeft | Kind::HidesRight => continue,
+                JoinKind::Right => r,
+                JoinKind::Full => coalesced(&l, &r)?,
+                JoinKind::Left | JoinKind::Other => l,
+                JoinKind::HidesLeft | JoinKind::HidesRight => continue,
             };
             let offset = self.tables.len();
             let tables = tables.into_iter().chain(right_tables.into_iter().map(|t| t + offset)).collect();

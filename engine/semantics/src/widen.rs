@@ -23,7 +23,8 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::beside_text::beside_uuid;
 use crate::canonical::is_canonical;
-use crate::checked::{Kind, absolute, checked, is_exact, negate, of_operator};
+use crate::ceil_floor::truncated;
+use crate::checked::{ArithmeticKind, absolute, checked, is_exact, negate, of_operator};
 use crate::decimal::{Shape, to_double};
 use crate::rewrite::expressions;
 use crate::set_operations::{common, is_set_operation, one_type, refuse_unlike, with_types};
@@ -33,7 +34,6 @@ use crate::sum::{avg_udaf, sum_udaf};
 use crate::text_casts::{UUID, is_text};
 use crate::try_forms::spell_out;
 use crate::type_names::type_name;
-use crate::whole::truncated;
 
 #[derive(Debug)]
 pub(crate) struct Widen;
@@ -93,7 +93,7 @@ fn comparable(exprs: Vec<Expr>, types: &[DataType]) -> Result<Transformed<Vec<Ex
 /// Functions whose arguments have one type.
 const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull", "make_array"];
 fn widen_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    if let Some((Kind::Binary(operation), [l, r])) = checked(&expr) {
+    if let Some((ArithmeticKind::Binary(operation), [l, r])) = checked(&expr) {
         let (tl, tr) = (l.get_type(schema)?, r.get_type(schema)?);
         if is_exact(&tl, &tr) {
             // What stands beside a constant became a decimal since.

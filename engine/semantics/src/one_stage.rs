@@ -21,11 +21,11 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
 /// Comes before the rules that distribute rows.
 #[derive(Debug)]
-pub(crate) struct WholeGroups;
+pub(crate) struct OneStage;
 
-impl PhysicalOptimizerRule for WholeGroups {
+impl PhysicalOptimizerRule for OneStage {
     fn name(&self) -> &str {
-        "ingot_whole_groups"
+        "ingot_one_stage"
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

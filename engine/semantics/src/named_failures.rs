@@ -76,7 +76,7 @@ const WRONG: &[(&str, &[&str])] = &[
 ///
 /// # Errors
 /// DataFusion's, where a plan that was planned before cannot be built again.
-pub(crate) fn told(plan: &LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn name_failures(plan: &LogicalPlan) -> Result<LogicalPlan> {
     // The plan that EXPLAIN shows is not run.
     if matches!(plan, LogicalPlan::Explain(_)) {
         return Ok(plan.clone());
@@ -169,7 +169,7 @@ fn fails(call: &ScalarFunction) -> bool {
     // A field of a record exists, a key of a map may be of another type.
     let is_computed = !matches!(call.args.get(1), Some(Expr::Literal(..)));
     let is_total = TOTAL.contains(&name) && name != "date_part" && !(name == "get_field" && is_computed);
-    !(is_total || name == "try" || name.starts_with("ingot_") || function.is::<Told>())
+    !(is_total || name == "try" || name.starts_with("ingot_") || function.is::<NamedFailures>())
 }
 
 fn computes(op: Operator) -> bool {
@@ -195,7 +195,7 @@ fn named(expr: Expr, schema: &DFSchema, taken_out: &HashMap<String, Expr>) -> Re
         Expr::ScalarFunction(call) if fails(&call) => {
             let inner = Arc::clone(&call.func);
             let args = call.args.clone();
-            let told = Told { inner, shown: shown(&Expr::ScalarFunction(call)) };
+            let told = NamedFailures { inner, shown: shown(&Expr::ScalarFunction(call)) };
             Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(told)), args)))
         }
         Expr::Cast(Cast { expr, field }) => {
@@ -224,7 +224,7 @@ fn named(expr: Expr, schema: &DFSchema, taken_out: &HashMap<String, Expr>) -> Re
             };
             Transformed::yes(Arc::new(ScalarUDF::from(operated)).call(vec![*binary.left, *binary.right]))
         }
-        Expr::AggregateFunction(call) => match crate::sum::under(&call.func, || shown(&whole_call(&call))) {
+        Expr::AggregateFunction(call) => match crate::sum::under(&call.func, || shown(&as_expr(&call))) {
             Some(func) => Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, ..call })),
             None => Transformed::no(Expr::AggregateFunction(call)),
         },
@@ -248,7 +248,7 @@ fn named(expr: Expr, schema: &DFSchema, taken_out: &HashMap<String, Expr>) -> Re
     })
 }
 
-fn whole_call(call: &AggregateFunction) -> Expr {
+fn as_expr(call: &AggregateFunction) -> Expr {
     Expr::AggregateFunction(call.clone())
 }
 
@@ -269,12 +269,12 @@ fn without_window(
 
 /// A function whose failures have the call's text.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Told {
+struct NamedFailures {
     inner: Arc<ScalarUDF>,
     shown: Named,
 }
 
-impl ScalarUDFImpl for Told {
+impl ScalarUDFImpl for NamedFailures {
     fn name(&self) -> &str {
         self.inner.name()
     }

@@ -21,17 +21,17 @@ use crate::decimal::{Operation, Shape};
 
 /// The functions to register.
 pub(crate) fn functions() -> [Arc<ScalarUDF>; 2] {
-    let whole = |inner, up| Arc::new(ScalarUDF::from(Whole { inner, up }));
-    [whole(datafusion::functions::math::ceil(), true), whole(datafusion::functions::math::floor(), false)]
+    let function = |inner, up| Arc::new(ScalarUDF::from(CeilFloor { inner, up }));
+    [function(datafusion::functions::math::ceil(), true), function(datafusion::functions::math::floor(), false)]
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Whole {
+struct CeilFloor {
     inner: Arc<ScalarUDF>,
     up: bool,
 }
 
-impl Whole {
+impl CeilFloor {
     /// The whole number above or below.
     fn of(&self, value: i128, scale: i8, out: Shape) -> std::result::Result<i128, ArrowError> {
         let unit = u32::try_from(scale).ok().and_then(|s| 10i128.checked_pow(s)).unwrap_or(1);
@@ -46,7 +46,7 @@ impl Whole {
     }
 }
 
-impl ScalarUDFImpl for Whole {
+impl ScalarUDFImpl for CeilFloor {
     fn name(&self) -> &str {
         self.inner.name()
     }

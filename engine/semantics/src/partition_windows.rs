@@ -40,11 +40,11 @@ use crate::collected::slice_bytes;
 
 /// Puts these windows in the place of DataFusion's, as the last rule.
 #[derive(Debug)]
-pub(crate) struct WholeWindows;
+pub(crate) struct PartitionWindows;
 
-impl PhysicalOptimizerRule for WholeWindows {
+impl PhysicalOptimizerRule for PartitionWindows {
     fn name(&self) -> &str {
-        "ingot_whole_windows"
+        "ingot_partition_windows"
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
@@ -53,7 +53,7 @@ impl PhysicalOptimizerRule for WholeWindows {
             if !any.is::<WindowAggExec>() {
                 return Ok(Transformed::no(node));
             }
-            Ok(Transformed::yes(Arc::new(WholeWindowExec::new(node)) as Arc<dyn ExecutionPlan>))
+            Ok(Transformed::yes(Arc::new(PartitionWindowExec::new(node)) as Arc<dyn ExecutionPlan>))
         })
         .data()
     }
@@ -64,25 +64,25 @@ impl PhysicalOptimizerRule for WholeWindows {
 }
 
 #[derive(Debug)]
-struct WholeWindowExec {
+struct PartitionWindowExec {
     /// DataFusion's, which is asked for all but rows.
     window: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl WholeWindowExec {
+impl PartitionWindowExec {
     fn new(window: Arc<dyn ExecutionPlan>) -> Self {
         Self { window, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
-impl DisplayAs for WholeWindowExec {
+impl DisplayAs for PartitionWindowExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.window.fmt_as(t, f)
     }
 }
 
-impl ExecutionPlan for WholeWindowExec {
+impl ExecutionPlan for PartitionWindowExec {
     fn name(&self) -> &str {
         self.window.name()
     }
