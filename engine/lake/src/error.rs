@@ -51,7 +51,7 @@ pub enum LakeError {
     #[error("file \"{0}\" does not exist")]
     NotFound(String),
     /// Iceberg metadata could not be read or built.
-    #[error("{}", told(.0))]
+    #[error("{}", described(.0))]
     Iceberg(#[from] iceberg::Error),
     /// The table to create is there.
     #[error("table \"{0}\" exists already")]
@@ -272,7 +272,7 @@ fn place(location: &str, source: &LakeError) -> String {
     if text.contains(path) { text } else { format!("its metadata \"{location}\": {text}") }
 }
 
-fn told(error: &iceberg::Error) -> String {
+fn described(error: &iceberg::Error) -> String {
     ours(error).map_or_else(|| format!("iceberg: {error}"), ToString::to_string)
 }
 

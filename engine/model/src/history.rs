@@ -194,8 +194,8 @@ impl History {
         self.0.iter().find(|s| s.is_refresh_of_ours())
     }
 
-    /// The snapshots above the newest of ours, newest first; all of them if there is none of ours.
-    pub fn above_ours(&self) -> impl Iterator<Item = &SnapshotInfo> {
+    /// The snapshots newer than the newest of ours, newest first; all of them if there is none of ours.
+    pub fn newer_than_ours(&self) -> impl Iterator<Item = &SnapshotInfo> {
         self.0.iter().take_while(|s| !s.is_refresh_of_ours())
     }
 

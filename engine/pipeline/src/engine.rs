@@ -61,12 +61,12 @@ pub struct Engine {
     /// How long one broker may take to answer.
     answer_within: Duration,
     looked: Mutex<Looked>,
-    told: Mutex<HashMap<TableName, Told>>,
+    seen: Mutex<HashMap<TableName, Seen>>,
 }
 
 /// A view that reads a clock, as it was last found to be what is stored.
 #[derive(Debug, Clone)]
-struct Told {
+struct Seen {
     head: i64,
     now: DateTime<Utc>,
     took: Duration,
@@ -104,8 +104,8 @@ impl Engine {
         let project = kept::settled(&lake, project, &config, &|_| true).await?;
         let runtime = context::runtime(&lake, config.run.memory_bytes_max)?;
         let ctx = context::maintenance(runtime)?;
-        let (looked, told) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
-        Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked, told })
+        let (looked, seen) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
+        Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked, seen })
     }
 
     /// The same lake and memory, of a project that was checked again.
@@ -127,7 +127,7 @@ impl Engine {
     }
 
     fn of(&self, project: Arc<Project>) -> Self {
-        let (looked, told) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
+        let (looked, seen) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
         Self {
             project,
             config: Arc::clone(&self.config),
@@ -135,7 +135,7 @@ impl Engine {
             ctx: self.ctx.clone(),
             answer_within: self.answer_within,
             looked,
-            told,
+            seen,
         }
     }
 
@@ -285,8 +285,8 @@ impl Engine {
         // A view that lost all of ours is computed anew; a streaming table goes on from what is known of them.
         let history = if streaming.is_some() { table.past() } else { table.history() };
         let mut recorded = history.newest_of_ours().map(recorded_in).transpose()?;
-        let foreign = history.above_ours().find(|s| !s.operation.is_rewrite()).map(|s| s.operation.to_string());
-        let state_missing = !table.state_columns().is_empty() && history.above_ours().next().is_some();
+        let foreign = history.newer_than_ours().find(|s| !s.operation.is_rewrite()).map(|s| s.operation.to_string());
+        let state_missing = !table.state_columns().is_empty() && history.newer_than_ours().next().is_some();
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(recorded), Some((head, sources))) = (&mut recorded, looked.get(name))
             && *head == table.head()
@@ -331,7 +331,7 @@ impl Engine {
         }
         let clock = ingot_delta::clock(&model.plan)?;
         let (recorded, _) = recorded_now(table)?;
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&model.name).cloned();
+        let told = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&model.name).cloned();
         let (at, took) = match told.filter(|told| Some(told.head) == table.head()) {
             Some(told) => (told.now.max(recorded), told.took),
             None => (recorded, Duration::ZERO),
@@ -347,13 +347,13 @@ impl Engine {
     }
 
     /// A view that only the clock asks for is computed and compared first: most of the time no row is another one.
-    async fn told_by_the_clock(&self, job: &Job<'_>, target: &Table) -> Result<bool> {
+    async fn unchanged_by_the_clock(&self, job: &Job<'_>, target: &Table) -> Result<bool> {
         let Some(head) = target.head() else { return Ok(false) };
         let started = Instant::now();
         let same = job.is_what_is_stored(target).await?;
         if same {
-            let told = Told { head, now: job.now, took: started.elapsed() };
-            self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(job.model.name.clone(), told);
+            let told = Seen { head, now: job.now, took: started.elapsed() };
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(job.model.name.clone(), told);
         }
         Ok(same)
     }
@@ -508,7 +508,7 @@ impl Engine {
         let (job, target) = (&member.job, member.target.clone());
         if let (Action::Recompute { reason, .. }, Some(stored)) = (action, &target)
             && reason.code == AGED
-            && self.told_by_the_clock(job, stored).await?
+            && self.unchanged_by_the_clock(job, stored).await?
         {
             return Ok(Outcome { mode: "nothing".into(), ..Outcome::default() });
         }

@@ -16,7 +16,7 @@
 //! * A float column is opaque to DataFusion's pruning: Parquet's bounds leave NaN
 //!   out, which DataFusion orders above all numbers.
 //!
-//! Not here: which files to open (`prune`), rows' positions (`placed`).
+//! Not here: which files to open (`prune`), rows' positions (`row_positions`).
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! A table's snapshot as a DataFusion table.
 //!
 //!   FileRefs ──▶ prune ──▶ groups by size ──▶ DataSourceExec (Parquet, by field id)
-//!                    └──▶ deletes or positions ──▶ PlacedExec
+//!                    └──▶ deletes or positions ──▶ RowPositionsExec
 //!
 //! Invariants
 //! * A provider reads one snapshot, fixed when it is made, in the table's current
@@ -42,7 +42,7 @@ use crate::error::LakeError;
 use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
 use crate::read::changelog::{FileRef, live_files, unsupported};
 use crate::read::prune::{TableBounds, computed_columns};
-use crate::read::row_positions::{ById, PlacedExec, PlacedFile, read_deletes};
+use crate::read::row_positions::{ById, FileWithDeletes, RowPositionsExec, read_deletes};
 use crate::table::Table;
 
 /// Collects the paths of the files that scans open, for tests and EXPLAIN.
@@ -202,7 +202,7 @@ impl LakeTableProvider {
     }
 
     /// A scan that knows rows' positions.
-    async fn placed(
+    async fn with_positions(
         &self,
         state: &dyn Session,
         by_id: ById,
@@ -219,7 +219,7 @@ impl LakeTableProvider {
         }
         let mut groups = Vec::new();
         for group in spread(files, state.config().target_partitions()) {
-            let mut placed = Vec::with_capacity(group.len());
+            let mut positioned = Vec::with_capacity(group.len());
             for file in group {
                 // Deletes of other partitions' files are not this file's.
                 let mut positions = match file.deletes.is_empty() {
@@ -228,16 +228,16 @@ impl LakeTableProvider {
                 };
                 positions.sort_unstable();
                 positions.dedup();
-                placed.push(PlacedFile {
+                positioned.push(FileWithDeletes {
                     file: self.partitioned(&file.path, file.data_file.file_size_in_bytes())?,
                     deleted: Arc::new(positions),
                     record_count: file.record_count(),
                     path: file.path,
                 });
             }
-            groups.push(placed);
+            groups.push(positioned);
         }
-        Ok(Arc::new(PlacedExec::new(by_id, projected, self.options.with_positions, groups)))
+        Ok(Arc::new(RowPositionsExec::new(by_id, projected, self.options.with_positions, groups)))
     }
 }
 
@@ -297,14 +297,14 @@ impl TableProvider for LakeTableProvider {
             reader: Arc::new(ByIdReaderFactory { inner, names: Arc::clone(&self.names) }),
             adapter: Arc::new(ByIdAdapterFactory { names: Arc::clone(&self.names) }),
         };
-        let (placed, plain): (Vec<_>, Vec<_>) =
+        let (positioned, plain): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|f| self.options.with_positions || !f.deletes.is_empty());
         let mut plans = Vec::new();
         if !plain.is_empty() {
             plans.push(self.parquet(state, &by_id, &plain, projection, filters, limit)?);
         }
-        if !placed.is_empty() {
-            plans.push(self.placed(state, by_id, placed, projected).await?);
+        if !positioned.is_empty() {
+            plans.push(self.with_positions(state, by_id, positioned, projected).await?);
         }
         UnionExec::try_new(plans)
     }

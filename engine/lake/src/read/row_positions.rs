@@ -45,7 +45,7 @@ const ROW_NUMBER: &str = "\u{1}position";
 
 /// One file to read, and the positions that are deleted in it.
 #[derive(Clone, Debug)]
-pub(crate) struct PlacedFile {
+pub(crate) struct FileWithDeletes {
     /// The name in the manifest.
     pub(crate) path: String,
     pub(crate) file: PartitionedFile,
@@ -56,7 +56,7 @@ pub(crate) struct PlacedFile {
 
 /// A column of the output.
 #[derive(Clone, Debug)]
-enum Output {
+enum OutputColumn {
     Stored(String),
     File,
     Position,
@@ -73,25 +73,25 @@ pub(crate) struct ById {
 
 /// Scans files row by row, each group of files a partition.
 #[derive(Debug)]
-pub(crate) struct PlacedExec {
+pub(crate) struct RowPositionsExec {
     by_id: ById,
-    outputs: Vec<Output>,
-    groups: Vec<Vec<PlacedFile>>,
+    outputs: Vec<OutputColumn>,
+    groups: Vec<Vec<FileWithDeletes>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl PlacedExec {
+impl RowPositionsExec {
     /// A scan with the columns of `projected`; `_ingot_file` and `_ingot_pos` by these names
     /// when `positions` says so.
-    pub(crate) fn new(by_id: ById, projected: SchemaRef, positions: bool, groups: Vec<Vec<PlacedFile>>) -> Self {
+    pub(crate) fn new(by_id: ById, projected: SchemaRef, positions: bool, groups: Vec<Vec<FileWithDeletes>>) -> Self {
         let outputs = projected
             .fields()
             .iter()
             .map(|field| match field.name().as_str() {
-                place::FILE if positions => Output::File,
-                place::POSITION if positions => Output::Position,
-                name => Output::Stored(name.to_owned()),
+                place::FILE if positions => OutputColumn::File,
+                place::POSITION if positions => OutputColumn::Position,
+                name => OutputColumn::Stored(name.to_owned()),
             })
             .collect();
         let properties = PlanProperties::new(
@@ -103,7 +103,7 @@ impl PlacedExec {
         Self { by_id, outputs, groups, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
 
-    fn rows(&self, group: &[PlacedFile]) -> Precision<usize> {
+    fn rows(&self, group: &[FileWithDeletes]) -> Precision<usize> {
         let rows: u64 = group.iter().map(|f| f.record_count).sum();
         match usize::try_from(rows) {
             Ok(rows) if group.iter().all(|f| f.deleted.is_empty()) => Precision::Exact(rows),
@@ -113,16 +113,16 @@ impl PlacedExec {
     }
 }
 
-impl DisplayAs for PlacedExec {
+impl DisplayAs for RowPositionsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files: usize = self.groups.iter().map(Vec::len).sum();
-        write!(f, "PlacedExec: groups={}, files={files}", self.groups.len())
+        write!(f, "RowPositionsExec: groups={}, files={files}", self.groups.len())
     }
 }
 
-impl ExecutionPlan for PlacedExec {
+impl ExecutionPlan for RowPositionsExec {
     fn name(&self) -> &str {
-        "PlacedExec"
+        "RowPositionsExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -190,7 +190,7 @@ impl ExecutionPlan for PlacedExec {
 #[derive(Clone)]
 struct FileScan {
     by_id: ById,
-    outputs: Vec<Output>,
+    outputs: Vec<OutputColumn>,
     schema: SchemaRef,
     partition: usize,
     batch_size: usize,
@@ -198,11 +198,11 @@ struct FileScan {
 }
 
 impl FileScan {
-    async fn open(self, placed: PlacedFile) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn open(self, file: FileWithDeletes) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let mut reader: Box<dyn AsyncFileReader> = self.by_id.reader.create_reader(
             self.partition,
-            placed.file.clone(),
-            placed.file.metadata_size_hint,
+            file.file.clone(),
+            file.file.metadata_size_hint,
             &self.metrics,
         )?;
         let row_number = Field::new(ROW_NUMBER, DataType::Int64, false);
@@ -213,7 +213,7 @@ impl FileScan {
         if parquet.columns().iter().any(|c| c.physical_type() == PhysicalType::INT96) {
             return exec_err!(
                 "data file {:?} has INT96 timestamps, whose rows cannot be replaced: compact it with the engine that wrote it",
-                placed.path
+                file.path
             );
         }
         let stored: Vec<_> =
@@ -223,7 +223,7 @@ impl FileScan {
         let mut exprs: Vec<Option<Arc<dyn PhysicalExpr>>> = Vec::new();
         let mut roots = Vec::new();
         for output in &self.outputs {
-            let Output::Stored(name) = output else {
+            let OutputColumn::Stored(name) = output else {
                 exprs.push(None);
                 continue;
             };
@@ -251,7 +251,7 @@ impl FileScan {
                 columns = Some(bound);
             }
             match &columns {
-                Some(columns) => self.finish(&placed, columns, batch),
+                Some(columns) => self.finish(&file, columns, batch),
                 None => exec_err!("columns are bound with the first batch"),
             }
         });
@@ -260,26 +260,28 @@ impl FileScan {
 
     fn finish(
         &self,
-        placed: &PlacedFile,
+        file: &FileWithDeletes,
         columns: &[Option<Arc<dyn PhysicalExpr>>],
         batch: RecordBatch,
     ) -> Result<RecordBatch> {
-        let batch = if placed.deleted.is_empty() {
+        let batch = if file.deleted.is_empty() {
             batch
         } else {
             let positions = positions(&batch)?;
             let live: BooleanArray =
-                positions.values().iter().map(|p| Some(placed.deleted.binary_search(p).is_err())).collect();
+                positions.values().iter().map(|p| Some(file.deleted.binary_search(p).is_err())).collect();
             filter_record_batch(&batch, &live)?
         };
         let rows = batch.num_rows();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
         for (output, expr) in self.outputs.iter().zip(columns) {
             arrays.push(match (output, expr) {
-                (Output::Position, _) => Arc::new(positions(&batch)?.clone()),
-                (Output::File, _) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&placed.path, rows))),
-                (Output::Stored(_), Some(expr)) => expr.evaluate(&batch)?.into_array(rows)?,
-                (Output::Stored(name), None) => {
+                (OutputColumn::Position, _) => Arc::new(positions(&batch)?.clone()),
+                (OutputColumn::File, _) => {
+                    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&file.path, rows)))
+                }
+                (OutputColumn::Stored(_), Some(expr)) => expr.evaluate(&batch)?.into_array(rows)?,
+                (OutputColumn::Stored(name), None) => {
                     return exec_err!("column {name:?} was not planned");
                 }
             });

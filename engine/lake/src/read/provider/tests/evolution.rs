@@ -53,8 +53,8 @@ async fn added_columns_are_null_in_old_files() {
         assert_eq!(rows("coalesce(note, 'n') = 'n' AND id < 4").await, ["1,", "2,"]);
         assert_eq!(lines(&ours, "SELECT count(note) FROM t").await, ["1"]);
     }
-    let placed = ScanOptions { with_positions: true, ..ScanOptions::default() };
-    let ours = context(&table, placed).await;
+    let with_positions = ScanOptions { with_positions: true, ..ScanOptions::default() };
+    let ours = context(&table, with_positions).await;
     assert_eq!(lines(&ours, "SELECT id, note, _ingot_pos FROM t").await, ["1,,0", "2,,1", "3,x,0", "4,,1"]);
     assert_eq!(lines(&ours, "SELECT note FROM t WHERE id = 1").await, [""]);
 }

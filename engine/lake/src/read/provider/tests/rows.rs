@@ -250,8 +250,8 @@ async fn position_deletes_take_rows_away() {
     assert!(lines(&ours, &gone).await.is_empty());
     let kept = format!("SELECT id FROM t WHERE id = {}", low + 1);
     assert_eq!(lines(&ours, &kept).await, [(low + 1).to_string()]);
-    let placed = ScanOptions { with_positions: true, ..options };
-    let ours = context(&table, placed).await;
+    let with_positions = ScanOptions { with_positions: true, ..options };
+    let ours = context(&table, with_positions).await;
     let shifted = "SELECT count(*) FROM t WHERE _ingot_pos <> (id % 100)";
     assert_eq!(lines(&ours, shifted).await, ["0"]);
     assert_eq!(lines(&ours, "SELECT count(*) FROM t").await, ["18"]);
