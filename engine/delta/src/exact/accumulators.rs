@@ -17,7 +17,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
-use crate::exact::total::{Output, Total, finish};
+use crate::exact::total::{Total, TotalResult, finish};
 
 #[derive(Debug, Clone, Default)]
 struct Slot<T> {
@@ -28,7 +28,7 @@ struct Slot<T> {
 fn state_columns<T: Total>(slots: &[Slot<T>]) -> Result<Vec<ArrayRef>> {
     let pairs: Vec<_> = slots.iter().map(|s| (&s.total, s.count)).collect();
     let counts: Int64Array = slots.iter().map(|s| Some(s.count)).collect();
-    Ok(vec![finish(&pairs, &Output::State)?, Arc::new(counts)])
+    Ok(vec![finish(&pairs, &TotalResult::State)?, Arc::new(counts)])
 }
 
 /// The fields of the intermediate state.
@@ -43,11 +43,11 @@ pub(crate) fn exact_state_fields(name: &str) -> Vec<FieldRef> {
 #[derive(Debug)]
 pub(crate) struct ExactGroups<T> {
     slots: Vec<Slot<T>>,
-    output: Output,
+    output: TotalResult,
 }
 
 impl<T: Total> ExactGroups<T> {
-    pub(crate) fn new(output: Output) -> Self {
+    pub(crate) fn new(output: TotalResult) -> Self {
         Self { slots: Vec::new(), output }
     }
 }
@@ -97,7 +97,7 @@ impl<T: Total> GroupsAccumulator for ExactGroups<T> {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut single = Self::new(Output::State);
+        let mut single = Self::new(TotalResult::State);
         let groups: Vec<usize> = (0..values[0].len()).collect();
         single.update_batch(values, &groups, filter, groups.len())?;
         state_columns(&single.slots)
@@ -115,11 +115,11 @@ impl<T: Total> GroupsAccumulator for ExactGroups<T> {
 #[derive(Debug)]
 pub(crate) struct ExactOne<T> {
     slot: Slot<T>,
-    output: Output,
+    output: TotalResult,
 }
 
 impl<T: Total> ExactOne<T> {
-    pub(crate) fn new(output: Output) -> Self {
+    pub(crate) fn new(output: TotalResult) -> Self {
         Self { slot: Slot::default(), output }
     }
 }
@@ -180,12 +180,12 @@ pub(crate) struct ExactDistinct<T> {
     seen: HashSet<[u64; 2]>,
     /// One or two arguments.
     width: usize,
-    output: Output,
+    output: TotalResult,
     total: PhantomData<T>,
 }
 
 impl<T> ExactDistinct<T> {
-    pub(crate) fn new(width: usize, output: Output) -> Self {
+    pub(crate) fn new(width: usize, output: TotalResult) -> Self {
         Self { seen: HashSet::new(), width, output, total: PhantomData }
     }
 }

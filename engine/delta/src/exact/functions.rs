@@ -26,7 +26,7 @@ use ingot_semantics::{avg_udaf, float_max, float_min, sum_udaf};
 use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, distinct_state_fields, exact_state_fields};
 use crate::exact::statistics::{statistic_function, statistics};
 use crate::exact::sum::ExactSum;
-use crate::exact::total::{Output, WideSum};
+use crate::exact::total::{TotalResult, WideSum};
 
 static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::sum())));
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(ExactTotal::avg())));
@@ -133,9 +133,9 @@ impl ExactTotal {
         Self { inner: avg_udaf(), average: true }
     }
 
-    fn output(&self, args: &AccumulatorArgs) -> Output {
+    fn output(&self, args: &AccumulatorArgs) -> TotalResult {
         let result = args.return_field.data_type().clone();
-        if self.average { Output::Avg { result, input_scale: 0 } } else { Output::Sum(result) }
+        if self.average { TotalResult::Avg { result, input_scale: 0 } } else { TotalResult::Sum(result) }
     }
 }
 
@@ -232,9 +232,9 @@ impl AggregateUDFImpl for SumState {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if of_floats(args.expr_fields.first()) {
-            return Ok(Box::new(ExactOne::<ExactSum>::new(Output::State)));
+            return Ok(Box::new(ExactOne::<ExactSum>::new(TotalResult::State)));
         }
-        Ok(Box::new(ExactOne::<WideSum>::new(Output::State)))
+        Ok(Box::new(ExactOne::<WideSum>::new(TotalResult::State)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -247,9 +247,9 @@ impl AggregateUDFImpl for SumState {
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         if of_floats(args.expr_fields.first()) {
-            return Ok(Box::new(ExactGroups::<ExactSum>::new(Output::State)));
+            return Ok(Box::new(ExactGroups::<ExactSum>::new(TotalResult::State)));
         }
-        Ok(Box::new(ExactGroups::<WideSum>::new(Output::State)))
+        Ok(Box::new(ExactGroups::<WideSum>::new(TotalResult::State)))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

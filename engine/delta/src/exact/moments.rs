@@ -13,7 +13,7 @@ use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 
 use crate::exact::statistic::Statistic;
 use crate::exact::sum::ExactSum;
-use crate::exact::total::{Output, Total};
+use crate::exact::total::{Total, TotalResult};
 
 /// Σa, Σa² of one argument; Σa, Σa², Σb, Σb², Σab of two, in the order of the arguments.
 #[derive(Debug, Clone, Default)]
@@ -156,8 +156,8 @@ impl Total for Moments {
         self.0.iter().map(|s| size_of::<ExactSum>() + s.heap_size()).sum()
     }
 
-    fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef> {
-        let Output::Statistic(statistic) = output else {
+    fn results(totals: &[(&Self, i64)], output: &TotalResult) -> Result<ArrayRef> {
+        let TotalResult::Statistic(statistic) = output else {
             return Err(exec_datafusion_err!("moments give no {output:?}"));
         };
         Ok(Arc::new(totals.iter().map(|(m, n)| m.statistic(*n, *statistic)).collect::<Float64Array>()))

@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 use crate::exact::accumulators::{ExactDistinct, ExactGroups, ExactOne, distinct_state_fields, exact_state_fields};
 use crate::exact::moments::Moments;
 use crate::exact::statistic::Statistic;
-use crate::exact::total::Output;
+use crate::exact::total::TotalResult;
 
 static FUNCTIONS: LazyLock<HashMap<String, Arc<AggregateUDF>>> = LazyLock::new(|| {
     use Statistic::*;
@@ -95,10 +95,10 @@ impl AggregateUDFImpl for ExactStatistic {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if args.is_distinct {
-            let output = Output::Statistic(self.statistic);
+            let output = TotalResult::Statistic(self.statistic);
             return Ok(Box::new(ExactDistinct::<Moments>::new(args.expr_fields.len(), output)));
         }
-        Ok(Box::new(ExactOne::<Moments>::new(Output::Statistic(self.statistic))))
+        Ok(Box::new(ExactOne::<Moments>::new(TotalResult::Statistic(self.statistic))))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -110,7 +110,7 @@ impl AggregateUDFImpl for ExactStatistic {
     }
 
     fn create_groups_accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(ExactGroups::<Moments>::new(Output::Statistic(self.statistic))))
+        Ok(Box::new(ExactGroups::<Moments>::new(TotalResult::Statistic(self.statistic))))
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -151,7 +151,7 @@ impl AggregateUDFImpl for MomentsState {
     }
 
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(ExactOne::<Moments>::new(Output::State)))
+        Ok(Box::new(ExactOne::<Moments>::new(TotalResult::State)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -163,7 +163,7 @@ impl AggregateUDFImpl for MomentsState {
     }
 
     fn create_groups_accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(ExactGroups::<Moments>::new(Output::State)))
+        Ok(Box::new(ExactGroups::<Moments>::new(TotalResult::State)))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -15,7 +15,7 @@ use crate::exact::sum::ExactSum;
 
 /// What a slot turns into at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Output {
+pub(crate) enum TotalResult {
     /// The total's bytes, NULL without values.
     State,
     Sum(DataType),
@@ -42,7 +42,7 @@ pub(crate) trait Total: Debug + Default + Clone + Send + Sync + 'static {
     fn read(bytes: &[u8]) -> Result<Self>;
     fn heap_size(&self) -> usize;
     /// The column of results; None is NULL.
-    fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef>;
+    fn results(totals: &[(&Self, i64)], output: &TotalResult) -> Result<ArrayRef>;
 }
 
 impl Total for ExactSum {
@@ -74,8 +74,8 @@ impl Total for ExactSum {
     fn heap_size(&self) -> usize {
         ExactSum::heap_size(self)
     }
-    fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef> {
-        let average = matches!(output, Output::Avg { .. });
+    fn results(totals: &[(&Self, i64)], output: &TotalResult) -> Result<ArrayRef> {
+        let average = matches!(output, TotalResult::Avg { .. });
         let values = totals
             .iter()
             .map(|(total, count)| (*count != 0).then(|| if average { total.average(*count) } else { total.round() }));
@@ -118,10 +118,10 @@ impl Total for WideSum {
     fn heap_size(&self) -> usize {
         0
     }
-    fn results(totals: &[(&Self, i64)], output: &Output) -> Result<ArrayRef> {
+    fn results(totals: &[(&Self, i64)], output: &TotalResult) -> Result<ArrayRef> {
         let (result, input_scale, average) = match output {
-            Output::Avg { result, input_scale } => (result, *input_scale, true),
-            Output::Sum(result) => (result, 0, false),
+            TotalResult::Avg { result, input_scale } => (result, *input_scale, true),
+            TotalResult::Sum(result) => (result, 0, false),
             other => return Err(exec_datafusion_err!("an exact sum gives no {other:?}")),
         };
         let values = totals
@@ -150,8 +150,8 @@ impl Total for WideSum {
 }
 
 /// The result column of some totals with their counts.
-pub(crate) fn finish<T: Total>(slots: &[(&T, i64)], output: &Output) -> Result<ArrayRef> {
-    if *output != Output::State {
+pub(crate) fn finish<T: Total>(slots: &[(&T, i64)], output: &TotalResult) -> Result<ArrayRef> {
+    if *output != TotalResult::State {
         return T::results(slots, output);
     }
     let mut states = BinaryBuilder::new();

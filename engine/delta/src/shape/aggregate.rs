@@ -17,7 +17,7 @@ use ingot_semantics::{shown, type_name, uncanonical};
 
 use crate::exact::functions::sum_state;
 use crate::exact::statistics::{moments_state, statistic};
-use crate::exact::total::Output;
+use crate::exact::total::TotalResult;
 use crate::reason::{FullReason, reason};
 use crate::shape::expressions::{check_expr, in_expr};
 use crate::values::format::has_row_format;
@@ -54,9 +54,9 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) enum Fold {
     Count(usize),
-    Floats { total: usize, count: usize, output: Output },
-    Exact { total: usize, count: usize, output: Output, shown: String },
-    Moments { total: usize, count: usize, output: Output },
+    Floats { total: usize, count: usize, output: TotalResult },
+    Exact { total: usize, count: usize, output: TotalResult, shown: String },
+    Moments { total: usize, count: usize, output: TotalResult },
     Extremum(usize),
 }
 
@@ -147,7 +147,8 @@ impl Aggregate {
                 let count = counted(self);
                 let total =
                     self.state(call(&sum_state(), params.args.clone(), filter.clone()), StateKind::Floats { count });
-                let output = if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale: 0 } };
+                let output =
+                    if name == "sum" { TotalResult::Sum(result) } else { TotalResult::Avg { result, input_scale: 0 } };
                 Ok(Fold::Floats { total, count, output })
             }
             ("sum", DataType::Int64 | DataType::UInt64) | ("sum" | "avg", DataType::Decimal128(..)) => {
@@ -157,7 +158,8 @@ impl Aggregate {
                     _ => (params.args.iter().map(|a| cast(a.clone(), DataType::Decimal128(20, 0))).collect(), 0),
                 };
                 let total = self.state(call(&sum_state(), args, filter.clone()), StateKind::Exact { count });
-                let output = if name == "sum" { Output::Sum(result) } else { Output::Avg { result, input_scale } };
+                let output =
+                    if name == "sum" { TotalResult::Sum(result) } else { TotalResult::Avg { result, input_scale } };
                 Ok(Fold::Exact { total, count, output, shown: ingot_semantics::shown(expr) })
             }
             ("min" | "max", t)
@@ -176,7 +178,7 @@ impl Aggregate {
                 Ok(Fold::Extremum(self.state(expr, StateKind::Extremum { largest, count })))
             }
             (_, DataType::Float64) if statistic(&function.func).is_some() => {
-                let output = Output::Statistic(statistic(&function.func).ok_or_else(|| FullReason::plan(&name))?);
+                let output = TotalResult::Statistic(statistic(&function.func).ok_or_else(|| FullReason::plan(&name))?);
                 let count = counted(self);
                 let total = call(&moments_state(), params.args.clone(), filter.clone());
                 Ok(Fold::Moments { total: self.state(total, StateKind::Moments { count }), count, output })

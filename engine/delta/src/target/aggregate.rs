@@ -21,7 +21,7 @@ use ingot_semantics::Failure;
 use crate::error::{DeltaError, Result};
 use crate::exact::moments::Moments;
 use crate::exact::sum::ExactSum;
-use crate::exact::total::{Output, Total, WideSum, finish};
+use crate::exact::total::{Total, TotalResult, WideSum, finish};
 use crate::shape::aggregate::{Aggregate, Fold, StateKind};
 use crate::target::fate::{Combined, Fate};
 use crate::target::keys::Touched;
@@ -184,7 +184,7 @@ fn named(error: DeltaError, shown: &str) -> DeltaError {
     }
 }
 
-fn totals<T: Total>(states: &ArrayRef, counts: &ArrayRef, output: &Output) -> Result<ArrayRef> {
+fn totals<T: Total>(states: &ArrayRef, counts: &ArrayRef, output: &TotalResult) -> Result<ArrayRef> {
     let (states, counts) = (states.as_binary::<i32>(), counts.as_primitive::<Int64Type>());
     let read =
         states.iter().map(|s| s.map_or(Ok(T::default()), T::read)).collect::<datafusion::common::Result<Vec<T>>>()?;
