@@ -217,9 +217,9 @@ impl SourceFacts {
     }
 
     /// Whether everything is left that there ever was.
-    pub fn is_whole(&self) -> bool {
+    pub fn holds_everything(&self) -> bool {
         match self {
-            Self::Kafka(topic) => topic.is_whole(),
+            Self::Kafka(topic) => topic.holds_everything(),
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use crate::decode::cell::{Cell, Scalar};
 use crate::decode::column::Column;
-use crate::decode::json::{Kind, Raw, is_number};
+use crate::decode::json::{JsonKind, Raw, is_number};
 use crate::decode::options::{JsonOptions, TimestampFormat};
 use crate::decode::time::{parse_date, parse_time, parse_timestamp};
 use crate::decode::types::type_name;
@@ -70,28 +70,28 @@ pub(crate) fn plain(
     column: &mut Column,
 ) -> std::result::Result<bool, SourceError> {
     match (raw.kind, t, column) {
-        (Kind::Null, _, column) => column.append_null()?,
-        (Kind::String { escaped: false }, ColumnType::String(_), Column::String(texts)) => {
+        (JsonKind::Null, _, column) => column.append_null()?,
+        (JsonKind::String { escaped: false }, ColumnType::String(_), Column::String(texts)) => {
             texts.push(raw.inside().as_bytes())?;
         }
-        (Kind::Number, ColumnType::Double, Column::Float64(values)) => match raw.text.parse::<f64>() {
+        (JsonKind::Number, ColumnType::Double, Column::Float64(values)) => match raw.text.parse::<f64>() {
             Ok(v) if v.is_finite() => values.push(v),
             _ => return Ok(false),
         },
-        (Kind::Number, ColumnType::BigInt, Column::Int64(values)) if !raw.text.contains(['.', 'e', 'E', '+']) => {
+        (JsonKind::Number, ColumnType::BigInt, Column::Int64(values)) if !raw.text.contains(['.', 'e', 'E', '+']) => {
             match raw.text.parse() {
                 Ok(v) => values.push(v),
                 Err(_) => return Ok(false),
             }
         }
-        (Kind::Number, ColumnType::Int, Column::Int32(values)) if !raw.text.contains(['.', 'e', 'E', '+']) => {
+        (JsonKind::Number, ColumnType::Int, Column::Int32(values)) if !raw.text.contains(['.', 'e', 'E', '+']) => {
             match raw.text.parse() {
                 Ok(v) => values.push(v),
                 Err(_) => return Ok(false),
             }
         }
         (
-            Kind::String { escaped: false },
+            JsonKind::String { escaped: false },
             ColumnType::Timestamp(_) | ColumnType::TimestampTz(_),
             Column::Timestamp(values),
         ) if o.timestamp_format == TimestampFormat::Iso8601 => match parse_timestamp(raw.inside(), o.coerce_lossless) {
@@ -105,7 +105,7 @@ pub(crate) fn plain(
 
 /// A value of any kind; JSON's null is NULL in every type.
 pub(crate) fn value<'a>(raw: Raw<'a>, t: &ColumnType, o: JsonOptions) -> Result<Cell<'a>> {
-    if raw.kind == Kind::Null {
+    if raw.kind == JsonKind::Null {
         return Ok(Cell::Null);
     }
     match t {
@@ -116,21 +116,21 @@ pub(crate) fn value<'a>(raw: Raw<'a>, t: &ColumnType, o: JsonOptions) -> Result<
         _ => {}
     }
     match raw.kind {
-        Kind::Boolean(b) => scalar(Scalar::Boolean(b), t, o),
-        Kind::Number => scalar(Scalar::Number(raw.text), t, o),
-        Kind::String { .. } => scalar(Scalar::String(raw.string()), t, o),
-        Kind::Null | Kind::Array | Kind::Object => wrong_type(kind_name(raw.kind), t),
+        JsonKind::Boolean(b) => scalar(Scalar::Boolean(b), t, o),
+        JsonKind::Number => scalar(Scalar::Number(raw.text), t, o),
+        JsonKind::String { .. } => scalar(Scalar::String(raw.string()), t, o),
+        JsonKind::Null | JsonKind::Array | JsonKind::Object => wrong_type(kind_name(raw.kind), t),
     }
 }
 
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: JsonKind) -> &'static str {
     match kind {
-        Kind::Null => "null",
-        Kind::Boolean(_) => "a boolean",
-        Kind::Number => "a number",
-        Kind::String { .. } => "a string",
-        Kind::Array => "an array",
-        Kind::Object => "an object",
+        JsonKind::Null => "null",
+        JsonKind::Boolean(_) => "a boolean",
+        JsonKind::Number => "a number",
+        JsonKind::String { .. } => "a string",
+        JsonKind::Array => "an array",
+        JsonKind::Object => "an object",
     }
 }
 
@@ -139,7 +139,7 @@ fn wrong_type<T>(found: &str, t: &ColumnType) -> Result<T> {
 }
 
 fn list<'a>(raw: Raw<'a>, element: &ColumnType, o: JsonOptions) -> Result<Cell<'a>> {
-    if raw.kind != Kind::Array {
+    if raw.kind != JsonKind::Array {
         return wrong_type(kind_name(raw.kind), &ColumnType::List(Box::new(element.clone())));
     }
     let mut cells = Vec::new();
@@ -151,7 +151,7 @@ fn list<'a>(raw: Raw<'a>, element: &ColumnType, o: JsonOptions) -> Result<Cell<'
 }
 
 fn structure<'a>(raw: Raw<'a>, fields: &[(String, ColumnType)], o: JsonOptions) -> Result<Cell<'a>> {
-    if raw.kind != Kind::Object {
+    if raw.kind != JsonKind::Object {
         return wrong_type(kind_name(raw.kind), &ColumnType::Struct(fields.to_vec()));
     }
     let mut found: Vec<Option<Raw<'a>>> = vec![None; fields.len()];
@@ -173,7 +173,7 @@ fn structure<'a>(raw: Raw<'a>, fields: &[(String, ColumnType)], o: JsonOptions) 
 }
 
 fn map<'a>(raw: Raw<'a>, key_type: &ColumnType, item_type: &ColumnType, o: JsonOptions) -> Result<Cell<'a>> {
-    if raw.kind != Kind::Object {
+    if raw.kind != JsonKind::Object {
         let t = ColumnType::Map(Box::new(key_type.clone()), Box::new(item_type.clone()));
         return wrong_type(kind_name(raw.kind), &t);
     }

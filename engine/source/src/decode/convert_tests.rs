@@ -5,13 +5,13 @@ use proptest::prelude::*;
 
 fn raw(text: &str) -> Raw<'_> {
     let kind = match text.as_bytes() {
-        [b'"', ..] => Kind::String { escaped: text.contains('\\') },
-        [b'{', ..] => Kind::Object,
-        [b'[', ..] => Kind::Array,
-        b"true" => Kind::Boolean(true),
-        b"false" => Kind::Boolean(false),
-        b"null" => Kind::Null,
-        _ => Kind::Number,
+        [b'"', ..] => JsonKind::String { escaped: text.contains('\\') },
+        [b'{', ..] => JsonKind::Object,
+        [b'[', ..] => JsonKind::Array,
+        b"true" => JsonKind::Boolean(true),
+        b"false" => JsonKind::Boolean(false),
+        b"null" => JsonKind::Null,
+        _ => JsonKind::Number,
     };
     Raw { kind, text }
 }

@@ -11,7 +11,7 @@
 use crate::decode::cell::Cell;
 use crate::decode::column::Column;
 use crate::decode::convert::{self, UNKNOWN_FIELD};
-use crate::decode::json::{Fault, JsonError, Kind, Place, Wanted};
+use crate::decode::json::{Fault, JsonError, JsonKind, Place, Wanted};
 use crate::decode::path::JsonPath;
 use crate::decode::schema::{SourceSchema, default_cell};
 use crate::decode::types::{timestamptz, type_name};
@@ -261,7 +261,7 @@ impl Decoder {
                             .map_err(|e| RowError { code: e.code, reason: at_column(&field.name, &e.reason) })?;
                         column.append(&cell)?;
                     }
-                    raw.kind == Kind::Null
+                    raw.kind == JsonKind::Null
                 }
                 (None, Some(default)) => {
                     column.append(default)?;

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 pub(crate) const DEPTH_MAX: usize = 128;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum JsonKind {
     Null,
     Boolean(bool),
     Number,
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 /// A value's kind and its half-open byte range in the text; quotes are inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub kind: Kind,
+    pub kind: JsonKind,
     pub start: usize,
     pub end: usize,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Place {
 /// A value's kind and its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Raw<'a> {
-    pub kind: Kind,
+    pub kind: JsonKind,
     pub text: &'a str,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Raw<'a> {
     /// The string's value; other kinds give their text.
     pub(crate) fn string(&self) -> Cow<'a, str> {
         match self.kind {
-            Kind::String { escaped } => {
+            JsonKind::String { escaped } => {
                 let inner = self.inside();
                 if escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) }
             }
@@ -192,7 +192,7 @@ impl Wanted {
         if parser.at < parser.bytes.len() {
             return Err(parser.error(Fault::Trailing));
         }
-        Ok(place.kind == Kind::Object || self.takes_any_root())
+        Ok(place.kind == JsonKind::Object || self.takes_any_root())
     }
 
     /// Whether all that a node fills in is its own slots.
@@ -340,14 +340,14 @@ impl<'a> Parser<'a> {
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'{') => self.object(depth, |parser, _| parser.value(depth + 1).map(|_| ())),
             Some(b'[') => self.array(depth, |parser, _| parser.value(depth + 1).map(|_| ())),
-            Some(b't') => self.word("true", Kind::Boolean(true)),
-            Some(b'f') => self.word("false", Kind::Boolean(false)),
-            Some(b'n') => self.word("null", Kind::Null),
+            Some(b't') => self.word("true", JsonKind::Boolean(true)),
+            Some(b'f') => self.word("false", JsonKind::Boolean(false)),
+            Some(b'n') => self.word("null", JsonKind::Null),
             _ => self.syntax("a value was expected"),
         }
     }
 
-    fn word(&mut self, word: &'static str, kind: Kind) -> Result<Place> {
+    fn word(&mut self, word: &'static str, kind: JsonKind) -> Result<Place> {
         let start = self.at;
         if !self.bytes.get(start..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
             return self.syntax("a value was expected");
@@ -377,7 +377,7 @@ impl<'a> Parser<'a> {
             let _ = self.eat(b'+') || self.eat(b'-');
             self.digits()?;
         }
-        Ok(Place { kind: Kind::Number, start, end: self.at })
+        Ok(Place { kind: JsonKind::Number, start, end: self.at })
     }
 
     fn string(&mut self) -> Result<Place> {
@@ -389,7 +389,7 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Place { kind: Kind::String { escaped }, start, end: self.at });
+                    return Ok(Place { kind: JsonKind::String { escaped }, start, end: self.at });
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -489,7 +489,7 @@ impl<'a> Parser<'a> {
                 self.skip_space();
             }
         }
-        Ok(Place { kind: Kind::Object, start, end: self.at })
+        Ok(Place { kind: JsonKind::Object, start, end: self.at })
     }
 
     fn key(&mut self) -> Result<Place> {
@@ -523,7 +523,7 @@ impl<'a> Parser<'a> {
                 self.skip_space();
             }
         }
-        Ok(Place { kind: Kind::Array, start, end: self.at })
+        Ok(Place { kind: JsonKind::Array, start, end: self.at })
     }
 }
 

@@ -117,15 +117,15 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 /// The value read back through this module alone.
 fn rebuild(raw: Raw<'_>) -> serde_json::Value {
     match raw.kind {
-        Kind::Null => serde_json::Value::Null,
-        Kind::Boolean(b) => b.into(),
+        JsonKind::Null => serde_json::Value::Null,
+        JsonKind::Boolean(b) => b.into(),
         // serde_json rounds some doubles the wrong way when it reads them: the digits are what is compared.
-        Kind::Number => match raw.text.parse::<i64>() {
+        JsonKind::Number => match raw.text.parse::<i64>() {
             Ok(v) => v.into(),
             Err(_) => raw.text.parse::<f64>().unwrap().into(),
         },
-        Kind::String { .. } => raw.string().into_owned().into(),
-        Kind::Array => {
+        JsonKind::String { .. } => raw.string().into_owned().into(),
+        JsonKind::Array => {
             let mut all = Vec::new();
             raw.elements(|e| {
                 all.push(rebuild(e));
@@ -134,7 +134,7 @@ fn rebuild(raw: Raw<'_>) -> serde_json::Value {
             .unwrap();
             all.into()
         }
-        Kind::Object => {
+        JsonKind::Object => {
             let mut all = serde_json::Map::new();
             raw.members(|k, v| {
                 all.insert(k.into_owned(), rebuild(v));

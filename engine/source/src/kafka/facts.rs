@@ -125,7 +125,7 @@ impl KafkaFacts {
     }
 
     /// Whether the log still has all there ever was.
-    pub fn is_whole(&self) -> bool {
+    pub fn holds_everything(&self) -> bool {
         self.log.values().all(|marks| marks.low == 0)
     }
 }
@@ -185,7 +185,7 @@ mod tests {
         let short: Vec<(String, String)> =
             again.short.iter().map(|s| (s.partition.to_string(), format!("{} {}", s.began, s.begins))).collect();
         assert_eq!(short, [("0".into(), "5 7".into()), ("2".into(), "0 2".into())]);
-        assert!(facts.restart(None).unwrap().short.is_empty() && !facts.is_whole());
+        assert!(facts.restart(None).unwrap().short.is_empty() && !facts.holds_everything());
     }
 
     #[test]

@@ -308,7 +308,7 @@ impl Reader {
         let Ok(told) = self.consumer.position() else { return };
         for (id, offset, epoch) in ffi::positions(&told) {
             let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) else { continue };
-            partition.cursor.told(offset, epoch);
+            partition.cursor.moved_to(offset, epoch);
             partition.done = partition.until.is_some_and(|until| partition.cursor.next >= until || partition.at_end);
         }
         if self.messages == 0 && self.partitions.values().any(|p| p.cursor.next > p.from) {

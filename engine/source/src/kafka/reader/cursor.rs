@@ -47,7 +47,7 @@ impl Cursor {
     }
 
     /// librdkafka told its position.
-    pub fn told(&mut self, position: i64, epoch: Option<i32>) {
+    pub fn moved_to(&mut self, position: i64, epoch: Option<i32>) {
         if position > self.next && !self.doubted && self.phantom != Some(position) {
             self.next = position;
             // What is no message has no epoch, which librdkafka gives as 0; epochs never fall.
@@ -64,10 +64,10 @@ mod tests {
     fn control_records_are_passed() {
         let mut cursor = Cursor::at(0, None);
         cursor.decoded(4, Some(2));
-        cursor.told(5, Some(2));
+        cursor.moved_to(5, Some(2));
         assert_eq!(cursor.next, 5);
         cursor.ended();
-        cursor.told(7, None);
+        cursor.moved_to(7, None);
         assert_eq!((cursor.next, cursor.epoch), (7, Some(2)));
     }
 
@@ -76,19 +76,19 @@ mod tests {
         let mut cursor = Cursor::at(0, None);
         cursor.decoded(9, None);
         cursor.ended_at(10);
-        cursor.told(11, Some(0));
+        cursor.moved_to(11, Some(0));
         assert_eq!(cursor.next, 10);
         cursor.decoded(10, Some(3));
-        cursor.told(11, Some(3));
+        cursor.moved_to(11, Some(3));
         assert_eq!((cursor.next, cursor.epoch), (11, Some(3)));
         // The same end again, a marker behind it: the second end says so.
         cursor.ended_at(11);
-        cursor.told(12, Some(0));
+        cursor.moved_to(12, Some(0));
         assert_eq!(cursor.next, 11);
         cursor.ended_at(12);
         assert_eq!(cursor.next, 12);
         cursor.ended();
-        cursor.told(13, Some(0));
+        cursor.moved_to(13, Some(0));
         assert_eq!((cursor.next, cursor.epoch), (13, Some(3)));
     }
 
@@ -97,18 +97,18 @@ mod tests {
         let mut cursor = Cursor::at(0, None);
         cursor.decoded(9, None);
         cursor.failed();
-        cursor.told(11, None);
+        cursor.moved_to(11, None);
         assert_eq!(cursor.next, 10);
         // An end that `poll` tells does not make the position right.
         cursor.ended();
-        cursor.told(11, None);
+        cursor.moved_to(11, None);
         assert_eq!(cursor.next, 10);
         cursor.decoded(10, None);
-        cursor.told(12, None);
+        cursor.moved_to(12, None);
         assert_eq!(cursor.next, 12);
         cursor.failed();
         cursor.ended_at(12);
-        cursor.told(13, None);
+        cursor.moved_to(13, None);
         assert_eq!(cursor.next, 12);
     }
 }
