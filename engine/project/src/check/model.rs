@@ -18,12 +18,12 @@ use ingot_dialect::diagnostic::Diagnostic;
 use ingot_dialect::{fingerprint, fold_tokens};
 use ingot_model::TableName;
 
-use super::names::{Declared, Kind};
+use super::names::{Declared, DeclaredKind};
 use super::planning_error::{Planned, diagnostics};
 use super::references::Mentions;
 use super::resolve::{Brings, Node, QuarantinePlan, Reading, Resolver, inputs};
 use super::streams::{self, Leaf, LeafKind};
-use super::{expectation, judging, kept, locate, output, side, source, table};
+use super::{expectation, judging, kept, output, side, source, spans, table};
 use crate::project::{CheckedRelation, DecodeErrorPolicy, Model, ModelKind, StreamInput};
 
 /// A planned query on its way to a model.
@@ -36,7 +36,7 @@ struct Body {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reads {
     /// A view.
-    Whole,
+    Tables,
     /// A streaming table.
     Stream,
     /// A streaming table whose input is not a stream.
@@ -82,7 +82,7 @@ impl<'a> Resolver<'a> {
             let found = &mut self.found;
             if unknown { None } else { streams::streaming(path, &d.dotted(), d.span, &reading.leaves, found).cloned() }
         } else {
-            streams::whole(&d.dotted(), &reading.leaves, &mut self.found);
+            streams::tables(&d.dotted(), &reading.leaves, &mut self.found);
             None
         };
         let decode = self.decode_policy(path, t, streaming, stream.as_ref());
@@ -139,7 +139,7 @@ impl<'a> Resolver<'a> {
         };
         // What is not a stream already has its own complaint.
         let reads = match (streaming, &kind) {
-            (false, _) => Reads::Whole,
+            (false, _) => Reads::Tables,
             (true, ModelKind::Streaming { .. }) => Reads::Stream,
             (true, _) => Reads::Unknown,
         };
@@ -236,7 +236,7 @@ impl<'a> Resolver<'a> {
                 _ => &[],
             };
             let call = m.functions.iter().find(|(name, _)| r.text.starts_with(&format!("{name}(")));
-            let place = call.map(|(_, span)| *span).or_else(|| locate::word(&query.tokens, words)).unwrap_or(head);
+            let place = call.map(|(_, span)| *span).or_else(|| spans::of_word(&query.tokens, words)).unwrap_or(head);
             self.found.push(Diagnostic::error(r.code, r.text.clone()).at(path, place).help(r.help));
         }
         if !refusals.is_empty() {
@@ -249,7 +249,7 @@ impl<'a> Resolver<'a> {
                 return None;
             }
         };
-        if reads != Reads::Whole {
+        if reads != Reads::Tables {
             if reads == Reads::Stream
                 && let Err(reason) = ingot_delta::row_by_row(&completed)
             {
@@ -326,7 +326,7 @@ impl<'a> Resolver<'a> {
             });
         }
         if let ModelKind::Streaming { input: StreamInput::Source(name) } = kind
-            && let Some(Kind::Source(s)) = self.names.all.get(name).map(|d| d.kind)
+            && let Some(DeclaredKind::Source(s)) = self.names.all.get(name).map(|d| d.kind)
         {
             source::fingerprint_parts(s, &mut parts);
         }
@@ -356,11 +356,10 @@ impl<'a> Resolver<'a> {
                 let schema = ingot_source::error_schema();
                 let rows = side::Rows { plan, strategy: Strategy::linear(), inputs: Vec::new() };
                 out.push(side::model(to.clone(), kind, Arc::clone(&schema), rows, hash(&own), &owner));
-                let key = self
-                    .names
-                    .all
-                    .iter()
-                    .find(|(_, x)| matches!(x.kind, Kind::DecodeErrors) && self.rules.stored(&x.name) == *to);
+                let key =
+                    self.names.all.iter().find(|(_, x)| {
+                        matches!(x.kind, DeclaredKind::DecodeErrors) && self.rules.stored(&x.name) == *to
+                    });
                 if let Some((key, _)) = key {
                     self.nodes.insert(key.clone(), Node::Stored(schema));
                 }

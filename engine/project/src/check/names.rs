@@ -25,7 +25,7 @@ use super::references::Reference;
 pub(crate) type Key = String;
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind<'a> {
+pub(crate) enum DeclaredKind<'a> {
     Source(&'a Source),
     /// A streaming table if `true`, else a materialized view.
     Table(&'a TableDef, bool),
@@ -39,7 +39,7 @@ pub(crate) enum Kind<'a> {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Declared<'a> {
-    pub kind: Kind<'a>,
+    pub kind: DeclaredKind<'a>,
     /// Index of its file.
     pub file: usize,
     pub name: Vec<String>,
@@ -87,7 +87,7 @@ struct New<'a> {
     /// Its file.
     index: usize,
     name: &'a ObjectName,
-    kind: Kind<'a>,
+    kind: DeclaredKind<'a>,
     statement: &'a Statement,
 }
 
@@ -107,16 +107,16 @@ impl<'a> Names<'a> {
             let mut published: Option<&ObjectName> = None;
             for statement in statements {
                 let (name, kind) = match &statement.kind {
-                    StatementKind::Source(s) => (&s.name, Kind::Source(s)),
-                    StatementKind::StreamingTable(t) => (&t.name, Kind::Table(t, true)),
-                    StatementKind::MaterializedView(t) => (&t.name, Kind::Table(t, false)),
-                    StatementKind::View(v) => (&v.name, Kind::View(v)),
-                    StatementKind::TemporaryView(v) => (&v.name, Kind::Temporary(v)),
-                    StatementKind::Seed(s) => (&s.name, Kind::Unbuilt),
-                    StatementKind::External(e) => (&e.name, Kind::Unbuilt),
+                    StatementKind::Source(s) => (&s.name, DeclaredKind::Source(s)),
+                    StatementKind::StreamingTable(t) => (&t.name, DeclaredKind::Table(t, true)),
+                    StatementKind::MaterializedView(t) => (&t.name, DeclaredKind::Table(t, false)),
+                    StatementKind::View(v) => (&v.name, DeclaredKind::View(v)),
+                    StatementKind::TemporaryView(v) => (&v.name, DeclaredKind::Temporary(v)),
+                    StatementKind::Seed(s) => (&s.name, DeclaredKind::Unbuilt),
+                    StatementKind::External(e) => (&e.name, DeclaredKind::Unbuilt),
                     StatementKind::Flow(_) | StatementKind::Test(_) | StatementKind::Command(_) => continue,
                 };
-                if let Kind::Table(..) = kind {
+                if let DeclaredKind::Table(..) = kind {
                     match published {
                         Some(first) => found.push(
                             Diagnostic::error(
@@ -147,15 +147,15 @@ impl<'a> Names<'a> {
     ) {
         let New { index, name, kind, statement } = new;
         let file = &files[index].0;
-        let one_part = matches!(kind, Kind::Source(_) | Kind::Temporary(_));
+        let one_part = matches!(kind, DeclaredKind::Source(_) | DeclaredKind::Temporary(_));
         let Some(parts) = checked_parts(file, name, one_part, rules, found) else { return };
         let key = match kind {
-            Kind::Temporary(_) => temporary_key(index, &parts[0]),
+            DeclaredKind::Temporary(_) => temporary_key(index, &parts[0]),
             _ => parts.join("."),
         };
         let clash = match kind {
             // A temporary view would hide the source from its own file.
-            Kind::Temporary(_) => self.all.get(&key).or_else(|| self.all.get(&parts[0])),
+            DeclaredKind::Temporary(_) => self.all.get(&key).or_else(|| self.all.get(&parts[0])),
             _ => self.all.get(&key),
         };
         if let Some(other) = clash {
@@ -174,21 +174,21 @@ impl<'a> Names<'a> {
 
     /// Declares the tables that INTO clauses create.
     fn side_tables(&mut self, files: &'a [(String, Vec<Statement>)], rules: Rules<'_>, found: &mut Vec<Diagnostic>) {
-        let mut wanted: Vec<(Key, usize, &'a ObjectName, Kind<'a>, &'a Statement)> = Vec::new();
+        let mut wanted: Vec<(Key, usize, &'a ObjectName, DeclaredKind<'a>, &'a Statement)> = Vec::new();
         for (key, d) in &self.all {
             let columns: &Columns = match d.kind {
-                Kind::Table(t, _) => {
+                DeclaredKind::Table(t, _) => {
                     if let Some(OnDecodeError::Into(name)) = t.clauses.on_decode_error.as_ref().map(|c| &c.node) {
-                        wanted.push((key.clone(), d.file, name, Kind::DecodeErrors, d.statement));
+                        wanted.push((key.clone(), d.file, name, DeclaredKind::DecodeErrors, d.statement));
                     }
                     &t.columns
                 }
-                Kind::Temporary(v) => &v.columns,
+                DeclaredKind::Temporary(v) => &v.columns,
                 _ => continue,
             };
             for e in &columns.expectations {
                 if let Some(Violation::Quarantine(name)) = &e.violation {
-                    wanted.push((key.clone(), d.file, name, Kind::Quarantine, d.statement));
+                    wanted.push((key.clone(), d.file, name, DeclaredKind::Quarantine, d.statement));
                 }
             }
         }
@@ -250,7 +250,7 @@ impl<'a> Names<'a> {
         let get = |key: &str| self.all.get_key_value(key).map(|(k, d)| Found::One(k, d));
         let found = match reference.parts.as_slice() {
             [one] => get(&temporary_key(file, one)).or_else(|| match self.all.get_key_value(one.as_str()) {
-                Some((k, d)) if matches!(d.kind, Kind::Source(_)) => Some(Found::One(k, d)),
+                Some((k, d)) if matches!(d.kind, DeclaredKind::Source(_)) => Some(Found::One(k, d)),
                 _ => None,
             }),
             [catalog, a, b] if catalog == rules.catalog => get(&format!("{a}.{b}")),
@@ -267,7 +267,7 @@ impl<'a> Names<'a> {
         let visible: Vec<String> = self
             .all
             .iter()
-            .filter(|(_, d)| !matches!(d.kind, Kind::Temporary(_)) || d.file == file)
+            .filter(|(_, d)| !matches!(d.kind, DeclaredKind::Temporary(_)) || d.file == file)
             .map(|(_, d)| d.dotted())
             .collect();
         let (code, what) = if one && reference.stream { ("N0102", "source") } else { ("N0101", "table") };
@@ -291,8 +291,11 @@ impl<'a> Names<'a> {
     }
 }
 
-fn same_kind(a: Kind<'_>, b: Kind<'_>) -> bool {
-    matches!((a, b), (Kind::Quarantine, Kind::Quarantine) | (Kind::DecodeErrors, Kind::DecodeErrors))
+fn same_kind(a: DeclaredKind<'_>, b: DeclaredKind<'_>) -> bool {
+    matches!(
+        (a, b),
+        (DeclaredKind::Quarantine, DeclaredKind::Quarantine) | (DeclaredKind::DecodeErrors, DeclaredKind::DecodeErrors)
+    )
 }
 
 /// The name's parts without the catalog, if their number and letters are allowed.

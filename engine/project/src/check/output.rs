@@ -21,8 +21,8 @@ use ingot_dialect::ast::{Columns, Ident, Query};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::identifier;
 
-use super::locate::whole;
 use super::references::fold;
+use super::spans::with_parentheses;
 use super::types::{Unstorable, store, stored_type, type_word};
 
 /// The select list that names the output: of the first branch of a set operation.
@@ -55,7 +55,7 @@ pub(crate) fn place_of(query: &Query, index: usize, width: usize) -> Option<Span
     let items = &select_of(&query.tree)?.projection;
     let wildcard = |i: &SelectItem| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
     let at = |item: &SelectItem| match item {
-        SelectItem::UnnamedExpr(e) => whole(&query.tokens, e.span()),
+        SelectItem::UnnamedExpr(e) => with_parentheses(&query.tokens, e.span()),
         item => item.span(),
     };
     let item = match items.iter().position(wildcard) {
@@ -99,7 +99,7 @@ pub(crate) fn expression_at(query: &Query, index: usize, width: usize) -> Option
     let item = select_of(&query.tree)?.projection.iter().find(|i| i.span().start == start)?;
     match item {
         SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => {
-            let (text, printed) = (text_of(&query.tokens, whole(&query.tokens, e.span())), e.to_string());
+            let (text, printed) = (text_of(&query.tokens, with_parentheses(&query.tokens, e.span())), e.to_string());
             // The span of an array's literal leaves its brackets out.
             let brackets = |text: &str| text.chars().filter(|c| "[](){}".contains(*c)).count();
             Some(if brackets(&text) == brackets(&printed) { text } else { printed })
@@ -132,7 +132,7 @@ pub(crate) fn unnamed(file: &str, query: &Query) -> Vec<Diagnostic> {
         match item {
             SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => counted = false,
             SelectItem::UnnamedExpr(e) if !is_column(e) => {
-                let span = whole(&query.tokens, e.span());
+                let span = with_parentheses(&query.tokens, e.span());
                 let text = text_of(&query.tokens, span);
                 let text = if text.is_empty() { e.to_string() } else { text };
                 let which =

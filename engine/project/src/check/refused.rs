@@ -10,10 +10,10 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::Query;
 use ingot_dialect::diagnostic::Diagnostic;
 
-use super::locate;
 use super::planning_error::{Planned, head};
 use super::resolve::{Reading, Resolver};
 use super::room::Trouble;
+use super::spans;
 use crate::project::CheckedRelation;
 
 impl Resolver<'_> {
@@ -34,7 +34,7 @@ impl Resolver<'_> {
         };
         // A trouble that the query alone does not have lies in an expectation.
         let of_query = |tree: &SqlQuery| replanned(tree).is_some_and(|plan| self.trials.query(&plan, &[]).is_some());
-        let place = locate::culprit(&tree, &query.tokens, &of_query);
+        let place = spans::failing_part(&tree, &query.tokens, &of_query);
         let planned = Planned { file: path, span: query.span, tokens: &query.tokens };
         let found = complaint(path, place.unwrap_or_else(|| head(&planned)), &trouble, plan);
         self.found.push(found);

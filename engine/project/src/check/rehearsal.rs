@@ -77,7 +77,7 @@ fn refreshed(
     let landing = strategy.landing(room.at(partials, plus)?, room.at(partials, minus)?).map_err(over_values)?;
     let mut stored = vec![];
     if let Some(wanted) = landing.wanted().map_err(over_values)? {
-        for batch in placed(&built)? {
+        for batch in with_row_places(&built)? {
             let mask = wanted.select(&batch).map_err(over_values)?;
             stored.push(filter_record_batch(&batch, &mask).map_err(arrow)?);
         }
@@ -94,7 +94,7 @@ fn refreshed(
 }
 
 /// Rows as stored ones are read: with a file for each batch, and positions.
-fn placed(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, Failure> {
+fn with_row_places(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, Failure> {
     let place = |(i, batch): (usize, &RecordBatch)| {
         let mut fields: Vec<Field> = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
         fields.extend([Field::new(FILE, DataType::Utf8, false), Field::new(POSITION, DataType::Int64, false)]);

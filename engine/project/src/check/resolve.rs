@@ -18,7 +18,7 @@ use ingot_dialect::fold_tokens;
 use ingot_model::TableName;
 
 use super::expectation::{self, Outcome};
-use super::names::{Declared, Found, Key, Kind, Names, Rules};
+use super::names::{Declared, DeclaredKind, Found, Key, Names, Rules};
 use super::output;
 use super::planning_error::{Planned, diagnostics, head, unknown_function};
 use super::query::{Placeholder, Planner, Relations};
@@ -27,7 +27,7 @@ use super::side::quarantine_schema;
 use super::streams::{self, Leaf, LeafKind};
 use super::trial::Trials;
 use super::types::stored_type;
-use super::{locate, source, unsupported};
+use super::{source, spans, unsupported};
 use crate::config::Config;
 use crate::graph;
 use crate::project::{CheckedRelation, Model, SourceModel, ViewModel};
@@ -148,8 +148,8 @@ pub(crate) fn resolve(
 
 fn query_of<'a>(d: &Declared<'a>) -> Option<&'a Query> {
     match d.kind {
-        Kind::Table(t, _) => t.query.as_ref(),
-        Kind::View(v) | Kind::Temporary(v) => Some(&v.query),
+        DeclaredKind::Table(t, _) => t.query.as_ref(),
+        DeclaredKind::View(v) | DeclaredKind::Temporary(v) => Some(&v.query),
         _ => None,
     }
 }
@@ -207,15 +207,15 @@ impl<'a> Resolver<'a> {
 
     fn declaration(&mut self, key: &Key, d: &Declared<'a>, mentions: Option<Mentions>) {
         match (d.kind, mentions) {
-            (Kind::Source(s), _) => {
+            (DeclaredKind::Source(s), _) => {
                 if let Some(model) = source::model(self.path(d), s, self.cfg, &mut self.found) {
                     self.nodes.insert(key.clone(), Node::Source(Arc::clone(&model.arrow)));
                     self.out.sources.insert(model.name.clone(), model);
                 }
             }
-            (Kind::Temporary(v), Some(m)) => self.temporary(key, d, v, &m),
-            (Kind::View(v), Some(m)) => self.view(key, d, v, &m),
-            (Kind::Table(t, streaming), Some(m)) => self.table(d, t, streaming, &m),
+            (DeclaredKind::Temporary(v), Some(m)) => self.temporary(key, d, v, &m),
+            (DeclaredKind::View(v), Some(m)) => self.view(key, d, v, &m),
+            (DeclaredKind::Table(t, streaming), Some(m)) => self.table(d, t, streaming, &m),
             _ => {}
         }
     }
@@ -248,7 +248,7 @@ impl<'a> Resolver<'a> {
         }
         for (word, span) in &m.unplanned {
             let text = Diagnostic::error("U0124", format!("{word} is not supported"));
-            let span = locate::whole(&query.tokens, *span);
+            let span = spans::with_parentheses(&query.tokens, *span);
             self.found.push(text.at(path, span).help("write it with CASE, UNION ALL or window functions"));
             out.ok = false;
         }
@@ -272,7 +272,7 @@ impl<'a> Resolver<'a> {
                 }
                 Found::One(key, read) => {
                     self.leaf(path, key, read, r, &mut out.leaves);
-                    if matches!(read.kind, Kind::Temporary(_)) && r.stream {
+                    if matches!(read.kind, DeclaredKind::Temporary(_)) && r.stream {
                         let text = Diagnostic::error(
                             "P0115",
                             format!("STREAM stands before \"{}\", a temporary view", r.dotted()),
@@ -288,7 +288,7 @@ impl<'a> Resolver<'a> {
                     let source = match node {
                         Node::Source(schema) | Node::Stored(schema) => Placeholder::table(Arc::clone(schema)),
                         Node::Inlined(view) => {
-                            if matches!(read.kind, Kind::Temporary(_)) {
+                            if matches!(read.kind, DeclaredKind::Temporary(_)) {
                                 out.leaves.extend(view.leaves.iter().cloned());
                             }
                             out.brings.take(&view.brings);
@@ -324,7 +324,7 @@ impl<'a> Resolver<'a> {
             let name = data_type.to_string();
             let word = name.split('(').next().unwrap_or_default();
             let behind: Vec<_> = query.tokens.iter().filter(|t| t.span.start >= cast.end).cloned().collect();
-            let span = locate::word(&behind, &[word]).unwrap_or(*cast);
+            let span = spans::of_word(&behind, &[word]).unwrap_or(*cast);
             let mut error = error.at(path, span);
             error.suggestions.clear();
             self.found.push(error);
@@ -335,15 +335,15 @@ impl<'a> Resolver<'a> {
 
     fn leaf(&self, path: &str, key: &Key, d: &Declared<'_>, r: &super::references::Reference, leaves: &mut Vec<Leaf>) {
         let kind = match d.kind {
-            Kind::Source(_) => LeafKind::Source,
-            Kind::Table(_, true) | Kind::DecodeErrors => LeafKind::AppendOnly,
-            Kind::Table(_, false) => LeafKind::Changing,
-            Kind::View(_) => LeafKind::View,
-            Kind::Quarantine => match self.published(d.file) {
+            DeclaredKind::Source(_) => LeafKind::Source,
+            DeclaredKind::Table(_, true) | DeclaredKind::DecodeErrors => LeafKind::AppendOnly,
+            DeclaredKind::Table(_, false) => LeafKind::Changing,
+            DeclaredKind::View(_) => LeafKind::View,
+            DeclaredKind::Quarantine => match self.published(d.file) {
                 Some((_, true)) => LeafKind::AppendOnly,
                 _ => LeafKind::Changing,
             },
-            Kind::Temporary(_) | Kind::Unbuilt => return,
+            DeclaredKind::Temporary(_) | DeclaredKind::Unbuilt => return,
         };
         leaves.push(Leaf {
             key: key.clone(),
@@ -358,7 +358,7 @@ impl<'a> Resolver<'a> {
     /// The published table of a file, and whether it is a streaming table.
     pub fn published(&self, file: usize) -> Option<(&Declared<'a>, bool)> {
         self.names.all.values().find_map(|d| match d.kind {
-            Kind::Table(_, streaming) if d.file == file => Some((d, streaming)),
+            DeclaredKind::Table(_, streaming) if d.file == file => Some((d, streaming)),
             _ => None,
         })
     }
@@ -390,7 +390,7 @@ impl<'a> Resolver<'a> {
                             self.planner.plan(&reading.relations, tree).and_then(|p| self.planner.analyze(&p));
                         planned.is_err_and(|e| e.strip_backtrace() == text)
                     };
-                    if let Some(span) = locate::culprit(&tree, &query.tokens, &wrong) {
+                    if let Some(span) = spans::failing_part(&tree, &query.tokens, &wrong) {
                         only.span = Some(span);
                     }
                 }
@@ -495,7 +495,7 @@ impl<'a> Resolver<'a> {
                 .names
                 .all
                 .iter()
-                .find(|(_, x)| matches!(x.kind, Kind::Quarantine) && self.rules.stored(&x.name) == *name);
+                .find(|(_, x)| matches!(x.kind, DeclaredKind::Quarantine) && self.rules.stored(&x.name) == *name);
             if let Some((key, _)) = key {
                 self.nodes.insert(key.clone(), Node::Stored(schema));
             }
@@ -519,7 +519,7 @@ impl<'a> Resolver<'a> {
             );
         }
         let reading = self.reading(d, &view.query, m);
-        streams::whole(&d.dotted(), &reading.leaves, &mut self.found);
+        streams::tables(&d.dotted(), &reading.leaves, &mut self.found);
         let Some((plan, analyzed)) = self.plan(d, &view.query, &reading) else { return };
         output::names(path, &view.query, &plan, &mut self.found);
         let columns = output::stored_columns(path, &view.query, &analyzed, &mut self.found);
@@ -549,9 +549,9 @@ impl<'a> Resolver<'a> {
 
     /// Quarantine tables of temporary views that no table of their file reads.
     fn unread_sides(&mut self) {
-        for d in self.names.all.values().filter(|d| matches!(d.kind, Kind::Quarantine)) {
+        for d in self.names.all.values().filter(|d| matches!(d.kind, DeclaredKind::Quarantine)) {
             let owner = d.owner.as_ref().filter(|o| self.nodes.contains_key(*o)).and_then(|o| self.names.all.get(o));
-            let Some(owner) = owner.filter(|o| matches!(o.kind, Kind::Temporary(_))) else { continue };
+            let Some(owner) = owner.filter(|o| matches!(o.kind, DeclaredKind::Temporary(_))) else { continue };
             let table_is_fine = self.published(d.file).is_none_or(|(t, _)| self.nodes.contains_key(&t.name.join(".")));
             if table_is_fine && !self.out.tables.contains_key(&self.rules.stored(&d.name)) {
                 let text = Diagnostic::error(

@@ -84,7 +84,7 @@ pub(crate) fn streaming<'a>(
 }
 
 /// Checks the leaves of a materialized or served view.
-pub(crate) fn whole(name: &str, leaves: &[Leaf], found: &mut Vec<Diagnostic>) {
+pub(crate) fn tables(name: &str, leaves: &[Leaf], found: &mut Vec<Diagnostic>) {
     for leaf in leaves {
         if leaf.kind == LeafKind::Source {
             found.push(

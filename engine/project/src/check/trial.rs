@@ -9,7 +9,7 @@
 //! * No network, no catalog, no clock; a plan that takes too long is let go, not refused.
 //! * A panic stays on the thread of trials, and is not printed.
 //!
-//! Not here: the rows (`sample`), refreshes (`rehearsal`), where in the query the trouble is (`locate`).
+//! Not here: the rows (`sample`), refreshes (`rehearsal`), where in the query the trouble is (`spans`).
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, Se
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 /// The select item or filter without which `wrong` no longer holds.
-pub(crate) fn culprit(tree: &Query, tokens: &[TokenWithSpan], wrong: &dyn Fn(&Query) -> bool) -> Option<Span> {
+pub(crate) fn failing_part(tree: &Query, tokens: &[TokenWithSpan], wrong: &dyn Fn(&Query) -> bool) -> Option<Span> {
     let SetExpr::Select(select) = tree.body.as_ref() else { return None };
     let without = |change: &dyn Fn(&mut Select)| {
         let mut tree = tree.clone();
@@ -30,7 +30,7 @@ pub(crate) fn culprit(tree: &Query, tokens: &[TokenWithSpan], wrong: &dyn Fn(&Qu
             }
         };
         if without(&change) {
-            return Some(whole(tokens, expr.span()));
+            return Some(with_parentheses(tokens, expr.span()));
         }
     }
     let filter = match select.as_ref() {
@@ -39,11 +39,11 @@ pub(crate) fn culprit(tree: &Query, tokens: &[TokenWithSpan], wrong: &dyn Fn(&Qu
         Select { qualify: Some(e), .. } if without(&|s| s.qualify = None) => e,
         _ => return None,
     };
-    Some(whole(tokens, filter.span()))
+    Some(with_parentheses(tokens, filter.span()))
 }
 
 /// A span with the parentheses that sqlparser leaves out of it: of `count(*)` it knows `count` alone.
-pub(crate) fn whole(tokens: &[TokenWithSpan], span: Span) -> Span {
+pub(crate) fn with_parentheses(tokens: &[TokenWithSpan], span: Span) -> Span {
     let mut end = span.end;
     let mut depth = 0_usize;
     for t in tokens.iter().filter(|t| t.span.start >= span.start) {
@@ -70,7 +70,7 @@ pub(crate) fn whole(tokens: &[TokenWithSpan], span: Span) -> Span {
 }
 
 /// The first unquoted word of these.
-pub(crate) fn word(tokens: &[TokenWithSpan], words: &[&str]) -> Option<Span> {
+pub(crate) fn of_word(tokens: &[TokenWithSpan], words: &[&str]) -> Option<Span> {
     let found = tokens.iter().find(|t| match &t.token {
         Token::Word(w) => w.quote_style.is_none() && words.iter().any(|k| w.value.eq_ignore_ascii_case(k)),
         _ => false,
