@@ -88,11 +88,11 @@ pub async fn run(
         let (engine, name, wake) = (engine.clone(), name.clone(), wake.clone());
         let (stop, told) = (shutdown.clone(), shared.clone());
         let task = move |work| feed(engine.clone(), name.clone(), stop.clone(), wake.clone(), told.clone(), work);
-        tasks.spawn(kept(what, shutdown.clone(), shared.clone(), task));
+        tasks.spawn(supervised(what, shutdown.clone(), shared.clone(), task));
     }
     let (stop, told) = (shutdown.clone(), shared.clone());
     let task = move |work| views(engine.clone(), selected.clone(), stop.clone(), wake.clone(), told.clone(), work);
-    tasks.spawn(kept("refresh of views".into(), shutdown.clone(), shared.clone(), task));
+    tasks.spawn(supervised("refresh of views".into(), shutdown.clone(), shared.clone(), task));
     shutdown.cancelled().await;
     let finish = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
@@ -111,7 +111,7 @@ enum Over {
 }
 
 /// Runs a task again whenever it ends by itself, until `shutdown`.
-async fn kept<F>(what: String, shutdown: CancellationToken, shared: Shared, task: impl Fn(Work) -> F)
+async fn supervised<F>(what: String, shutdown: CancellationToken, shared: Shared, task: impl Fn(Work) -> F)
 where
     F: Future<Output = Over>,
 {

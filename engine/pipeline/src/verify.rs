@@ -183,7 +183,7 @@ impl Engine {
             }
             let mut input = Input { table: source, from: None, to: snapshot };
             let Some(earlier) = &earlier else {
-                bound.insert(name.clone(), input.whole().await?);
+                bound.insert(name.clone(), input.full_scan().await?);
                 continue;
             };
             // What an earlier definition made is not compared; what came since is.
@@ -253,8 +253,8 @@ impl Engine {
             return Ok(unverifiable("its source is not part of the project"));
         };
         let (connector, positions) = match self.recorded(model, source, table).await? {
-            Standing::At(connector, positions) => (connector, positions),
-            Standing::Unknown(verdict) => return Ok(verdict),
+            RecordedPlace::At(connector, positions) => (connector, positions),
+            RecordedPlace::Unknown(verdict) => return Ok(verdict),
         };
         let mut findings = vec![];
         let rows =
@@ -319,7 +319,7 @@ impl Engine {
     }
 
     /// The recorded positions in a source.
-    async fn recorded(&self, model: &Model, source: &SourceModel, table: &Table) -> Result<Standing> {
+    async fn recorded(&self, model: &Model, source: &SourceModel, table: &Table) -> Result<RecordedPlace> {
         let asked = async {
             let connector = facts::connect(source).await?;
             let identity = connector.identity().await?;
@@ -328,13 +328,13 @@ impl Engine {
         let Ok(asked) = tokio::time::timeout(ANSWER, asked).await else {
             let seconds = ANSWER.as_secs();
             let text = format!("the broker of {} did not answer in {seconds} s", source.connection);
-            return Ok(Standing::Unknown(unverifiable(text)));
+            return Ok(RecordedPlace::Unknown(unverifiable(text)));
         };
         let (connector, identity) = asked?;
         Ok(match facts::place(table, &facts::key(model, &identity)) {
-            Ok(Some(positions)) => Standing::At(connector, positions),
-            Ok(None) => Standing::Unknown(unverifiable("it records no position in this topic")),
-            Err(e) => Standing::Unknown(unverifiable(e.text)),
+            Ok(Some(positions)) => RecordedPlace::At(connector, positions),
+            Ok(None) => RecordedPlace::Unknown(unverifiable("it records no position in this topic")),
+            Err(e) => RecordedPlace::Unknown(unverifiable(e.text)),
         })
     }
 
@@ -418,8 +418,8 @@ impl Engine {
             return Ok(unverifiable(format!("its main table \"{of}\" does not exist")));
         };
         let (connector, positions) = match self.recorded(main, source, &main_table).await? {
-            Standing::At(connector, positions) => (connector, positions),
-            Standing::Unknown(verdict) => return Ok(verdict),
+            RecordedPlace::At(connector, positions) => (connector, positions),
+            RecordedPlace::Unknown(verdict) => return Ok(verdict),
         };
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
         let until = positions.ends();
@@ -466,7 +466,7 @@ impl Engine {
 }
 
 /// Where a table stands in its source.
-enum Standing {
+enum RecordedPlace {
     At(Connector, FlowPositions),
     /// That cannot be told, with what is said of the table then.
     Unknown(Verdict),

@@ -15,7 +15,7 @@ use ingot_project::project::Model;
 use tracing::{info, warn};
 
 use crate::error::{PipelineError, Result};
-use crate::ingest::decide::{self, SideStand};
+use crate::ingest::decide::{self, ErrorTableStand};
 use crate::ingest::{facts, rewind};
 use crate::notes;
 use crate::refresh::expectations::Counts;
@@ -101,17 +101,17 @@ async fn redefine(lake: &Lake, model: &Model, table: Table, summary: Record) -> 
 }
 
 /// An error table and up to where it holds errors.
-pub(crate) type Side = (Table, Positions);
+pub(crate) type OpenErrorTable = (Table, Positions);
 
 /// The error table of a streaming table whose recorded positions are `committed`. It is created if it is missing;
 /// otherwise the current version is opened, whoever changed it since.
-pub(crate) async fn side(
+pub(crate) async fn error_table(
     ctx: &SessionContext,
     lake: &Lake,
     model: &Model,
     side: &Model,
     committed: &FlowPositions,
-) -> Result<Side> {
+) -> Result<OpenErrorTable> {
     let mut table = ensure(lake, side, committed).await?;
     let stored = facts::stored(model, &committed.source, &table);
     if table.layout_differs(&side.definition)? {
@@ -123,19 +123,19 @@ pub(crate) async fn side(
         summary.set_positions(own.map(FlowPositions::at_rest).as_ref())?;
         table = redefine(lake, side, table, summary).await?;
     }
-    match decide::side(&model.name, &stored, committed)? {
-        SideStand::Own { positions, lacks_errors } => {
+    match decide::error_table(&model.name, &stored, committed)? {
+        ErrorTableStand::Own { positions, lacks_errors } => {
             if lacks_errors {
                 warn!(table = %side.name, "another writer took this error table back to an older state: errors that its main table counts are missing (`ingot verify` says how many)");
             }
             Ok((table, positions.ends()))
         }
-        SideStand::GivenUp => {
+        ErrorTableStand::GivenUp => {
             warn!(table = %side.name, "error rows of a log that \"{}\" has given up are deleted", model.name);
             let start = committed.at_rest();
             Ok((empty(lake, model, &table, &start, None).await?, start.ends()))
         }
-        SideStand::MainTables => {
+        ErrorTableStand::MainTables => {
             warn!(table = %side.name, "this error table records no position: it takes its main table's, and rows past that are judged again");
             let at = committed.ends();
             let table = rewind::delete_from(ctx, lake, &table, &at, &committed.at_rest(), model).await?;

@@ -74,7 +74,7 @@ pub(crate) struct Stored {
 
 /// Where a table stands in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RecordedPositions {
+pub(crate) struct ResumeAt {
     pub(crate) positions: FlowPositions,
     /// The name that the table had when it recorded them: they must be recorded under its own.
     pub(crate) renamed_from: Option<String>,
@@ -97,11 +97,11 @@ pub(crate) fn gone(table: &TableName, source: &str, flows: &[FlowPositions]) -> 
 }
 
 /// What a table records of this flow. A table that records only others must not be fed from the start again.
-pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<RecordedPositions, Refusal> {
+pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<ResumeAt, Refusal> {
     let Flow { table, source } = of;
     let refuse = |error: &Unproven| error.refusal(table);
     if let Some(positions) = stored.own.as_ref().map_err(refuse)? {
-        return Ok(RecordedPositions { positions: positions.clone(), renamed_from: None });
+        return Ok(ResumeAt { positions: positions.clone(), renamed_from: None });
     }
     let flows = stored.flows.as_ref().map_err(refuse)?;
     let flow = table.to_string();
@@ -110,7 +110,7 @@ pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<RecordedPositions, 
         // One table has one flow, named after it: under another name it is this table before it was renamed.
         if let Some(was) = stored.renamed.as_ref().map_err(refuse)? {
             let positions = FlowPositions { flow, ..was.clone() };
-            return Ok(RecordedPositions { positions, renamed_from: Some(was.flow.clone()) });
+            return Ok(ResumeAt { positions, renamed_from: Some(was.flow.clone()) });
         }
         let text = format!(
             "\"{table}\" was replaced or emptied by another writer: no snapshot that is left records a position in topic {}",
@@ -146,7 +146,7 @@ fn read_again(table: &TableName) -> String {
 }
 
 /// Where a stored table reads on, partitions that are new since included, if nothing was lost before it was read.
-pub(crate) fn read_on(table: &TableName, stored: &Stored, source: &SourceFacts) -> Result<RecordedPositions, Refusal> {
+pub(crate) fn read_on(table: &TableName, stored: &Stored, source: &SourceFacts) -> Result<ResumeAt, Refusal> {
     let flow = Flow { table: table.clone(), source: source.identity() };
     let mut recorded = recorded(&flow, stored)?;
     let new = source.check(&recorded.positions).map_err(|e| Refusal::source(table, &e))?;
@@ -175,7 +175,7 @@ pub(crate) fn redefinition(
 
 /// Where an error table stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SideStand {
+pub(crate) enum ErrorTableStand {
     /// Where it says itself. `lacks_errors`: it was taken back to an older state than its main table counts.
     Own { positions: FlowPositions, lacks_errors: bool },
     /// Its rows are of a source that its main table has given up: they go.
@@ -185,7 +185,11 @@ pub(crate) enum SideStand {
 }
 
 /// Where the error table of `table` stands, whose recorded positions are `committed`.
-pub(crate) fn side(table: &TableName, side: &Stored, committed: &FlowPositions) -> Result<SideStand, Refusal> {
+pub(crate) fn error_table(
+    table: &TableName,
+    side: &Stored,
+    committed: &FlowPositions,
+) -> Result<ErrorTableStand, Refusal> {
     match &side.own {
         Ok(Some(own)) => {
             let lacks = |partition, own: &PartitionRange| {
@@ -193,14 +197,14 @@ pub(crate) fn side(table: &TableName, side: &Stored, committed: &FlowPositions) 
                 main.is_some_and(|main| own.to <= main.to && own.errors < main.errors)
             };
             let lacks_errors = own.partitions.iter().any(|(p, range)| lacks(p, range));
-            Ok(SideStand::Own { positions: own.clone(), lacks_errors })
+            Ok(ErrorTableStand::Own { positions: own.clone(), lacks_errors })
         }
         Err(error) if error.is_unreadable => Err(error.refusal(table)),
-        Err(_) => Ok(SideStand::MainTables),
+        Err(_) => Ok(ErrorTableStand::MainTables),
         Ok(None) => {
             let flows = side.flows.as_ref().map_err(|e| e.refusal(table))?;
             let is_known = flows.iter().any(|f| f.flow == committed.flow);
-            Ok(if is_known { SideStand::GivenUp } else { SideStand::MainTables })
+            Ok(if is_known { ErrorTableStand::GivenUp } else { ErrorTableStand::MainTables })
         }
     }
 }
@@ -250,7 +254,7 @@ pub(crate) fn again(table: &TableName, facts: Again<'_>, accept_loss: bool) -> R
             }
         }
         let mut short: Vec<String> = vec![];
-        if began.is_none() && !(starts_at_the_beginning && source.is_whole()) {
+        if began.is_none() && !(starts_at_the_beginning && source.holds_everything()) {
             short.push("nothing that is left says where it began".into());
         }
         let later = restart.short.iter();

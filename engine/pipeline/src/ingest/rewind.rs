@@ -58,8 +58,8 @@ pub(crate) async fn delete_from(
             let files = files.as_string::<i32>();
             let places = column(&batch, POSITION)?.as_primitive::<Int64Type>().clone();
             for i in 0..batch.num_rows() {
-                let placed = partitions.is_valid(i) && offsets.is_valid(i);
-                if placed && from.get(&partitions.value(i)).is_some_and(|at| offsets.value(i) >= *at) {
+                let has_place = partitions.is_valid(i) && offsets.is_valid(i);
+                if has_place && from.get(&partitions.value(i)).is_some_and(|at| offsets.value(i) >= *at) {
                     remove.push((files.value(i).to_owned(), places.value(i)));
                 }
             }
@@ -92,7 +92,7 @@ pub(crate) async fn delete_from(
         ..Commit::default()
     };
     let guard = |_: &Table| Rebase::Abandon("its head moved".into());
-    let mended = lake.commit(side, commit, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))?;
+    let table = lake.commit(side, commit, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))?;
     crash::point("mend.committed", side.name());
-    Ok(mended)
+    Ok(table)
 }

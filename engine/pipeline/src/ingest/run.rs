@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use crate::error::{PipelineError, Result};
 use crate::failing;
 use crate::ingest::act::{self, Append};
-use crate::ingest::decide::{self, Flow, RecordedPositions};
+use crate::ingest::decide::{self, Flow, ResumeAt};
 use crate::ingest::evaluate::{Evaluated, Statement};
 use crate::ingest::{facts, rewind};
 use crate::refresh::expectations::Counts;
@@ -114,7 +114,7 @@ impl Ingestor {
             None => {
                 let from = connector.starts().await?;
                 let positions = FlowPositions::starting(&model.name, identity.clone(), &from);
-                RecordedPositions { positions, renamed_from: None }
+                ResumeAt { positions, renamed_from: None }
             }
             Some(table) => decide::read_on(&model.name, &facts::stored(&model, &identity, table), &now)?,
         };
@@ -123,7 +123,7 @@ impl Ingestor {
         let side = match errors {
             None => None,
             Some(side) => {
-                let (table, at) = act::side(&ctx, &lake, &model, &side, &committed).await?;
+                let (table, at) = act::error_table(&ctx, &lake, &model, &side, &committed).await?;
                 Some(ErrorTable { model: side, table, at })
             }
         };
@@ -273,7 +273,7 @@ impl Ingestor {
         self.pending = self.committed.clone();
         self.pending_since = None;
         if let Some(side) = &mut self.errors {
-            let joined = act::side(&self.ctx, &self.lake, &self.model, &side.model, &self.committed).await?;
+            let joined = act::error_table(&self.ctx, &self.lake, &self.model, &side.model, &self.committed).await?;
             (side.table, side.at) = joined;
             self.rewind_errors().await?;
         }

@@ -115,13 +115,13 @@ pub(super) struct Ready {
 }
 
 /// A refresh that computes everything.
-pub(super) struct Whole {
+pub(super) struct FullRefresh {
     pub target: Option<Table>,
     pub mode: &'static str,
     pub reason: Option<Reason>,
 }
 
-impl Whole {
+impl FullRefresh {
     /// What an action that computes everything is; `None` for others.
     pub(super) fn of(action: &Action, target: Option<Table>) -> Option<Self> {
         let (mode, reason) = match action {
@@ -152,16 +152,16 @@ impl Job<'_> {
             (Action::Refresh { .. }, Some(table)) => match self.incremental(&table, started).await? {
                 ByChange::Prepared(prepared) => prepared,
                 ByChange::Refused(reason) => {
-                    let whole = Whole { target: Some(table), mode: "full", reason: Some(reason) };
-                    self.whole(whole, started).await?
+                    let refresh = FullRefresh { target: Some(table), mode: "full", reason: Some(reason) };
+                    self.full(refresh, started).await?
                 }
             },
             (Action::Refresh { .. }, None) => {
-                self.whole(Whole { target: None, mode: "create", reason: None }, started).await?
+                self.full(FullRefresh { target: None, mode: "create", reason: None }, started).await?
             }
             (Action::Create { .. }, Some(_)) => Prepared::Nothing(Outcome::nothing(vec![])),
-            (action, target) => match Whole::of(action, target) {
-                Some(whole) => self.whole(whole, started).await?,
+            (action, target) => match FullRefresh::of(action, target) {
+                Some(refresh) => self.full(refresh, started).await?,
                 None => Prepared::Nothing(Outcome::nothing(vec![])),
             },
         };
@@ -217,11 +217,11 @@ impl Job<'_> {
     }
 
     /// The view computed from its whole inputs, in the place of everything it holds.
-    async fn whole(&self, whole: Whole, started: Instant) -> Result<Prepared> {
-        let bound = facts::whole(&self.inputs).await?;
+    async fn full(&self, refresh: FullRefresh, started: Instant) -> Result<Prepared> {
+        let bound = facts::full_scans(&self.inputs).await?;
         let written = async {
             let reading = self.read(&bound, 1).await?;
-            self.write_whole(whole, reading.rows, &reading.verdicts, started).await
+            self.write_full(refresh, reading.rows, &reading.verdicts, started).await
         };
         match written.await {
             Ok(prepared) => Ok(prepared),
@@ -230,14 +230,14 @@ impl Job<'_> {
     }
 
     /// Writes the rows that partials give as the whole table.
-    pub(super) async fn write_whole(
+    pub(super) async fn write_full(
         &self,
-        whole: Whole,
+        refresh: FullRefresh,
         rows: SendableRecordBatchStream,
         verdicts: &Verdicts,
         started: Instant,
     ) -> Result<Prepared> {
-        let Whole { target, mode, reason } = whole;
+        let FullRefresh { target, mode, reason } = refresh;
         if let Some(reason) = &reason {
             info!(table = %self.model.name, code = reason.code, reason = reason.text, "full recompute");
         }
@@ -328,7 +328,7 @@ impl Job<'_> {
         let way = decide::way(&self.model.strategy, &moved);
         match way {
             Way::Nothing => return Ok(ByChange::Prepared(Prepared::Nothing(Outcome::nothing(change.files)))),
-            Way::Whole(reason) => return Ok(ByChange::Refused(reason)),
+            Way::Full(reason) => return Ok(ByChange::Refused(reason)),
             Way::Append | Way::Merge => {}
         }
         let written = async {
@@ -441,7 +441,7 @@ impl Job<'_> {
         match landing.merge(&stored)? {
             Merged::Done(merge) => Ok(merge),
             Merged::Recompute(keys) => {
-                let plan = self.bind(&landing.restrict_to(&keys)?, &facts::whole(&self.inputs).await?)?;
+                let plan = self.bind(&landing.restrict_to(&keys)?, &facts::full_scans(&self.inputs).await?)?;
                 let rows = context::collect(self.ctx, plan).await?;
                 Ok(landing.merge_recomputed(&stored, keys, rows)?)
             }

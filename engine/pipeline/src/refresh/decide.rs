@@ -28,7 +28,7 @@ pub struct Moved {
 pub enum Way {
     Nothing,
     /// Everything is computed anew, for this reason.
-    Whole(Reason),
+    Full(Reason),
     /// The rows of the change go to files as they come.
     Append,
     /// Stored rows go or are replaced.
@@ -38,14 +38,14 @@ pub enum Way {
 /// The way of an incremental refresh.
 pub fn way(strategy: &Strategy, moved: &Moved) -> Way {
     if let Some(reason) = &moved.unreadable {
-        return Way::Whole(reason.clone());
+        return Way::Full(reason.clone());
     }
     // Rows below may have moved without a change for this view: then only what it stands on is recorded.
     if moved.rows_inserted + moved.rows_deleted == 0 && !moved.bases_moved {
         return Way::Nothing;
     }
     match strategy.full_reason() {
-        Some(reason) => Way::Whole(Reason::new(reason.code, reason.to_string())),
+        Some(reason) => Way::Full(Reason::new(reason.code, reason.to_string())),
         None if strategy.is_row_by_row() && moved.rows_deleted == 0 => Way::Append,
         None => Way::Merge,
     }
@@ -73,13 +73,13 @@ pub fn together(main: &Model, main_does: &Action, side: &Model, side_does: &Acti
     if side.strategy.merges_by_key() {
         return Err("its rows are merged by key".into());
     }
-    let is_whole = |action: &Action| {
+    let is_full = |action: &Action| {
         matches!(action, Action::Create { .. } | Action::Rebuild { .. })
             || matches!(action, Action::Recompute { reason, .. } if reason.code != AGED)
     };
     match (main_does, side_does) {
         (Action::Refresh { .. }, Action::Refresh { .. }) if side.strategy.is_row_by_row() => {}
-        (a, b) if is_whole(a) && is_whole(b) => {}
+        (a, b) if is_full(a) && is_full(b) => {}
         _ => return Err("one of them is computed as a whole, or by a clock".into()),
     }
     for read in side_does.reads() {
@@ -115,9 +115,9 @@ mod tests {
         assert_eq!(way(&linear, &moved(0, 0, true)), Way::Append);
         assert_eq!(way(&linear, &moved(5, 0, false)), Way::Append);
         assert_eq!(way(&linear, &moved(5, 1, false)), Way::Merge);
-        assert!(matches!(way(&full, &moved(5, 0, false)), Way::Whole(reason) if reason.code == "R0501"));
+        assert!(matches!(way(&full, &moved(5, 0, false)), Way::Full(reason) if reason.code == "R0501"));
         let reason = Reason::new("R0538", "too large");
         let unreadable = Moved { unreadable: Some(reason.clone()), ..moved(0, 0, false) };
-        assert_eq!(way(&linear, &unreadable), Way::Whole(reason));
+        assert_eq!(way(&linear, &unreadable), Way::Full(reason));
     }
 }

@@ -34,10 +34,10 @@ pub(crate) struct Change {
 ///
 /// # Errors
 /// Lake errors.
-pub(crate) async fn whole(inputs: &Inputs) -> Result<Bound> {
+pub(crate) async fn full_scans(inputs: &Inputs) -> Result<Bound> {
     let mut bound = Bound::new();
     for (name, input) in inputs {
-        bound.insert(name.clone(), input.whole().await?);
+        bound.insert(name.clone(), input.full_scan().await?);
     }
     Ok(bound)
 }

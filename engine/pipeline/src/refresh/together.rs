@@ -20,7 +20,7 @@ use ingot_model::TableName;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::act::{Member, Outcome, Prepared, Whole, with_files};
+use super::act::{FullRefresh, Member, Outcome, Prepared, with_files};
 use super::decide::{self, Moved, Way};
 use super::facts;
 use super::read::Verdicts;
@@ -37,26 +37,26 @@ async fn prepared(main: &Member<'_>, sides: &[Member<'_>]) -> Result<Option<Vec<
     if exists_already(main) || sides.iter().any(exists_already) {
         return Ok(None);
     }
-    match (Whole::of(&main.action, main.target.clone()), &main.target) {
-        (Some(whole), _) => prepared_whole(main, whole, sides).await,
+    match (FullRefresh::of(&main.action, main.target.clone()), &main.target) {
+        (Some(refresh), _) => prepared_full(main, refresh, sides).await,
         (None, Some(table)) => prepared_change(main, table, sides).await,
         (None, None) => Ok(None),
     }
 }
 
-async fn prepared_whole(main: &Member<'_>, whole: Whole, sides: &[Member<'_>]) -> Result<Option<Vec<Prepared>>> {
+async fn prepared_full(main: &Member<'_>, refresh: FullRefresh, sides: &[Member<'_>]) -> Result<Option<Vec<Prepared>>> {
     let started = Instant::now();
-    let mut wholes = vec![];
+    let mut refreshes = vec![];
     for side in sides {
-        let Some(whole) = Whole::of(&side.action, side.target.clone()) else { return Ok(None) };
-        wholes.push(whole);
+        let Some(refresh) = FullRefresh::of(&side.action, side.target.clone()) else { return Ok(None) };
+        refreshes.push(refresh);
     }
-    let bound = facts::whole(&main.job.inputs).await?;
+    let bound = facts::full_scans(&main.job.inputs).await?;
     let Some(reading) = main.job.read_judging(&bound, 1, &names(sides)).await? else { return Ok(None) };
     let none = Verdicts::default();
-    let beside = sides.iter().zip(wholes).zip(reading.sides);
-    let beside = beside.map(|((side, whole), rows)| side.job.write_whole(whole, rows, &none, started));
-    let own = main.job.write_whole(whole, reading.rows, &reading.verdicts, started);
+    let beside = sides.iter().zip(refreshes).zip(reading.sides);
+    let beside = beside.map(|((side, refresh), rows)| side.job.write_full(refresh, rows, &none, started));
+    let own = main.job.write_full(refresh, reading.rows, &reading.verdicts, started);
     let (beside, own) = join(join_all(beside), own).await;
     all(main, sides, beside, own).await
 }

@@ -30,7 +30,7 @@ impl Job<'_> {
     }
 
     async fn failing_group(&self) -> Option<String> {
-        let plan = self.bind(&self.model.plan, &facts::whole(&self.inputs).await.ok()?).ok()?;
+        let plan = self.bind(&self.model.plan, &facts::full_scans(&self.inputs).await.ok()?).ok()?;
         let group = failing::witness_of_groups(self.ctx, &plan).await.ok()??;
         Some(format!("the group with {group}"))
     }
@@ -42,7 +42,7 @@ impl Job<'_> {
             Ok(TreeNodeRecursion::Continue)
         });
         let (Ok(_), 1, Some((name, input))) = (counted, scans, self.inputs.iter().next()) else { return None };
-        let whole = input.whole().await.ok()?;
+        let whole = input.full_scan().await.ok()?;
         let row = failing::witness(self.ctx, &self.model.plan, whole, self.now).await.ok()??;
         Some(format!("the row of \"{name}\" with {row}"))
     }
@@ -53,7 +53,7 @@ impl Job<'_> {
     /// Lake and execution errors.
     pub(crate) async fn is_what_is_stored(&self, table: &Table) -> Result<bool> {
         let mut diff = BoundedDiff::new(table.schema(), self.ctx.runtime_env())?;
-        let query = self.bind(&self.model.plan, &facts::whole(&self.inputs).await?)?;
+        let query = self.bind(&self.model.plan, &facts::full_scans(&self.inputs).await?)?;
         let mut wanted = context::stream(self.ctx, query).await?;
         while let Some(batch) = wanted.try_next().await? {
             diff.add(&batch, 1)?;
