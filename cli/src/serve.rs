@@ -43,7 +43,7 @@ pub async fn start_at(engine: &Arc<Engine>, stop: CancellationToken) -> Result<(
     let served = Served::new(engine.session().map_err(sql::query_error)?, seal);
     let until = stop.clone();
     let serving = move |listener| ingot_flight::serve(listener, served.clone(), stop.clone());
-    let task = tokio::spawn(kept("the Flight SQL endpoint", listener, bound, until, serving));
+    let task = tokio::spawn(supervised("the Flight SQL endpoint", listener, bound, until, serving));
     Ok((task, bound))
 }
 
@@ -64,11 +64,11 @@ pub async fn start_http(engine: &Arc<Engine>, stop: CancellationToken) -> Result
     });
     let until = stop.clone();
     let serving = move |listener| http::serve(listener, ready.clone(), stop.clone());
-    Ok(Some(tokio::spawn(kept("the HTTP endpoint", listener, bound, until, serving))))
+    Ok(Some(tokio::spawn(supervised("the HTTP endpoint", listener, bound, until, serving))))
 }
 
 /// Serves again, at the same address, whenever serving ends by itself, until `stop`.
-async fn kept<F, E>(
+async fn supervised<F, E>(
     what: &str,
     first: TcpListener,
     at: SocketAddr,
@@ -155,7 +155,7 @@ mod tests {
             tokio::net::TcpStream::connect(at).await.unwrap();
             stop.cancel();
         };
-        let both = futures::future::join(kept("it", first, at, stop.clone(), serving), client);
+        let both = futures::future::join(supervised("it", first, at, stop.clone(), serving), client);
         tokio::time::timeout(Duration::from_secs(30), both).await.expect("it listens again");
         assert_eq!(turns.load(Ordering::Relaxed), 4);
     }

@@ -126,7 +126,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn expr_of(&self, run: &Range<usize>, tree: sqlparser::ast::Expr) -> Expr {
-        let whole = self.whole(run);
+        let whole = self.all_tokens(run);
         let tokens = self.lexed.tokens.get(whole.clone()).unwrap_or(&[]).iter().map(Tok::with_span).collect();
         Expr { text: self.lexed.slice(&whole).to_string(), tokens, tree: Box::new(tree), span: self.span_of(run) }
     }
@@ -206,7 +206,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// All tokens of a run of code tokens, spaces and comments between them included.
-    fn whole(&self, run: &Range<usize>) -> Range<usize> {
+    fn all_tokens(&self, run: &Range<usize>) -> Range<usize> {
         let first = self.code.get(run.start).copied().unwrap_or(0);
         let last = run.end.checked_sub(1).and_then(|at| self.code.get(at)).map_or(first, |i| i + 1);
         first..last.max(first)
@@ -214,7 +214,7 @@ impl<'a> Cursor<'a> {
 
     /// Comments between the token before a query (AS, or a parenthesis) and the query belong to the query.
     fn with_leading_comments(&self, run: &Range<usize>) -> Range<usize> {
-        let whole = self.whole(run);
+        let whole = self.all_tokens(run);
         let after = run.start.checked_sub(1).and_then(|at| self.code.get(at)).map_or(whole.start, |i| i + 1);
         let comment = (after..whole.start).find(|i| self.lexed.tokens.get(*i).is_some_and(Tok::is_comment));
         comment.unwrap_or(whole.start)..whole.end

@@ -58,17 +58,17 @@ const ONE_BATCH_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct SharedPool {
     bytes_max: usize,
     held: Mutex<Held>,
-    told: Told,
+    metrics: HeldMetrics,
 }
 
 /// What is held, by what its consumers do, in the metrics of the process.
 #[derive(Debug)]
-struct Told {
+struct HeldMetrics {
     kinds: [(&'static str, Level); CONSUMERS.len()],
     others: Level,
 }
 
-impl Told {
+impl HeldMetrics {
     fn new() -> Self {
         let level = |name| metrics().memory.of([name]);
         Self { kinds: CONSUMERS.map(|(begins, name)| (begins, level(name))), others: level("other") }
@@ -91,7 +91,7 @@ struct Held {
 impl SharedPool {
     /// A pool of so many bytes.
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, held: Mutex::default(), told: Told::new() }
+        Self { bytes_max, held: Mutex::default(), metrics: HeldMetrics::new() }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -153,12 +153,12 @@ impl MemoryPool for SharedPool {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.held().of(reservation, |bytes| bytes.saturating_add(additional));
-        self.told.note(reservation.consumer(), additional as f64);
+        self.metrics.note(reservation.consumer(), additional as f64);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         self.held().of(reservation, |bytes| bytes.saturating_sub(shrink));
-        self.told.note(reservation.consumer(), -(shrink as f64));
+        self.metrics.note(reservation.consumer(), -(shrink as f64));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -182,7 +182,7 @@ impl MemoryPool for SharedPool {
         }
         held.of(reservation, |bytes| bytes.saturating_add(additional));
         drop(held);
-        self.told.note(consumer, additional as f64);
+        self.metrics.note(consumer, additional as f64);
         Ok(())
     }
 

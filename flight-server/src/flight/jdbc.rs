@@ -48,11 +48,11 @@ pub(crate) fn announced(data_type: Option<&DataType>, place: &Place) -> (DataTyp
         (_, Place::Guessed) | (None, _) => &T::Utf8,
         (Some(t), _) => t,
     };
-    (told(known), Sent::AsBound)
+    (driver_type(known), Sent::AsBound)
 }
 
 /// The type in which the driver keeps values of a type, or text, for which it takes text alone.
-fn told(t: &DataType) -> DataType {
+fn driver_type(t: &DataType) -> DataType {
     use DataType as T;
     match t {
         T::Float16 | T::Float32 | T::Float64 => T::Float64,
@@ -89,7 +89,7 @@ pub(crate) fn restored(row: RecordBatch, sent: &[Sent]) -> Result<RecordBatch, S
     let mut fields: Vec<Field> = row.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
     let mut columns = row.columns().to_vec();
     for (i, ((field, column), sent)) in fields.iter_mut().zip(&mut columns).zip(sent).enumerate() {
-        if let Some(whole) = whole(column, *sent).map_err(|e| refused(i + 1, e))? {
+        if let Some(whole) = as_integers(column, *sent).map_err(|e| refused(i + 1, e))? {
             *field = field.clone().with_data_type(DataType::Int64);
             *column = whole;
         }
@@ -102,7 +102,7 @@ fn refused(number: usize, (why, hint): (&str, &'static str)) -> Status {
 }
 
 /// The whole number that a DOUBLE stands for; `None` if it is to stay one.
-fn whole(column: &ArrayRef, sent: Sent) -> Result<Option<ArrayRef>, (&'static str, &'static str)> {
+fn as_integers(column: &ArrayRef, sent: Sent) -> Result<Option<ArrayRef>, (&'static str, &'static str)> {
     let Some(doubles) = column.as_primitive_opt::<Float64Type>().filter(|_| sent != Sent::AsBound) else {
         return Ok(None);
     };
