@@ -1,6 +1,6 @@
 //! Functions whose result has the size that an argument says: `lpad('a', 9223372036854775807)` is an error.
 //!
-//! DataFusion asks for the memory at once, and where there is none the process ends, whoever else it serves. `sqrt` and
+//! DataFusion allocates the memory at once; where there is not enough, the process ends with all other queries. `sqrt` and
 //! `power` stand here too: DOUBLE has NaN and infinities in the place of failures.
 //!
 //! Invariants
@@ -16,8 +16,10 @@ use arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
 };
+
+use crate::delegated::as_inner;
 
 /// Bytes, or items of lists, that a function may make of one batch.
 const SIZE_MAX: i128 = 1 << 28;
@@ -39,17 +41,7 @@ struct Bounded {
 }
 
 impl ScalarUDFImpl for Bounded {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!(calls);
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.inner.inner().coerce_types(types)

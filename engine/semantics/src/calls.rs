@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
-use sqlparser::ast::{Expr, Query, Visit, Visitor};
+use sqlparser::ast::{Expr, Visit};
+
+use crate::subqueries::{Node, walk};
 
 /// Names of aggregates, in lower case.
 static AGGREGATES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
@@ -33,35 +35,13 @@ pub(crate) fn has_aggregate(tree: &impl Visit) -> bool {
 }
 
 fn first(tree: &impl Visit, is_it: fn(&Expr) -> bool) -> Option<Expr> {
-    let mut found = First { is_it, queries: 0, first: None };
-    let _ = tree.visit(&mut found);
-    found.first
-}
-
-struct First {
-    is_it: fn(&Expr) -> bool,
-    queries: usize,
-    first: Option<Expr>,
-}
-
-impl Visitor for First {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if self.queries == 0 && (self.is_it)(expr) {
-            self.first = Some(expr.clone());
-            return ControlFlow::Break(());
+    let mut first = None;
+    walk(tree, |node, queries| match node {
+        Node::Expr(expr) if queries == 0 && is_it(expr) => {
+            first = Some(expr.clone());
+            ControlFlow::Break(())
         }
-        ControlFlow::Continue(())
-    }
+        _ => ControlFlow::Continue(()),
+    });
+    first
 }

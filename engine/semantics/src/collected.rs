@@ -26,9 +26,11 @@ use datafusion::common::{Result, ScalarValue, internal_err, not_impl_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
 };
 use datafusion::physical_expr::expressions::Literal;
+
+use crate::delegated::as_inner;
 
 /// Puts these functions in the place of those of their name.
 pub(crate) fn wrap(functions: &mut [Arc<AggregateUDF>]) {
@@ -85,21 +87,7 @@ fn is_ours(args: &AccumulatorArgs) -> bool {
 }
 
 impl AggregateUDFImpl for Collected {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
+    as_inner!(calls, returns);
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         if args.is_distinct || args.ordering_fields.is_empty() {
@@ -142,7 +130,7 @@ impl AggregateUDFImpl for Collected {
         AggregateOrderSensitivity::SoftRequirement
     }
 
-    // What is ordered already is sorted at little cost.
+    // Sorting rows that are in order already costs little.
     fn with_beneficial_ordering(self: Arc<Self>, _ordered: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
         Ok(Some(self))
     }

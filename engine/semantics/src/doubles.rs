@@ -17,8 +17,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Int6
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
 };
+
+use crate::delegated::as_inner;
 
 const NAMES: &[&str] = &["acosh", "array_distance", "array_normalize", "asinh", "cosine_distance", "trunc"];
 
@@ -253,17 +255,7 @@ fn scaled(lists: &ArrayRef, powers: &[i32]) -> Result<ArrayRef> {
 }
 
 impl ScalarUDFImpl for WithinRange {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!(calls);
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.inner.inner().coerce_types(types)

@@ -15,13 +15,14 @@ use std::ops::ControlFlow;
 use datafusion::common::{DataFusionError, Result};
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableFactor, Visit, Visitor,
+    TableFactor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use crate::calls::{is_aggregate, is_window};
 use crate::outputs::{bare, fold, folded, renamed, same_item, stands_alone};
+use crate::subqueries::{Node, walk};
 
 /// Puts a query with such keys below one that leaves them out.
 ///
@@ -129,9 +130,8 @@ fn relation(query: &mut Query) -> Option<&mut TableFactor> {
 struct Mentions<'a> {
     names: &'a BTreeSet<String>,
     groups: &'a [Expr],
-    /// Aggregates, windows and keys of GROUP BY around the current place, and queries.
+    /// Aggregates, windows and keys of GROUP BY around the current place.
     calls: usize,
-    queries: usize,
     window: bool,
     aggregate: bool,
     /// Names within calls, and bare ones outside of them.
@@ -145,13 +145,19 @@ impl<'a> Mentions<'a> {
             names,
             groups,
             calls: 0,
-            queries: 0,
             window: false,
             aggregate: false,
             within: BTreeSet::new(),
             outside: BTreeSet::new(),
         };
-        let _ = key.visit(&mut mentions);
+        walk(key, |node, queries| {
+            match node {
+                Node::Expr(expr) => mentions.enter(expr, queries),
+                Node::AfterExpr(expr) => mentions.leave(expr),
+                Node::Relation(_) => {}
+            }
+            ControlFlow::Continue(())
+        });
         mentions
     }
 }
@@ -162,44 +168,30 @@ impl Mentions<'_> {
     }
 }
 
-impl Visitor for Mentions<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+impl Mentions<'_> {
+    fn enter(&mut self, expr: &Expr, queries: usize) {
         let (name, is_bare) = match expr {
             Expr::Identifier(name) => (Some(name), true),
             Expr::CompoundIdentifier(parts) => (parts.last(), false),
             other => {
                 let (window, aggregate) = (is_window(other), is_aggregate(other));
                 self.calls += usize::from(window || aggregate || self.is_group(other));
-                self.window |= window && self.queries == 0;
-                self.aggregate |= aggregate && self.queries == 0;
+                self.window |= window && queries == 0;
+                self.aggregate |= aggregate && queries == 0;
                 (None, false)
             }
         };
         if let Some(name) = name.map(fold).filter(|name| self.names.contains(name)) {
-            if self.calls > 0 && self.queries == 0 {
+            if self.calls > 0 && queries == 0 {
                 self.within.insert(name);
             } else if is_bare && self.calls == 0 {
                 self.outside.insert(name);
             }
         }
-        ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn leave(&mut self, expr: &Expr) {
         let is_name = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
         self.calls -= usize::from(!is_name && (is_window(expr) || is_aggregate(expr) || self.is_group(expr)));
-        ControlFlow::Continue(())
     }
 }

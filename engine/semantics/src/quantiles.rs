@@ -29,13 +29,14 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, Expr, GroupsAccumulator, LogicalPlan,
-    ReversedUDAF, Signature, WindowFunctionDefinition,
+    ReversedUDAF, WindowFunctionDefinition,
 };
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::tokenizer::Span;
 
 use crate::constants::constant;
 use crate::decimal::divide;
+use crate::delegated::as_inner;
 use crate::refusal::Refusal;
 use crate::shown::shown;
 
@@ -282,17 +283,7 @@ impl Quantile {
 }
 
 impl AggregateUDFImpl for Quantile {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!(calls);
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.inner.coerce_types(types)

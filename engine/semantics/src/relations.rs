@@ -8,22 +8,30 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::Result;
-use sqlparser::ast::{Ident, Select, Spanned, TableFactor, Visit, Visitor};
+use sqlparser::ast::{Ident, Select, Spanned, TableFactor};
 use sqlparser::tokenizer::Span;
 
 use crate::outputs::fold;
 use crate::refusal::Refusal;
+use crate::subqueries::{Node, walk};
 
 /// Refuses what a select's FROM calls the same.
 pub(crate) fn in_select(select: &Select) -> Result<()> {
-    let mut found = Relations::default();
+    let mut found = Vec::new();
     for item in &select.from {
-        let _ = item.visit(&mut found);
+        walk(item, |node, queries| {
+            if let Node::Relation(factor) = node
+                && queries == 0
+            {
+                found.extend(named(factor));
+            }
+            ControlFlow::Continue(())
+        });
     }
-    for (at, (name, span)) in found.named.iter().enumerate() {
+    for (at, (name, span)) in found.iter().enumerate() {
         let same =
             |other: &Vec<String>| other.last() == name.last() && (other.len() == 1 || name.len() == 1 || other == name);
-        if found.named.iter().take(at).any(|(other, _)| same(other)) {
+        if found.iter().take(at).any(|(other, _)| same(other)) {
             let text = format!("two relations of this FROM are called \"{}\"", name.last().map_or("", String::as_str));
             let help = "give one of them an alias of its own";
             return Err(Refusal { code: "N0105", text, help, span: *span }.into());
@@ -32,49 +40,25 @@ pub(crate) fn in_select(select: &Select) -> Result<()> {
     Ok(())
 }
 
-/// Names of the relations outside of subqueries, layers first.
-#[derive(Default)]
-struct Relations {
-    named: Vec<(Vec<String>, Span)>,
-    queries: usize,
-}
-
-impl Visitor for Relations {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &sqlparser::ast::Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &sqlparser::ast::Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if self.queries > 0 {
-            return ControlFlow::Continue(());
+/// The name of a relation and its place, layers first; none for what has no name.
+fn named(factor: &TableFactor) -> Option<(Vec<String>, Span)> {
+    let (TableFactor::Table { alias, .. }
+    | TableFactor::Derived { alias, .. }
+    | TableFactor::TableFunction { alias, .. }
+    | TableFactor::Function { alias, .. }
+    | TableFactor::UNNEST { alias, .. }
+    | TableFactor::NestedJoin { alias, .. }) = factor
+    else {
+        return None;
+    };
+    let parts: Vec<&Ident> = match (alias, factor) {
+        (Some(alias), _) => vec![&alias.name],
+        (None, TableFactor::Table { name, args: None, .. }) => {
+            name.0.iter().filter_map(|part| part.as_ident()).collect()
         }
-        let (TableFactor::Table { alias, .. }
-        | TableFactor::Derived { alias, .. }
-        | TableFactor::TableFunction { alias, .. }
-        | TableFactor::Function { alias, .. }
-        | TableFactor::UNNEST { alias, .. }
-        | TableFactor::NestedJoin { alias, .. }) = factor
-        else {
-            return ControlFlow::Continue(());
-        };
-        let parts: Vec<&Ident> = match (alias, factor) {
-            (Some(alias), _) => vec![&alias.name],
-            (None, TableFactor::Table { name, args: None, .. }) => {
-                name.0.iter().filter_map(|part| part.as_ident()).collect()
-            }
-            _ => return ControlFlow::Continue(()),
-        };
-        let span = parts.last().map_or_else(Span::empty, |p| p.span);
-        self.named
-            .push((parts.into_iter().map(fold).collect(), if span == Span::empty() { factor.span() } else { span }));
-        ControlFlow::Continue(())
-    }
+        _ => return None,
+    };
+    let span = parts.last().map_or_else(Span::empty, |p| p.span);
+    let span = if span == Span::empty() { factor.span() } else { span };
+    Some((parts.into_iter().map(fold).collect(), span))
 }

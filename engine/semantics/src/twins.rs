@@ -1,13 +1,14 @@
-//! Items of a select that are called the same, where nobody calls them: each has a name of its own.
+//! Gives items of a select that share a name, to which nothing refers, names of their own.
 //!
 //!   (SELECT id, * FROM t)          ──▶ (SELECT id AS "__ingot_twin_0:id", * FROM t)
 //!   (SELECT k, sum(v) AS k FROM t) ──▶ (SELECT k, sum(v) AS "__ingot_twin_1:k" FROM t)
 //!   SELECT id, (SELECT c.id ..)    ──▶ SELECT id, (SELECT c.id ..) AS "__ingot_twin_1:(SELECT c.id ..)"
 //!
-//! DataFusion has no projection with two columns of one name, and calls all that has a subquery alike.
+//! DataFusion refuses a projection with two columns of one name, and gives every expression with a subquery the same
+//! name.
 //!
 //! Invariants
-//! * A name that stands anywhere else in the statement stays: whoever uses it is told that it stands twice.
+//! * A name that is used elsewhere in the statement stays: its use is then an error, as it is ambiguous.
 //! * For statements that cannot be planned otherwise.
 //!
 //! Not here: the headers of a result, which are as written.
@@ -22,7 +23,7 @@ use sqlparser::ast::{
 };
 
 use crate::outputs::fold;
-use crate::value_lists::has_subquery;
+use crate::subqueries::has_subquery;
 
 const MARK: &str = "__ingot_twin_";
 

@@ -22,7 +22,7 @@ use sqlparser::ast::{
     BinaryOperator, Distinct, ExcludeSelectItem, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
     ObjectName, ObjectNamePart, OptimizerHint, OptimizerHintStyle, OrderBy, OrderByKind, Query, ReplaceSelectElement,
     ReplaceSelectItem, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor,
-    TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
+    TableWithJoins, Visit, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -30,6 +30,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::outputs::{mark_values, stands_alone};
 use crate::refusal::Refusal;
+use crate::subqueries::{Node, walk};
 
 /// Rewrites a query's own select with its ORDER BY; those within it are visited by themselves.
 pub(crate) fn in_query(query: &mut Query) -> Result<()> {
@@ -66,10 +67,12 @@ const KEY: &str = "ingotkey";
 
 /// Keeps the values of keys that subqueries may mean, which the tables within them come before.
 fn hint_at(select: &mut Select, order_by: Option<&OrderBy>, keys: &[Key]) {
-    let mut inner = Inner::default();
-    let _ = Visit::visit(&*select, &mut inner);
-    let _ = order_by.map(|order| Visit::visit(order, &mut inner));
-    for key in keys.iter().filter(|key| inner.names.contains(&key.name)) {
+    let mut inner = BTreeSet::new();
+    add_inner_names(&*select, &mut inner);
+    if let Some(order) = order_by {
+        add_inner_names(order, &mut inner);
+    }
+    for key in keys.iter().filter(|key| inner.contains(&key.name)) {
         let (prefix, text) = (KEY.to_owned(), format!("{}={}", key.name, key.value));
         select.optimizer_hints.push(OptimizerHint { prefix, text, style: OptimizerHintStyle::MultiLine });
     }
@@ -82,34 +85,16 @@ pub(crate) fn merged_key(select: &Select, name: &str) -> Option<Expr> {
     Parser::new(&GenericDialect {}).try_with_sql(value).and_then(|mut p| p.parse_expr()).ok()
 }
 
-/// Bare names within subqueries.
-#[derive(Default)]
-struct Inner {
-    queries: usize,
-    names: BTreeSet<String>,
-}
-
-impl Visitor for Inner {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(name) = expr
-            && self.queries > 0
+/// Adds the bare names within the subqueries of a tree.
+fn add_inner_names(tree: &impl Visit, names: &mut BTreeSet<String>) {
+    walk(tree, |node, queries| {
+        if let Node::Expr(Expr::Identifier(name)) = node
+            && queries > 0
         {
-            self.names.insert(fold(name));
+            names.insert(fold(name));
         }
         ControlFlow::Continue(())
-    }
+    });
 }
 
 fn rewrite(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {

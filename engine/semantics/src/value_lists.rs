@@ -8,15 +8,15 @@
 //!
 //! Not here: types of the values (`widen`).
 
-use std::ops::ControlFlow;
-
 use datafusion::common::{DataFusionError, Result};
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Parens, Query, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, TableFactor, Values, Visit, Visitor,
+    SetQuantifier, TableFactor, Values,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
+
+use crate::subqueries::has_subquery;
 
 /// Rewrites a subquery in an expression.
 ///
@@ -88,19 +88,6 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
         *query.body = body;
     }
     Ok(())
-}
-
-/// Whether a query stands in a tree.
-pub(crate) fn has_subquery(tree: &impl Visit) -> bool {
-    struct Subqueries;
-    impl Visitor for Subqueries {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
-    tree.visit(&mut Subqueries).is_break()
 }
 
 fn parsed_query(text: &str) -> Result<Query> {

@@ -10,18 +10,17 @@
 //! Not here: counting (`expectations`), who may own a quarantine table (`names`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Query as SqlQuery, Visit, Visitor};
 use ingot_dialect::ast::{Expectation, Query, Violation};
 use ingot_dialect::diagnostic::Diagnostic;
 use ingot_dialect::fold_tokens;
 use ingot_model::TableName;
+use ingot_semantics::has_subquery;
 
 use super::judge::{Violations, guard};
 use super::output::cast_to_stored;
@@ -134,17 +133,6 @@ fn bind(planner: &Planner, relation: &Relation<'_>, e: &Expectation) -> Result<E
             Err(vec![d.at(file, e.expr.span).help(format!("compare it with something: {text} IS NOT NULL"))])
         }
     }
-}
-
-fn has_subquery(tree: &SqlExpr) -> bool {
-    struct Find;
-    impl Visitor for Find {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &SqlQuery) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
-    tree.visit(&mut Find).is_break()
 }
 
 fn build(

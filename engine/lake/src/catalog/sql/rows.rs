@@ -17,10 +17,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ingot_model::TableName;
+use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
 };
-use sqlx::{Connection, Row};
+use sqlx::{Connection, Row, Sqlite};
 
 use crate::catalog::error::{CatalogError, CatalogErrorKind};
 use crate::crash;
@@ -101,7 +103,7 @@ impl Rows {
         let options = options.busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
-            // What is in memory goes with its connection.
+            // A database in memory ends with its connection.
             .min_connections(u32::from(connections == 1))
             .idle_timeout((connections > 1).then_some(IDLE_TIMEOUT))
             .max_lifetime((connections > 1).then_some(LIFETIME_MAX))
@@ -163,9 +165,14 @@ impl Rows {
         self.present
     }
 
-    /// What tells tables from views.
+    /// The condition that selects tables and no views.
     fn tables_alone(&self) -> &'static str {
         if self.typed { "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)" } else { "TRUE" }
+    }
+
+    /// A statement about one row: `?1` to `?3` are its key, the catalog's name, the namespace and the table.
+    fn of_table<'q>(&'q self, sql: &'q str, table: &'q TableName) -> Query<'q, Sqlite, SqliteArguments<'q>> {
+        sqlx::query(sql).bind(&self.name).bind(table.namespace.as_str()).bind(&table.name)
     }
 
     /// Every table and its metadata location, in one read.
@@ -200,18 +207,13 @@ impl Rows {
         if Faults::one_of(&self.faults.fail_reads) {
             return Err(failed(sqlx::Error::PoolTimedOut));
         }
-        sqlx::query_scalar::<_, Option<String>>(&format!(
+        let sql = format!(
             "SELECT metadata_location FROM iceberg_tables
-             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND {}",
+             WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND {}",
             self.tables_alone()
-        ))
-        .bind(&self.name)
-        .bind(table.namespace.as_str())
-        .bind(&table.name)
-        .fetch_optional(&self.pool)
-        .await
-        .map(Option::flatten)
-        .map_err(failed)
+        );
+        let row = self.of_table(&sql, table).fetch_optional(&self.pool).await.map_err(failed)?;
+        row.map_or(Ok(None), |row| row.try_get(0)).map_err(failed)
     }
 
     /// Every namespace, with tables or without.
@@ -236,14 +238,12 @@ impl Rows {
             _ => failure(format!("creating {table}"), e),
         };
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        sqlx::query(
+        self.of_table(
             "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name,
                metadata_location, previous_metadata_location, iceberg_type)
-             VALUES (?, ?, ?, ?, NULL, 'TABLE')",
+             VALUES (?1, ?2, ?3, ?4, NULL, 'TABLE')",
+            table,
         )
-        .bind(&self.name)
-        .bind(table.namespace.as_str())
-        .bind(&table.name)
         .bind(location)
         .execute(&mut *transaction)
         .await
@@ -266,17 +266,16 @@ impl Rows {
     pub(crate) async fn drop_table(&self, table: &TableName, location: &str) -> Result<bool> {
         let failed = |e| failure(format!("dropping {table}"), e);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let done = sqlx::query(
-            "DELETE FROM iceberg_tables
-             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?",
-        )
-        .bind(&self.name)
-        .bind(table.namespace.as_str())
-        .bind(&table.name)
-        .bind(location)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        let done = self
+            .of_table(
+                "DELETE FROM iceberg_tables
+                 WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
+                table,
+            )
+            .bind(location)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(done.rows_affected() > 0)
     }
@@ -288,21 +287,19 @@ impl Rows {
     pub(crate) async fn swap(&self, table: &TableName, old: &str, new: &str) -> Result<Swap> {
         let failed = |e| failure(format!("committing to {table}"), e);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let done = sqlx::query(
-            "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
-             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?
-               AND metadata_location = ?
-               AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)",
-        )
-        .bind(new)
-        .bind(old)
-        .bind(&self.name)
-        .bind(table.namespace.as_str())
-        .bind(&table.name)
-        .bind(old)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        let done = self
+            .of_table(
+                "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4
+                 WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3
+                   AND metadata_location = ?4
+                   AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)",
+                table,
+            )
+            .bind(old)
+            .bind(new)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
         if done.rows_affected() != 1 {
             transaction.rollback().await.map_err(failed)?;
             return Ok(Swap::Conflict);
@@ -343,7 +340,7 @@ fn failure(context: impl Into<String>, error: sqlx::Error) -> LakeError {
     LakeError::Catalog { context: context.into(), source: CatalogError::new(kind(&error), error) }
 }
 
-/// What a code of SQLite says. The low byte is the kind; what stands above it tells finer kinds apart.
+/// What a code of SQLite says. The low byte is the kind; the bytes above it are finer kinds.
 fn kind(error: &sqlx::Error) -> CatalogErrorKind {
     const BUSY: u32 = 5;
     const READ_ONLY: u32 = 8;
