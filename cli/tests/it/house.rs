@@ -195,20 +195,21 @@ fn circles_are_found() {
     assert!(paths_of("a::{b as x, c::{d, e}}").iter().eq(["a::b", "a::c::d", "a::c::e"].iter()));
 }
 
-/// A public item: where it is declared, its name, and whether a text stands above it.
+/// A public item: where it is declared, its name, and its docs.
 struct Public {
     place: String,
     kind: String,
     name: String,
-    is_documented: bool,
+    /// The lines of the docs from the last to the first.
+    docs: Vec<String>,
 }
 
-/// Whether a text stands above a line, behind its attributes.
-fn is_documented(lines: &[&str], number: usize) -> bool {
-    let mut above = lines.iter().take(number).rev().map(|line| line.trim_start());
+/// The docs above a line and its attributes, from the last line to the first.
+fn docs_above(lines: &[&str], number: usize) -> Vec<String> {
+    let above = lines.iter().take(number).rev().map(|line| line.trim_start());
     // An attribute of several lines ends in a bracket of its own.
     let is_attribute = |line: &&str| line.starts_with("#[") || line.ends_with(")]") || line.starts_with("feature");
-    above.find(|line| !is_attribute(line)).is_some_and(|line| line.starts_with("///"))
+    above.skip_while(is_attribute).map_while(|line| line.strip_prefix("///")).map(str::to_owned).collect()
 }
 
 fn public_items(folder: &str) -> Vec<Public> {
@@ -225,8 +226,8 @@ fn public_items(folder: &str) -> Vec<Public> {
             let at = words.get(at).filter(is_kind).map(|_| at);
             if let Some((kind, name)) = at.and_then(|at| Some((*words.get(at)?, *words.get(at + 1)?))) {
                 let place = format!("{folder}/src/{path}:{}", number + 1);
-                let is_documented = is_documented(&lines, number);
-                found.push(Public { place, kind: kind.to_owned(), name: name.to_owned(), is_documented });
+                let docs = docs_above(&lines, number);
+                found.push(Public { place, kind: kind.to_owned(), name: name.to_owned(), docs });
             }
         }
     }
@@ -276,8 +277,40 @@ fn public_items_are_used() {
 #[test]
 fn public_items_are_documented() {
     let items = CRATES.iter().filter(|f| **f != "cli").flat_map(|folder| public_items(folder));
-    let without = items.filter(|item| !item.is_documented);
+    let without = items.filter(|item| item.docs.is_empty());
     report(&without.map(|i| format!("{}: say what {} is, with units and errors", i.place, i.name)).collect::<Vec<_>>());
+}
+
+/// What a newcomer to each crate meets first: its docs show how it is used.
+const MAIN_ITEMS: &[(&str, &[&str])] = &[
+    ("engine/model", &["TableName", "Definition", "KeyRange", "FlowPositions"]),
+    ("engine/dialect", &["Parsed", "Diagnostic"]),
+    ("engine/delta", &["Strategy", "MultisetDiff"]),
+    ("engine/lake", &["Lake"]),
+    ("engine/project", &["check_files"]),
+    ("engine/query", &["Session"]),
+];
+
+/// Examples are run by `cargo test`: a fence with a word (`no_run`, `text`) is none.
+#[test]
+fn main_items_have_examples_that_run() {
+    let mut findings = Vec::new();
+    for (folder, names) in MAIN_ITEMS {
+        let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest");
+        if manifest.contains("doctest = false") {
+            findings.push(format!("{folder}/Cargo.toml: its examples are not run"));
+        }
+        let items = public_items(folder);
+        for name in *names {
+            let item = items.iter().find(|item| item.name == **name && ["struct", "fn"].contains(&item.kind.as_str()));
+            match item {
+                Some(item) if item.docs.iter().filter(|line| line.trim() == "```").count() >= 2 => {}
+                Some(item) => findings.push(format!("{}: show how {name} is used", item.place)),
+                None => findings.push(format!("{folder}: there is no {name}")),
+            }
+        }
+    }
+    report(&findings);
 }
 
 /// What a file says it is: the first paragraph of its header, in one line.

@@ -4,7 +4,7 @@
 //!                                └─▶ partials(query) over deleted rows ───▶ minus ─┴▶ landing(plus, minus)
 //!
 //! Invariants
-//! * Nobody outside this crate asks which strategy it is to decide what to do: a strategy does it, or says what it needs.
+//! * No code outside this crate decides by the kind of a strategy: it calls the strategy's methods.
 //! * build(partials over everything) = what the landings of all changes leave, as multisets, bit by bit.
 //!
 //! Not here: what a plan is (`shape`), the merge itself (`target`), running plans and committing (`pipeline`).
@@ -23,6 +23,22 @@ use crate::target::keyed::Keyed;
 use crate::target::landing::Landing;
 
 /// How a view follows its sources.
+///
+/// ```
+/// use datafusion::arrow::datatypes::{DataType, Field, Schema};
+/// use datafusion::logical_expr::{col, lit, table_scan};
+/// use ingot_delta::{Incremental, classify};
+///
+/// # fn main() -> datafusion::common::Result<()> {
+/// let schema = Schema::new(vec![Field::new("n", DataType::Int64, false)]);
+/// let filtered = table_scan(Some("bronze.t"), &schema, None)?.filter(col("n").gt(lit(1_i64)))?.build()?;
+/// assert_eq!(classify(&filtered).incremental().ok(), Some(Incremental::Linear));
+///
+/// let three = table_scan(Some("bronze.t"), &schema, None)?.limit(0, Some(3))?.build()?;
+/// assert_eq!(classify(&three).full_reason().map(|reason| reason.code), Some("R0502"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Strategy(How);
 

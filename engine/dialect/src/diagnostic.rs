@@ -36,6 +36,14 @@ pub struct Suggestion {
 }
 
 /// One error or warning.
+///
+/// ```
+/// use ingot_dialect::{Diagnostic, render};
+///
+/// let wrong = Diagnostic::error("N0103", "there is no column \"custmer_id\"").help("did you mean \"customer_id\"?");
+/// assert_eq!(wrong.to_string(), "error[N0103]: there is no column \"custmer_id\"");
+/// assert!(render(&wrong, None, false).contains("= help: did you mean"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
     pub code: &'static str,
@@ -86,7 +94,7 @@ impl Diagnostic {
         self.span(span)
     }
 
-    /// The place alone; the file is added by whoever knows it.
+    /// The place alone; the caller that knows the file adds it.
     pub fn span(mut self, span: Span) -> Self {
         self.span = (span != Span::empty()).then_some(span);
         self

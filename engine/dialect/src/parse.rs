@@ -17,6 +17,17 @@ use crate::lex::{Lexed, Tok, lex};
 use sqlparser::tokenizer::Token;
 
 /// A file's statements and everything that is wrong with it.
+///
+/// ```
+/// use ingot_dialect::{parse_file, render};
+///
+/// let text = "CREATE VIEW gold.trips AS SELECT * FROM silver.trips;\nCREATE VIEW gold.late AS SELEC 1;\n";
+/// let parsed = parse_file("sql/gold.sql", text);
+/// assert_eq!(parsed.statements.len(), 1);
+/// assert!(parsed.has_errors());
+/// let shown = render(&parsed.diagnostics[0], Some(text), false);
+/// assert!(shown.contains("--> sql/gold.sql:2:26"), "{shown}");
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Parsed {
     pub statements: Vec<Statement>,

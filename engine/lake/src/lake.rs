@@ -33,6 +33,36 @@ pub(crate) struct Inner {
 }
 
 /// A lake. Clones share everything.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use arrow::datatypes::DataType;
+/// use ingot_lake::{Commit, Lake, LakeConfig, NewTable, Rebase, S3Config, Writer};
+/// use ingot_model::{Column, Definition, TableName};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let warehouse = format!("file://{}", folder.path().display());
+/// let config = LakeConfig { catalog_name: "ingot".into(), catalog_uri: None, warehouse, s3: S3Config::default() };
+/// let lake = Lake::open(config).await?;
+///
+/// let id = Column { name: "id".into(), data_type: DataType::Int64, nullable: true, comment: None };
+/// let definition = Definition { columns: vec![id], ..Definition::default() };
+/// let new = NewTable { name: TableName::new("bronze", "trips"), definition, first_summary: None };
+/// let table = lake.create_table(new).await?;
+///
+/// let mut writer = Writer::new(&table, None)?;
+/// let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+/// writer.write(&RecordBatch::try_from_iter_with_nullable([("id", ids, true)])?).await?;
+/// let rows = Commit { add: writer.close().await?, ..Commit::default() };
+/// let table = lake.commit(&table, rows, &|_| Rebase::Retry).await?;
+/// assert_eq!(table.history().len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Lake(pub(crate) Arc<Inner>);
 

@@ -61,6 +61,16 @@ pub struct SortBy {
 }
 
 /// A table's definition.
+///
+/// ```
+/// use arrow::datatypes::DataType;
+/// use ingot_model::{Column, Definition};
+///
+/// let id = Column { name: "id".into(), data_type: DataType::Int64, nullable: false, comment: None };
+/// let mut definition = Definition { columns: vec![id], ..Definition::default() };
+/// definition.set_primary_key(&["id".into()]);
+/// assert_eq!(definition.properties["ingot.primary-key"], r#"["id"]"#);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definition {
     /// The public columns, in order.

@@ -72,6 +72,15 @@ impl fmt::Display for Namespace {
 }
 
 /// The name of a table.
+///
+/// ```
+/// use ingot_model::TableName;
+///
+/// let name = TableName::new("silver", "trips");
+/// assert_eq!(name.to_string(), "silver.trips");
+/// assert_eq!("silver.trips".parse(), Ok(name));
+/// assert!("trips".parse::<TableName>().is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TableName {

@@ -171,6 +171,20 @@ impl PartitionRange {
 }
 
 /// Positions of one flow in one source.
+///
+/// ```
+/// use ingot_model::{FlowPositions, Partition, PartitionRange, Position, Positions, SourceIdentity};
+///
+/// let source = SourceIdentity { name: "trips".into(), ..SourceIdentity::default() };
+/// let start = Positions::from([(Partition::from(0), Position::from(5))]);
+/// let mut read = FlowPositions::starting("bronze.trips", source, &start);
+/// assert_eq!(read.ends(), start);
+///
+/// // Messages 5, 6 and 7 were read: the next range begins at 8.
+/// let range = PartitionRange { to: Position::from(8), delivered: 3, main: 3, ..PartitionRange::at(5) };
+/// read.partitions.insert(Partition::from(0), range);
+/// assert_eq!(read.ends(), Positions::from([(Partition::from(0), Position::from(8))]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FlowPositions {

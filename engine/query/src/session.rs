@@ -60,6 +60,30 @@ impl Default for SessionLimits {
 }
 
 /// Plans and runs statements; cheap to clone.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use datafusion::catalog::{MemTable, TableProvider};
+/// use futures::TryStreamExt;
+/// use ingot_query::{Caller, Session, SessionLimits, TableName};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let rows = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef)])?;
+/// let table: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?);
+/// let tables = [(TableName::new("silver", "t"), table)];
+/// let session = Session::over(tables, vec![], "ingot", &SessionLimits::default())?;
+///
+/// let caller = &Caller::ANONYMOUS;
+/// let planned = session.plan(caller, "SELECT sum(n) AS total FROM silver.t", None).await?;
+/// assert_eq!(planned.schema.field(0).name(), "total");
+/// let batches: Vec<RecordBatch> = session.execute(caller, &planned, None).await?.try_collect().await?;
+/// assert_eq!(batches[0].num_rows(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 

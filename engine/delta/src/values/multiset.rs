@@ -94,6 +94,24 @@ impl Difference {
 
 /// Compares two multisets of rows that arrive batch by batch; holds those rows alone that the other side did not match
 /// yet.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use ingot_delta::MultisetDiff;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let rows = |values: Vec<i64>| RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(values)) as ArrayRef)]);
+/// let expected = rows(vec![1, 2, 2])?;
+/// let mut diff = MultisetDiff::new(expected.schema())?;
+/// diff.add(&expected, 1)?;
+/// diff.add(&rows(vec![2, 1])?, -1)?;
+/// let found = diff.finish()?;
+/// assert_eq!((found.only_plus, found.only_minus), (1, 0));
+/// # Ok(())
+/// # }
+/// ```
 pub struct MultisetDiff {
     schema: SchemaRef,
     types: Vec<DataType>,

@@ -130,6 +130,30 @@ fn read(folder: &Path, shown: &str, depth: usize, files: &mut Vec<SqlFile>, foun
 }
 
 /// Checks files that were read already.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::path::Path;
+///
+/// use ingot_project::{check::check_files, config::Config, project::SqlFile};
+///
+/// let (folder, text) = (Path::new("/project"), "kafka.bootstrap.servers = \"127.0.0.1:9092\"\n");
+/// let config = Config::from_parts(Some(text), folder, folder, None, &[], &BTreeMap::new(), |_, _| Ok(()));
+/// let file = SqlFile {
+///     path: "sql/bronze.sql".into(),
+///     text: "CREATE SOURCE s (n BIGINT) WITH ('connector' = 'kafka', 'topic' = 's') FORMAT PLAIN ENCODE JSON;\n\
+///            CREATE STREAMING TABLE bronze.t AS SELECT n FROM STREAM s;\n\
+///            CREATE MATERIALIZED VIEW gold.u AS SELECT m FROM bronze.t;\n"
+///         .into(),
+/// };
+/// # let config = match config {
+/// #     Ok(config) => config,
+/// #     Err(found) => panic!("{found:?}"),
+/// # };
+/// let checked = check_files(folder, vec![file], &config);
+/// assert!(checked.project.is_none());
+/// assert!(checked.diagnostics[0].to_string().starts_with("error[N0104]"), "{:?}", checked.diagnostics);
+/// ```
 pub fn check_files(root: &Path, files: Vec<SqlFile>, cfg: &Config) -> Checked {
     check_with(root, files, cfg, Trials::default(), &Stored::new())
 }
