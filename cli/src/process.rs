@@ -62,7 +62,7 @@ impl Limit {
     }
 }
 
-/// The project's lease: says so while somebody else holds it. `None` when stopped or out of time before it was free.
+/// The project's lease: says so while another process holds it. `None` when stopped or out of time before it was free.
 pub async fn lease(
     engine: &Engine,
     wait: Option<Duration>,

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! * A reader that has gone away (`ingot status | head -3`) ends the command without a word, as SIGPIPE ends other
-//!   programs: the exit code is 141, so that nobody takes what was not shown for a success.
+//!   programs: the exit code is 141, so that output that was cut off is no success.
 //! * A stderr that cannot be written stops nothing.
 
 use std::fmt::Arguments;

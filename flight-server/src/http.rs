@@ -7,7 +7,7 @@
 //! * On a port of its own, so that a probe needs no Flight client and a proxy before Flight shows none of it.
 //! * Nothing of a row, a statement or a setting is shown; of an error its code.
 //!
-//! Not here: what is counted (`ingot_telemetry`), what ready means (whoever starts this).
+//! Not here: what is counted (`ingot_telemetry`), what ready means (its caller).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //!
 //! Invariants
 //! * The parser sees code tokens only, so its index counts ours.
-//! * A body that could overflow the stack, of the parser or of whoever walks the tree, is refused before (`size`).
+//! * A body that could overflow the stack, of the parser or of code that walks the tree, is refused first (`size`).
 //! * Its own panics, should there be any, become a diagnostic (P0128).
 //!
 //! Not here: what a query may contain (`pipeline`, `delta`).

@@ -237,7 +237,7 @@ fn write_lines(lexed: &Lexed<'_>, lines: Vec<Dressed>) -> String {
     let count = lines.len();
     for (i, dressed) in lines.into_iter().enumerate() {
         let is_end = i + 1 == count;
-        // What stands above a closing parenthesis stood inside it.
+        // A comment above a closing parenthesis was inside of it.
         let is_inside = dressed.line.anchor == Anchor::Close || dressed.line.text.starts_with(INDENT);
         let indent = if is_inside { INDENT } else { "" };
         let (behind, last, raised) = arrange(dressed.behind, is_end);

@@ -160,7 +160,7 @@ impl PipelineError {
         }
     }
 
-    /// The whole message, for whoever runs the table.
+    /// The whole message, for the people who run the table.
     pub fn report(&self) -> String {
         match self {
             Self::At { error, place } => format!("{error}, for {place}"),

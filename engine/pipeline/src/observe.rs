@@ -3,7 +3,7 @@
 //! Invariants
 //! * Nothing here holds up a batch or a refresh: own connections, and a broker that does not answer is left until the
 //!   next look. Its last lag stays, its tables grow older.
-//! * A series whose table is gone is forgotten.
+//! * A series is removed with its table.
 //!
 //! Not here: what freshness is (`freshness`), serving (`ingot_flight::http`).
 

@@ -1,4 +1,4 @@
-//! Dropping the columns that streaming tables have left out, once somebody says so.
+//! Drops the columns that streaming tables have left out, when asked to.
 //!
 //! Invariants
 //! * Only columns that an applied definition has left out are dropped: an edit that no run has applied drops nothing.

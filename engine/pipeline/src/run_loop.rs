@@ -28,7 +28,7 @@ use crate::plan::{Action, Read, Step, Upto};
 
 /// How long a stop may take.
 pub const GRACE: Duration = Duration::from_secs(8);
-/// How often views look for changes that nobody here made.
+/// How often views look for changes that other processes made.
 const LOOK: Duration = Duration::from_millis(1_000);
 /// Passes over the views begin at most this often within `run.freshness`: the rest of it is for the batch, the pass
 /// itself and a pass that has to be waited for.
@@ -53,7 +53,7 @@ pub struct Progress {
     pub troubles: BTreeMap<String, Trouble>,
 }
 
-/// A task that failed as a whole, or ended although nobody stopped it.
+/// A task that failed as a whole, or ended without being stopped.
 #[derive(Debug, Clone)]
 pub struct Trouble {
     /// How often since the start.
@@ -64,7 +64,7 @@ pub struct Trouble {
     pub down: bool,
 }
 
-/// Shared with whoever shows it.
+/// Shared with the code that shows it.
 pub type Shared = Arc<Mutex<Progress>>;
 
 fn note(shared: &Shared, f: impl FnOnce(&mut Progress)) {

@@ -465,7 +465,7 @@ impl Engine {
     }
 }
 
-/// Where a table stands in its source.
+/// Up to where a table has read its source.
 enum RecordedPlace {
     At(Connector, FlowPositions),
     /// That cannot be told, with what is said of the table then.

@@ -253,7 +253,7 @@ impl Model {
         matches!(self.kind, ModelKind::Streaming { .. })
     }
 
-    /// Whether its rows come of no other table: it stands on itself.
+    /// Whether its rows come from no other table, so that its own snapshots are what others are based on.
     pub fn is_base(&self) -> bool {
         matches!(self.kind, ModelKind::Streaming { .. } | ModelKind::DecodeErrors { .. })
     }

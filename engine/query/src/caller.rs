@@ -11,7 +11,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whoever reaches the endpoint, as nobody is asked who he is.
+    /// Every client of an endpoint without authentication.
     pub const ANONYMOUS: Caller = Caller { user: "anonymous" };
 
     /// Another caller, to try what is kept apart.

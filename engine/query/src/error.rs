@@ -20,7 +20,7 @@ use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_lake::LakeError;
 use ingot_semantics::{Refusal, find, sql_words};
 
-/// What went wrong, by what somebody can do about it.
+/// What went wrong, grouped by what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The text is not SQL.

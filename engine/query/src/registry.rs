@@ -24,7 +24,7 @@ use crate::caller::Caller;
 use crate::error::{ErrorKind, QueryError};
 use crate::session::Planned;
 
-/// The outcome of a query that did not come to its end because nobody wants it any more.
+/// The outcome of a query that was stopped because its caller does not want it any more.
 const CANCELLED: &str = "cancelled";
 const QUERIES_MAX: usize = 1_000;
 const WAITING_MAX: Duration = Duration::from_secs(600);
@@ -91,7 +91,7 @@ impl Registry {
         Self(Arc::new(Inner { queries: Mutex::default(), prepared: Mutex::default(), statements_max, idle_max }))
     }
 
-    /// Keeps a plan for the client that was told of it.
+    /// Keeps a plan for the client that got its handle.
     pub fn announce(&self, caller: &Caller, id: Uuid, planned: Planned) {
         let mut all = lock(&self.0.queries);
         all.retain(|_, q| q.streams > 0 || q.since.elapsed() < WAITING_MAX);
@@ -211,7 +211,7 @@ pub enum Outcome {
     Done,
     /// With an error.
     Failed,
-    /// Because nobody wants it any more.
+    /// Its caller does not want it any more.
     Cancelled,
 }
 

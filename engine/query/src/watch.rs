@@ -1,4 +1,4 @@
-//! Ends planning that nobody waits for or that takes too long.
+//! Ends planning whose caller has gone, or that takes too long.
 //!
 //! The engine's planner has no hook for this, so its rules are wrapped: each looks at the watch of its thread before
 //! it goes on, the optimizer's for each node of the plan. A rule within one node cannot be ended: the bounds of a

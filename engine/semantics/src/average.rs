@@ -1,6 +1,6 @@
 //! `avg` of DOUBLE, also where the sum leaves the range of doubles and the average does not.
 //!
-//! Beside the sum stands one of values 2^64 times smaller, which takes its place where it overflowed.
+//! A second sum, of the values divided by 2^64, takes the place of the first where that overflowed.
 //!
 //! Not here: exact sums of maintained tables (`ingot_delta`), averages of decimals (`sum`).
 

@@ -14,7 +14,7 @@ use crate::text_casts::{UUID, is_text};
 use crate::type_names::type_name;
 
 /// What a text beside a UUID stands for. As in PostgreSQL a literal is one of the other side's type, and any other text
-/// is cast by whoever means that.
+/// needs a CAST in the statement.
 ///
 /// # Errors
 /// A literal that is no UUID, and every other text.

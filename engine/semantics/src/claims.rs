@@ -1,4 +1,4 @@
-//! What operators claim of their rows is not believed by those that act on it: sorts, windows and aggregates.
+//! Sorts, windows and aggregates do not rely on what operators below them claim about their rows.
 //!
 //!   SortExec [k, id] ──▶ SortExec [k, id] over ClaimsExec      no key goes because something below says it is constant
 //!
@@ -11,7 +11,7 @@
 //! Invariants
 //! * Between a sort, a window or an aggregate and its input stands a node that says no more than how rows are spread.
 //!   Sorts and windows that stand on another window believe that one.
-//! * The node stays: whoever copies a plan asks for claims again.
+//! * The node stays in the plan: claims are asked for again whenever a plan is copied.
 //!
 //! Not here: claims of tables, of which there are none.
 
@@ -36,7 +36,7 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
 
-/// Passes its input's batches on, and of its claims how rows are spread over partitions.
+/// Passes on its input's batches; of its input's claims, only how rows are spread over partitions.
 #[derive(Debug)]
 struct ClaimsExec {
     input: Arc<dyn ExecutionPlan>,
@@ -67,7 +67,7 @@ impl ExecutionPlan for ClaimsExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        // Else a sort goes below, where it believes all.
+        // Otherwise a sort is moved below this node, where it relies on every claim.
         vec![false]
     }
 

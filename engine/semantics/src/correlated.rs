@@ -107,7 +107,7 @@ fn is_below(plan: &LogicalPlan, column: &Column) -> bool {
     }
 }
 
-/// What a subquery is refused for that looks past the query around it.
+/// The refusal of a subquery that refers to a query further out than the one around it.
 pub(crate) fn two_queries_up(column: &Column) -> Refusal {
     let text = format!("the subquery looks at {column}, a column of a query that is not the next one around it");
     Refusal { code: "U0515", text, help: HELP, span: span_of(column) }
@@ -460,7 +460,7 @@ fn without_lateral(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Join(join))
 }
 
-/// DataFusion's rules that make joins of subqueries: what they stumble over is refused in our words.
+/// DataFusion's rules that turn subqueries into joins; where they fail, the error is a refusal of ours.
 pub(crate) fn optimizer_rules(
     mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {

@@ -7,7 +7,7 @@
 //! It also pushes a condition that looks at no column below an aggregate that has a row even where no row comes in: what
 //! such a condition excludes, it keeps (`SELECT count(*) FROM t HAVING (SELECT max(x) FROM s) > 5`). The condition stays.
 //!
-//! It also computes keys that follow from other keys above the aggregate, and stumbles over two of one name there
+//! It also computes keys that follow from other keys above the aggregate, and fails where two of them have one name
 //! (`GROUP BY k, CAST(k AS INT)`): such an aggregate stays whole.
 //!
 //! It also puts inner joins in another order, and gives all of them the NULLs of the topmost one: `a IS NOT DISTINCT FROM b`

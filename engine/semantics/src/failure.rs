@@ -1,7 +1,7 @@
 //! Why an expression has no value for a row.
 //!
 //! Invariants
-//! * The text names the expression and a type, never a value: values are not shown to who may not see the table.
+//! * The text names the expression and a type, never a value: a caller may see the error and not the table.
 //! * What the engine says of a row is not repeated: its texts hold values. What is not known by its type is a text of
 //!   our own.
 //!
@@ -26,7 +26,7 @@ pub enum FailureKind {
     DivisionByZero,
     /// The value cannot be converted.
     Conversion,
-    /// A function has no value for its arguments, for what this says.
+    /// A function has no value for its arguments, for this reason.
     Argument(&'static str),
     /// The result, or a batch of results, is larger than can be held.
     Size,
@@ -133,7 +133,7 @@ fn is_number(type_name: &str) -> bool {
         || type_name.starts_with("an unsigned integer")
 }
 
-/// Whether an error is one of a row's values, and not of the engine or of what it stands on.
+/// Whether an error comes from a row's values, and not from the engine, the store or the system.
 pub fn is_failure(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => true,

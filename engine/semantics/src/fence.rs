@@ -61,7 +61,7 @@ impl Fence {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 
-    /// The fence that a plan is.
+    /// The plan as a fence, if it is one.
     pub fn of(plan: &LogicalPlan) -> Option<&Self> {
         match plan {
             LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),

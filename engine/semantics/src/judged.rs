@@ -3,11 +3,12 @@
 //!   Judged(conditions) over input     the rows of the input that its judge lets pass; it is shown all of them
 //!
 //! Invariants
-//! * No condition on its columns moves across it. One without columns does: whoever puts a judge into a plan sees to it that
-//!   none stands above.
+//! * No condition on its columns moves across it. One without columns does, so a plan with a judge must have none above
+//!   it.
 //! * It has the columns of its input.
 //!
-//! Not here: what a judge does with a row (whoever gives it one). Without a judge it is a place in a plan, and does not run.
+//! Not here: what a judge does with a row (the code that provides the judge). A node without a judge only marks a place
+//! in a plan, and cannot run.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
@@ -56,7 +57,7 @@ impl Judged {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 
-    /// The node that a plan is.
+    /// The plan as this node, if it is one.
     pub fn of(plan: &LogicalPlan) -> Option<&Self> {
         match plan {
             LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
@@ -64,7 +65,7 @@ impl Judged {
         }
     }
 
-    /// What tells it from the others of its plan.
+    /// Identifies it among the others of its plan.
     pub fn place(&self) -> usize {
         self.place
     }

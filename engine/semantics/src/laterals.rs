@@ -1,4 +1,4 @@
-//! What looks at the row beside it and no join can stand for: refused, each with another way to write it.
+//! Refuses what refers to the row beside it and cannot be a join; each refusal shows another way to write it.
 //!
 //!   LEFT JOIN UNNEST(t.l) AS x(v) ON v > 1          (SELECT sum(v) FROM UNNEST(t.l) AS x(v))
 //!   EXISTS (SELECT 1 FROM UNNEST(t.l) AS x(v) ...)  (SELECT o.v FROM o WHERE o.k = t.k ORDER BY o.n LIMIT 1)

@@ -1,6 +1,7 @@
-//! What makes no map (a key that is NULL or stands twice, lists of two lengths) is a failure of values, as in DuckDB.
+//! Arguments that make no map (a key that is NULL or given twice, lists of two lengths) are a failure of values, as in
+//! DuckDB.
 //!
-//! DataFusion has the same kind of error for them as for what it cannot run with any values.
+//! DataFusion reports them with the kind of error that it has for plans that fail for all values.
 
 use std::sync::{Arc, LazyLock};
 

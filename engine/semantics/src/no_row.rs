@@ -2,7 +2,7 @@
 //!
 //!   coalesce((SELECT count(*) .. GROUP BY k), 0)  ──▶  coalesce(ingot_no_row((SELECT ..)), 0)
 //!
-//! The simplifier takes the column's word, and folds `IS NULL` and coalesce away.
+//! The simplifier takes the column for NOT NULL, and folds `IS NULL` and coalesce away.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ fn marked(expr: Expr) -> Result<Transformed<Expr>> {
     }
 }
 
-/// Whether there is a row whatever is read.
+/// Whether the plan gives a row even if its tables are empty.
 fn has_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => has_one_row(&projection.input),

@@ -2,8 +2,8 @@
 //!
 //!   partial ──▶ by GROUP BY keys ──▶ final      becomes      rows by GROUP BY keys ──▶ whole groups
 //!
-//! Between two stages DataFusion gathers states to batches of thousands of them and counts nothing: where a state is the list
-//! of a group's values, one such batch is the whole input.
+//! Between two stages DataFusion collects thousands of states in a batch and does not account for their memory: where a
+//! state is the list of a group's values, one such batch may hold the whole input.
 //!
 //! Not here: groups without keys, which go from stage to stage in few states; GROUPING SETS, whose keys the first stage makes.
 

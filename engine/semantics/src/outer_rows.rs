@@ -9,7 +9,7 @@
 //! Invariants
 //! * A plan keeps its columns, in their order and under their names; the values stand behind them, as columns that
 //!   nothing else is called like.
-//! * NULL is a value as others here: it finds itself.
+//! * NULL is a value like any other here: it equals itself.
 //!
 //! Not here: which subqueries need it, and how they are joined to the rows around (`dependent`).
 

@@ -39,7 +39,7 @@ impl AnalyzerRule for OuterTypes {
 }
 
 impl OuterTypes {
-    /// The plan whose subqueries know what they see.
+    /// The plan with subqueries that know the types of the columns around them.
     fn with_outer_types(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         if let (LogicalPlan::Join(join), true) = (&plan, lateral(&plan).is_some()) {
             let left = self.typed(self.with_outer_types(join.left.as_ref().clone(), config)?, config)?;

@@ -1,8 +1,8 @@
-//! Windows whose frames reach to the end of their partition hold one partition at a time, and count it.
+//! Windows whose frames reach to the end of their partition hold one partition at a time, and account for its memory.
 //!
 //!   rows by PARTITION BY keys ──▶ complete partitions, a batch of rows at least ──▶ DataFusion's windows over these
 //!
-//! DataFusion's operator for such frames (`WindowAggExec`) takes in all rows, of all partitions, and counts none of them.
+//! DataFusion's operator for such frames (`WindowAggExec`) collects the rows of all partitions and accounts for none.
 //!
 //! Invariants
 //! * A partition is computed as a whole.
@@ -65,7 +65,7 @@ impl PhysicalOptimizerRule for PartitionWindows {
 
 #[derive(Debug)]
 struct PartitionWindowExec {
-    /// DataFusion's, which is asked for all but rows.
+    /// DataFusion's operator, which answers everything but `execute`.
     window: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
 }

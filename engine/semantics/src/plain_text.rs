@@ -1,6 +1,7 @@
-//! Functions whose text the engine makes as views are made to give plain text, as all others do.
+//! Makes functions that return text views in the engine return plain text, as all others do.
 //!
-//! A batch of views counts the bytes that it shares with other batches as its own, so that memory runs out on paper.
+//! A batch of views counts the bytes that it shares with other batches as its own, so that the pool runs out while
+//! memory is free.
 
 use std::sync::Arc;
 

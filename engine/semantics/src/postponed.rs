@@ -1,10 +1,11 @@
-//! What may fail in a condition that joins two sides fails for the pairs that need it, and for no row of a side.
+//! An expression in a join's condition that may fail does so only for pairs that need its value, not for rows of one
+//! side.
 //!
 //!   a.b <> 0 AND 10 / a.b < o.id ──▶ a.b <> 0 AND Postponed(TRY(10 / a.b), 10 / a.b) < o.id
 //!
 //! DataFusion computes what depends on one side alone once per row of that side, below the nested loops
-//! (`join_proj_push_down`), whatever the condition says of its pairs. It is TRY(e) that goes there; where that is NULL
-//! and a pair is asked for it, e is computed for the pair.
+//! (`join_proj_push_down`), also where the condition excludes its pairs. Here TRY(e) is computed there; where it is NULL
+//! and a pair needs the value, e is computed for the pair.
 //!
 //! Invariants
 //! * Nothing is postponed that has a value for every row: such a condition costs what it does in the engine.
@@ -34,7 +35,7 @@ use crate::attempt::Attempt;
 use crate::fallible::{TOTAL, cast_can_fail};
 use crate::sql_text::SILENT;
 
-/// Has a rule of the engine that computes parts of joins' conditions below them compute TRY of what may fail.
+/// Makes the engine's rule that computes parts of a join's condition below the join compute TRY of what may fail.
 pub(crate) fn postponed(
     rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
 ) -> Arc<dyn PhysicalOptimizerRule + Send + Sync> {

@@ -4,7 +4,7 @@
 //!     ──▶ .. u.k = reached(CASE WHEN (b <> 0) IS NOT TRUE THEN NULL ELSE 10 / b END) ..
 //!
 //! DataFusion takes a subquery out of its expression and joins it to every row. For a row whose CASE, COALESCE, AND or OR
-//! does not come to the subquery it computes NULL instead, and nobody sees what the subquery gives.
+//! does not evaluate the subquery, NULL is computed instead, and the subquery's value is not used.
 //!
 //! What stands beside a subquery in AND and OR is guarded likewise.
 //!

@@ -21,7 +21,7 @@ use crate::narrow::Narrow;
 use crate::sql_text::{INFIX, NAMED, SILENT};
 use crate::type_names::type_name;
 
-/// The expression, without casts: the engine adds those, and nobody can tell them from the user's.
+/// The expression without casts, because those that the engine adds cannot be told from the user's.
 pub fn shown(expr: &Expr) -> String {
     Words::plain().of(expr)
 }
@@ -68,7 +68,7 @@ pub(crate) fn literal(value: &ScalarValue) -> String {
 
 /// How expressions are written.
 pub(crate) struct Words {
-    /// With casts, whoever wrote them.
+    /// With casts, also those that the engine added.
     pub(crate) casts: bool,
     /// What columns stand for, by the engine's names of them.
     pub(crate) names: HashMap<String, String>,

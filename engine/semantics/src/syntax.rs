@@ -1,4 +1,5 @@
-//! Syntax that the planner does not know, or drops: said in other words where there are some, refused in ours elsewhere.
+//! Syntax that the planner does not know, or drops: rewritten to syntax that it knows where there is some, refused
+//! elsewhere.
 //!
 //!   s COLLATE "C"                ──▶ s             texts are compared by code points
 //!   INTERVAL (k + 1) DAY         ──▶ (k + 1) * INTERVAL '1' DAY

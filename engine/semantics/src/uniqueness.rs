@@ -101,7 +101,7 @@ fn grouped(plan: LogicalPlan) -> Result<Misled> {
     Ok(Misled::Becomes(LogicalPlan::Aggregate(Aggregate::try_new(input, keys, Vec::new())?)))
 }
 
-/// The plan without a word on what is unique.
+/// The plan without its claims about unique columns.
 fn forgetful(plan: LogicalPlan) -> Result<LogicalPlan> {
     let forget = |schema: &mut DFSchemaRef| -> Result<()> {
         if !schema.functional_dependencies().is_empty() {

@@ -53,7 +53,7 @@ fn with_columns(mut window: Window) -> Result<Transformed<LogicalPlan>> {
     let columns = window.input.schema().columns().into_iter().map(Expr::Column);
     let named = keys.into_iter().enumerate().map(|(at, key)| key.alias(column_name(taken + at)));
     let input = Projection::try_new(columns.chain(named).collect(), window.input)?;
-    // What lies above sees the columns that it saw.
+    // Nodes above see the same columns as before.
     let shown = window.schema.columns().into_iter().map(Expr::Column).collect();
     let window = Window::try_new(window.window_expr, Arc::new(LogicalPlan::Projection(input)))?;
     let shown = Projection::try_new(shown, Arc::new(LogicalPlan::Window(window)))?;

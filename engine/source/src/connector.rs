@@ -4,7 +4,7 @@
 //!                                                            └──▶ what they mean for recorded positions (pure)
 //!
 //! Invariants
-//! * Whoever reads sources knows this file and no kind of source.
+//! * Code that reads sources depends on this file and on no kind of source.
 //! * What a place in a source is, only its connector knows: it is handed out and taken back as recorded.
 //!
 //! Not here: how one kind is read (`kafka`), where positions are stored (`lake`).

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! * A message never holds the value of a secret property.
-//! * Whether a retry can help is told by the error, never by its text.
+//! * Whether a retry can help follows from the kind of error, never from its text.
 //!
 //! Not here: messages that do not decode: they are data (`decode`).
 

@@ -87,12 +87,12 @@ impl<const N: usize> Gauge<N> {
         self.of(labels).set(value);
     }
 
-    /// The series with these values of its labels, for whoever changes it often.
+    /// The series with these values of its labels, for code that changes it often.
     pub fn of(&self, labels: [&str; N]) -> Level {
         Level(self.0.as_ref().and_then(|all| all.get_metric_with_label_values(&labels).ok()))
     }
 
-    /// Forgets a series: what it was about is gone.
+    /// Removes a series whose subject does not exist any more.
     pub fn forget(&self, labels: [&str; N]) {
         if let Some(all) = &self.0 {
             // One that is not there is forgotten.

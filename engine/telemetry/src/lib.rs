@@ -5,7 +5,7 @@
 //! Invariants
 //! * A metric is counted for a batch, a request or a commit, never for a row.
 //! * Labels are names of tables, topics and operations, never a user's, a value's or a statement's text.
-//! * One set of metrics for a process, as there is one log: whoever counts needs no handle passed down to it.
+//! * One set of metrics for a process, as there is one log: no handle is passed down to the code that counts.
 //!
 //! Not here: when something is counted; serving (`ingot_flight::http`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]

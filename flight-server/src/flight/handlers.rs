@@ -186,7 +186,7 @@ impl Handlers {
 impl FlightSqlService for Handlers {
     type FlightService = Self;
 
-    /// There is no authentication yet: whoever reaches the loopback address may read. Drivers insist on a token.
+    /// There is no authentication yet: every client of the loopback address may read. Drivers insist on a token.
     async fn do_handshake(
         &self,
         _request: Request<Streaming<HandshakeRequest>>,

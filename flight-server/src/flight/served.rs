@@ -4,7 +4,7 @@ use ingot_query::{Caller, Registry, Seal, Session};
 
 /// What a client may send in one message: parameters, not data.
 pub(super) const REQUEST_BYTES_MAX: usize = 16 << 20;
-/// Who asks, of every call: nobody is asked for a name yet.
+/// The caller of every call: there is no authentication yet.
 pub(super) const CALLER: &Caller = &Caller::ANONYMOUS;
 
 /// What is served; cheap to clone. Endpoints that share one know each other's queries and prepared statements.

@@ -26,9 +26,9 @@ pub(crate) struct Stoppable {
 }
 
 impl Stoppable {
-    /// The rows, until they end or the query is cancelled; the registry is told how.
+    /// The rows, until they end or the query is cancelled; the registry records how it ended.
     pub fn new(rows: BoxStream<'static, Result<FlightData, Status>>, mut running: Running) -> Self {
-        // Whoever drops it before its end has cancelled it.
+        // A stream that is dropped before its end was cancelled.
         running.ends(Outcome::Cancelled);
         Self { rows: Some(rows), stopped: Box::pin(running.stop().cancelled_owned()), running }
     }

@@ -6,7 +6,7 @@
 //! * Nothing of a ticket is read that this server, or one with the same key, did not seal as a ticket for this caller.
 //! * A ticket needs nothing of the server that made it but the key: any such server over the same catalog gives the same
 //!   rows.
-//! * A ticket that is given out is small enough to come back.
+//! * A ticket that is given out is small enough for a request.
 //! * The version says how to read it; an unknown one is refused, never guessed at.
 
 use arrow::array::{ArrayRef, RecordBatch};

@@ -1,7 +1,7 @@
-//! Linear plans: what they give for some rows is what they give for each of them. Why another plan is none.
+//! Linear plans, whose result for some rows is the union of their results for each row; and why a plan is not linear.
 //!
 //! Invariants
-//! * A linear plan is linear, not affine: L({}) = {}, so constant branches are none.
+//! * A linear plan is linear, not affine: L({}) = {}, so a plan with a constant branch is not linear.
 //!
 //! Not here: expressions (`expressions`), plans that are merged by key (`classify`).
 

@@ -405,7 +405,7 @@ impl Keyed {
     }
 }
 
-/// Tells whether a public column of this type comes back from the table as it went in.
+/// Whether a public column of this type is read back from the table with the bits that were written.
 fn keeps_values(data_type: &DataType) -> bool {
     use DataType::*;
     let cast =

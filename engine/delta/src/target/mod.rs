@@ -1,4 +1,4 @@
-//! How a change lands: which stored rows go and which come.
+//! How a change is brought into a table: which stored rows are removed, and which rows are inserted.
 //!
 //! Not here: which plans can land so (`shape`), reading and writing tables (`pipeline`, `lake`).
 

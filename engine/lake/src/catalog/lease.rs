@@ -69,7 +69,7 @@ impl Lease {
         let mut file = opened.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {
-                // For people who ask who it is. Nothing depends on it.
+                // Shown to people who ask who holds it. Nothing depends on it.
                 let text = format!("process {}", std::process::id());
                 let noted = file
                     .set_len(0)

@@ -8,7 +8,7 @@
 //! * A commit is tried once. `Conflict` is said only when certainly nothing changed, `Unknown` whenever the answer was not
 //!   success.
 //! * Whatever the catalog names is durable before it is named.
-//! * How a kind stores a version is its own matter: nobody above writes a metadata file.
+//! * Each kind of catalog stores versions in its own way: no code above it writes a metadata file.
 //! * Every call is in the metrics once, whatever the kind.
 //!
 //! Not here: what is in a version (`table`), what to do about a conflict (`commit`).

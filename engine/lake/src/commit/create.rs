@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariants
-//! * A table is in the catalog with its first snapshot or not at all: nobody reads it as an empty one.
+//! * A table is in the catalog with its first snapshot or not at all: no reader sees it empty.
 //! * A draft is in memory alone. Files written for it are in no table until `create_with`.
 //!
 //! Not here: changing a table that is there (`attempts`).

@@ -4,7 +4,7 @@
 //! `with_positions` over the files that remain here.
 //!
 //! Invariants
-//! * A file that goes holds no row whose every key column lies in its range; keys
+//! * A file that is left out holds no row whose every key column lies in its range; keys
 //!   match as `IS NOT DISTINCT FROM` does, so NULL is a value of its own.
 //! * Float columns never take a file out: NaN and the two zeros have no place in
 //!   bounds.

@@ -8,7 +8,7 @@
 //! Invariants
 //! * A skipped file holds no row for which the filters are true.
 //! * A bound is at or beyond every value, not always a value: only bounds of our
-//!   own files, of types whose bounds nobody truncates, answer min and max.
+//!   own files, of types whose bounds no writer truncates, answer min and max.
 //! * Float bounds leave NaN out and may confuse the zeros: they count only when
 //!   the file is known to hold no NaN, with both zeros inside.
 //! * Expressions out of their column's order (`CAST(ts AS TIME)`) skip nothing.

@@ -1,7 +1,8 @@
 //! A file on its way to the store.
 //!
 //! Invariants
-//! * On local disk it has another name until it is whole and durable; given up at any point, that name goes.
+//! * On local disk it has another name until it is complete and durable; if it is abandoned before, that name is
+//!   removed.
 //!
 //! Not here: where files are and who may see them (`store`).
 
@@ -26,7 +27,7 @@ const PART_BYTES: usize = 16 << 20;
 /// How many parts of one file are under way at a time.
 const PARTS_IN_FLIGHT_MAX: usize = 4;
 
-/// A file under a name that is not its own yet. It goes when it is given up; nothing points at it.
+/// A file under a temporary name, to which nothing refers. It is deleted if it is abandoned.
 pub(super) struct Temporary {
     path: PathBuf,
     is_renamed: bool,

@@ -32,7 +32,7 @@ pub fn beginning(table: &Table) -> Result<Option<Beginning>> {
 /// The positions at which a snapshot began its table, if it did.
 pub(crate) fn begins(snapshot: &SnapshotInfo) -> Result<Option<FlowPositions>> {
     let told = snapshot.began_at()?;
-    // Versions that named no beginning told it by the mode.
+    // Older versions recorded no beginning; the mode of a refresh says it.
     let by_mode = || {
         let mode = snapshot.refresh().map(|(mode, _)| mode);
         snapshot.is_ours() && told.is_none() && matches!(mode, Some("create" | "full"))

@@ -7,7 +7,7 @@
 //!
 //! Invariants
 //! * Looked for only where no snapshot of ours is left: our commits say all that is needed.
-//! * They tell what was; their files may be gone.
+//! * They say what the snapshots were; the files of those may not exist any more.
 //! * Bounded in files read. Files of the log that are gone, or do not parse, are passed over.
 //!
 //! Not here: what is read from them (`position`, `beginning`, and the recorded sources of a streaming table).

@@ -231,7 +231,7 @@ fn stands_on(snapshot: &SnapshotInfo, entry: &RecordedPositions) -> bool {
     entry.total_records.is_some() && before() == entry.total_records
 }
 
-/// Adds the partitions that a newer snapshot has not told already.
+/// Adds the partitions that no newer snapshot has given.
 fn fill(vector: &mut Option<FlowPositions>, older: FlowPositions) {
     match vector {
         None => *vector = Some(older),

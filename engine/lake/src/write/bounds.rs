@@ -259,7 +259,7 @@ fn count_nans_under(
     parent: Option<&NullBuffer>,
     counts: &mut HashMap<i32, u64>,
 ) {
-    // What stands under a NULL parent is no value.
+    // A value below a NULL parent does not count.
     let valid = NullBuffer::union(parent, array.nulls());
     let is_valid = |row: usize| valid.as_ref().is_none_or(|nulls| nulls.is_valid(row));
     let count = match array.data_type() {

@@ -1,7 +1,7 @@
 //! Rows that wait for their file on local disk, because memory holds no more of them.
 //!
 //! Invariants
-//! * The file has no name: it goes with the writer, however that ends.
+//! * The file has no name, so that it is deleted with the writer, however that ends.
 //! * A block is read back as it was written.
 
 use std::fs::{File, OpenOptions};

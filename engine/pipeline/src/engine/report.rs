@@ -1,4 +1,4 @@
-//! What the steps of a plan did: for whoever runs it, and for the metrics.
+//! What the steps of a plan did: for the caller that runs it, and for the metrics.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

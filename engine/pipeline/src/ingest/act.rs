@@ -100,7 +100,7 @@ async fn redefine(lake: &Lake, model: &Model, table: Table, summary: Record) -> 
     lake.commit(&table, commit, &guard).await.map_err(|e| PipelineError::commit(&model.name, e))
 }
 
-/// An error table and up to where it holds errors.
+/// An error table that is open for writing, and the positions up to which it holds errors.
 pub(crate) type OpenErrorTable = (Table, Positions);
 
 /// The error table of a streaming table whose recorded positions are `committed`. It is created if it is missing;

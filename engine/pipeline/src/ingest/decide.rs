@@ -61,18 +61,18 @@ impl Unproven {
     }
 }
 
-/// What a stored table tells of the flows that fed it.
+/// What a stored table records of the flows that fed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
     /// The position of this flow in this source; none if it has none yet.
     pub(crate) own: Result<Option<FlowPositions>, Unproven>,
-    /// The flows that what is left of the history knows, newest first.
+    /// The flows in the snapshots that are left, newest first.
     pub(crate) flows: Result<Vec<FlowPositions>, Unproven>,
     /// The position of the only flow that has read this source, where it has another name.
     pub(crate) renamed: Result<Option<FlowPositions>, Unproven>,
 }
 
-/// Where a table stands in a source.
+/// From where a table reads a source on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResumeAt {
     pub(crate) positions: FlowPositions,
@@ -218,7 +218,7 @@ pub(crate) fn rejudged(committed: &FlowPositions, errors_at: &Positions, is_same
     committed.ends().into_iter().filter(|(p, place)| errors_at.get(p).is_some_and(|at| at > place)).collect()
 }
 
-/// What is told of the beginning of a table that is to be read again.
+/// What is known of a table that is to be read again, and of its source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Again<'a> {
     /// The positions at which it began, if that is known.

@@ -93,7 +93,7 @@ pub(crate) struct Member<'a> {
     pub target: Option<Table>,
 }
 
-/// What is left of a refresh when its files are written: its commit.
+/// A refresh whose files are written: what remains is its commit.
 pub(super) enum Prepared {
     Nothing(Outcome),
     Commit(Box<Ready>),
@@ -102,7 +102,7 @@ pub(super) enum Prepared {
 /// What became of a refresh by the change of the inputs.
 enum ByChange {
     Prepared(Prepared),
-    /// Only a recompute of the whole is right, for this reason.
+    /// Only a full recompute is right, for this reason.
     Refused(Reason),
 }
 
@@ -204,7 +204,7 @@ impl Job<'_> {
         expectations::judge(self.ctx, self.model, &read, &bind, &prepare, sign, counts).await
     }
 
-    /// What a failed read is told as: the FAIL UPDATE that is broken, where one is, and else its own error.
+    /// The error to report for a failed read: the broken FAIL UPDATE if there is one, else the read's own error.
     pub(super) async fn first_said(&self, bound: &Bound, error: PipelineError) -> PipelineError {
         let fails = self.model.expectations().any(|e| e.violation == ViolationAction::FailUpdate);
         if !fails || matches!(error, PipelineError::Stopped { .. }) {
@@ -216,7 +216,7 @@ impl Job<'_> {
         }
     }
 
-    /// The view computed from its whole inputs, in the place of everything it holds.
+    /// Computes the view from all rows of its inputs, to replace everything it holds.
     async fn full(&self, refresh: FullRefresh, started: Instant) -> Result<Prepared> {
         let bound = facts::full_scans(&self.inputs).await?;
         let written = async {

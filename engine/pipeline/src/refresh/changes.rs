@@ -84,7 +84,7 @@ pub fn memory(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Arc<dyn Ta
 }
 
 impl Input {
-    /// The input as a whole at its pinned snapshot.
+    /// A scan of all its rows at its pinned snapshot.
     ///
     /// # Errors
     /// Lake errors.

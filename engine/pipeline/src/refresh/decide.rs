@@ -40,7 +40,7 @@ pub fn way(strategy: &Strategy, moved: &Moved) -> Way {
     if let Some(reason) = &moved.unreadable {
         return Way::Full(reason.clone());
     }
-    // Rows below may have moved without a change for this view: then only what it stands on is recorded.
+    // The inputs' snapshots may have changed without a change of this view: then only the snapshots are recorded.
     if moved.rows_inserted + moved.rows_deleted == 0 && !moved.bases_moved {
         return Way::Nothing;
     }

@@ -30,7 +30,7 @@ pub(crate) struct Change {
     pub held: Vec<MemoryReservation>,
 }
 
-/// Every input as a whole, at its pinned snapshot.
+/// A scan of all rows of every input, at its pinned snapshot.
 ///
 /// # Errors
 /// Lake errors.

@@ -1,7 +1,7 @@
 //! Plans query bodies over placeholder tables.
 //!
 //! Invariants
-//! * Plans are not optimized, and their scans hold no data: whoever runs one binds its own tables.
+//! * Plans are not optimized, and their scans hold no data: the code that runs one binds its own tables.
 //! * Spans of the syntax tree survive, so that DataFusion's complaints point into the file.
 //!
 //! Not here: which tables a query may read (`references`), what its output must be (`output`).
@@ -40,7 +40,7 @@ impl Placeholder {
         Arc::new(Self { schema, plan: None })
     }
 
-    /// A view: whoever reads it gets its plan under its name.
+    /// A view: its plan stands under its name in the plans of its readers.
     pub fn view(plan: LogicalPlan) -> Arc<dyn TableSource> {
         Arc::new(Self { schema: Arc::clone(plan.schema().inner()), plan: Some(plan) })
     }

@@ -1,7 +1,7 @@
-//! Finds the part of a query that a complaint without a place is about.
+//! Places in a query's text: the part that causes an error without a place, whole expressions, keywords.
 //!
-//! DataFusion gives no place for types and arguments that do not fit, so parts of the query are left out one after
-//! the other: the one without which the complaint is gone is to blame.
+//! DataFusion gives no place for types and arguments that do not fit, so parts of the query are left out one after the
+//! other: the part without which the error does not occur is its cause.
 //!
 //! Not here: the complaint's text (`planning_error`).
 

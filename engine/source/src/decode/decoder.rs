@@ -357,7 +357,7 @@ fn assemble(schema: &SchemaRef, columns: &mut [Column], rows: usize) -> Result<R
         .map_err(|e| SourceError::Internal { reason: e.to_string() })
 }
 
-/// Messages after which a column that none of them had is told of.
+/// Messages after which a warning names the columns that none of them had.
 const ABSENT_MESSAGES: u32 = 1_000;
 /// Keys remembered, to name the nearest.
 const UNREAD_KEYS_MAX: usize = 256;

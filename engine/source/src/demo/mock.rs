@@ -106,7 +106,7 @@ fn obey(
 ) {
     let mut topics = BTreeMap::new();
     for Command { action, done } in received {
-        // Whoever asked may have gone.
+        // The caller may have given up.
         let _ = done.send(act(&action, &mut topics));
     }
 }

@@ -48,7 +48,8 @@ impl ClientContext for Context {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 error!(target: "librdkafka", facility, text, "kafka client");
             }
-            // What it calls an error, a broker that is away for one, comes to `error` too; whoever waits says so.
+            // What it calls an error, such as a broker that is away, is passed to `error` too; the code that waits
+            // reports it.
             _ => debug!(target: "librdkafka", facility, text, "kafka client"),
         }
     }
@@ -140,7 +141,7 @@ impl TopicClient {
         self.drain();
         let ask = |broker| ffi::topic_id(self.consumer.client(), &self.topic, broker, CALL);
         match ask(self.broker.load(Ordering::Relaxed)) {
-            // That broker may be gone for good: whoever gives the metadata now is asked.
+            // That broker may never come back: ask the one that answers metadata requests now.
             Err(error) if is_away(error.code) => {
                 self.partitions()?;
                 ask(self.broker.load(Ordering::Relaxed)).map_err(|e| self.call_failed(&e))
@@ -215,7 +216,7 @@ impl TopicClient {
     }
 }
 
-/// Whether the code means that nobody answered.
+/// Whether the code means that no broker answered.
 pub(crate) fn is_away(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as E;
     matches!(

@@ -409,7 +409,7 @@ impl Reader {
 impl Reader {
     /// Takes most of what waits behind the last message at once.
     fn take_burst(&mut self, ends_moved: &mut bool, failures: &mut Vec<KafkaError>) -> Result<(), SourceError> {
-        // What librdkafka says of a broker that goes away stands last, and only `poll` hears it.
+        // librdkafka queues the event of a broker that goes away last, and only `poll` handles it.
         let room = self.limits.bytes_max.saturating_sub(self.bytes) / self.largest.max(MESSAGE_COST);
         let room = room.min(MESSAGES_MAX.saturating_sub(self.messages)).min(TAKEN_MAX);
         let most = self.queue.len().saturating_sub(LEFT_TO_POLL).min(room);
@@ -452,7 +452,7 @@ struct Intake<'r> {
 }
 
 impl Intake<'_> {
-    /// Everything that was there when it was fetched has come; `end`, where it is told, is how far that is.
+    /// Every message that existed at the fetch has been read; `end`, where it is known, is the offset behind them.
     fn ended(&mut self, id: i32, end: Option<i64>) {
         if let Some(partition) = self.partitions.get_mut(&id).filter(|p| !p.done) {
             partition.at_end = true;

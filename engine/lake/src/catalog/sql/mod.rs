@@ -8,7 +8,7 @@
 //! Invariants
 //! * Whatever a row names was durable before the row changed.
 //! * A metadata file is deleted when no row names it and none can come to: an attempt whose outcome is unknown keeps its
-//!   own until whoever asked for it is certain.
+//!   own until its caller is certain.
 //! * The row must still name the version that the updates were made for: nothing is applied to another one.
 //!
 //! Not here: the rows themselves (`rows`), what to do about a conflict (`commit`).
@@ -88,7 +88,7 @@ impl SqlCatalog {
                 }
             });
             let loaded = futures::future::join_all(loads).await;
-            // A commit deletes old metadata: a file that went while its row moved on is no fault of the table.
+            // A commit deletes old metadata: a file that was deleted after its row changed is not a fault of the table.
             let gone = |(name, loaded): (&TableName, &Result<Option<Version>>)| {
                 matches!(loaded, Err(LakeError::NotFound(_))) && before.get(name) != locations.get(name)
             };

@@ -99,7 +99,7 @@ mod tests {
         cursor.failed();
         cursor.moved_to(11, None);
         assert_eq!(cursor.next, 10);
-        // An end that `poll` tells does not make the position right.
+        // An end that `poll` reports does not correct the position.
         cursor.ended();
         cursor.moved_to(11, None);
         assert_eq!(cursor.next, 10);
