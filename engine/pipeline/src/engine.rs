@@ -231,8 +231,8 @@ impl Engine {
         Ok(ingot_lake::owner::check(table, &self.config.project.name)?)
     }
 
-    /// Facts of stored tables; topics are asked only where `topics` says so, all at a time.
-    async fn facts(&self, stored: &Stored, topics: &BTreeSet<TableName>) -> Facts {
+    /// Facts of stored tables; sources are asked only for the tables in `asked_for`, all at once.
+    async fn facts(&self, stored: &Stored, asked_for: &BTreeSet<TableName>) -> Facts {
         let mut facts = Facts::default();
         for (name, table) in &stored.tables {
             let told = self.table_facts(name, table);
@@ -253,7 +253,7 @@ impl Engine {
             }
         }
         facts.barred.extend(stored.unreadable.iter().map(|(name, e)| (name.clone(), Reason::from(e))));
-        let asked = topics.iter().filter(|name| !facts.barred.contains_key(*name)).filter_map(|name| {
+        let asked = asked_for.iter().filter(|name| !facts.barred.contains_key(*name)).filter_map(|name| {
             let model = self.project.tables.get(name)?;
             let source = model.source().and_then(|s| self.project.sources.get(s))?;
             Some(self.ask(model, source, stored.tables.get(name)))
@@ -262,7 +262,7 @@ impl Engine {
         facts
     }
 
-    /// A topic as it is now, or why it cannot be had.
+    /// A source as it is now, or why it cannot be had.
     async fn ask(
         &self,
         model: &Model,
@@ -361,7 +361,7 @@ impl Engine {
     /// What a run would do now with the selected tables.
     ///
     /// # Errors
-    /// Lake errors; a topic that cannot be read blocks its table alone.
+    /// Lake errors; a source that cannot be read blocks its table alone.
     pub async fn plan(&self, selected: &(dyn Fn(&TableName) -> bool + Sync)) -> Result<Plan> {
         let stored = self.stored(selected).await?;
         let streaming: BTreeSet<TableName> = self
@@ -482,7 +482,7 @@ impl Engine {
         }
     }
 
-    /// A streaming table joined to its topic.
+    /// A streaming table joined to its source.
     ///
     /// # Errors
     /// As [`Ingestor::open`].
@@ -535,7 +535,7 @@ impl Engine {
         }
     }
 
-    /// One table, now; `full` reads it again from its sources, `accept_loss` goes on past what a topic has lost.
+    /// One table, now; `full` reads it again from its sources, `accept_loss` goes on past what a source has lost.
     ///
     /// # Errors
     /// Lake and planning errors; the table's own failure is in the report.
@@ -575,7 +575,7 @@ impl Engine {
         Ok(self.execute(&plan, shutdown, &|_| {}).await)
     }
 
-    /// Reads a topic again from its start, if the log still reaches back to where the table began.
+    /// Reads a source again from its start, if the log still reaches back to where the table began.
     async fn refresh_stream_fully(
         &self,
         model: &Model,

@@ -333,7 +333,7 @@ impl Engine {
         let (connector, identity) = asked?;
         Ok(match facts::place(table, &facts::key(model, &identity)) {
             Ok(Some(positions)) => RecordedPlace::At(connector, positions),
-            Ok(None) => RecordedPlace::Unknown(unverifiable("it records no position in this topic")),
+            Ok(None) => RecordedPlace::Unknown(unverifiable("it records no position in its source")),
             Err(e) => RecordedPlace::Unknown(unverifiable(e.text)),
         })
     }
@@ -517,7 +517,7 @@ impl Replayed {
         let (p, range) = positions.partitions.iter().find(|(p, range)| given(p) < range.delivered)?;
         let (given, read) = (given(p), range.delivered);
         let reason =
-            format!("the topic is compacted, and of {read} messages read from partition {p} its log holds {given}");
+            format!("its source is compacted, and of {read} messages read from partition {p} its log holds {given}");
         connector.is_compacted().await.then_some(reason)
     }
 }

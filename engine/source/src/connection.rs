@@ -17,7 +17,35 @@ pub enum Connection {
     },
 }
 
+/// What users call a kind of source and what stands around it, in the errors of code that knows no kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Words {
+    /// A source.
+    pub source: &'static str,
+    /// What holds sources.
+    pub system: &'static str,
+    /// The settings that choose a source.
+    pub chosen_by: &'static str,
+    /// What to check where a source is not found.
+    pub found_by: &'static str,
+}
+
+/// The words for Kafka.
+pub(crate) static KAFKA: Words = Words {
+    source: "topic",
+    system: "cluster",
+    chosen_by: "kafka.bootstrap.servers and 'topic'",
+    found_by: "kafka.bootstrap.servers and the topic's ACLs",
+};
+
 impl Connection {
+    /// The words for this kind of source.
+    pub fn words(&self) -> &'static Words {
+        match self {
+            Self::Kafka { .. } => &KAFKA,
+        }
+    }
+
     /// The source's name where it is: the label of its metrics.
     pub fn name(&self) -> &str {
         match self {
@@ -36,7 +64,7 @@ impl Connection {
 impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kafka { topic, .. } => write!(f, "topic {topic}"),
+            Self::Kafka { topic, .. } => write!(f, "{} {topic}", self.words().source),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! Not here: how one kind is read (`kafka`), where positions are stored (`lake`).
 
 use crate::batch::{BatchLimits, BatchStream};
-use crate::connection::Connection;
+use crate::connection::{Connection, KAFKA, Words};
 use crate::decode::schema::SourceSchema;
 use crate::error::SourceError;
 use crate::kafka::config::Start;
@@ -172,6 +172,13 @@ impl Connector {
 }
 
 impl SourceFacts {
+    /// The words for this kind of source.
+    pub fn words(&self) -> &'static Words {
+        match self {
+            Self::Kafka(_) => &KAFKA,
+        }
+    }
+
     /// Which source this is.
     pub fn identity(&self) -> SourceIdentity {
         match self {

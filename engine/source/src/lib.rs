@@ -29,7 +29,7 @@ pub mod kafka;
 #[cfg(feature = "kafka")]
 pub use batch::BatchStream;
 pub use batch::{BatchLimits, PartitionBatch, SourceBatch};
-pub use connection::Connection;
+pub use connection::{Connection, Words};
 #[cfg(feature = "kafka")]
 pub use connector::{Connector, SourceFacts};
 pub use decode::options::{JsonOptions, TimestampFormat};

@@ -26,7 +26,7 @@ const AGAIN: &str = "full";
 /// The error for a table that was dropped while it was being written. Creating it again could undo a deliberate DROP.
 pub(crate) fn dropped(model: &Model) -> PipelineError {
     PipelineError::stopped("L0108", format!("table \"{}\" was dropped while it was fed", model.name)).with_hint(
-        "start `ingot run` again: it makes the table anew and reads the topic from the start that its SQL file says",
+        "start `ingot run` again: it makes the table anew and reads its source from the start that its SQL file says",
     )
 }
 

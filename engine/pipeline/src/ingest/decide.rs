@@ -11,7 +11,7 @@
 //! Not here: reading the facts (`facts`), carrying decisions out (`act`, `run`).
 
 use ingot_model::{FlowPositions, Partition, PartitionRange, Position, Positions, SourceIdentity, TableName};
-use ingot_source::{SourceError, SourceFacts};
+use ingot_source::{SourceError, SourceFacts, Words};
 
 /// A streaming table and the source that it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,15 @@ pub(crate) struct Flow {
     pub(crate) table: TableName,
     /// The source as it is now.
     pub(crate) source: SourceIdentity,
+    /// What users call it.
+    pub(crate) words: &'static Words,
+}
+
+impl Flow {
+    /// The flow of a table in a source.
+    fn of(table: &TableName, source: &SourceFacts) -> Self {
+        Flow { table: table.clone(), source: source.identity(), words: source.words() }
+    }
 }
 
 /// Why a table is not worked on, and what to do.
@@ -81,16 +90,17 @@ pub(crate) struct ResumeAt {
 }
 
 /// A table whose source does not exist any more, if it has read it.
-pub(crate) fn gone(table: &TableName, source: &str, flows: &[FlowPositions]) -> Option<Refusal> {
+pub(crate) fn gone(table: &TableName, words: &Words, source: &str, flows: &[FlowPositions]) -> Option<Refusal> {
     let flow = table.to_string();
     flows.iter().any(|f| f.flow == flow && f.source.name == source).then(|| Refusal {
         retryable: true,
         ..Refusal::new(
             "S0106",
-            format!("topic \"{source}\", which \"{flow}\" has read, does not exist any more"),
+            format!("{} \"{source}\", which \"{flow}\" has read, does not exist any more", words.source),
             format!(
-                "check kafka.bootstrap.servers and the topic's ACLs; if it was deleted, the rows stored so far stay: to \
-                 go on, create it again, then `ingot refresh {flow} --full --accept-loss` drops them and reads it"
+                "check {}; if it was deleted, the rows stored so far stay: to go on, create it again, then \
+                 `ingot refresh {flow} --full --accept-loss` drops them and reads it",
+                words.found_by
             ),
         )
     })
@@ -98,7 +108,7 @@ pub(crate) fn gone(table: &TableName, source: &str, flows: &[FlowPositions]) -> 
 
 /// What a table records of this flow. A table that records only others must not be fed from the start again.
 pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<ResumeAt, Refusal> {
-    let Flow { table, source } = of;
+    let Flow { table, source, words } = of;
     let refuse = |error: &Unproven| error.refusal(table);
     if let Some(positions) = stored.own.as_ref().map_err(refuse)? {
         return Ok(ResumeAt { positions: positions.clone(), renamed_from: None });
@@ -113,8 +123,8 @@ pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<ResumeAt, Refusal> 
             return Ok(ResumeAt { positions, renamed_from: Some(was.flow.clone()) });
         }
         let text = format!(
-            "\"{table}\" was replaced or emptied by another writer: no snapshot that is left records a position in topic {}",
-            source.name
+            "\"{table}\" was replaced or emptied by another writer: no snapshot that is left records a position in {} {}",
+            words.source, source.name
         );
         return Err(Refusal::new("L0131", text, read_again(table)));
     }
@@ -123,31 +133,34 @@ pub(crate) fn recorded(of: &Flow, stored: &Stored) -> Result<ResumeAt, Refusal> 
     if let Some(was) = flows.iter().find(same_name) {
         return Err(Refusal::source(table, &SourceError::recreated(&was.source, source)));
     }
-    let known = flows.iter().map(|f| format!("topic {} of cluster {}", f.source.name, f.source.system));
+    let known = flows.iter().map(|f| named(words, &f.source));
     let known = known.collect::<Vec<_>>().join(", ");
     let (shown, hint) = match known.is_empty() {
         true => ("no position at all".to_owned(), format!("another writer made it; {}", read_again(table))),
         false => (
             known,
             format!(
-                "check kafka.bootstrap.servers and 'topic'; ingot refresh {table} --full --accept-loss reads this topic from its start instead"
+                "check {}; ingot refresh {table} --full --accept-loss reads this {} from its start instead",
+                words.chosen_by, words.source
             ),
         ),
     };
-    let text = format!(
-        "\"{table}\" exists and records {shown}, but nothing of topic {} of cluster {}",
-        source.name, source.system
-    );
+    let text = format!("\"{table}\" exists and records {shown}, but nothing of {}", named(words, source));
     Err(Refusal::new("S0112", text, hint))
 }
 
+/// `topic trips of cluster c`.
+fn named(words: &Words, source: &SourceIdentity) -> String {
+    format!("{} {} of {} {}", words.source, source.name, words.system, source.system)
+}
+
 fn read_again(table: &TableName) -> String {
-    format!("ingot refresh {table} --full reads the topic again from where the table began")
+    format!("ingot refresh {table} --full reads its source again from where the table began")
 }
 
 /// Where a stored table reads on, partitions that are new since included, if nothing was lost before it was read.
 pub(crate) fn read_on(table: &TableName, stored: &Stored, source: &SourceFacts) -> Result<ResumeAt, Refusal> {
-    let flow = Flow { table: table.clone(), source: source.identity() };
+    let flow = Flow::of(table, source);
     let mut recorded = recorded(&flow, stored)?;
     let new = source.check(&recorded.positions).map_err(|e| Refusal::source(table, &e))?;
     for (partition, place) in new {
@@ -245,7 +258,7 @@ pub(crate) fn again(table: &TableName, facts: Again<'_>, accept_loss: bool) -> R
     let restart = source.restart(known).map_err(refuse)?;
     if !accept_loss {
         // A source that ends before what was read cannot give it again.
-        let flow = Flow { table: table.clone(), source: identity.clone() };
+        let flow = Flow::of(table, source);
         if let Ok(recorded) = recorded(&flow, stored) {
             match source.check(&recorded.positions) {
                 Err(SourceError::Loss(loss)) if loss.leaves_the_rest() => {}
@@ -261,7 +274,8 @@ pub(crate) fn again(table: &TableName, facts: Again<'_>, accept_loss: bool) -> R
         short.extend(later.map(|s| format!("partition {} begins at offset {} now", s.partition, s.begins)));
         if !short.is_empty() {
             let text = format!(
-                "the log of topic {} no longer reaches back to where \"{table}\" began: {}",
+                "the log of {} {} no longer reaches back to where \"{table}\" began: {}",
+                source.words().source,
                 identity.name,
                 short.join(", ")
             );
@@ -284,7 +298,7 @@ pub(crate) struct Skip {
 /// # Errors
 /// Losses of another kind, for which rows cannot stay.
 pub(crate) fn skip(table: &TableName, stored: &Stored, source: &SourceFacts) -> Result<Option<Skip>, Refusal> {
-    let flow = Flow { table: table.clone(), source: source.identity() };
+    let flow = Flow::of(table, source);
     let recorded = recorded(&flow, stored)?;
     let skipped = source.skip_lost(&recorded.positions).map_err(|e| Refusal::source(table, &e))?;
     let reason = format!("given up, as asked: {}", skipped.lost.join(", "));

@@ -67,7 +67,7 @@ fn losses_are_refused_with_the_command_that_goes_on() {
 
 #[test]
 fn what_a_table_records_of_others_is_not_its_own() {
-    let flow = Flow { table: table(), source: source("i", &[]).identity() };
+    let flow = Flow::of(&table(), &source("i", &[]));
     // The same flow in a topic of this name that is another one.
     assert_eq!(code(recorded(&flow, &strange(vec![at("bronze.t", "j", &[(0, 5)])]))), "S0102");
     // The same topic, read under another name, by this table before it was renamed.
@@ -89,9 +89,10 @@ fn what_a_table_records_of_others_is_not_its_own() {
 #[test]
 fn a_source_that_is_gone_is_a_refusal_of_those_who_have_read_it() {
     let read = [at("bronze.t", "i", &[])];
-    assert!(gone(&table(), "t", &read).is_some_and(|refusal| refusal.code == "S0106" && refusal.retryable));
-    assert_eq!(gone(&table(), "other", &read), None);
-    assert_eq!(gone(&table(), "t", &[at("bronze.u", "i", &[])]), None);
+    let words = source("i", &[]).words();
+    assert!(gone(&table(), words, "t", &read).is_some_and(|refusal| refusal.code == "S0106" && refusal.retryable));
+    assert_eq!(gone(&table(), words, "other", &read), None);
+    assert_eq!(gone(&table(), words, "t", &[at("bronze.u", "i", &[])]), None);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(crate) async fn source(
     match (asked.await, table) {
         (Err(PipelineError::Source(error)), Some(table)) if error.is_missing() => {
             let flows = flows(table).map_err(|e| e.refusal(&model.name))?;
-            let refusal = decide::gone(&model.name, source.connection.name(), &flows);
+            let refusal = decide::gone(&model.name, source.connection.words(), source.connection.name(), &flows);
             Err(refusal.map_or(PipelineError::Source(error), PipelineError::from))
         }
         (asked, _) => asked,

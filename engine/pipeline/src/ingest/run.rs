@@ -260,7 +260,8 @@ impl Ingestor {
     async fn reload(&mut self) -> Result<()> {
         let table = self.lake.load_table(&self.model.name).await?;
         let table = table.ok_or_else(|| act::dropped(&self.model))?;
-        let flow = Flow { table: self.model.name.clone(), source: self.identity.clone() };
+        let (source, words) = (self.identity.clone(), self.source.connection.words());
+        let flow = Flow { table: self.model.name.clone(), source, words };
         let found = decide::recorded(&flow, &facts::stored(&self.model, &self.identity, &table))?;
         if facts::fingerprint(&table).is_some_and(|by| by != self.model.fingerprint) {
             let text = format!("another process gave \"{}\" another definition than this one has", self.model.name);
