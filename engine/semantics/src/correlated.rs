@@ -8,7 +8,7 @@
 //! without rows has no row, a window counts the rows of all groups, and the other side of an outer join loses rows.
 //!
 //! Invariants
-//! * `judge` passes what DataFusion's rules keep right: above a condition that is moved stand projections, filters, joins
+//! * `check_answerable` passes what DataFusion's rules keep right: above a condition that is moved stand projections, filters, joins
 //!   that keep it right, and aggregates whose keys it may join; an aggregate without keys stands at the top of a value or of
 //!   a LATERAL subquery alone.
 //! * What the optimizer leaves as it is, is refused before it runs.
@@ -241,7 +241,7 @@ struct Context {
 ///
 /// # Errors
 /// A [`Refusal`] if they do not.
-pub(crate) fn judge(plan: &LogicalPlan, at: Use) -> Result<()> {
+pub(crate) fn check_answerable(plan: &LogicalPlan, at: Use) -> Result<()> {
     walk(plan, Context { at, only_projections: true, merges: false })?;
     // The join has all of them under one name of a table.
     let moved = moved(plan)?;
@@ -299,7 +299,7 @@ fn moved(plan: &LogicalPlan) -> Result<Vec<Column>> {
                 all.extend(columns);
             }
         }
-        // The top of EXISTS and IN is looked at by `judge`.
+        // The top of EXISTS and IN is looked at by `check_answerable`.
         LogicalPlan::Projection(projection) => passes(&projection.expr)?,
         LogicalPlan::Aggregate(aggregate) => {
             passes(&aggregate.group_expr)?;

@@ -30,7 +30,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
-use crate::correlated::{Use, has_outer, judge, refused, two_queries_up};
+use crate::correlated::{Use, check_answerable, has_outer, refused, two_queries_up};
 use crate::laterals::span_of;
 use crate::membership;
 use crate::outer_references::{lateral, outer_columns, references, subquery_of};
@@ -102,7 +102,7 @@ fn answered(expr: &Expr, plan: &LogicalPlan, node: &LogicalPlan) -> Result<()> {
         return Err(two_queries_up(column).into());
     }
     let is_value = matches!(expr, Expr::ScalarSubquery(_));
-    judge(plan, if is_value { Use::Value } else { Use::Test })?;
+    check_answerable(plan, if is_value { Use::Value } else { Use::Test })?;
     within(plan)?;
     if is_value
         && groups(plan)
@@ -156,7 +156,7 @@ fn lateral_obstacle(plan: &LogicalPlan, left: &LogicalPlan) -> Result<Option<Dat
         if let Some((_, column)) = columns.iter().find(|(_, c)| !left.schema().has_column(c)) {
             return Err(two_queries_up(column).into());
         }
-        judge(plan, Use::Lateral)?;
+        check_answerable(plan, Use::Lateral)?;
         within(plan)?;
         pulls_up(plan, PullUpCorrelatedExpr::new().with_need_handle_count_bug(true))
     };

@@ -76,14 +76,14 @@ pub(crate) fn guard(planner: &Planner, condition: &Expr, schema: &DFSchema) -> R
         })?
         .data;
     let types = arrow.fields().iter().map(|f| f.data_type().clone()).collect();
-    let judge = Judge {
+    let guarded = GuardedCondition {
         text: condition.to_string(),
         condition: coerced,
         schema: arrow,
         compiled: OnceLock::new(),
         signature: Signature::exact(types, Volatility::Immutable),
     };
-    Ok(ScalarUDF::from(judge).call(columns.into_iter().map(Expr::Column).collect()))
+    Ok(ScalarUDF::from(guarded).call(columns.into_iter().map(Expr::Column).collect()))
 }
 
 /// Whether evaluating may error: casts that can, arithmetic on integers and decimals, and functions.
@@ -158,7 +158,7 @@ fn may_fail(condition: &Expr, schema: &DFSchema) -> bool {
 
 /// A compiled condition over its columns.
 #[derive(Debug)]
-struct Judge {
+struct GuardedCondition {
     text: String,
     condition: Expr,
     schema: Arc<Schema>,
@@ -166,21 +166,21 @@ struct Judge {
     signature: Signature,
 }
 
-impl PartialEq for Judge {
+impl PartialEq for GuardedCondition {
     fn eq(&self, other: &Self) -> bool {
         self.condition == other.condition && self.schema == other.schema
     }
 }
 
-impl Eq for Judge {}
+impl Eq for GuardedCondition {}
 
-impl Hash for Judge {
+impl Hash for GuardedCondition {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.text.hash(state);
     }
 }
 
-impl Judge {
+impl GuardedCondition {
     fn compiled(&self) -> Option<&Arc<dyn PhysicalExpr>> {
         let compile = || {
             let schema = Arc::new(DFSchema::try_from(self.schema.as_ref().clone()).ok()?);
@@ -199,7 +199,7 @@ impl Judge {
     }
 }
 
-impl ScalarUDFImpl for Judge {
+impl ScalarUDFImpl for GuardedCondition {
     fn name(&self) -> &str {
         "ingot_passes"
     }

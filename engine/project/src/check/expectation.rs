@@ -22,7 +22,7 @@ use ingot_dialect::fold_tokens;
 use ingot_model::TableName;
 use ingot_semantics::has_subquery;
 
-use super::judge::{Violations, guard};
+use super::conditions::{Violations, guard};
 use super::output::cast_to_stored;
 use super::planning_error::{Planned, diagnostics, unknown_function};
 use super::query::Planner;

@@ -8,8 +8,8 @@
 //!
 //! Not here: the grammar (`ingot_dialect`), incremental rules (`ingot_delta`).
 
+mod conditions;
 mod expectation;
-mod judge;
 mod judging;
 mod kept;
 mod model;

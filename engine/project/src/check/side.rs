@@ -103,6 +103,6 @@ pub(crate) fn decode_errors(source: &str) -> datafusion::common::Result<LogicalP
 
 /// The schema of a quarantine table over a relation's stored columns.
 pub(crate) fn quarantine_schema(columns: &[Field]) -> SchemaRef {
-    let violations = Field::new(super::expectation::VIOLATIONS, super::judge::violations_type(), true);
+    let violations = Field::new(super::expectation::VIOLATIONS, super::conditions::violations_type(), true);
     Arc::new(Schema::new(columns.iter().cloned().chain([violations]).collect::<Vec<_>>()))
 }
