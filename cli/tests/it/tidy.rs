@@ -77,7 +77,9 @@ pub(crate) fn files(endings: &[&str]) -> Vec<(String, String)> {
             let path = entry.expect("an entry").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !name.starts_with('.') && name != "target" && name != "warehouse" && name != "proptest-regressions" {
+                // A module may be called target, too.
+                let is_built = name == "target" && path.join("CACHEDIR.TAG").exists();
+                if !name.starts_with('.') && !is_built && name != "warehouse" && name != "proptest-regressions" {
                     folders.push(path);
                 }
             } else if endings.iter().any(|ending| name.ends_with(ending)) {
