@@ -253,8 +253,8 @@ impl Engine {
             return Ok(unverifiable("its source is not part of the project"));
         };
         let (connector, positions) = match self.recorded(model, source, table).await? {
-            RecordedPlace::At(connector, positions) => (connector, positions),
-            RecordedPlace::Unknown(verdict) => return Ok(verdict),
+            ReadUpTo::At(connector, positions) => (connector, positions),
+            ReadUpTo::Unknown(verdict) => return Ok(verdict),
         };
         let mut findings = vec![];
         let rows =
@@ -319,7 +319,7 @@ impl Engine {
     }
 
     /// The recorded positions in a source.
-    async fn recorded(&self, model: &Model, source: &SourceModel, table: &Table) -> Result<RecordedPlace> {
+    async fn recorded(&self, model: &Model, source: &SourceModel, table: &Table) -> Result<ReadUpTo> {
         let asked = async {
             let connector = facts::connect(source).await?;
             let identity = connector.identity().await?;
@@ -328,13 +328,13 @@ impl Engine {
         let Ok(asked) = tokio::time::timeout(ANSWER, asked).await else {
             let seconds = ANSWER.as_secs();
             let text = format!("the broker of {} did not answer in {seconds} s", source.connection);
-            return Ok(RecordedPlace::Unknown(unverifiable(text)));
+            return Ok(ReadUpTo::Unknown(unverifiable(text)));
         };
         let (connector, identity) = asked?;
         Ok(match facts::place(table, &facts::key(model, &identity)) {
-            Ok(Some(positions)) => RecordedPlace::At(connector, positions),
-            Ok(None) => RecordedPlace::Unknown(unverifiable("it records no position in its source")),
-            Err(e) => RecordedPlace::Unknown(unverifiable(e.text)),
+            Ok(Some(positions)) => ReadUpTo::At(connector, positions),
+            Ok(None) => ReadUpTo::Unknown(unverifiable("it records no position in its source")),
+            Err(e) => ReadUpTo::Unknown(unverifiable(e.text)),
         })
     }
 
@@ -418,8 +418,8 @@ impl Engine {
             return Ok(unverifiable(format!("its main table \"{of}\" does not exist")));
         };
         let (connector, positions) = match self.recorded(main, source, &main_table).await? {
-            RecordedPlace::At(connector, positions) => (connector, positions),
-            RecordedPlace::Unknown(verdict) => return Ok(verdict),
+            ReadUpTo::At(connector, positions) => (connector, positions),
+            ReadUpTo::Unknown(verdict) => return Ok(verdict),
         };
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
         let until = positions.ends();
@@ -466,7 +466,7 @@ impl Engine {
 }
 
 /// Up to where a table has read its source.
-enum RecordedPlace {
+enum ReadUpTo {
     At(Connector, FlowPositions),
     /// That cannot be told, with what is said of the table then.
     Unknown(Verdict),

@@ -15,7 +15,7 @@ use ingot_project::project::Model;
 use tracing::{info, warn};
 
 use crate::error::{PipelineError, Result};
-use crate::ingest::decide::{self, ErrorTableStand};
+use crate::ingest::decide::{self, ErrorTablePosition};
 use crate::ingest::{facts, rewind};
 use crate::notes;
 use crate::refresh::expectations::Counts;
@@ -124,18 +124,18 @@ pub(crate) async fn error_table(
         table = redefine(lake, side, table, summary).await?;
     }
     match decide::error_table(&model.name, &stored, committed)? {
-        ErrorTableStand::Own { positions, lacks_errors } => {
+        ErrorTablePosition::Own { positions, lacks_errors } => {
             if lacks_errors {
                 warn!(table = %side.name, "another writer took this error table back to an older state: errors that its main table counts are missing (`ingot verify` says how many)");
             }
             Ok((table, positions.ends()))
         }
-        ErrorTableStand::GivenUp => {
+        ErrorTablePosition::GivenUp => {
             warn!(table = %side.name, "error rows of a log that \"{}\" has given up are deleted", model.name);
             let start = committed.at_rest();
             Ok((empty(lake, model, &table, &start, None).await?, start.ends()))
         }
-        ErrorTableStand::MainTables => {
+        ErrorTablePosition::MainTables => {
             warn!(table = %side.name, "this error table records no position: it takes its main table's, and rows past that are judged again");
             let at = committed.ends();
             let table = rewind::delete_from(ctx, lake, &table, &at, &committed.at_rest(), model).await?;

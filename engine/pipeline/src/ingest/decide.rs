@@ -188,7 +188,7 @@ pub(crate) fn redefinition(
 
 /// Where an error table stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ErrorTableStand {
+pub(crate) enum ErrorTablePosition {
     /// Where it says itself. `lacks_errors`: it was taken back to an older state than its main table counts.
     Own { positions: FlowPositions, lacks_errors: bool },
     /// Its rows are of a source that its main table has given up: they go.
@@ -202,7 +202,7 @@ pub(crate) fn error_table(
     table: &TableName,
     side: &Stored,
     committed: &FlowPositions,
-) -> Result<ErrorTableStand, Refusal> {
+) -> Result<ErrorTablePosition, Refusal> {
     match &side.own {
         Ok(Some(own)) => {
             let lacks = |partition, own: &PartitionRange| {
@@ -210,14 +210,14 @@ pub(crate) fn error_table(
                 main.is_some_and(|main| own.to <= main.to && own.errors < main.errors)
             };
             let lacks_errors = own.partitions.iter().any(|(p, range)| lacks(p, range));
-            Ok(ErrorTableStand::Own { positions: own.clone(), lacks_errors })
+            Ok(ErrorTablePosition::Own { positions: own.clone(), lacks_errors })
         }
         Err(error) if error.is_unreadable => Err(error.refusal(table)),
-        Err(_) => Ok(ErrorTableStand::MainTables),
+        Err(_) => Ok(ErrorTablePosition::MainTables),
         Ok(None) => {
             let flows = side.flows.as_ref().map_err(|e| e.refusal(table))?;
             let is_known = flows.iter().any(|f| f.flow == committed.flow);
-            Ok(if is_known { ErrorTableStand::GivenUp } else { ErrorTableStand::MainTables })
+            Ok(if is_known { ErrorTablePosition::GivenUp } else { ErrorTablePosition::MainTables })
         }
     }
 }

@@ -110,16 +110,16 @@ fn an_error_table_stands_where_it_says_or_where_its_main_table_does() {
     main.partitions.get_mut(&0.into()).unwrap().errors = 2;
     let own = at("bronze.t", "i", &[(0, 5)]);
     let stands = error_table(&table(), &stored(own.clone()), &main).unwrap();
-    assert_eq!(stands, ErrorTableStand::Own { positions: own, lacks_errors: true });
+    assert_eq!(stands, ErrorTablePosition::Own { positions: own, lacks_errors: true });
     // Ahead of its main table it holds errors that are not counted yet.
     let ahead = at("bronze.t", "i", &[(0, 6)]);
     let stands = error_table(&table(), &stored(ahead.clone()), &main).unwrap();
-    assert_eq!(stands, ErrorTableStand::Own { positions: ahead, lacks_errors: false });
+    assert_eq!(stands, ErrorTablePosition::Own { positions: ahead, lacks_errors: false });
     let given_up = strange(vec![at("bronze.t", "j", &[(0, 9)])]);
-    assert_eq!(error_table(&table(), &given_up, &main).unwrap(), ErrorTableStand::GivenUp);
-    assert_eq!(error_table(&table(), &strange(vec![]), &main).unwrap(), ErrorTableStand::MainTables);
+    assert_eq!(error_table(&table(), &given_up, &main).unwrap(), ErrorTablePosition::GivenUp);
+    assert_eq!(error_table(&table(), &strange(vec![]), &main).unwrap(), ErrorTablePosition::MainTables);
     let gone = Stored { own: Err(unproven("L0132", false)), ..strange(vec![]) };
-    assert_eq!(error_table(&table(), &gone, &main).unwrap(), ErrorTableStand::MainTables);
+    assert_eq!(error_table(&table(), &gone, &main).unwrap(), ErrorTablePosition::MainTables);
     let unreadable = Stored { own: Err(unproven("L0133", true)), ..strange(vec![]) };
     assert_eq!(code(error_table(&table(), &unreadable, &main)), "L0133");
 }
