@@ -142,8 +142,7 @@ fn read(folder: &Path, shown: &str, depth: usize, files: &mut Vec<SqlFile>, foun
 /// let file = SqlFile {
 ///     path: "sql/bronze.sql".into(),
 ///     text: "CREATE SOURCE s (n BIGINT) WITH ('connector' = 'kafka', 'topic' = 's') FORMAT PLAIN ENCODE JSON;\n\
-///            CREATE STREAMING TABLE bronze.t AS SELECT n FROM STREAM s;\n\
-///            CREATE MATERIALIZED VIEW gold.u AS SELECT m FROM bronze.t;\n"
+///            CREATE STREAMING TABLE bronze.t AS SELECT m FROM STREAM s;\n"
 ///         .into(),
 /// };
 /// # let config = match config {
@@ -152,7 +151,7 @@ fn read(folder: &Path, shown: &str, depth: usize, files: &mut Vec<SqlFile>, foun
 /// # };
 /// let checked = check_files(folder, vec![file], &config);
 /// assert!(checked.project.is_none());
-/// assert!(checked.diagnostics[0].to_string().starts_with("error[N0104]"), "{:?}", checked.diagnostics);
+/// assert!(checked.diagnostics[0].to_string().starts_with("error[N0103]"), "{:?}", checked.diagnostics);
 /// ```
 pub fn check_files(root: &Path, files: Vec<SqlFile>, cfg: &Config) -> Checked {
     check_with(root, files, cfg, Trials::default(), &Stored::new())
