@@ -88,7 +88,7 @@ impl Input {
     ///
     /// # Errors
     /// Lake errors.
-    pub async fn full_scan(&self) -> Result<Arc<dyn TableProvider>> {
+    pub(crate) async fn full_scan(&self) -> Result<Arc<dyn TableProvider>> {
         match self.to {
             None => empty(self.table.defined_schema()),
             Some(id) => {

@@ -47,7 +47,7 @@ impl Cursor {
     }
 
     /// librdkafka told its position.
-    pub fn moved_to(&mut self, position: i64, epoch: Option<i32>) {
+    pub(crate) fn moved_to(&mut self, position: i64, epoch: Option<i32>) {
         if position > self.next && !self.doubted && self.phantom != Some(position) {
             self.next = position;
             // What is no message has no epoch, which librdkafka gives as 0; epochs never fall.
