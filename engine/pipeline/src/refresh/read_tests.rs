@@ -141,7 +141,7 @@ async fn a_read_that_ends_early_counts_nothing_and_ends_for_all() {
     let project = project("SELECT id, v FROM good");
     let main = &project.tables[&TableName::new("silver", "g")];
     let sides = [&TableName::new("silver", "bad")];
-    let (_, bound) = counted(5_000);
+    let (_, bound) = counted(100_000);
     let judging = main.judging.as_ref().unwrap();
     let reading = judged(&ctx, main, judging, &bound, &prepare, 1, &sides).await.unwrap().unwrap();
     let mut rows = reading.rows;
