@@ -5,6 +5,7 @@
 //!   range        keys looked for in files         place        where a stored row is
 //!   record       what a commit of ours says       history      what the snapshots of a table say
 //!   position     how far a source was read        property     the names under which all of it is written
+//!   calendar     dates and their days since 1970
 //!   file_settings  how a table's files are written  lake_config  where a lake is
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! Not here: SQL (`ingot-dialect`), Iceberg metadata and files (`ingot-lake`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod calendar;
 mod definition;
 pub mod file_settings;
 mod history;

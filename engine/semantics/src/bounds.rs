@@ -149,7 +149,7 @@ fn asked(name: &str, arrays: &[ArrayRef]) -> Result<i128> {
             let ends = number(usize::from(arrays.len() > 1))?;
             let scale = match arrays.first().map(|a| a.data_type()) {
                 Some(DataType::Date32) => DAY_NANOS,
-                Some(DataType::Timestamp(unit, _)) => i128::from(1_000_000_000 / crate::calendar::ticks(*unit)),
+                Some(DataType::Timestamp(unit, _)) => i128::from(1_000_000_000 / ingot_model::calendar::ticks(*unit)),
                 _ => 1,
             };
             let steps = steps(arrays.get(2))?;

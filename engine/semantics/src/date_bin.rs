@@ -19,7 +19,8 @@ use datafusion::logical_expr::{
     TypeSignatureClass, Volatility,
 };
 
-use crate::calendar::{DAY_SECONDS, first_of_month, month_of, ticks};
+use ingot_model::calendar::{DAY_SECONDS, first_of_month, month_of, ticks};
+
 use crate::date_trunc::timestamp;
 
 const DAY_NANOS: i128 = DAY_SECONDS as i128 * 1_000_000_000;

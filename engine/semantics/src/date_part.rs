@@ -29,7 +29,8 @@ use datafusion::logical_expr::{
     TypeSignature, TypeSignatureClass, Volatility,
 };
 
-use crate::calendar::{DAY_SECONDS, ticks};
+use ingot_model::calendar::{CYCLE_DAYS, CYCLE_YEARS, DAY_SECONDS, ticks};
+
 use crate::date_trunc::{text, timestamp};
 use crate::instant_text::CHRONO_DAYS;
 
@@ -154,19 +155,13 @@ impl ScalarUDFImpl for DatePart {
     }
 }
 
-/// The calendar repeats itself, weekdays included, after 400 years.
-const CYCLE_YEARS: i64 = 400;
-const CYCLE_DAYS: i64 = 146_097;
-
 /// The ticks of a day, of a type of times.
 fn ticks_of_a_day(data_type: &DataType) -> Option<i64> {
-    const SECONDS: i64 = 86_400;
     Some(match data_type {
         DataType::Date32 => 1,
-        DataType::Timestamp(TimeUnit::Second, _) => SECONDS,
-        DataType::Timestamp(TimeUnit::Millisecond, _) => SECONDS * 1_000,
-        DataType::Timestamp(TimeUnit::Microsecond, _) => SECONDS * 1_000_000,
         // Nanoseconds are all near.
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => return None,
+        DataType::Timestamp(unit, _) => DAY_SECONDS * ticks(*unit),
         _ => return None,
     })
 }

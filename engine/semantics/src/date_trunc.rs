@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
     TypeSignatureClass, Volatility,
 };
 
-use crate::calendar::{DAY_SECONDS, first_of_month, month_of, ticks};
+use ingot_model::calendar::{DAY_SECONDS, first_of_month, month_of, ticks};
 
 /// A timestamp of any unit; text and dates become microseconds.
 pub(crate) fn timestamp() -> Coercion {

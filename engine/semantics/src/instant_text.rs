@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
 
-use crate::calendar::{DAY_SECONDS, month_of};
+use ingot_model::calendar::{DAY_SECONDS, month_of};
 
 /// Days from 1970 that chrono reaches on both sides, and a little less.
 pub(crate) const CHRONO_DAYS: i64 = 95_000_000;

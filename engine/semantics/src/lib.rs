@@ -17,7 +17,6 @@ mod average;
 mod beside_text;
 mod bounds;
 mod branches;
-mod calendar;
 mod calls;
 mod canonical;
 mod ceil_floor;

@@ -28,7 +28,8 @@ use sqlparser::ast::{
     ObjectName, Spanned,
 };
 
-use crate::calendar::{DAY_SECONDS, first_of_month, month_of};
+use ingot_model::calendar::{DAY_SECONDS, first_of_month, month_of};
+
 use crate::shown::shown;
 use crate::type_names::type_name;
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{DataType, Date32Type, Int32Type, TimeUnit, TimestampMicrosecondType};
 use iceberg::spec::Transform;
+use ingot_model::calendar::month_of;
 
 use crate::error::{LakeError, Result};
 
@@ -64,25 +65,13 @@ where
     })
 }
 
-/// Year and month (0 to 11) of a day since 1970 (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let month = (month_from_march + 2) % 12;
-    (year_of_era + era * 400 + i64::from(month < 2), month)
-}
-
+/// The calendar of `ingot_model`: a date of 32 bits is up to 5.8 million years from 1970, which chrono does not reach.
 fn years(days: i64) -> i64 {
-    civil(days).0 - 1970
+    month_of(days).0.div_euclid(12) - 1970
 }
 
 fn months(days: i64) -> i64 {
-    let (year, month) = civil(days);
-    (year - 1970) * 12 + month
+    month_of(days).0 - 1970 * 12
 }
 
 #[cfg(test)]

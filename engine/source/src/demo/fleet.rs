@@ -10,6 +10,7 @@
 //!
 //! Not here: sending them (`produce`).
 
+use ingot_model::calendar::date_of;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -265,7 +266,7 @@ fn fixed(out: &mut Vec<u8>, value: u64, places: u32) {
 /// Appends `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
 fn timestamp(out: &mut Vec<u8>, micros: i64) {
     let (days, in_day) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
-    let (year, month, day) = civil_from_days(days);
+    let (year, month, day) = date_of(days);
     let unsigned = |v: i64| u64::try_from(v).unwrap_or(0);
     let mut text = *b"0000-00-00T00:00:00.000000Z";
     digits(&mut text, 0, unsigned(year), 4);
@@ -276,19 +277,6 @@ fn timestamp(out: &mut Vec<u8>, micros: i64) {
     digits(&mut text, 17, unsigned(in_day / 1_000_000 % 60), 2);
     digits(&mut text, 20, unsigned(in_day % 1_000_000), 6);
     out.extend_from_slice(&text);
-}
-
-/// The inverse of `time::days_from_civil`, by the same author.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
