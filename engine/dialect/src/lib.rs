@@ -51,5 +51,5 @@ pub use grammar::{GRAMMAR, Grammar};
 pub use layout::identifier;
 pub use parse::{Parsed, parse_file, parse_query};
 pub use print::print;
-pub use render::render;
+pub use render::{excerpt, render};
 pub use types::parse_type;

@@ -17,6 +17,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
+use ingot_dialect::excerpt;
 use ingot_lake::LakeError;
 use ingot_semantics::{Refusal, find, sql_words};
 
@@ -150,7 +151,8 @@ impl QueryError {
     /// Marks a place of the statement. An empty span marks nothing.
     pub fn at(mut self, sql: &str, span: Span) -> Self {
         if span != Span::empty() {
-            self.place = Some(Box::new(Place { span, excerpt: excerpt(sql, span) }));
+            let excerpt = excerpt(sql, span).map(|lines| format!(" {}", lines.replace('\n', "\n ")));
+            self.place = Some(Box::new(Place { span, excerpt }));
         }
         self
     }
@@ -401,28 +403,4 @@ fn lower_first(text: &str) -> String {
         (Some(first), _) => first.to_lowercase().chain(chars).collect(),
         (None, _) => String::new(),
     }
-}
-
-/// The line with the place underlined, numbered; long lines are cut around the place.
-fn excerpt(sql: &str, span: Span) -> Option<String> {
-    const WIDTH: usize = 120;
-    let line = usize::try_from(span.start.line).ok()?.checked_sub(1)?;
-    let column = usize::try_from(span.start.column).ok()?.checked_sub(1)?;
-    let chars: Vec<char> =
-        sql.split('\n').nth(line)?.trim_end_matches('\r').chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
-    let end = if span.end.line == span.start.line {
-        usize::try_from(span.end.column).ok()?.saturating_sub(1)
-    } else {
-        chars.len()
-    };
-    let from = if chars.len() > WIDTH { column.saturating_sub(WIDTH / 2) } else { 0 };
-    let shown: String = chars.iter().skip(from).take(WIDTH).collect();
-    let marks = end.saturating_sub(column).clamp(1, WIDTH);
-    let number = (line + 1).to_string();
-    let gutter = " ".repeat(number.len());
-    Some(format!(
-        " {gutter} |\n {number} | {shown}\n {gutter} | {}{}",
-        " ".repeat(column.saturating_sub(from)),
-        "^".repeat(marks)
-    ))
 }
