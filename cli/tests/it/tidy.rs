@@ -203,6 +203,61 @@ fn c_is_spoken_in_one_file() {
     report(&findings);
 }
 
+/// What makes a tree of a text in SQL, and what reads a name as one.
+const READS_SQL: &[&str] = &[
+    "Parser::new(&",
+    "Parser::parse_sql",
+    "Tokenizer::new(&",
+    "GenericDialect",
+    "PostgreSqlDialect",
+    "DFParser",
+    "create_logical_plan",
+    "sql_to_statement",
+    "parse_sql_expr",
+    "TableReference::parse_str(",
+    "TableReference::from(",
+    "from_qualified_name",
+    "context.sql(",
+    "ctx.sql(",
+];
+
+/// Where else than in the dialect SQL is read, and why.
+const READERS_OF_SQL: &[(&str, &str)] =
+    &[("engine/query/src/statement.rs", "tokens of the dialect, by its grammar: statements that only DataFusion has")];
+
+/// Files of tests, and what of a file is none.
+fn without_tests(path: &str, text: &str) -> String {
+    let is_test = path.contains("/tests/") || path.ends_with("_tests.rs") || path.ends_with("/tests.rs");
+    if is_test { String::new() } else { text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned() }
+}
+
+/// One text has one meaning: files, clients' statements and what is kept and read again go through the dialect.
+#[test]
+fn sql_is_read_by_one_front_end() {
+    let mut findings = Vec::new();
+    let mut reading = BTreeSet::new();
+    for (path, text) in files(&[".rs"]).iter().filter(|(path, _)| path.contains("/src/")) {
+        if path.starts_with("engine/dialect/") {
+            continue;
+        }
+        for (number, line) in without_tests(path, text).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if !READS_SQL.iter().any(|name| code.contains(name)) {
+                continue;
+            }
+            reading.insert(path.clone());
+            if !READERS_OF_SQL.iter().any(|(reader, _)| reader == path) {
+                findings
+                    .push(format!("{path}:{}: SQL is read in engine/dialect alone (`written`, `client`)", number + 1));
+            }
+        }
+    }
+    for (reader, _) in READERS_OF_SQL.iter().filter(|(reader, _)| !reading.contains(*reader)) {
+        findings.push(format!("cli/tests/it/tidy.rs: {reader} reads no SQL: take it out of READERS_OF_SQL"));
+    }
+    report(&findings);
+}
+
 /// `println!` panics when the reader of stdout has gone, and `eprintln!` when that of stderr has.
 #[test]
 fn commands_write_through_one_door() {

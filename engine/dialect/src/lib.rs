@@ -3,6 +3,7 @@
 //!   text ─▶ lex ─▶ parse (source, table, flow, test_case, command; body and lift for queries) ─▶ ast
 //!                                                         ast ─▶ print, format, fingerprint
 //!   a client's statement ─▶ lex ─▶ client (bounds, time travel) ─▶ tokens for the engine's parser
+//!   SQL of our own code ─▶ written ─▶ trees
 //!
 //! Invariants
 //! * parse(print(x)) = x, and formatting twice changes nothing more.
@@ -40,6 +41,7 @@ mod source;
 mod table;
 mod test_case;
 mod types;
+mod written;
 
 pub use client::{ClientStatement, PARSER_RECURSION_MAX, client_statement};
 pub use codes::{CODES, CodeInfo, explain};
@@ -53,3 +55,4 @@ pub use parse::{Parsed, parse_file, parse_query};
 pub use print::print;
 pub use render::{excerpt, render};
 pub use types::parse_type;
+pub use written::{written_expr, written_query};

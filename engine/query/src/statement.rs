@@ -24,9 +24,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use ingot_dialect::ast::AsOf;
 pub(crate) use ingot_dialect::ast::Version;
-use ingot_dialect::{GRAMMAR, PARSER_RECURSION_MAX, client_statement};
+use ingot_dialect::{GRAMMAR, PARSER_RECURSION_MAX, client_statement, written_query};
 
-use crate::error::{ErrorKind, QueryError};
+use crate::error::{ErrorKind, QueryError, syntax_error};
 
 /// A name to look up.
 #[derive(Debug, Clone)]
@@ -101,6 +101,7 @@ pub(crate) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
     let mut text = client_statement(sql).map_err(|d| QueryError::from_front_end(sql, &d))?;
     refuse_by_verb(sql, &text.tokens)?;
     number_parameters(sql, &mut text.tokens)?;
+    // DataFusion's own statements (EXPLAIN, DESCRIBE) have no place in sqlparser's trees.
     let mut statements = DFParserBuilder::new(ParserInput::Tokens(std::mem::take(&mut text.tokens)))
         .with_dialect(&GRAMMAR)
         .with_recursion_limit(PARSER_RECURSION_MAX)
@@ -352,10 +353,8 @@ fn describe(
 }
 
 fn parsed(query: &str) -> Result<EngineStatement, QueryError> {
-    DFParserBuilder::new(query)
-        .build()
-        .and_then(|mut p| p.parse_statement())
-        .map_err(|e| QueryError::from_engine(query, &e))
+    let query = written_query(query).map_err(|e| syntax_error(query, &e))?;
+    Ok(EngineStatement::Statement(Box::new(Tree::Query(Box::new(query)))))
 }
 
 fn quoted(text: &str) -> String {

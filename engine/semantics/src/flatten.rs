@@ -26,8 +26,6 @@ use sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, TableAlias, TableAliasColumnDef,
     TableFactor,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use crate::constants::constant;
 
@@ -72,7 +70,7 @@ pub(crate) fn in_factor(factor: &mut TableFactor, unnests: &mut usize) {
 }
 
 fn parsed(text: &str) -> Option<SqlExpr> {
-    Parser::new(&GenericDialect {}).try_with_sql(text).and_then(|mut p| p.parse_expr()).ok()
+    crate::written::expr(text).ok()
 }
 
 fn make_array(items: &[SqlExpr]) -> Option<SqlExpr> {

@@ -12,13 +12,11 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
     TableFactor,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use crate::calls::{is_aggregate, is_window};
 use crate::outputs::{bare, fold, folded, renamed, same_item, stands_alone};
@@ -73,8 +71,7 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
     }
     let excluded = hidden.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let text = format!("SELECT * EXCLUDE ({excluded}) FROM (SELECT 1)");
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut p| p.parse_query());
-    let mut shown = *parsed.map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
+    let mut shown = crate::written::query(&text)?;
     let item = |(name, expr)| SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
     select.projection.extend(hidden.into_iter().map(item));
     // A subquery of FROM has no order: the keys stand above it.

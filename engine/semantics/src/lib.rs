@@ -118,6 +118,7 @@ mod value_lists;
 mod widen;
 mod window_keys;
 mod windows;
+mod written;
 mod zero;
 mod zones;
 

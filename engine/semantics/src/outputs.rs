@@ -485,7 +485,13 @@ fn of_input(mark: &Expr, input: &DFSchema) -> Result<Option<(Column, Column)>> {
         let (relation, field) = input.qualified_field_with_unqualified_name(&named.name)?;
         return Ok(Some((named.clone(), Column::new(relation.cloned(), field.name()))));
     }
-    let relation = TableReference::from(qualifiers.join("."));
+    // The parts as they are: a text would be read again, its quotes lost.
+    let relation = match qualifiers.as_slice() {
+        [table] => TableReference::bare(*table),
+        [schema, table] => TableReference::partial(*schema, *table),
+        [catalog, schema, table] => TableReference::full(*catalog, *schema, *table),
+        _ => return plan_err!("\"{}\" has more parts than a name of a table", qualifiers.join(".")),
+    };
     let is_it = |q: Option<&TableReference>| q.is_some_and(|q| q.resolved_eq(&relation) || relation.resolved_eq(q));
     let found = input.iter().find(|(q, f)| f.name() == &named.name && is_it(*q));
     let Some((relation, field)) = found else {

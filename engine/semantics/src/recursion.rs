@@ -27,11 +27,8 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
 use sqlparser::ast::{
-    Cte, Ident, ObjectName, Query, SelectItem, SetExpr, SetOperator, Statement, TableAliasColumnDef, TableFactor,
-    visit_relations,
+    Cte, Ident, ObjectName, Query, SelectItem, SetExpr, SetOperator, TableAliasColumnDef, TableFactor, visit_relations,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use crate::fence::Fence;
 use crate::set_operations::{common, with_types};
@@ -72,8 +69,7 @@ fn mentions(body: &SetExpr, name: &Ident) -> bool {
 /// `SELECT * FROM (body) AS __ingot_step`, unless the body is that.
 fn named(body: &SetExpr) -> Option<SetExpr> {
     let sql = format!("SELECT * FROM (SELECT 1) AS {STEP}");
-    let mut parsed = Parser::parse_sql(&GenericDialect {}, &sql);
-    let Ok([Statement::Query(outer)]) = parsed.as_deref_mut() else { return None };
+    let mut outer = crate::written::query(&sql).ok()?;
     let SetExpr::Select(select) = outer.body.as_mut() else { return None };
     let Some(TableFactor::Derived { subquery, alias: Some(alias), .. }) =
         select.from.first_mut().map(|from| &mut from.relation)

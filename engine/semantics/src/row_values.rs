@@ -13,13 +13,11 @@
 //!
 //! Not here: aggregates and windows beside a subquery, which another query cannot compute.
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Parens, Query, Select, SetExpr,
     Spanned, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, Values,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use crate::calls::{has_aggregate, window};
 use crate::outputs::bare;
@@ -162,7 +160,7 @@ fn constants(width: usize, list: &[Expr]) -> Option<Query> {
         Some(Parens::with_empty_span(row))
     });
     let rows = rows.collect::<Option<Vec<_>>>()?;
-    let Expr::Exists { mut subquery, .. } = parsed("EXISTS (SELECT 1)").ok()? else { return None };
+    let Expr::Exists { mut subquery, .. } = crate::written::expr("EXISTS (SELECT 1)").ok()? else { return None };
     *subquery.body = SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows });
     Some(*subquery)
 }
@@ -244,17 +242,12 @@ fn not(expr: Expr) -> Expr {
     nested(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(nested(expr)) })
 }
 
-fn parsed(text: &str) -> Result<Expr> {
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(text).and_then(|mut p| p.parse_expr());
-    parsed.map_err(|e| DataFusionError::SQL(Box::new(e), None))
-}
-
 /// Whether the query has a row whose columns compare so with these.
 fn exists(query: &Query, row: &[Expr], compare: fn(Expr, Expr) -> Expr) -> Result<Expr> {
     let names: Vec<Ident> = (0..row.len()).map(|at| Ident::new(format!("{ROW}_{at}"))).collect();
     let members: Vec<Expr> =
         names.iter().map(|name| Expr::CompoundIdentifier(vec![Ident::new(ROW), name.clone()])).collect();
-    let mut found = parsed("EXISTS (SELECT 1 FROM (SELECT 1))")?;
+    let mut found = crate::written::expr("EXISTS (SELECT 1 FROM (SELECT 1))")?;
     if let Expr::Exists { subquery, .. } = &mut found
         && let SetExpr::Select(select) = subquery.body.as_mut()
         && let Some(item) = select.from.first_mut()
@@ -270,7 +263,7 @@ fn exists(query: &Query, row: &[Expr], compare: fn(Expr, Expr) -> Expr) -> Resul
 }
 
 fn case(found: Expr, unknown: Expr, negated: bool) -> Result<Expr> {
-    let mut case = parsed("CASE WHEN a THEN TRUE WHEN b THEN NULL ELSE FALSE END")?;
+    let mut case = crate::written::expr("CASE WHEN a THEN TRUE WHEN b THEN NULL ELSE FALSE END")?;
     if let Expr::Case { conditions, else_result, .. } = &mut case {
         for (when, condition) in conditions.iter_mut().zip([found, unknown]) {
             when.condition = condition;

@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use datafusion::execution::SessionStateDefaults;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArguments,
@@ -23,8 +23,6 @@ use sqlparser::ast::{
     SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, Spanned, TableFactor, Value,
     WildcardAdditionalOptions,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Span;
 
 use crate::calls::{has_aggregate, is_aggregate};
@@ -185,8 +183,7 @@ fn one_group(select: &mut Select) -> Result<()> {
     if !keys.is_empty() || !has_group || has_aggregate(&select.projection) || has_aggregate(&select.having) {
         return Ok(());
     }
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql("count(*) >= 0").and_then(|mut p| p.parse_expr());
-    let is_group = parsed.map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
+    let is_group = crate::written::expr("count(*) >= 0")?;
     select.having = Some(match select.having.take() {
         None => is_group,
         Some(given) => Expr::BinaryOp {

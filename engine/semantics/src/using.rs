@@ -24,8 +24,6 @@ use sqlparser::ast::{
     ReplaceSelectItem, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor,
     TableWithJoins, Visit, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Span;
 
 use crate::outputs::{mark_values, stands_alone};
@@ -82,7 +80,7 @@ fn hint_at(select: &mut Select, order_by: Option<&OrderBy>, keys: &[Key]) {
 pub(crate) fn merged_key(select: &Select, name: &str) -> Option<Expr> {
     let mut keys = select.optimizer_hints.iter().filter(|hint| hint.prefix == KEY);
     let value = keys.find_map(|hint| hint.text.strip_prefix(name)?.strip_prefix('='))?;
-    Parser::new(&GenericDialect {}).try_with_sql(value).and_then(|mut p| p.parse_expr()).ok()
+    crate::written::expr(value).ok()
 }
 
 /// Adds the bare names within the subqueries of a tree.
@@ -409,9 +407,7 @@ fn last(name: &ObjectName) -> String {
 }
 
 fn coalesced(left: &Expr, right: &Expr) -> Result<Expr> {
-    let text = format!("coalesce({left}, {right})");
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut p| p.parse_expr());
-    parsed.map_err(|e| DataFusionError::SQL(Box::new(e), None))
+    crate::written::expr(&format!("coalesce({left}, {right})"))
 }
 
 const NAME_KEYS: &str = "name the keys: USING (k)";
@@ -470,7 +466,7 @@ mod tests {
     use sqlparser::ast::Statement;
 
     fn lowered(sql: &str) -> std::result::Result<String, String> {
-        let mut statement = Parser::parse_sql(&GenericDialect {}, sql).unwrap().remove(0);
+        let mut statement = Statement::Query(Box::new(crate::written::query(sql).unwrap()));
         match crate::lower(&mut statement) {
             Ok(()) => Ok(statement.to_string()),
             Err(DataFusionError::External(e)) => Err(e.downcast::<Refusal>().unwrap().code.to_owned()),
@@ -503,7 +499,7 @@ mod tests {
             ),
         ];
         for (given, wanted) in pairs {
-            let wanted: Statement = Parser::parse_sql(&GenericDialect {}, wanted).unwrap().remove(0);
+            let wanted = crate::written::query(wanted).unwrap();
             assert_eq!(lowered(given), Ok(wanted.to_string()));
         }
     }

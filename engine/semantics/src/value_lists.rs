@@ -8,13 +8,11 @@
 //!
 //! Not here: types of the values (`widen`).
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Parens, Query, SelectItem, SetExpr, SetOperator,
     SetQuantifier, TableFactor, Values,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use crate::subqueries::has_subquery;
 
@@ -27,7 +25,7 @@ pub(crate) fn in_expr(expr: &mut Expr) -> Result<()> {
     if let Expr::Nested(inner) = &*expr
         && let Some(row) = row_of_call(inner)
     {
-        let mut query = parsed_query("SELECT 1")?;
+        let mut query = crate::written::query("SELECT 1")?;
         *query.body =
             rows(Values { explicit_row: false, value_keyword: false, rows: vec![Parens::with_empty_span(row)] })?;
         *expr = Expr::Subquery(Box::new(query));
@@ -90,13 +88,8 @@ pub(crate) fn in_query(query: &mut Query) -> Result<()> {
     Ok(())
 }
 
-fn parsed_query(text: &str) -> Result<Query> {
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(text).and_then(|mut p| p.parse_query());
-    parsed.map(|query| *query).map_err(|e| DataFusionError::SQL(Box::new(e), None))
-}
-
 fn parsed(text: &str) -> Result<SetExpr> {
-    parsed_query(text).map(|query| *query.body)
+    crate::written::query(text).map(|query| *query.body)
 }
 
 fn rows(values: Values) -> Result<SetExpr> {

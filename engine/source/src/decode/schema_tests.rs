@@ -43,8 +43,7 @@ fn codes(source: &Source) -> Vec<&'static str> {
 }
 
 fn default(text: &str) -> ast::Expr {
-    let dialect = sqlparser::dialect::GenericDialect {};
-    let tree = sqlparser::parser::Parser::new(&dialect).try_with_sql(text).unwrap().parse_expr().unwrap();
+    let tree = ingot_dialect::written_expr(text).unwrap();
     ast::Expr { text: text.into(), tokens: vec![], tree: Box::new(tree), span: Span::empty() }
 }
 
