@@ -176,12 +176,7 @@ impl<'a> Cursor<'a> {
             ParserError::RecursionLimitExceeded => return size::too_deep(self.span_of(run)),
             ParserError::ParserError(m) | ParserError::TokenizerError(m) => m,
         };
-        let (message, place) = split_place(&message);
-        let mut message = message.trim_end_matches(['.', ' ']).to_string();
-        if let Some(first) = message.get(..1) {
-            message = first.to_lowercase() + message.get(1..).unwrap_or("");
-        }
-        let message = message.replace("found: EOF", "found: the end");
+        let (message, place) = parser_message(&message);
         let token = place.and_then(|p| run.clone().filter_map(|at| self.tok(at)).find(|t| t.span.start == p));
         let span = match (token, place) {
             (Some(t), _) => t.span,
@@ -243,16 +238,25 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
-/// Splits " at Line: 3, Column: 7" off a parser's message: sqlparser gives the place in no other way.
-fn split_place(message: &str) -> (&str, Option<Location>) {
+/// What a message of sqlparser says, and the place that stands at its end: it is given in no other way.
+pub fn parser_message(text: &str) -> (String, Option<Location>) {
     let parse = |at: usize| {
-        let (line, column) = message.get(at..)?.strip_prefix(" at Line: ")?.split_once(", Column: ")?;
+        let (line, column) = text.get(at..)?.strip_prefix(" at Line: ")?.split_once(", Column: ")?;
         Some(Location::new(line.parse().ok()?, column.trim().parse().ok()?))
     };
-    match message.rfind(" at Line: ").map(|at| (at, parse(at))) {
-        Some((at, Some(place))) => (message.get(..at).unwrap_or(message), Some(place)),
-        _ => (message, None),
-    }
+    let (message, place) = match text.rfind(" at Line: ").map(|at| (at, parse(at))) {
+        Some((at, Some(place))) => (text.get(..at).unwrap_or(text), Some(place)),
+        _ => (text, None),
+    };
+    let message = message.trim_end_matches(['.', ' ']).replace("found: EOF", "found: the end");
+    let mut chars = message.chars();
+    let message = match (chars.next(), chars.clone().next()) {
+        // NOT, UNNEST and the like.
+        (Some(_), Some(second)) if second.is_uppercase() => message,
+        (Some(first), _) => first.to_lowercase().chain(chars).collect(),
+        (None, _) => message,
+    };
+    (message, place)
 }
 
 /// Every name that was marked must have become a relation.

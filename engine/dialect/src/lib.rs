@@ -43,6 +43,7 @@ mod test_case;
 mod types;
 mod written;
 
+pub use body::parser_message;
 pub use client::{ClientStatement, PARSER_RECURSION_MAX, client_statement};
 pub use codes::{CODES, CodeInfo, explain};
 pub use diagnostic::{Diagnostic, Severity, Suggestion, did_you_mean, to_json};

@@ -12,7 +12,7 @@ use ingot_model::Unreadable;
 use ingot_semantics::Failure;
 use ingot_source::SourceError;
 
-use ingot_semantics::find;
+use ingot_semantics::{Wrong, complaint, find};
 
 use crate::ingest::decide::Refusal;
 use crate::plan::Reason;
@@ -204,7 +204,7 @@ impl PipelineError {
             Self::At { error, .. } => error.retryable(),
             // Memory is shared with queries, which end.
             Self::Engine(e) | Self::Delta(DeltaError::DataFusion(e)) => {
-                matches!(e.find_root(), DataFusionError::ResourcesExhausted(_))
+                matches!(complaint(e).wrong, Wrong::Memory(_))
                     || outside(e).is_some_and(|(code, _)| ingot_project::codes::is_passing(code))
             }
             Self::Project(_) | Self::Delta(_) | Self::UnknownCommit { .. } | Self::Interrupted | Self::Json(_) => false,
@@ -244,15 +244,15 @@ impl PipelineError {
 
 /// What to do about an error of a plan that ran, by its cause.
 fn remedy(error: &DataFusionError) -> &'static str {
-    match error.find_root() {
-        DataFusionError::ResourcesExhausted(_) => {
+    match complaint(error).wrong {
+        Wrong::Memory(_) => {
             "give it more memory (run.memory_bytes_max in ingot.toml), or let fewer rows meet: filter earlier, or aggregate in a view below"
         }
-        DataFusionError::IoError(_) => {
+        Wrong::Io(_) => {
             "rows that do not fit in memory are kept in the system's temporary folder: is there space, and may it be written to?"
         }
-        DataFusionError::ArrowError(e, _) => arrow_remedy(e),
-        DataFusionError::Execution(_) | DataFusionError::External(_) => {
+        Wrong::Arrow(e) => arrow_remedy(e),
+        Wrong::Execution(_) | Wrong::Foreign(_) | Wrong::Refused(_) | Wrong::Row(_) => {
             "rows that a function cannot take can be left out: with WHERE in a view below, or with CASE around the call"
         }
         _ => REPORT_IT,

@@ -1,8 +1,8 @@
 //! What a client's statement can fail with: a kind, its stable code, and the place in the statement.
 //!
 //! Invariants
-//! * The kind comes from the type of the engine's error, never from its English text. Only a place is read from
-//!   a text: sqlparser gives it nowhere else.
+//! * The kind comes from what is wrong (`ingot_semantics::Wrong`), never from the engine's English text. Only a place is
+//!   read from a text: sqlparser gives it nowhere else.
 //! * What failed for a row shows no value: `ingot_semantics::Failure` names the expression, and texts of the engine that
 //!   ran are not passed on.
 //! * `Display` is complete by itself: code, message, the marked line, the hint. Clients show nothing else.
@@ -12,14 +12,16 @@
 use std::error::Error;
 use std::fmt;
 
-use datafusion::common::SchemaError;
+use arrow::error::ArrowError;
+use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
-use ingot_dialect::excerpt;
+use ingot_dialect::{client_statement, excerpt, parser_message};
 use ingot_lake::LakeError;
-use ingot_semantics::{Refusal, find, sql_words};
+use ingot_semantics::{Complaint, Refusal, Wrong, complaint, find, written_name};
 
 /// What went wrong, grouped by what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -225,100 +227,121 @@ impl QueryError {
         if let Some(ours) = find::<QueryError>(e) {
             return ours.clone();
         }
-        if let Some(refusal) = find::<Refusal>(e) {
-            // Values and types that do not fit are the statement's own fault.
-            let kind = if refusal.code.starts_with('T') { ErrorKind::Invalid } else { ErrorKind::Unsupported };
-            return Self::new(kind, format!("{} ({})", refusal.text, refusal.code))
-                .with_hint(refusal.help)
-                .at(sql, refusal.span);
-        }
         match find::<LakeError>(e) {
             // It only passes on an error of the engine, which says more by itself.
             Some(LakeError::DataFusion(_)) | None => {}
-            Some(lake) => return Self::from_lake(lake),
+            Some(lake) if find::<Refusal>(e).is_none() => return Self::from_lake(lake),
+            Some(_) => {}
         }
-        if let Some(failure) = find::<ingot_semantics::Failure>(e) {
-            return Self::new(ErrorKind::Data, failure.to_string()).with_hint(failure.hint());
+        let complaint = complaint(e);
+        let out = classify(sql, &complaint, e, runs);
+        // What the engine says while it runs may quote a row.
+        if runs || !complaint.is_told() {
+            return out;
         }
-        // Parquet's reader wraps what the store said.
-        if let Some(e) = find::<object_store::Error>(e).filter(|e| !matches!(e, object_store::Error::NotFound { .. })) {
-            return Self::new(ErrorKind::Unavailable, one_line(&e.to_string())).with_hint("run the statement again");
+        let mut out = out;
+        if out.hint.is_none() {
+            out.hint = complaint.helps(sql).into_iter().next();
         }
-        // A collection holds one error for each item of a list; the first is as good as any.
-        let first = e.iter().next().unwrap_or(e);
-        let mut out = classify(sql, first.find_root(), runs);
-        if let Some(d) = first.diagnostic() {
-            if out.hint.is_none() {
-                out.hint = d
-                    .helps
-                    .iter()
-                    .chain(e.diagnostic().into_iter().flat_map(|d| &d.helps))
-                    .map(|h| ingot_semantics::sql_text(&h.message))
-                    // A message that shows a value of the engine in Rust's debug form is of no use to a user.
-                    .find(|h| !h.contains(" { "));
-            }
-            if out.kind == ErrorKind::Invalid {
-                out.message = lower_first(&sql_words(&d.message, sql));
-                for note in &d.notes {
-                    out.message.push_str("; ");
-                    out.message.push_str(&sql_words(&note.message, sql));
-                }
-            }
-            if let Some(s) = d.span {
-                let location = |l: datafusion::common::Location| Location { line: l.line, column: l.column };
-                out = out.at(sql, Span { start: location(s.start), end: location(s.end) });
-            }
+        if out.kind == ErrorKind::Invalid {
+            let all = std::iter::once(complaint.text(sql)).chain(complaint.notes(&tokens(sql), sql));
+            out.message = all.collect::<Vec<_>>().join("; ");
         }
-        out
+        match complaint.span() {
+            Some(span) if out.place.is_none() => out.at(sql, span),
+            _ => out,
+        }
+    }
+
+    /// As [`Self::from_engine`], where the names of functions are known: one that is none of them does not exist.
+    pub(crate) fn from_planning(sql: &str, e: &DataFusionError, functions: impl FnOnce() -> Vec<String>) -> Self {
+        let error = Self::from_engine(sql, e);
+        if error.kind != ErrorKind::Invalid {
+            return error;
+        }
+        let tokens = tokens(sql);
+        let called = tokens.windows(2).find_map(|pair| {
+            let [TokenWithSpan { token: Token::Word(word), span }, TokenWithSpan { token: Token::LParen, .. }] = pair
+            else {
+                return None;
+            };
+            let is_it = error.span().is_some_and(|s| s.start == span.start && s.end == span.end);
+            is_it.then(|| if word.quote_style.is_some() { word.value.clone() } else { word.value.to_ascii_lowercase() })
+        });
+        let Some(name) = called else { return error };
+        let functions = functions();
+        if functions.contains(&name) {
+            return error;
+        }
+        let unknown = Self { kind: ErrorKind::UnknownName, code: ErrorKind::UnknownName.code(), ..error };
+        let unknown = Self { message: format!("function \"{name}\" does not exist"), hint: None, ..unknown };
+        match did_you_mean(&name, functions.iter().map(String::as_str)) {
+            Some(near) => unknown.with_hint(format!("did you mean {near}?")),
+            None => unknown,
+        }
     }
 }
 
-fn classify(sql: &str, root: &DataFusionError, runs: bool) -> QueryError {
-    use DataFusionError as E;
-    let (kind, text) = match root {
-        E::SchemaError(e, _) => return schema_error(e),
-        E::SQL(e, _) => return syntax_error(sql, e),
+/// The words of a statement; none if it is no SQL.
+fn tokens(sql: &str) -> Vec<TokenWithSpan> {
+    client_statement(sql).map(|statement| statement.tokens).unwrap_or_default()
+}
+
+fn classify(sql: &str, complaint: &Complaint<'_>, error: &DataFusionError, runs: bool) -> QueryError {
+    let text = || complaint.detail(sql);
+    let (kind, text) = match &complaint.wrong {
+        Wrong::Refused(refusal) => {
+            // Values and types that do not fit are the statement's own fault.
+            let kind = if refusal.code.starts_with('T') { ErrorKind::Invalid } else { ErrorKind::Unsupported };
+            return QueryError::new(kind, format!("{} ({})", refusal.text, refusal.code))
+                .with_hint(refusal.help)
+                .at(sql, refusal.span);
+        }
+        Wrong::Row(failure) => return QueryError::new(ErrorKind::Data, failure.to_string()).with_hint(failure.hint()),
+        Wrong::UnknownColumn { column, candidates } => return unknown_column(sql, complaint, column, candidates),
+        Wrong::AmbiguousColumn(column) => {
+            return QueryError::new(ErrorKind::UnknownName, format!("column \"{}\" is ambiguous", column.flat_name()))
+                .with_hint("qualify it with its table's alias")
+                .at(sql, place_of(sql, complaint, &column.name));
+        }
+        Wrong::DuplicateColumn(name) => {
+            return QueryError::new(ErrorKind::Invalid, format!("column \"{name}\" occurs twice"))
+                .with_hint("give one of them an alias");
+        }
+        Wrong::Syntax(e) => return syntax_error(sql, e),
         // What the engine says while it runs may quote a row.
-        E::Plan(_) | E::Internal(_) | E::Configuration(_) | E::Substrait(_) | E::Ffi(_) | E::External(_) if runs => {
-            let kind = if matches!(root, E::External(_)) { ErrorKind::Data } else { ErrorKind::Internal };
+        Wrong::Plan(_) | Wrong::Engine(_) | Wrong::Configuration(_) | Wrong::Foreign(_) if runs => {
+            let kind = if matches!(complaint.wrong, Wrong::Foreign(_)) { ErrorKind::Data } else { ErrorKind::Internal };
             return QueryError::new(kind, "the query engine could not go on with the statement's rows")
                 .with_hint("if it comes again this is a defect; please report it with the statement");
         }
-        E::Plan(m) => (ErrorKind::Invalid, m.clone()),
-        E::NotImplemented(m) => (ErrorKind::Unsupported, m.clone()),
-        E::ResourcesExhausted(m) => {
+        Wrong::Plan(_) => (ErrorKind::Invalid, text()),
+        Wrong::Unsupported(_) => (ErrorKind::Unsupported, text()),
+        Wrong::Memory(m) => {
             return QueryError::new(ErrorKind::Resources, format!("out of memory: {}", one_line(m))).with_hint(
                 "select fewer columns or rows, run fewer statements at a time, or raise run.memory_bytes_max",
             );
         }
-        E::Execution(m) if !runs => (ErrorKind::Data, m.clone()),
-        E::Execution(_) | E::ArrowError(..) | E::ParquetError(_) => {
-            (ErrorKind::Data, ingot_semantics::without_values(root))
+        // The statement's own constants.
+        Wrong::Execution(_) | Wrong::Arrow(ArrowError::ParseError(_)) if !runs => (ErrorKind::Data, text()),
+        Wrong::Execution(_) | Wrong::Arrow(_) | Wrong::Parquet(_) => {
+            (ErrorKind::Data, ingot_semantics::without_values(error))
         }
-        E::ObjectStore(e) => match e.as_ref() {
-            object_store::Error::NotFound { path, .. } => {
-                return QueryError::new(ErrorKind::SnapshotGone, format!("data file \"{path}\" is gone"))
-                    .with_hint("its snapshot has expired: run the statement again");
-            }
-            e => (ErrorKind::Unavailable, e.to_string()),
-        },
-        E::IoError(e) => (ErrorKind::Unavailable, e.to_string()),
-        E::External(e) => (ErrorKind::Data, e.to_string()),
-        E::ExecutionJoin(_) => (ErrorKind::Internal, ingot_semantics::without_values(root)),
-        E::Internal(m) | E::Configuration(m) | E::Substrait(m) | E::Ffi(m) => (ErrorKind::Internal, m.clone()),
-        // `find_root` goes through these; they remain only around foreign errors.
-        E::Context(_, inner) | E::Diagnostic(_, inner) => return classify(sql, inner, runs),
-        E::Shared(inner) => return classify(sql, inner, runs),
-        E::Collection(all) => match all.first() {
-            Some(inner) => return classify(sql, inner, runs),
-            None => (ErrorKind::Internal, "an error without a cause".to_owned()),
-        },
+        Wrong::Store(object_store::Error::NotFound { path, .. }) => {
+            return QueryError::new(ErrorKind::SnapshotGone, format!("data file \"{path}\" is gone"))
+                .with_hint("its snapshot has expired: run the statement again");
+        }
+        // Parquet's reader wraps what the store said.
+        Wrong::Store(e) => {
+            return QueryError::new(ErrorKind::Unavailable, one_line(&e.to_string()))
+                .with_hint("run the statement again");
+        }
+        Wrong::Io(e) => (ErrorKind::Unavailable, e.to_string()),
+        Wrong::Foreign(_) => (ErrorKind::Data, text()),
+        Wrong::Ended(_) => (ErrorKind::Internal, ingot_semantics::without_values(error)),
+        Wrong::Engine(_) | Wrong::Configuration(_) => (ErrorKind::Internal, text()),
     };
-    let text = ingot_semantics::call_text(&text).unwrap_or_else(|| one_line(&text));
-    // What follows are the engine's own names of types, and what it asks of its developers.
-    let ends = [" Candidate functions:", ", errors:", ". This issue was likely"];
-    let text = ends.iter().fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
-    QueryError::new(kind, sql_words(text, sql))
+    QueryError::new(kind, text)
 }
 
 fn one_line(text: &str) -> String {
@@ -326,31 +349,39 @@ fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
 }
 
-fn schema_error(e: &SchemaError) -> QueryError {
-    match e {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            let error =
-                QueryError::new(ErrorKind::UnknownName, format!("column \"{}\" does not exist", field.flat_name()));
-            let names: Vec<&str> = valid_fields.iter().map(|c| c.name()).collect();
-            let cased = names.iter().copied().find(|n| n.eq_ignore_ascii_case(field.name()) && *n != field.name());
-            if let Some(cased) = cased {
-                return error
-                    .with_hint(format!("unquoted names fold to lower case; write \"{cased}\" with its quotes"));
-            }
-            if let Some(near) = did_you_mean(field.name(), names.iter().copied()) {
-                return error.with_hint(format!("did you mean \"{near}\"?"));
-            }
-            if names.is_empty() { error } else { error.with_hint(format!("there are: {}", shortened(&names))) }
-        }
-        SchemaError::AmbiguousReference { field } => {
-            QueryError::new(ErrorKind::UnknownName, format!("column \"{}\" is ambiguous", field.flat_name()))
-                .with_hint("qualify it with its table's alias")
-        }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            QueryError::new(ErrorKind::Invalid, format!("column \"{name}\" occurs twice"))
-                .with_hint("give one of them an alias")
+fn unknown_column(sql: &str, complaint: &Complaint<'_>, column: &Column, candidates: &[Column]) -> QueryError {
+    let error = QueryError::new(ErrorKind::UnknownName, format!("column \"{}\" does not exist", column.flat_name()))
+        .at(sql, place_of(sql, complaint, &column.name));
+    if let Some((qualifier, there)) = complaint.unknown_qualifier() {
+        return error.with_hint(format!("no table is called \"{qualifier}\" here; there are: {}", shortened(&there)));
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for name in candidates.iter().map(Column::name) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
+    let cased = names.iter().copied().find(|n| n.eq_ignore_ascii_case(&column.name) && *n != column.name);
+    if let Some(cased) = cased {
+        return error.with_hint(format!("unquoted names fold to lower case; write \"{cased}\" with its quotes"));
+    }
+    if let Some(near) = did_you_mean(&column.name, names.iter().copied()) {
+        return error.with_hint(format!("did you mean \"{near}\"?"));
+    }
+    if names.is_empty() { error } else { error.with_hint(format!("there are: {}", shortened(&names))) }
+}
+
+/// Where a name stands: what the engine says if that is the name alone, else the name within it or in the statement.
+fn place_of(sql: &str, complaint: &Complaint<'_>, name: &str) -> Span {
+    let tokens = tokens(sql);
+    let said = complaint.span();
+    let inside = |span: Span| tokens.iter().filter(move |t| t.span.start >= span.start && t.span.end <= span.end);
+    if let Some(said) = said
+        && inside(said).all(|t| matches!(t.token, Token::Word(_) | Token::Period))
+    {
+        return said;
+    }
+    written_name(&tokens, name, said).map(|written| written.span).or(said).unwrap_or(Span::empty())
 }
 
 /// At most a dozen names.
@@ -370,21 +401,10 @@ pub(crate) fn syntax_error(sql: &str, e: &ParserError) -> QueryError {
             return QueryError::new(ErrorKind::TooLarge, "this nests too deeply to be parsed");
         }
     };
-    let (message, place) = match text.rfind(" at Line: ") {
-        Some(i) => (text.get(..i).unwrap_or(text), text.get(i..).and_then(place)),
-        None => (text, Some(end_of(sql))),
-    };
-    let error = QueryError::new(ErrorKind::Syntax, lower_first(message));
-    match place {
-        Some(start) => error.at(sql, Span { start, end: Location { line: start.line, column: start.column + 1 } }),
-        None => error,
-    }
-}
-
-/// ` at Line: 1, Column: 8`.
-fn place(text: &str) -> Option<Location> {
-    let (line, column) = text.trim().strip_prefix("at Line: ")?.split_once(", Column: ")?;
-    Some(Location { line: line.parse().ok()?, column: column.parse().ok()? })
+    let (message, place) = parser_message(text);
+    let start = place.unwrap_or_else(|| end_of(sql));
+    let end = Location { line: start.line, column: start.column + 1 };
+    QueryError::new(ErrorKind::Syntax, message).at(sql, Span { start, end })
 }
 
 /// Just after the last character that is not white space.
@@ -393,14 +413,4 @@ fn end_of(sql: &str) -> Location {
     let line = text.split('\n').count() as u64;
     let column = text.rsplit('\n').next().unwrap_or("").chars().count() as u64 + 1;
     Location { line, column }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        // NOT, UNNEST and the like.
-        (Some(_), Some(second)) if second.is_uppercase() => text.to_owned(),
-        (Some(first), _) => first.to_lowercase().chain(chars).collect(),
-        (None, _) => String::new(),
-    }
 }

@@ -370,7 +370,7 @@ async fn plan_statement(
         .build();
     state.mark_start_execution();
     let text = Arc::clone(&sql);
-    let engine = |e: DataFusionError| QueryError::from_engine(&text, &e);
+    let engine = |e: DataFusionError| QueryError::from_planning(&text, &e, || functions(&state));
     let explains = !matches!(tree, EngineStatement::Statement(_));
     let mut headers = statement::tree_of(&mut tree).map(headers::take).filter(|_| !explains).unwrap_or_default();
     if let Some(tree) = statement::tree_of(&mut tree) {
@@ -486,6 +486,19 @@ impl Planned {
         let text = Text { sql: Arc::clone(&self.text.sql), tree: None, headers: self.text.headers.clone() };
         Self::new(self.caller.clone(), text, plan, Vec::new(), self.pins.clone(), state)
     }
+}
+
+/// The names of the functions that a statement may call.
+fn functions(state: &SessionState) -> Vec<String> {
+    // Planned without being registered.
+    let built_in = ["unnest", "map", "make_map"].map(str::to_owned);
+    let higher = state.higher_order_functions().keys();
+    let others = state.aggregate_functions().keys().chain(state.window_functions().keys()).chain(higher);
+    let ours = |name: &&String| !name.starts_with("ingot_");
+    let mut names: Vec<String> =
+        state.scalar_functions().keys().chain(others).filter(ours).cloned().chain(built_in).collect();
+    names.sort_unstable();
+    names
 }
 
 fn runtime(limits: &SessionLimits) -> Result<Arc<RuntimeEnv>, QueryError> {

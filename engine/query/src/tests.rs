@@ -205,6 +205,18 @@ async fn unknown_names_say_what_there_is_and_where() {
     assert!(e.hint.unwrap().contains("\"vehicleId\""));
     let e = fails(&s, "SELECT nofn(id) FROM silver.events").await;
     assert_eq!(e.span().map(|s| s.start.column), Some(8), "{e}");
+    let e = fails(&s, "SELECT conut(id) FROM silver.events").await;
+    assert_eq!((e.kind, e.hint.as_deref()), (ErrorKind::UnknownName, Some("did you mean count?")), "{e}");
+    let e = fails(&s, "SELECT x.id FROM silver.events AS e").await;
+    assert_eq!(e.message, "column \"x.id\" does not exist");
+    assert_eq!(e.hint.as_deref(), Some("no table is called \"x\" here; there are: e"));
+    // The engine gives no place, or that of the whole join.
+    for (sql, column) in [
+        ("SELECT id FROM silver.events ORDER BY nope", 39),
+        ("SELECT * FROM silver.events AS a JOIN silver.events AS b USING (nope)", 65),
+    ] {
+        assert_eq!(fails(&s, sql).await.span().map(|s| s.start.column), Some(column), "{sql}");
+    }
 }
 
 #[tokio::test]

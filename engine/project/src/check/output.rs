@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident as SqlIdent, Query as SqlQuery, Select,
     SelectItem, SetExpr, Spanned,
 };
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::{Columns, Ident, Query};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::identifier;
@@ -76,30 +76,14 @@ pub(crate) fn other_name(name: &str) -> String {
     if plain { format!("other_{name}") } else { "another_name".into() }
 }
 
-/// The text of a span, from the body's tokens.
-pub(crate) fn text_of(tokens: &[TokenWithSpan], span: Span) -> String {
-    let inside = tokens.iter().filter(|t| t.span.start >= span.start && t.span.end <= span.end);
-    let mut text = String::new();
-    for t in inside {
-        match &t.token {
-            Token::Whitespace(_) => {
-                if !text.ends_with(' ') {
-                    text.push(' ');
-                }
-            }
-            token => text.push_str(&token.to_string()),
-        }
-    }
-    text.trim().to_owned()
-}
-
 /// The expression of an output column without its alias.
 pub(crate) fn expression_at(query: &Query, index: usize, width: usize) -> Option<String> {
     let start = place_of(query, index, width)?.start;
     let item = select_of(&query.tree)?.projection.iter().find(|i| i.span().start == start)?;
     match item {
         SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => {
-            let (text, printed) = (text_of(&query.tokens, with_parentheses(&query.tokens, e.span())), e.to_string());
+            let (text, printed) =
+                (ingot_semantics::text_of(&query.tokens, with_parentheses(&query.tokens, e.span())), e.to_string());
             // The span of an array's literal leaves its brackets out.
             let brackets = |text: &str| text.chars().filter(|c| "[](){}".contains(*c)).count();
             Some(if brackets(&text) == brackets(&printed) { text } else { printed })
@@ -133,7 +117,7 @@ pub(crate) fn unnamed(file: &str, query: &Query) -> Vec<Diagnostic> {
             SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => counted = false,
             SelectItem::UnnamedExpr(e) if !is_column(e) => {
                 let span = with_parentheses(&query.tokens, e.span());
-                let text = text_of(&query.tokens, span);
+                let text = ingot_semantics::text_of(&query.tokens, span);
                 let text = if text.is_empty() { e.to_string() } else { text };
                 let which =
                     if counted { format!("output column {}", i + 1) } else { format!("the output column {text}") };

@@ -19,7 +19,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use ingot_delta::DeltaError;
-use ingot_semantics::find;
+use ingot_semantics::{Wrong, complaint, find};
 
 use super::sample::{Occasion, Stage};
 
@@ -202,48 +202,24 @@ pub(super) fn failure(error: &DataFusionError, occasion: Option<Occasion>) -> Fa
     let without_values = matches!(occasion, None | Some(Occasion::Empty | Occasion::Nulls));
     // Sample rows hold nothing to be kept from anybody.
     let error = find::<ingot_semantics::Failure>(error).and_then(|failure| failure.cause()).unwrap_or(error);
-    let root = error.find_root();
-    let for_good = match root {
-        DataFusionError::Internal(_)
-        | DataFusionError::NotImplemented(_)
-        | DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::Substrait(_)
-        | DataFusionError::SQL(..) => true,
-        DataFusionError::ExecutionJoin(join) => {
-            return if join.is_panic() {
-                Failure::Trouble(Trouble { text: line(&join.to_string()), panicked: true })
-            } else {
-                Failure::Passing
-            };
-        }
-        DataFusionError::ArrowError(e, _) => match e.as_ref() {
+    let complaint = complaint(error);
+    let for_good = match &complaint.wrong {
+        Wrong::Engine(_)
+        | Wrong::Unsupported(_)
+        | Wrong::Plan(_)
+        | Wrong::UnknownColumn { .. }
+        | Wrong::AmbiguousColumn(_)
+        | Wrong::DuplicateColumn(_)
+        | Wrong::Syntax(_) => true,
+        Wrong::Ended(true) => return Failure::Trouble(Trouble { text: complaint.detail(""), panicked: true }),
+        Wrong::Arrow(e) => match e {
             ArrowError::NotYetImplemented(_) | ArrowError::SchemaError(_) => true,
             // A decimal that does not fit is one of these as well.
             ArrowError::InvalidArgumentError(_) => without_values,
             _ => false,
         },
-        DataFusionError::Execution(_) | DataFusionError::Configuration(_) => without_values,
+        Wrong::Execution(_) | Wrong::Configuration(_) => without_values,
         _ => false,
     };
-    if for_good {
-        Failure::Trouble(Trouble { text: line(&root.strip_backtrace()), panicked: false })
-    } else {
-        Failure::Passing
-    }
-}
-
-/// Longer complaints are cut.
-const LENGTH_MAX: usize = 200;
-
-/// The first line, without what the engine asks its own developers to do.
-fn line(text: &str) -> String {
-    let text = ingot_semantics::sql_words(&ingot_semantics::sql_text(text), "");
-    let text = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim();
-    let text = text.strip_prefix("Internal error: ").unwrap_or(text);
-    let text = text.split(".\nThis ").next().unwrap_or(text).trim_end_matches('.');
-    match text.char_indices().nth(LENGTH_MAX) {
-        Some((at, _)) => format!("{} ...", &text[..at]),
-        None => text.to_owned(),
-    }
+    if for_good { Failure::Trouble(Trouble { text: complaint.detail(""), panicked: false }) } else { Failure::Passing }
 }

@@ -35,6 +35,10 @@ async fn an_alias_is_not_taken_for_a_column_of_an_unnamed_subquery() {
 #[tokio::test]
 async fn a_name_within_an_expression_is_the_input() {
     let world = world().await;
+    // A quoted alias keeps its capitals and dots.
+    for alias in ["\"T\"", "\"a.b\"", "t"] {
+        world.rows(&format!("SELECT -b AS b FROM t AS {alias} ORDER BY {alias}.b LIMIT 2"), "0;-5").await;
+    }
     for from in ["FROM t", "FROM (SELECT * FROM t)", "FROM (SELECT id + 0 AS id, k + 0 AS k, b + 0 AS b FROM t)"] {
         let cases = [
             ("SELECT -b AS b, id", "b + 0, id", "0|2;-5|3;-7|4;-7|5;-10|1"),
