@@ -28,6 +28,7 @@ pub mod write;
 
 pub use catalog::error::{CatalogError, CatalogErrorKind};
 pub use catalog::lease::{self, Lease, LeaseHeld};
+pub use catalog::unread::UnreadColumn;
 pub use commit::{Commit, CommitError, Rebase};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
@@ -37,6 +38,7 @@ pub use ingot_model::{LakeConfig, S3Config};
 pub use lake::Lake;
 pub use read::changelog::{self, FileChange, FileRef, changelog, live_files};
 pub use read::key_ranges::prune_files;
+pub use read::metadata_tables::MetadataTable;
 pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions};
 pub use table::beginning::{self, beginning};
 pub use table::definition::{NewTable, ResolvedDefinition};

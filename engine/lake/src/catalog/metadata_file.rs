@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   bytes ──▶ Iceberg's parser ──▶ TableMetadata
-//!                  └─ refused: shorter than stored? ─▶ the store's error, which may pass
-//!                              a version, a type that core does not know? ─▶ Unsupported, by name
+//!                  └─ refused: columns of unknown types, a spec over a column that is gone? ─▶ again without them
+//!                              shorter than stored? ─▶ the store's error, which may pass
+//!                              a version that core does not know? ─▶ Unsupported, by name
 //!                              anything else ─▶ Damaged
 //! ```
 //!
@@ -13,44 +14,42 @@
 //! Not here: which file a table has now (`catalog`), caching (`lake`).
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use iceberg::spec::TableMetadata;
 use serde_json::Value;
 
+use crate::catalog::unread::{self, Unread};
 use crate::error::{LakeError, Result};
 use crate::store::Store;
 
 /// The newest format version that the parser knows.
 const VERSION_MAX: i64 = 3;
-/// Types without parameters that the parser knows.
-const PLAIN_TYPES: &[&str] = &[
-    "boolean",
-    "int",
-    "long",
-    "float",
-    "double",
-    "date",
-    "time",
-    "timestamp",
-    "timestamptz",
-    "timestamp_ns",
-    "timestamptz_ns",
-    "string",
-    "uuid",
-    "binary",
-];
-/// Types with parameters, as they begin.
-const OPEN_TYPES: &[&str] = &["decimal(", "fixed["];
+/// A metadata file, parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct Parsed {
+    /// What the parser takes of it.
+    pub(crate) metadata: Arc<TableMetadata>,
+    /// What it does not.
+    pub(crate) unread: Arc<Unread>,
+}
+
+impl Parsed {
+    /// A file that was made by us.
+    pub(crate) fn whole(metadata: &Arc<TableMetadata>) -> Self {
+        Parsed { metadata: Arc::clone(metadata), unread: Arc::default() }
+    }
+}
 
 /// Reads a metadata file, compressed or not.
 ///
 /// # Errors
 /// The store's; `Unsupported` for what no version of the parser reads yet; `Damaged`.
-pub(crate) async fn read(store: &Store, location: &str) -> Result<TableMetadata> {
+pub(crate) async fn read(store: &Store, location: &str) -> Result<Parsed> {
     let bytes = store.read(location).await?;
     let error = match parse(&bytes) {
-        Ok(metadata) => return Ok(metadata),
+        Ok(parsed) => return Ok(parsed),
         Err(error) => error,
     };
     // A proxy can shorten a body under a matching length.
@@ -62,7 +61,7 @@ pub(crate) async fn read(store: &Store, location: &str) -> Result<TableMetadata>
     Err(error)
 }
 
-fn parse(bytes: &Bytes) -> Result<TableMetadata> {
+fn parse(bytes: &Bytes) -> Result<Parsed> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     let mut text = Vec::new();
     let json = if bytes.starts_with(&GZIP) {
@@ -72,10 +71,21 @@ fn parse(bytes: &Bytes) -> Result<TableMetadata> {
     } else {
         bytes.as_ref()
     };
-    serde_json::from_slice(json).map_err(|error| diagnose(json, &error))
+    match serde_json::from_slice(json) {
+        Ok(metadata) => Ok(Parsed::whole(&Arc::new(metadata))),
+        Err(error) => without_unread(json).ok_or_else(|| diagnose(json, &error)),
+    }
 }
 
-/// Why the parser refuses a file. It tells neither an unknown version nor an unknown type from damage.
+/// A file of which the parser takes all but some columns. None if that is not what it refuses.
+fn without_unread(json: &[u8]) -> Option<Parsed> {
+    let mut value: Value = serde_json::from_slice(json).ok()?;
+    let unread = unread::of_metadata(&mut value);
+    let metadata = serde_json::from_value(value).ok()?;
+    Some(Parsed { metadata: Arc::new(metadata), unread: Arc::new(unread) })
+}
+
+/// Why the parser refuses a file. It does not tell an unknown version from damage.
 fn diagnose(json: &[u8], error: &serde_json::Error) -> LakeError {
     let value: Value = match serde_json::from_slice(json) {
         Ok(value) => value,
@@ -90,31 +100,5 @@ fn diagnose(json: &[u8], error: &serde_json::Error) -> LakeError {
     if version > VERSION_MAX {
         return LakeError::Unsupported(format!("format version {version}; 1 to {VERSION_MAX} are known"));
     }
-    let schemas = value.get("schemas").and_then(Value::as_array).into_iter().flatten().chain(value.get("schema"));
-    for schema in schemas {
-        if let Some((column, of)) = unknown_type(schema, "") {
-            return LakeError::Unsupported(format!("column \"{column}\" has the type \"{of}\""));
-        }
-    }
     LakeError::Damaged(error.to_string())
-}
-
-/// The first column whose type the parser does not know, and that type.
-fn unknown_type(of: &Value, path: &str) -> Option<(String, String)> {
-    let below = |key: &str| unknown_type(of.get(key)?, &format!("{path}.{key}"));
-    match of {
-        Value::String(name) => {
-            let known = PLAIN_TYPES.contains(&name.as_str()) || OPEN_TYPES.iter().any(|t| name.starts_with(t));
-            (!known).then(|| (path.to_owned(), name.clone()))
-        }
-        Value::Object(_) => match of.get("fields").and_then(Value::as_array) {
-            Some(fields) => fields.iter().find_map(|field| {
-                let name = field.get("name").and_then(Value::as_str).unwrap_or_default();
-                let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-                unknown_type(field.get("type")?, &path)
-            }),
-            None => below("element").or_else(|| below("key")).or_else(|| below("value")),
-        },
-        _ => None,
-    }
 }

@@ -13,7 +13,7 @@ use iceberg::MetadataLocation;
 use iceberg::io::FileIO;
 use iceberg::spec::TableMetadata;
 
-use crate::catalog::metadata_file;
+use crate::catalog::metadata_file::{self, Parsed};
 use crate::error::Result;
 use crate::store::Store;
 
@@ -30,7 +30,7 @@ pub(crate) struct MetadataFiles {
 /// Parsed files by location, each with when it was last used.
 #[derive(Default)]
 struct Cache {
-    files: HashMap<String, (u64, Arc<TableMetadata>)>,
+    files: HashMap<String, (u64, Parsed)>,
     clock: u64,
 }
 
@@ -43,13 +43,13 @@ impl MetadataFiles {
     ///
     /// # Errors
     /// As `metadata_file::read`.
-    pub(crate) async fn read(&self, location: &str) -> Result<Arc<TableMetadata>> {
-        if let Some(metadata) = self.cached(location) {
-            return Ok(metadata);
+    pub(crate) async fn read(&self, location: &str) -> Result<Parsed> {
+        if let Some(parsed) = self.cached(location) {
+            return Ok(parsed);
         }
-        let metadata = Arc::new(metadata_file::read(&self.store, location).await?);
-        self.note(location, &metadata);
-        Ok(metadata)
+        let parsed = metadata_file::read(&self.store, location).await?;
+        self.keep(location, parsed.clone());
+        Ok(parsed)
     }
 
     /// Writes a metadata file. One that fails may be there in part, and is to be deleted.
@@ -74,23 +74,27 @@ impl MetadataFiles {
         }
     }
 
-    fn cached(&self, location: &str) -> Option<Arc<TableMetadata>> {
+    fn cached(&self, location: &str) -> Option<Parsed> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.clock += 1;
         let clock = cache.clock;
-        let (used, metadata) = cache.files.get_mut(location)?;
+        let (used, parsed) = cache.files.get_mut(location)?;
         *used = clock;
-        Some(Arc::clone(metadata))
+        Some(parsed.clone())
     }
 
-    /// Keeps the parsed form of a file.
+    /// Keeps the parsed form of a file of ours.
     pub(crate) fn note(&self, location: &str, metadata: &Arc<TableMetadata>) {
+        self.keep(location, Parsed::whole(metadata));
+    }
+
+    fn keep(&self, location: &str, parsed: Parsed) {
+        let uuid = parsed.metadata.uuid();
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.clock += 1;
         let clock = cache.clock;
-        cache.files.insert(location.to_string(), (clock, Arc::clone(metadata)));
-        let same = |other: &TableMetadata| other.uuid() == metadata.uuid();
-        let of_table = || cache.files.iter().filter(|(_, (_, other))| same(other));
+        cache.files.insert(location.to_string(), (clock, parsed));
+        let of_table = || cache.files.iter().filter(|(_, (_, other))| other.metadata.uuid() == uuid);
         if of_table().count() > CACHED_MAX {
             let oldest = of_table().min_by_key(|(_, (used, _))| *used).map(|(location, _)| location.clone());
             if let Some(location) = oldest {

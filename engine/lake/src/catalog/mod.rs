@@ -29,6 +29,7 @@ pub mod lease;
 mod metadata_file;
 pub(crate) mod metadata_files;
 pub(crate) mod sql;
+pub mod unread;
 pub(crate) mod version;
 
 use metadata_files::MetadataFiles;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use iceberg::spec::TableMetadata;
 
+use crate::catalog::unread::Unread;
 use crate::error::LakeError;
 
 /// One version of a table.
@@ -13,6 +14,8 @@ pub(crate) struct Version {
     pub(crate) metadata: Arc<TableMetadata>,
     /// Where the catalog says that it is stored.
     pub(crate) location: String,
+    /// What is there and not in `metadata`.
+    pub(crate) unread: Arc<Unread>,
 }
 
 /// What became of a change that was sent to a catalog.

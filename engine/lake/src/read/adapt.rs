@@ -11,39 +11,44 @@
 //! are the same for every writer.
 //!
 //! Invariants
-//! * A column absent from a file is NULL, or its initial default.
-//! * Only lossless changes of type are made; any other is an error.
+//! * A column absent from a file has the value of its identity partition (Hive
+//!   tables), else its initial default, else NULL.
 //! * A float column is opaque to DataFusion's pruning: Parquet's bounds leave NaN
 //!   out, which DataFusion orders above all numbers.
 //!
-//! Not here: which files to open (`prune`), rows' positions (`row_positions`).
+//! What a file's partition says travels with it: the footer as read names the
+//! file, so that the adapter, which sees schemas alone, knows which one it is.
+//!
+//! Not here: which files to open (`prune`), rows' positions (`row_positions`), changes
+//! of type and what is missing within a column (`reshape`).
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::functions::core::getfield::GetFieldFunc;
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use iceberg::spec::{MappedField, NameMapping, NestedFieldRef, Type};
+use iceberg::spec::{MappedField, NameMapping, NestedField, NestedFieldRef, Type};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::Repetition;
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
+use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder};
 use parquet::schema::types::{SchemaDescriptor, Type as ParquetType, TypePtr};
 
-use crate::read::value_order::{Opaque, scalar, unordered};
+use crate::read::reshape::{convert, default_of};
+use crate::read::value_order::{Opaque, unordered};
 use crate::table::Table;
 
 /// Table property with the names that stand for ids in files without any
@@ -51,35 +56,32 @@ use crate::table::Table;
 const NAME_MAPPING: &str = "schema.name-mapping.default";
 /// Where Arrow writers keep their own schema in a Parquet footer.
 const ARROW_SCHEMA: &str = "ARROW:schema";
+/// Where a footer, as read, names its file.
+const FILE: &str = "\u{1}file";
+
+/// The values that identity partitions give to columns, by location and field id. NULL is a value too; none is one that
+/// the column's type does not hold.
+pub(crate) type PartitionValues = HashMap<String, HashMap<i32, Option<ScalarValue>>>;
 
 /// The names that field ids have in a table now, nested fields included.
 #[derive(Debug)]
 pub(crate) struct FieldNames {
     names: HashMap<i32, String>,
     mapping: Vec<MappedField>,
-    /// Values of columns in files older than the column, by column name.
-    defaults: HashMap<String, ScalarValue>,
+    /// The table's columns by name.
+    columns: HashMap<String, NestedFieldRef>,
+    partitions: PartitionValues,
 }
 
 impl FieldNames {
     /// Names of a table's public columns, and with `state` of its hidden ones.
-    pub(crate) fn of(table: &Table, state: bool) -> Self {
-        let schema = table.metadata().current_schema();
+    pub(crate) fn of(table: &Table, state: bool, partitions: PartitionValues) -> Self {
         let mut names = HashMap::new();
-        let mut defaults = HashMap::new();
-        for (field, arrow) in schema.as_struct().fields().iter().zip(table.schema().fields()) {
+        let mut columns: HashMap<String, NestedFieldRef> = HashMap::new();
+        let hidden = table.state_columns().iter().map(|column| &column.field).filter(|_| state);
+        for field in table.fields().as_struct().fields().iter().chain(hidden) {
             collect(field, &mut names);
-            let default = field.initial_default.as_ref();
-            if let Some(literal) = default.and_then(|d| d.as_primitive_literal())
-                && let Some(value) = scalar(&literal, arrow.data_type())
-            {
-                defaults.insert(field.name.clone(), value);
-            }
-        }
-        if state {
-            for column in table.state_columns() {
-                collect(&column.field, &mut names);
-            }
+            columns.insert(field.name.clone(), Arc::clone(field));
         }
         let mapping = table
             .properties()
@@ -87,7 +89,7 @@ impl FieldNames {
             .and_then(|json| serde_json::from_str::<NameMapping>(json).ok())
             .map(|m| m.fields().to_vec())
             .unwrap_or_default();
-        Self { names, mapping, defaults }
+        Self { names, mapping, columns, partitions }
     }
 
     /// Names for a file that is no table data, such as a position delete file.
@@ -95,11 +97,11 @@ impl FieldNames {
         let mapping =
             names.iter().map(|(id, name)| MappedField::new(Some(*id), vec![(*name).to_owned()], Vec::new())).collect();
         let names = names.iter().map(|(id, name)| (*id, (*name).to_owned())).collect();
-        Self { names, mapping, defaults: HashMap::new() }
+        Self { names, mapping, columns: HashMap::new(), partitions: HashMap::new() }
     }
 
-    /// The footer with every column under its name of today.
-    fn rename(&self, metadata: &ParquetMetaData) -> ParquetResult<ParquetMetaData> {
+    /// The footer with every column under its name of today, and the file's path where its partition has values.
+    fn rename(&self, metadata: &ParquetMetaData, path: &str) -> ParquetResult<ParquetMetaData> {
         let file = metadata.file_metadata();
         let root = file.schema_descr().root_schema();
         let with_ids = root.get_fields().iter().any(has_id);
@@ -111,9 +113,12 @@ impl FieldNames {
         let mapping = (!with_ids).then_some(self.mapping.as_slice());
         let fields = self.rename_fields(root.get_fields(), mapping)?;
         let root = ParquetType::group_type_builder(root.name()).with_fields(fields).build()?;
-        let kept = file
+        let mut kept = file
             .key_value_metadata()
-            .map(|pairs| pairs.iter().filter(|p| p.key != ARROW_SCHEMA).cloned().collect::<Vec<_>>());
+            .map(|pairs| pairs.iter().filter(|p| p.key != ARROW_SCHEMA && p.key != FILE).cloned().collect::<Vec<_>>());
+        if self.partitions.contains_key(path) {
+            kept.get_or_insert_default().push(KeyValue::new(FILE.to_owned(), path.to_owned()));
+        }
         let renamed = FileMetaData::new(
             file.version(),
             file.num_rows(),
@@ -262,7 +267,7 @@ impl AsyncFileReader for ByIdReader {
             let metadata = self.inner.get_metadata(options).await?;
             let renamed = self
                 .names
-                .rename(&metadata)
+                .rename(&metadata, &self.path)
                 .map_err(|error| ParquetError::General(format!("data file {:?}: {error}", self.path)))?;
             Ok(Arc::new(renamed))
         }
@@ -328,19 +333,37 @@ impl ByIdAdapter {
         };
         let physical = self.file.field(index);
         let stored: Arc<dyn PhysicalExpr> = Arc::new(Column::new(column.name(), index));
-        let value = convert(stored, physical, logical)?;
+        let of = self.names.columns.get(column.name()).map(Arc::as_ref);
+        let value = convert(stored, physical, logical, of)?;
         Ok(if logical.data_type().is_floating() { Opaque::wrap(value) } else { value })
     }
 
-    /// The value of a column in files older than the column.
+    /// The value of a column that the file does not have.
     fn absent(&self, logical: &Field) -> Result<Arc<dyn PhysicalExpr>> {
-        if let Some(value) = self.names.defaults.get(logical.name()) {
-            return Ok(Arc::new(Literal::new(value.clone())));
+        if let Some(value) = self.given(logical)? {
+            return Ok(Arc::new(Literal::new(value)));
         }
         if !logical.is_nullable() {
             return exec_err!("a data file lacks column {:?}, which is NOT NULL and has no default", logical.name());
         }
-        Ok(Arc::new(Literal::new(ScalarValue::try_from(logical.data_type())?)))
+        null(logical)
+    }
+
+    /// The value that the file's partition or a default gives to a column that the file does not have.
+    fn given(&self, logical: &Field) -> Result<Option<ScalarValue>> {
+        let Some(of) = self.names.columns.get(logical.name()) else { return Ok(None) };
+        let partition = self.file.metadata().get(FILE).and_then(|path| self.names.partitions.get(path));
+        match partition.and_then(|values| values.get(&of.id)) {
+            Some(Some(value)) => return Ok(Some(value.clone())),
+            Some(None) => {
+                return exec_err!("column {:?}: its partition's value is none of its type", logical.name());
+            }
+            None => {}
+        }
+        match default_of(of, logical.data_type()) {
+            Ok(value) => Ok(value),
+            Err(at) => exec_err!("column {:?} cannot be read{at}", logical.name()),
+        }
     }
 
     /// A field of a struct column, taken from the file's own struct. Casting the
@@ -355,11 +378,13 @@ impl ByIdAdapter {
         let Some(wanted) = descend(logical, &path) else {
             return Ok(None);
         };
+        let top = self.names.columns.get(column.name()).map(Arc::as_ref);
         let Ok(index) = self.file.index_of(column.name()) else {
-            return Ok(Some(Arc::new(Literal::new(ScalarValue::try_from(wanted.data_type())?))));
+            // A default of the column is taken apart like any other value of it.
+            return if self.given(logical)?.is_some() { Ok(None) } else { null(&wanted).map(Some) };
         };
         let Some(found) = descend(self.file.field(index), &path) else {
-            return Ok(Some(Arc::new(Literal::new(ScalarValue::try_from(wanted.data_type())?))));
+            return if fills_up(self.file.field(index), top, &path) { Ok(None) } else { null(&wanted).map(Some) };
         };
         let mut args: Vec<Arc<dyn PhysicalExpr>> = vec![Arc::new(Column::new(column.name(), index))];
         for name in &path {
@@ -373,7 +398,8 @@ impl ByIdAdapter {
             field,
             Arc::new(function.config_options().clone()),
         ));
-        convert(stored, &found, &wanted).map(Some)
+        let of = top.and_then(|top| within(top, &path));
+        convert(stored, &found, &wanted, of).map(Some)
     }
 }
 
@@ -403,72 +429,20 @@ fn descend(field: &Field, path: &[String]) -> Option<FieldRef> {
     if rest.is_empty() { Some(Arc::clone(child)) } else { descend(child, rest) }
 }
 
-/// A stored value as the table's type.
-fn convert(stored: Arc<dyn PhysicalExpr>, physical: &Field, logical: &Field) -> Result<Arc<dyn PhysicalExpr>> {
-    if physical.data_type() == logical.data_type() {
-        return Ok(stored);
-    }
-    if let Err(at) = lossless(physical.data_type(), logical.data_type(), false) {
-        return exec_err!(
-            "column {:?} is stored as {}, which cannot be read as {}{at}",
-            logical.name(),
-            physical.data_type(),
-            logical.data_type()
-        );
-    }
-    // Nullable, so that no optimizer relies on what another writer promised.
-    let target = Arc::new(logical.clone().with_nullable(true));
-    Ok(Arc::new(CastExpr::new_with_target_field(stored, target, None)))
+/// The table's field at a path below a column.
+fn within<'a>(of: &'a NestedField, path: &[String]) -> Option<&'a NestedField> {
+    let Some((name, rest)) = path.split_first() else { return Some(of) };
+    let Type::Struct(fields) = of.field_type.as_ref() else { return None };
+    within(fields.field_by_name(name)?, rest)
 }
 
-/// Whether every stored value has one equal value of the wanted type: Iceberg's
-/// promotions, and the Arrow types that stand for one Iceberg type.
-fn lossless(stored: &DataType, wanted: &DataType, in_map: bool) -> std::result::Result<(), String> {
-    use DataType as D;
-    let fine = match (stored, wanted) {
-        (a, b) if a == b => true,
-        (D::Int8 | D::Int16 | D::UInt8 | D::UInt16, D::Int32 | D::Int64) => true,
-        (D::Int32 | D::UInt32, D::Int64) => true,
-        (D::Float16, D::Float32 | D::Float64) | (D::Float32, D::Float64) => true,
-        (D::Utf8 | D::LargeUtf8 | D::Utf8View, D::Utf8 | D::LargeUtf8 | D::Utf8View) => true,
-        (
-            D::Binary | D::LargeBinary | D::BinaryView,
-            D::Binary | D::LargeBinary | D::BinaryView | D::Utf8 | D::Utf8View,
-        ) => true,
-        (D::Timestamp(from, _), D::Timestamp(to, _)) => {
-            from == to || matches!((from, to), (TimeUnit::Millisecond, TimeUnit::Microsecond))
-                // Writers that keep nanoseconds for a microsecond column.
-                || matches!((from, to), (TimeUnit::Nanosecond, TimeUnit::Microsecond))
-        }
-        (D::Time32(_), D::Time64(_)) => true,
-        (
-            D::Decimal32(p, s) | D::Decimal64(p, s) | D::Decimal128(p, s) | D::Decimal256(p, s),
-            D::Decimal128(to_p, to_s),
-        ) => s == to_s && p <= to_p,
-        (D::Dictionary(_, value), to) => return lossless(value, to, in_map),
-        (D::Struct(from), D::Struct(to)) => {
-            // Within maps Arrow may match fields by place, so they must agree.
-            if in_map && !(from.len() == to.len() && from.iter().zip(to).all(|(a, b)| a.name() == b.name())) {
-                return Err(": a struct within a map changed its fields".to_owned());
-            }
-            for field in to {
-                if let Some(stored) = from.iter().find(|f| f.name() == field.name()) {
-                    lossless(stored.data_type(), field.data_type(), in_map)?;
-                }
-            }
-            true
-        }
-        (D::List(from), D::List(to)) => {
-            return lossless(from.data_type(), to.data_type(), in_map);
-        }
-        (D::Map(from, _), D::Map(to, _)) => match (from.data_type(), to.data_type()) {
-            (D::Struct(from), D::Struct(to)) if from.len() == 2 && to.len() == 2 => {
-                lossless(from[0].data_type(), to[0].data_type(), true)?;
-                return lossless(from[1].data_type(), to[1].data_type(), true);
-            }
-            _ => false,
-        },
-        _ => false,
-    };
-    if fine { Ok(()) } else { Err(String::new()) }
+/// Whether the first field of a path that a file does not have has a default: then its value is not always NULL.
+fn fills_up(stored: &Field, of: Option<&NestedField>, path: &[String]) -> bool {
+    let known = (1..path.len()).take_while(|depth| descend(stored, &path[..*depth]).is_some()).count();
+    let first = path.get(..=known).and_then(|path| within(of?, path));
+    first.is_some_and(|first| first.initial_default.is_some() || first.required)
+}
+
+fn null(of: &Field) -> Result<Arc<dyn PhysicalExpr>> {
+    Ok(Arc::new(Literal::new(ScalarValue::try_from(of.data_type())?)))
 }

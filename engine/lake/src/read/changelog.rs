@@ -180,6 +180,22 @@ async fn manifests(table: &Table, snapshot: &SnapshotRef) -> Result<Vec<Manifest
     Ok(list.into_iter().filter(|m| m.has_added_files() || m.has_existing_files()).collect())
 }
 
+/// All manifests of a snapshot; none without one.
+pub(crate) async fn all_manifests(table: &Table, snapshot: Option<i64>) -> Result<Vec<ManifestFile>, LakeError> {
+    match snapshot {
+        Some(snapshot) => table.lake().0.manifests.list(table.metadata(), &find(table, snapshot)?).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// All live entries of a snapshot with their specs, of data and of deletes of every kind; none without one.
+pub(crate) async fn live_entries(table: &Table, snapshot: Option<i64>) -> Result<Vec<(i32, ManifestEntry)>, LakeError> {
+    match snapshot {
+        Some(snapshot) => entries(table, manifests(table, &find(table, snapshot)?).await?).await,
+        None => Ok(Vec::new()),
+    }
+}
+
 fn split(manifests: Vec<ManifestFile>) -> (Vec<ManifestFile>, Vec<ManifestFile>) {
     manifests.into_iter().partition(|m| m.content == ManifestContentType::Data)
 }

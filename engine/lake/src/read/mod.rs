@@ -5,7 +5,9 @@
 pub(crate) mod adapt;
 pub mod changelog;
 pub mod key_ranges;
+pub mod metadata_tables;
 pub mod provider;
 pub(crate) mod prune;
+pub(crate) mod reshape;
 pub(crate) mod row_positions;
 pub(crate) mod value_order;

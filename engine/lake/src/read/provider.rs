@@ -4,8 +4,8 @@
 //!                    └──▶ deletes or positions ──▶ RowPositionsExec
 //!
 //! Invariants
-//! * A provider reads one snapshot, fixed when it is made, in the table's current
-//!   schema.
+//! * A provider reads one snapshot, fixed when it is made, in the columns that the
+//!   table has (`Table::as_of` gives it those of a snapshot).
 //! * Filters are pushed down as inexact: the plan above applies them again unless
 //!   the Parquet scan itself takes them over.
 //! * Exact statistics are true statements about the rows that come out.
@@ -118,9 +118,11 @@ impl LakeTableProvider {
             (None, Some(snapshot)) => live_files(table, snapshot).await?,
             (None, None) => Vec::new(),
         };
+        let bounds = TableBounds::of(table);
+        let partitions = bounds.partition_values(table, &files)?;
         Ok(Self {
-            bounds: TableBounds::of(table),
-            names: Arc::new(FieldNames::of(table, options.with_state)),
+            bounds,
+            names: Arc::new(FieldNames::of(table, options.with_state, partitions)),
             table: table.clone(),
             stored,
             schema,

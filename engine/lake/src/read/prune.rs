@@ -32,8 +32,10 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
 
+use crate::error::LakeError;
+use crate::read::adapt::PartitionValues;
 use crate::read::changelog::FileRef;
-use crate::read::value_order::{Opaque, scalar, unordered};
+use crate::read::value_order::{Opaque, float_scalar, scalar, unordered};
 use crate::table::Table;
 use crate::table::transform::{bucketed, literal};
 
@@ -73,7 +75,7 @@ impl TableBounds {
     pub(crate) fn of(table: &Table) -> Self {
         let metadata = table.metadata();
         let schema = table.schema();
-        let fields = metadata.current_schema().as_struct().fields().iter();
+        let fields = table.fields().as_struct().fields().iter();
         let columns = fields
             .zip(schema.fields())
             .filter_map(|(field, arrow)| match field.field_type.as_ref() {
@@ -167,6 +169,37 @@ impl TableBounds {
                 known.exact &= field.transform == IcebergTransform::Identity;
             }
         }
+    }
+
+    /// The values that the files' identity partitions give to columns which the files may not hold, by location.
+    ///
+    /// # Errors
+    /// A file outside the store.
+    pub(crate) fn partition_values(&self, table: &Table, files: &[FileRef]) -> Result<PartitionValues, LakeError> {
+        let types: HashMap<i32, &DataType> =
+            self.columns.values().map(|column| (column.id, &column.data_type)).collect();
+        let mut all = HashMap::new();
+        for file in files {
+            let fields = self.specs.get(&file.spec_id).into_iter().flatten();
+            let mut values = HashMap::new();
+            for field in fields.filter(|field| field.transform == IcebergTransform::Identity) {
+                // A column with a count is in the file.
+                let Some(of) = types.get(&field.source_id) else { continue };
+                let Some(value) = file.data_file.partition().fields().get(field.index) else { continue };
+                if file.data_file.value_counts().contains_key(&field.source_id) {
+                    continue;
+                }
+                let value = match value.as_ref().map(Literal::as_primitive_literal) {
+                    None => ScalarValue::try_from(*of).ok(),
+                    Some(value) => value.and_then(|v| float_scalar(&v, of).or_else(|| scalar(&v, of))),
+                };
+                values.insert(field.source_id, value);
+            }
+            if !values.is_empty() {
+                all.insert(table.lake().object_path(&file.path)?.to_string(), values);
+            }
+        }
+        Ok(all)
     }
 
     fn partition_fields(&self, file: &FileRef, source: i32) -> impl Iterator<Item = &PartitionColumn> {

@@ -218,7 +218,7 @@ impl FileScan {
         }
         let stored: Vec<_> =
             metadata.schema().fields().iter().filter(|f| f.name() != ROW_NUMBER).map(Arc::clone).collect();
-        let stored = Arc::new(Schema::new(stored));
+        let stored = Arc::new(Schema::new_with_metadata(stored, metadata.schema().metadata().clone()));
         let adapter = self.by_id.adapter.create(Arc::clone(&self.by_id.schema), Arc::clone(&stored))?;
         let mut exprs: Vec<Option<Arc<dyn PhysicalExpr>>> = Vec::new();
         let mut roots = Vec::new();

@@ -122,6 +122,17 @@ pub(crate) fn monotone(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// An Iceberg value of a float column, NaN included: what `scalar` leaves out, since bounds have none.
+pub(crate) fn float_scalar(literal: &PrimitiveLiteral, of: &DataType) -> Option<ScalarValue> {
+    use PrimitiveLiteral as L;
+    Some(match (literal, of) {
+        (L::Float(v), DataType::Float32) => ScalarValue::from(v.0),
+        (L::Float(v), DataType::Float64) => ScalarValue::from(f64::from(v.0)),
+        (L::Double(v), DataType::Float64) => ScalarValue::from(v.0),
+        _ => return None,
+    })
+}
+
 /// An Iceberg value as a value of a column's Arrow type, promoted where that is
 /// lossless.
 pub(crate) fn scalar(literal: &PrimitiveLiteral, of: &DataType) -> Option<ScalarValue> {

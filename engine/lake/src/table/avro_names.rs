@@ -1,8 +1,10 @@
-//! Partition field names in manifests, which are Avro and take ASCII letters, digits and underscores alone.
+//! Partition field names in manifests, which are Avro and take ASCII letters, digits and underscores alone; and headers that
+//! the parser refuses although the entries behind them can be read.
 //!
 //! ```text
 //!   table's spec  "my col" ──written──▶ field "my_x20col", id 1000, iceberg-field-name "my col"
 //!   bytes of a manifest ──readable()──▶ bytes with names that the parser takes, fields known by id
+//!                       ──mended()────▶ the same, over columns that are gone or of types that the parser does not know
 //! ```
 //!
 //! Invariants
@@ -17,8 +19,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestFile, PartitionSpec, SchemaRef};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::catalog::unread;
 use crate::error::{LakeError, Result};
 
 const MAGIC: &[u8] = b"Obj\x01";
@@ -98,8 +101,8 @@ pub(crate) fn written(bytes: &[u8], spec: &PartitionSpec) -> Result<Bytes> {
             field.insert("name".into(), name.into());
         }
     }
-    header.set(AVRO_SCHEMA, json(&schema)?);
-    header.set(PARTITION_SPEC, json(&spec.fields())?);
+    header.set(AVRO_SCHEMA, printed(&schema)?);
+    header.set(PARTITION_SPEC, printed(&spec.fields())?);
     Ok(header.print())
 }
 
@@ -113,21 +116,108 @@ pub(crate) fn is_sound(bytes: &[u8]) -> Result<bool> {
 /// The manifest with names by which the parser finds each partition field of its spec.
 fn readable(bytes: Bytes) -> Result<Bytes> {
     let whole = bytes.clone();
-    let mut header = Header::parse(&whole)?;
-    let mut spec = header.json(PARTITION_SPEC)?;
-    let fields = spec.as_array_mut().ok_or_else(|| corrupt("its spec is no list"))?;
+    let header = Header::parse(&whole)?;
+    let spec = header.json(PARTITION_SPEC)?;
+    let fields = spec.as_array().ok_or_else(|| corrupt("its spec is no list"))?;
     if fields.iter().all(|field| field.get("name").and_then(Value::as_str).is_some_and(is_plain)) {
         return Ok(bytes);
     }
     let table = header.json(TABLE_SCHEMA)?;
+    renamed(header, spec, table)
+}
+
+/// The manifest with a schema and a spec that the parser takes: without columns of types that it does not know, and with
+/// a source for each partition field whose column is gone or a UUID. Fields that are void have a source of their own: one that was
+/// dropped twice would be refused, and so would one that still has its column's name.
+fn mended(bytes: &[u8]) -> Result<Bytes> {
+    let mut header = Header::parse(bytes)?;
+    let (mut spec, mut table, mut avro) =
+        (header.json(PARTITION_SPEC)?, header.json(TABLE_SCHEMA)?, header.json(AVRO_SCHEMA)?);
+    unread::take_out(&mut table, &mut Vec::new());
+    let mut known = HashSet::new();
+    unread::field_ids(&table, &mut known);
+    let mut in_file = partition_fields(&mut avro)?;
+    let fields = spec.as_array_mut().ok_or_else(|| corrupt("its spec is no list"))?;
+    let columns = table.get_mut("fields").and_then(Value::as_array_mut);
+    let columns = columns.ok_or_else(|| corrupt("its table has no columns"))?;
+    let mut next = known.iter().max().copied().unwrap_or_default().max(0) + 1;
+    for (place, field) in fields.iter_mut().enumerate() {
+        let id = partition_id(field, place);
+        let Value::Object(field) = field else { continue };
+        field.insert("field-id".into(), id.into());
+        let is_void = field.get("transform").and_then(Value::as_str) == Some("void");
+        let source = field.get("source-id").and_then(Value::as_i64);
+        let mut of = in_file.iter_mut().find(|of| of.get("field-id").and_then(Value::as_i64) == Some(id));
+        let is_uuid = of.as_mut().and_then(|of| of.get_mut("type")).is_some_and(plain_uuid);
+        if !is_void && !is_uuid && source.is_some_and(|id| known.contains(&id)) {
+            continue;
+        }
+        let of = of.and_then(|of| of.get("type")).map_or("int".to_owned(), iceberg_type);
+        columns.push(json!({"id": next, "name": format!("\u{1}{next}"), "required": false, "type": of}));
+        field.insert("source-id".into(), next.into());
+        // Its values are those in the file, whatever they were made of.
+        field.insert("transform".into(), if is_void { "void" } else { "identity" }.into());
+        next += 1;
+    }
+    header.set(AVRO_SCHEMA, printed(&avro)?);
+    renamed(header, spec, table)
+}
+
+/// Makes a UUID the 16 bytes that it is in the file: the parser wants it as text. Gives whether it was one.
+fn plain_uuid(avro: &mut Value) -> bool {
+    match avro {
+        Value::Array(union) => union.iter_mut().any(plain_uuid),
+        Value::Object(of) if of.get("type").and_then(Value::as_str) == Some("fixed") => {
+            of.get("logicalType").and_then(Value::as_str) == Some("uuid") && of.remove("logicalType").is_some()
+        }
+        _ => false,
+    }
+}
+
+/// The id of a partition field. Writers of the first format version leave the ids out: they count from 1000.
+fn partition_id(field: &Value, place: usize) -> i64 {
+    let id = field.get("field-id").and_then(Value::as_i64);
+    id.or_else(|| i64::try_from(place).ok().map(|place| 1000 + place)).unwrap_or_default()
+}
+
+/// The Iceberg type of values in an Avro file.
+fn iceberg_type(avro: &Value) -> String {
+    let text = |name: &str| avro.get(name).and_then(Value::as_str);
+    let number = |name: &str| avro.get(name).and_then(Value::as_i64).unwrap_or_default();
+    let is_utc = avro.get("adjust-to-utc").and_then(Value::as_bool).unwrap_or_default();
+    let of = match avro {
+        Value::String(name) => name.as_str(),
+        Value::Array(union) => {
+            let of = union.iter().find(|of| of.as_str() != Some("null"));
+            return of.map_or("int".to_owned(), iceberg_type);
+        }
+        _ => match (text("logicalType"), text("type").unwrap_or_default()) {
+            (Some("decimal"), _) => return format!("decimal({}, {})", number("precision"), number("scale")),
+            (Some("date"), _) => "date",
+            (Some("time-micros"), _) => "time",
+            (Some("timestamp-micros"), _) if is_utc => "timestamptz",
+            (Some("timestamp-micros"), _) => "timestamp",
+            (_, "fixed") => return format!("fixed[{}]", number("size")),
+            (_, of) => of,
+        },
+    };
+    match of {
+        "null" => "int",
+        "bytes" => "binary",
+        of => of,
+    }
+    .to_owned()
+}
+
+/// The manifest with this spec and table schema, its partition fields under names that no column has.
+fn renamed(mut header: Header<'_>, mut spec: Value, table: Value) -> Result<Bytes> {
+    let fields = spec.as_array_mut().ok_or_else(|| corrupt("its spec is no list"))?;
     let columns = table.get("fields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let taken = |name: &str| columns.iter().any(|column| column.get("name").and_then(Value::as_str) == Some(name));
     let mut schema = header.json(AVRO_SCHEMA)?;
     let mut in_file = partition_fields(&mut schema)?;
     for (place, field) in fields.iter_mut().enumerate() {
-        // Writers of the first format version leave the ids out: they count from 1000.
-        let id = field.get("field-id").and_then(Value::as_i64);
-        let id = id.or_else(|| i64::try_from(place).ok().map(|place| 1000 + place)).unwrap_or_default();
+        let id = partition_id(field, place);
         let name = neutral_name(i32::try_from(id).unwrap_or_default(), &taken);
         let found = in_file.iter_mut().find(|f| f.get("field-id").and_then(Value::as_i64) == Some(id));
         if let Some(Value::Object(found)) = found {
@@ -137,18 +227,29 @@ fn readable(bytes: Bytes) -> Result<Bytes> {
             field.insert("name".into(), name.into());
         }
     }
-    header.set(AVRO_SCHEMA, json(&schema)?);
-    header.set(PARTITION_SPEC, json(&spec)?);
+    header.set(AVRO_SCHEMA, printed(&schema)?);
+    header.set(PARTITION_SPEC, printed(&spec)?);
+    header.set(TABLE_SCHEMA, printed(&table)?);
     Ok(header.print())
 }
 
-/// A manifest, parsed, whatever its partition fields are called.
+/// A manifest, parsed, whatever its partition fields are called, and whatever became of the columns behind them.
 ///
 /// # Errors
 /// Bytes that are no manifest.
 pub(crate) async fn parse(file: &ManifestFile, bytes: Bytes) -> Result<Manifest> {
+    let error = match load(file, readable(bytes.clone())?).await {
+        Ok(manifest) => return Ok(manifest),
+        Err(error) => error,
+    };
+    // What is wrong with the file is told by the first try.
+    let Ok(mended) = mended(&bytes) else { return Err(error) };
+    load(file, mended).await.map_err(|_| error)
+}
+
+async fn load(file: &ManifestFile, bytes: Bytes) -> Result<Manifest> {
     let io = FileIO::new_with_memory();
-    io.new_output(IN_MEMORY)?.write(readable(bytes)?).await?;
+    io.new_output(IN_MEMORY)?.write(bytes).await?;
     let in_memory = ManifestFile { manifest_path: IN_MEMORY.into(), ..file.clone() };
     Ok(in_memory.load_manifest(&io).await?)
 }
@@ -169,7 +270,7 @@ fn corrupt(what: &str) -> LakeError {
     LakeError::Corrupt(format!("manifest: {what}"))
 }
 
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+fn printed(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| corrupt(&error.to_string()))
 }
 

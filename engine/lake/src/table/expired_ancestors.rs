@@ -36,7 +36,7 @@ pub(crate) async fn expired(lake: &Lake, table: &TableName, metadata: &TableMeta
     }
     for log in metadata.metadata_log().iter().rev().take(FILES_MAX) {
         let older = match lake.0.metadata_files.read(&log.metadata_file).await {
-            Ok(older) if older.uuid() == metadata.uuid() => older,
+            Ok(older) if older.metadata.uuid() == metadata.uuid() => older.metadata,
             Err(error) if error.retryable() => return Err(error),
             _ => continue,
         };

@@ -97,7 +97,8 @@ impl Lake {
         let location = version.location.clone();
         let table = async {
             let expired = expired_ancestors::expired(self, name, &version.metadata).await?;
-            Ok(Table::new(self.clone(), name.clone(), version.metadata, version.location)?.with_expired(expired))
+            let Version { metadata, location, unread } = version;
+            Ok(Table::new(self.clone(), name.clone(), metadata, location)?.with_expired(expired).with_unread(unread))
         };
         table.await.map_err(|error: LakeError| error.of_table(name, &location))
     }

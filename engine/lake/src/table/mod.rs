@@ -2,22 +2,25 @@
 //!
 //! Invariants
 //! * A `Table` is a value: it never changes, a commit returns a new one.
+//! * Its columns are those of the current schema, or of a snapshot's (`as_of`).
 //! * `schema()` is what others see; hidden state columns stand after the public ones in
 //!   `schema_with_state()` only, and are known by field id (`state_columns()`).
 //!
 //! Not here: loading (`load`), what a new definition does to it (`evolution`), changing (`commit`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use iceberg::spec::{NestedFieldRef, SnapshotRef, TableMetadata};
+use iceberg::spec::{MAIN_BRANCH, NestedFieldRef, SchemaRef as IcebergSchemaRef, SnapshotRef, TableMetadata};
 use ingot_model::{History, Operation, Properties, SnapshotInfo, Summary, TableName, TableProperties};
+use serde_json::Value;
 use uuid::Uuid;
 
+use crate::catalog::unread::{Unread, UnreadColumn};
 use crate::catalog::version::Version;
-use crate::error::Result;
+use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 
 pub(crate) mod avro_names;
@@ -88,11 +91,36 @@ struct Inner {
     metadata: Arc<TableMetadata>,
     metadata_location: String,
     expired: Vec<SnapshotRef>,
+    unread: Arc<Unread>,
+    columns: Columns,
+    state: Vec<StateColumn>,
+}
+
+/// The columns in which a table's rows are read.
+#[derive(Clone)]
+struct Columns {
+    of: IcebergSchemaRef,
     schema: SchemaRef,
     schema_with_state: SchemaRef,
     defined: SchemaRef,
     left_out: Vec<NestedFieldRef>,
-    state: Vec<StateColumn>,
+}
+
+impl Columns {
+    fn of(of: &IcebergSchemaRef, left_out: &HashSet<i32>, state: &[StateColumn]) -> Result<Self> {
+        let fields = of.as_struct().fields();
+        let (left_out, defined): (Vec<_>, Vec<_>) = fields.iter().cloned().partition(|f| left_out.contains(&f.id));
+        let public = schema::arrow_schema(fields, false)?;
+        let mut all: Vec<Field> = public.fields().iter().map(|f| f.as_ref().clone()).collect();
+        all.extend(state.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)));
+        Ok(Columns {
+            of: Arc::clone(of),
+            schema: Arc::new(public),
+            schema_with_state: Arc::new(Schema::new(all)),
+            defined: Arc::new(schema::arrow_schema(&defined, false)?),
+            left_out,
+        })
+    }
 }
 
 /// One version of a table.
@@ -107,23 +135,15 @@ impl Table {
         metadata_location: String,
     ) -> Result<Self> {
         let state = state_columns(&name, &metadata)?;
-        let left_out = left_out_ids(&name, &metadata)?;
-        let fields = metadata.current_schema().as_struct().fields();
-        let (left_out, defined): (Vec<_>, Vec<_>) = fields.iter().cloned().partition(|f| left_out.contains(&f.id));
-        let defined = schema::arrow_schema(&defined, false)?;
-        let public = schema::arrow_schema(fields, false)?;
-        let mut all: Vec<Field> = public.fields().iter().map(|f| f.as_ref().clone()).collect();
-        all.extend(state.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)));
+        let columns = Columns::of(metadata.current_schema(), &left_out_ids(&name, &metadata)?, &state)?;
         Ok(Table(Arc::new(Inner {
             name: Arc::new(name),
             lake,
             metadata,
             metadata_location,
             expired: Vec::new(),
-            schema: Arc::new(public),
-            schema_with_state: Arc::new(Schema::new(all)),
-            defined: Arc::new(defined),
-            left_out,
+            unread: Arc::default(),
+            columns,
             state,
         })))
     }
@@ -136,6 +156,29 @@ impl Table {
         self
     }
 
+    /// The same version, of a metadata file that holds more than was parsed.
+    pub(crate) fn with_unread(mut self, unread: Arc<Unread>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.unread = unread;
+        }
+        self
+    }
+
+    /// The table with the columns that it had at a snapshot: what a query of that snapshot, or of a tag, sees.
+    ///
+    /// # Errors
+    /// `SnapshotGone`; a schema that the metadata does not hold.
+    pub fn as_of(&self, snapshot: i64) -> Result<Table> {
+        let metadata = &self.0.metadata;
+        let gone = || LakeError::SnapshotGone { table: self.name().clone(), snapshot };
+        let then = metadata.snapshot_by_id(snapshot).ok_or_else(gone)?.schema(metadata)?;
+        if then.schema_id() == self.0.columns.of.schema_id() {
+            return Ok(self.clone());
+        }
+        let columns = Columns::of(&then, &left_out_ids(self.name(), metadata)?, &self.0.state)?;
+        Ok(Table(Arc::new(Inner { columns, ..Inner::clone(&self.0) })))
+    }
+
     /// The same table in a version that differs in nothing that its columns depend on.
     pub(crate) fn at(self, version: Version) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
@@ -144,7 +187,11 @@ impl Table {
 
     /// The version of the table that this is.
     pub(crate) fn version(&self) -> Version {
-        Version { metadata: Arc::clone(&self.0.metadata), location: self.0.metadata_location.clone() }
+        Version {
+            metadata: Arc::clone(&self.0.metadata),
+            location: self.0.metadata_location.clone(),
+            unread: Arc::clone(&self.0.unread),
+        }
     }
 
     /// The table's name.
@@ -201,24 +248,70 @@ impl Table {
         TableProperties::new(&self.0.name, self.0.metadata.properties())
     }
 
+    /// The snapshot that was current at a time (milliseconds since 1970): what the log of the main branch says, which a
+    /// rollback does not change. A table without a log goes by its history.
+    pub fn snapshot_at(&self, time_ms: i64) -> Option<i64> {
+        let log = self.0.metadata.history();
+        if log.is_empty() {
+            return self.line().find(|s| s.timestamp_ms <= time_ms).map(|s| s.id);
+        }
+        log.iter().rev().find(|entry| entry.timestamp_ms <= time_ms).map(|entry| entry.snapshot_id)
+    }
+
+    /// The time of the first entry of that log, in UTC.
+    pub fn log_begins(&self) -> Option<String> {
+        let first = self.0.metadata.history().first()?;
+        Some(chrono::DateTime::from_timestamp_millis(first.timestamp_ms)?.format("%F %T%.3f").to_string())
+    }
+
+    /// The snapshot of a branch or a tag, and whether it is a tag.
+    pub fn reference(&self, name: &str) -> Option<(i64, bool)> {
+        let id = self.0.metadata.snapshot_for_ref(name)?.snapshot_id();
+        Some((id, name != MAIN_BRANCH && self.references().get(name).is_some_and(|of| of["type"] == "tag")))
+    }
+
+    /// Branches and tags by name, as the metadata file has them. Core offers no list of refs: its JSON does.
+    pub(crate) fn references(&self) -> BTreeMap<String, Value> {
+        let mut json = serde_json::to_value(self.0.metadata.as_ref()).unwrap_or_default();
+        match json.get_mut("refs").map(Value::take) {
+            Some(Value::Object(refs)) => refs.into_iter().collect(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Columns of any of its schemas that are not read, for their types. They are in no schema here.
+    pub fn unread_columns(&self) -> &[UnreadColumn] {
+        &self.0.unread.columns
+    }
+
+    /// Why nothing is written into the table, where that is so.
+    pub(crate) fn refuses_rows(&self) -> Option<String> {
+        self.0.unread.refusal()
+    }
+
+    /// The fields of the public columns.
+    pub(crate) fn fields(&self) -> &IcebergSchemaRef {
+        &self.0.columns.of
+    }
+
     /// The public columns of the current schema.
     pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.0.schema)
+        Arc::clone(&self.0.columns.schema)
     }
 
     /// The public columns without those that its definition has left out: what models read.
     pub fn defined_schema(&self) -> SchemaRef {
-        Arc::clone(&self.0.defined)
+        Arc::clone(&self.0.columns.defined)
     }
 
     /// The columns that its definition has left out, and that are kept until they are pruned.
     pub fn left_out(&self) -> Vec<String> {
-        self.0.left_out.iter().map(|f| f.name.clone()).collect()
+        self.0.columns.left_out.iter().map(|f| f.name.clone()).collect()
     }
 
     /// The public columns, then the hidden ones.
     pub(crate) fn schema_with_state(&self) -> SchemaRef {
-        Arc::clone(&self.0.schema_with_state)
+        Arc::clone(&self.0.columns.schema_with_state)
     }
 
     /// The hidden columns.

@@ -116,8 +116,12 @@ impl Writer {
     /// A writer for `table` as it is, or as it will be once the commit changes it to `definition`.
     ///
     /// # Errors
-    /// A definition that Iceberg does not take; partitions over columns that cannot be read.
+    /// A definition that Iceberg does not take; partitions over columns that cannot be read; a table with columns that
+    /// are not read.
     pub fn new(table: &Table, definition: Option<&Definition>) -> Result<Writer> {
+        if let Some(refusal) = table.refuses_rows() {
+            return Err(LakeError::Unsupported(refusal));
+        }
         let resolved = match definition {
             Some(definition) => resolve_definition(table, definition)?,
             None => ResolvedDefinition::of_table(table),

@@ -22,6 +22,7 @@ use iceberg::spec::{FormatVersion, SortOrder, TableMetadataBuilder, UnboundParti
 use iceberg::{MetadataLocation, TableRequirement, TableUpdate};
 use ingot_model::TableName;
 
+use crate::catalog::metadata_file::Parsed;
 use crate::catalog::metadata_files::MetadataFiles;
 use crate::catalog::version::{Attempted, Outcome, Version};
 use crate::crash;
@@ -67,7 +68,7 @@ impl SqlCatalog {
             match self.files.read(&location).await {
                 Err(LakeError::NotFound(_)) if attempt < LOAD_ATTEMPTS_MAX => {}
                 Err(error) => return Err(error.of_table(name, &location)),
-                Ok(metadata) => return Ok(Some(Version { metadata, location })),
+                Ok(Parsed { metadata, unread }) => return Ok(Some(Version { metadata, location, unread })),
             }
         }
         Ok(None)
@@ -81,8 +82,8 @@ impl SqlCatalog {
             let loads = names.iter().map(|name| async {
                 match locations.get(name) {
                     Some(location) => {
-                        let metadata = self.files.read(location).await?;
-                        Ok(Some(Version { metadata, location: location.clone() }))
+                        let Parsed { metadata, unread } = self.files.read(location).await?;
+                        Ok(Some(Version { metadata, location: location.clone(), unread }))
                     }
                     None => Ok(None),
                 }
@@ -111,7 +112,7 @@ impl SqlCatalog {
     pub(crate) async fn create(&self, table: &TableName, updates: Vec<TableUpdate>) -> Result<Outcome> {
         let metadata = Arc::new(from_nothing(updates)?.build()?.metadata);
         let at = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
-        let version = Version { metadata, location: at.to_string() };
+        let version = Version { metadata, location: at.to_string(), unread: Arc::default() };
         crash::point("create.before_metadata", table);
         self.write(&at, &version).await?;
         crash::point("create.before_swap", table);
@@ -146,6 +147,10 @@ impl SqlCatalog {
         if requirements.iter().any(|requirement| requirement.check(Some(&on.metadata)).is_err()) {
             return Ok(Outcome::Conflict);
         }
+        // What the parser did not take would be gone from the next version.
+        if let Some(refusal) = on.unread.refusal() {
+            return Err(LakeError::Unsupported(refusal));
+        }
         let mut builder = on.metadata.as_ref().clone().into_builder(Some(on.location.clone()));
         for update in updates {
             builder = update.apply(builder)?;
@@ -157,7 +162,7 @@ impl SqlCatalog {
             // Another writer's way of naming: ours starts again.
             Err(_) => MetadataLocation::new_with_metadata(metadata.location(), &metadata),
         };
-        let version = Version { metadata, location: at.to_string() };
+        let version = Version { metadata, location: at.to_string(), unread: Arc::default() };
         crash::point("commit.before_metadata", table);
         self.write(&at, &version).await?;
         crash::point("commit.before_swap", table);

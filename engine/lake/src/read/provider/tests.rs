@@ -3,6 +3,7 @@
 
 use ingot_model::{Column, Definition, Operation, PartitionBy, Record, TableName, Transform, property};
 
+mod absent;
 mod evolution;
 mod floats;
 mod pruning;
