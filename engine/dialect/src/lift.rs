@@ -188,8 +188,8 @@ fn as_of_mark(tokens: &[&Tok], at: usize, dropped: Option<usize>) -> Step<Option
         let d = Diagnostic::error("P0116", "FOR ... AS OF stands behind the name of a table").span(here);
         return Err(Box::new(d));
     };
-    // TIMESTAMP '...' is a literal too.
-    let skip = usize::from(!is_version && is(4, "TIMESTAMP"));
+    // TIMESTAMP '...' and DATE '...' are literals too.
+    let skip = usize::from(!is_version && (is(4, "TIMESTAMP") || is(4, "DATE")));
     let literal = tokens.get(at + 4 + skip);
     let negative = literal.is_some_and(|t| t.token == Token::Minus);
     let value = tokens.get(at + 4 + skip + usize::from(negative));

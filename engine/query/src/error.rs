@@ -21,7 +21,7 @@ use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::{client_statement, excerpt, parser_message};
 use ingot_lake::LakeError;
-use ingot_semantics::{Complaint, Refusal, Wrong, complaint, find, written_name};
+use ingot_semantics::{Complaint, Refusal, Wrong, complaint, complaints, find, written_name};
 
 /// What went wrong, grouped by what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -347,6 +347,14 @@ fn classify(sql: &str, complaint: &Complaint<'_>, error: &DataFusionError, runs:
 fn one_line(text: &str) -> String {
     let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(text);
     text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+}
+
+/// The name of a column that no table of a statement has, where that is the error.
+pub(crate) fn missing_column(e: &DataFusionError) -> Option<&str> {
+    complaints(e).into_iter().find_map(|complaint| match complaint.wrong {
+        Wrong::UnknownColumn { column, .. } => Some(column.name.as_str()),
+        _ => None,
+    })
 }
 
 fn unknown_column(sql: &str, complaint: &Complaint<'_>, column: &Column, candidates: &[Column]) -> QueryError {

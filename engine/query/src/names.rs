@@ -20,14 +20,15 @@ use datafusion::catalog::{
 use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 use ingot_dialect::diagnostic::did_you_mean;
-use ingot_lake::{Lake, LakeTableProvider, ScanOptions, Table};
+use ingot_lake::{Lake, LakeTableProvider, MetadataTable, ScanOptions, Table, UnreadColumn};
 use ingot_model::{NotATableName, Readings, TableName};
 use ingot_project::project::ViewModel;
 
-use crate::error::{ErrorKind, QueryError, shortened};
+use crate::error::{ErrorKind, QueryError, missing_column, shortened};
 use crate::pins::{Pin, Pins};
 use crate::statement::{Relation, Statement, Version};
 
@@ -51,6 +52,19 @@ pub(crate) struct Served {
 pub(crate) struct Bound {
     pub catalogs: Arc<dyn CatalogProviderList>,
     pub pins: Pins,
+    /// Columns of its tables that are not read, for their types.
+    pub unread: Vec<(TableName, UnreadColumn)>,
+}
+
+/// The error for a column that its table has and that is not read, where an unknown name is one of those.
+pub(crate) fn not_read(unread: &[(TableName, UnreadColumn)], error: &DataFusionError) -> Option<QueryError> {
+    let wanted = missing_column(error)?;
+    let (table, column) = unread.iter().find(|(_, column)| column.name.split('.').next() == Some(wanted))?;
+    let text = format!("column \"{}\" of table \"{table}\" has the type \"{}\"", column.name, column.data_type);
+    Some(
+        QueryError::new(ErrorKind::Unsupported, format!("{text}, which is not read"))
+            .with_hint("the other columns are; SELECT * leaves it out"),
+    )
 }
 
 pub(crate) enum Loaded {
@@ -124,12 +138,19 @@ impl Served {
         statement: &Statement,
         pins: Option<&Pins>,
     ) -> Result<Bound, QueryError> {
-        let mut written: Vec<(&Relation, Readings)> = Vec::new();
+        let mut written: Vec<(&Relation, Readings, Option<About>)> = Vec::new();
         for r in &statement.relations {
-            written.push((r, self.readings(sql, r).await?));
+            let about = match about(r) {
+                Some((of, kind)) => Some(About { readings: self.readings(sql, &of).await?, kind }),
+                None => None,
+            };
+            written.push((r, self.readings(sql, r).await?, about));
         }
         let mut wanted: BTreeSet<TableName> = BTreeSet::new();
-        for name in written.iter().flat_map(|(_, r)| [Some(&r.likely), r.other.as_ref()].into_iter().flatten()) {
+        let both = |r: &Readings| [Some(r.likely.clone()), r.other.clone()];
+        let names = written.iter().flat_map(|(_, r, about)| [Some(r), about.as_ref().map(|about| &about.readings)]);
+        for name in names.flatten().flat_map(both).flatten() {
+            let name = &name;
             match self.views.get(name) {
                 Some(view) => wanted.extend(view.inputs.iter().cloned()),
                 None => {
@@ -157,11 +178,18 @@ impl Served {
         }
         let exists = |n: &TableName| loaded.contains_key(n) || unreadable.contains_key(n) || self.views.contains_key(n);
         let mut named: Vec<(&Relation, TableName)> = Vec::new();
+        let mut told: Vec<(&Relation, TableName, MetadataTable)> = Vec::new();
         let mut read: BTreeSet<TableName> = BTreeSet::new();
-        for (relation, readings) in written {
+        for (relation, readings, about) in written {
             let ambiguous =
                 |e: NotATableName| QueryError::new(ErrorKind::UnknownName, e.to_string()).at(sql, relation.span);
-            let name = readings.resolve(exists).map_err(ambiguous)?;
+            let mut name = readings.resolve(exists).map_err(ambiguous)?;
+            if let Some(about) = about.filter(|_| !exists(&name)) {
+                name = about.readings.resolve(exists).map_err(ambiguous)?;
+                told.push((relation, name.clone(), about.kind));
+                named.push((relation, name));
+                continue;
+            }
             match self.views.get(&name) {
                 Some(view) => read.extend(view.inputs.iter().cloned()),
                 None => {
@@ -207,6 +235,23 @@ impl Served {
         for name in unreadable.keys() {
             out.add(name, &name.name, Arc::new(EmptyTable::new(SchemaRef::new(Schema::empty()))))?;
         }
+        for (relation, name, kind) in &told {
+            let given = pins.and_then(|p| p.0.get(name));
+            match loaded.get(name) {
+                Some(Loaded::Table(t)) => {
+                    let pin = pin(t, given)?;
+                    let rows =
+                        rows_about(t, relation, *kind, pin.snapshot).await.map_err(|e| e.at(sql, relation.span))?;
+                    kept.0.entry(name.clone()).or_insert(pin);
+                    out.add(name, &relation.planned_as, Arc::clone(&rows))?;
+                    out.add_as_written(relation, name, &rows)?;
+                }
+                Some(Loaded::Given(_)) => return Err(nothing_about(name).at(sql, relation.span)),
+                None if self.views.contains_key(name) => return Err(nothing_about(name).at(sql, relation.span)),
+                None => return Err(self.unknown(sql, relation, name).await?),
+            }
+        }
+        named.retain(|(relation, _)| !told.iter().any(|(of, ..)| std::ptr::eq(*of, *relation)));
         for (relation, name) in &named {
             if let Some(view) = self.views.get(name) {
                 if relation.version.is_some() {
@@ -225,8 +270,8 @@ impl Served {
                     return Err(QueryError::new(ErrorKind::Unsupported, format!("table \"{name}\" has no versions"))
                         .at(sql, relation.span));
                 };
-                let snapshot = at_version(t, version).map_err(|e| e.at(sql, relation.span))?;
-                let provider = scan(t, Some(snapshot)).await?;
+                let (table, snapshot) = at_version(t, version).map_err(|e| e.at(sql, relation.span))?;
+                let provider = scan(&table, Some(snapshot)).await?;
                 out.add(name, &relation.planned_as, Arc::clone(&provider))?;
                 out.add_as_written(relation, name, &provider)?;
             } else if let Some(provider) = open.get(name) {
@@ -240,7 +285,11 @@ impl Served {
                 }
             }
         }
-        Ok(Bound { catalogs: out.finish()?, pins: kept })
+        let unread = loaded.iter().filter(|(name, _)| read.contains(*name)).flat_map(|(name, table)| match table {
+            Loaded::Table(t) => t.unread_columns().iter().map(|column| (name.clone(), column.clone())).collect(),
+            Loaded::Given(_) => Vec::new(),
+        });
+        Ok(Bound { catalogs: out.finish()?, pins: kept, unread: unread.collect() })
     }
 
     /// What a written name may mean.
@@ -306,6 +355,41 @@ impl Served {
     }
 }
 
+/// A table that tells about another one, as it is written.
+struct About {
+    /// What the other one's name may mean.
+    readings: Readings,
+    kind: MetadataTable,
+}
+
+/// `t$snapshots` as a name may be a table of that name, or tell about `t`.
+fn about(relation: &Relation) -> Option<(Relation, MetadataTable)> {
+    let (last, before) = relation.parts.split_last()?;
+    let (of, kind) = last.rsplit_once('$')?;
+    let kind = MetadataTable::named(kind)?;
+    let parts = before.iter().cloned().chain([of.to_owned()]).collect();
+    Some((Relation { parts, ..relation.clone() }, kind))
+}
+
+fn nothing_about(name: &TableName) -> QueryError {
+    QueryError::new(ErrorKind::Unsupported, format!("\"{name}\" is no stored table: it has no metadata"))
+}
+
+async fn rows_about(
+    table: &Table,
+    relation: &Relation,
+    kind: MetadataTable,
+    head: Option<i64>,
+) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let (table, snapshot) = match &relation.version {
+        Some(version) => at_version(table, version).map(|(table, snapshot)| (table, Some(snapshot)))?,
+        None => (table.clone(), head),
+    };
+    let rows = kind.rows(&table, snapshot).await.map_err(|e| QueryError::from_lake(&e))?;
+    let provider = MemTable::try_new(rows.schema(), vec![vec![rows]]).map_err(|e| QueryError::from_engine("", &e))?;
+    Ok(Arc::new(provider))
+}
+
 /// The given pin if it still holds, else the head.
 fn pin(table: &Table, given: Option<&Pin>) -> Result<Pin, QueryError> {
     let Some(given) = given else { return Ok(Pin { uuid: table.uuid(), snapshot: table.head() }) };
@@ -332,12 +416,18 @@ async fn scan(table: &Table, snapshot: Option<i64>) -> Result<Arc<dyn TableProvi
     Ok(Arc::new(provider))
 }
 
-fn at_version(table: &Table, version: &Version) -> Result<i64, QueryError> {
+/// The snapshot that a version means, and the table with the columns in which it is read: those of then, but for a
+/// branch, which goes on and has today's.
+fn at_version(table: &Table, version: &Version) -> Result<(Table, i64), QueryError> {
     let name = table.name();
     let missing = |what: String| QueryError::new(ErrorKind::UnknownName, what);
+    let then = |snapshot: i64| match table.as_of(snapshot) {
+        Ok(table) => Ok((table, snapshot)),
+        Err(e) => Err(QueryError::from_lake(&e)),
+    };
     match version {
         Version::Id(id) => match table.snapshot(*id) {
-            Some(s) => Ok(s.id),
+            Some(s) => then(s.id),
             None => {
                 let known: Vec<String> = table.history().iter().map(|s| s.id.to_string()).collect();
                 Err(missing(format!("table \"{name}\" has no snapshot {id}")).with_hint(format!(
@@ -346,8 +436,9 @@ fn at_version(table: &Table, version: &Version) -> Result<i64, QueryError> {
                 )))
             }
         },
-        Version::Ref(r) => match table.metadata().snapshot_for_ref(r) {
-            Some(s) => Ok(s.snapshot_id()),
+        Version::Ref(r) => match table.reference(r) {
+            Some((snapshot, true)) => then(snapshot),
+            Some((snapshot, false)) => Ok((table.clone(), snapshot)),
             None => Err(missing(format!("table \"{name}\" has no branch or tag \"{r}\""))),
         },
         Version::Timestamp(text) => {
@@ -356,11 +447,18 @@ fn at_version(table: &Table, version: &Version) -> Result<i64, QueryError> {
                     QueryError::new(ErrorKind::Syntax, format!("'{text}' is not a timestamp"))
                         .with_hint("write '2026-01-31 12:00:00', in UTC")
                 })?;
-            let at_ms = nanos.div_euclid(1_000_000);
-            let history = table.history();
-            match history.iter().find(|s| s.timestamp_ms <= at_ms) {
-                Some(s) => Ok(s.id),
-                None => Err(missing(format!("table \"{name}\" has no snapshot as old as {text}"))),
+            match table.snapshot_at(nanos.div_euclid(1_000_000)) {
+                Some(id) if table.snapshot(id).is_some() => then(id),
+                Some(id) => {
+                    Err(missing(format!("snapshot {id} of table \"{name}\", which was current at {text}, has expired")))
+                }
+                None => {
+                    let error = missing(format!("table \"{name}\" has no snapshot as old as {text}"));
+                    Err(match table.log_begins() {
+                        Some(begins) => error.with_hint(format!("its log begins at {begins}")),
+                        None => error,
+                    })
+                }
             }
         }
     }

@@ -364,9 +364,10 @@ async fn plan_statement(
     bound: names::Bound,
     base: SessionState,
 ) -> Result<Planned, QueryError> {
+    let names::Bound { catalogs, pins, unread } = bound;
     let mut state = SessionStateBuilder::new_from_existing(base)
         .with_session_id(uuid::Uuid::new_v4().to_string())
-        .with_catalog_list(bound.catalogs)
+        .with_catalog_list(catalogs)
         .build();
     state.mark_start_execution();
     let text = Arc::clone(&sql);
@@ -390,7 +391,7 @@ async fn plan_statement(
                 (unbound, headers) = (Arc::new(tree), own);
                 plan
             }
-            None => return Err(engine(e)),
+            None => return Err(names::not_read(&unread, &e).unwrap_or_else(|| engine(e))),
         },
     };
     SQLOptions::new()
@@ -412,7 +413,7 @@ async fn plan_statement(
     let places = parameters::places(&plan, &parameters, &guessed).map_err(engine)?;
     let unbound = (!parameters.is_empty()).then_some(unbound);
     let text = Text { sql, tree: unbound, headers };
-    let planned = Planned::new(caller, text, plan, parameters, bound.pins, state)?;
+    let planned = Planned::new(caller, text, plan, parameters, pins, state)?;
     Ok(Planned { places, ..planned })
 }
 

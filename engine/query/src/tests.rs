@@ -480,6 +480,8 @@ fn versions_are_taken_out_of_the_text() {
             ("ingot.a.u".to_owned(), Some(Version::Timestamp("2026-01-01".into()))),
         ]
     );
+    let day = parse("SELECT * FROM a.t FOR TIMESTAMP AS OF DATE '2026-01-31'").unwrap();
+    assert_eq!(day.relations[0].version, Some(Version::Timestamp("2026-01-31".into())));
     for wrong in [
         "SELECT * FROM a.t FOR VERSION AS OF",
         "SELECT * FROM a.t FOR VERSION AS OF now()",

@@ -81,7 +81,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "P0116",
         "bad FOR ... AS OF",
-        "Time travel is written `t FOR VERSION AS OF 123`, `t FOR VERSION AS OF 'tag'` or `t FOR TIMESTAMP AS OF '2026-01-31 12:00:00'`, behind the table's name and before its alias. Only literals are allowed: the version is a constant of the query.",
+        "Time travel is written `t FOR VERSION AS OF 123`, `t FOR VERSION AS OF 'tag or branch'` or `t FOR TIMESTAMP AS OF '2026-01-31 12:00:00'`, behind the table's name and before its alias. Only literals are allowed: the version is a constant of the query.",
     ),
     code(
         "P0117",
