@@ -140,7 +140,7 @@ pub use namesakes::{Casts, has_namesakes, put_back_casts, take_out_casts};
 pub use outer_names::look_outside;
 pub use refusal::Refusal;
 pub use shown::shown;
-pub use sql_text::{call_text, sql_text, sql_words};
+pub use sql_text::sql_text;
 pub use state::{lower, lower_expr, rules, state};
 pub use subqueries::has_subquery;
 pub use sum::{avg_udaf, fit, sum_udaf};

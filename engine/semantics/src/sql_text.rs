@@ -74,7 +74,7 @@ pub fn sql_text(text: &str) -> String {
 
 /// What the engine says of a call whose arguments have types that its function does not take, without its lists of
 /// signatures; None of other texts.
-pub fn call_text(text: &str) -> Option<String> {
+pub(crate) fn call_text(text: &str) -> Option<String> {
     const OURS: &str = "user-defined coercion failed with: ";
     const THEIRS: &str = "No function matches the given name and argument types '";
     let Some(end) = text.find(THEIRS) else {
@@ -135,7 +135,7 @@ const TYPES: &[&str] = &[
 
 /// A text of the engine with SQL's names of types and SQL's literals. What is quoted stays, and so does every word that
 /// stands in what the user wrote.
-pub fn sql_words(text: &str, written: &str) -> String {
+pub(crate) fn sql_words(text: &str, written: &str) -> String {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let mine = |word: &str| written.split(|c| !is_part(c)).any(|w| w == word);
     let mut out = String::with_capacity(text.len());
