@@ -20,7 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import (
+    DataFile, DataFileContent, FileFormat, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestWriterV2, write_manifest_list,
+)
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform, MonthTransform
@@ -121,12 +123,12 @@ def take_over(table, files):
             append.append_data_file(file)
 
 
-def listed(path, table, partition, rows):
-    """A data file of another writer, as a manifest lists it."""
+def listed(path, table, partition, rows, counts=None, content=DataFileContent.DATA):
+    """A file of another writer, as a manifest lists it."""
     return DataFile.from_args(
-        content=DataFileContent.DATA, file_path=f"file://{path}", file_format=FileFormat.PARQUET, partition=Record(*partition),
+        content=content, file_path=f"file://{path}", file_format=FileFormat.PARQUET, partition=Record(*partition),
         record_count=rows, file_size_in_bytes=os.path.getsize(path), sort_order_id=None, spec_id=table.spec().spec_id,
-        equality_ids=None, key_metadata=None, column_sizes={}, value_counts={}, null_value_counts={}, nan_value_counts={},
+        equality_ids=None, key_metadata=None, column_sizes={}, value_counts=counts or {}, null_value_counts={}, nan_value_counts={},
         lower_bounds={}, upper_bounds={}, split_offsets=None,
     )
 
@@ -174,6 +176,74 @@ def hive(lake):
     lake.gives("SELECT count(*) FROM a.hive a JOIN a.hive b ON a.region = b.region AND a.day = b.day", [(4 + 1 + 9,)])
     lake.gives("SELECT sum(size) FROM a.hive WHERE size < 5", [(3.0,)])
     lake.agrees("a.hive", "size")
+
+
+def promoted(lake):
+    """A partition's column that became wider between two files, with a delete file that names neither."""
+    schema = Schema(optional(1, "id", LongType()), optional(2, "r", IntegerType()), optional(3, "n", IntegerType()))
+    spec = PartitionSpec(PartitionField(source_id=2, field_id=1000, transform=IdentityTransform(), name="r"))
+    mapping = {"schema.name-mapping.default": schema.name_mapping.model_dump_json()}
+    table = lake.catalog.create_table("a.promoted", schema, partition_spec=spec, properties=mapping)
+
+    def file(name, ids):
+        path = lake.folder / f"{name}.parquet"
+        pq.write_table(pa.table({"id": pa.array(ids, pa.int64())}), path)
+        return path
+
+    first = file("narrow", [1, 2, 3])
+    # Counts of a column that is not in the file say nothing of where its values are.
+    take_over(table, [listed(first, table, (7,), 3, counts={1: 3, 2: 3})])
+    with table.update_schema() as change:
+        change.update_column("r", LongType())
+    table = lake.catalog.load_table("a.promoted")
+    take_over(table, [listed(file("wide", [9]), table, (7,), 1)])
+    table = lake.catalog.load_table("a.promoted")
+    lake.gives("SELECT id, r FROM a.promoted WHERE r = 7", [(1, 7), (2, 7), (3, 7), (9, 7)])
+    lake.gives("SELECT count(*), count(r) FROM a.promoted WHERE r IS NOT NULL", [(4, 4)])
+    lake.gives('SELECT "partition"[\'r\'], record_count, file_count FROM a."promoted$partitions"', [(7, 4, 2)])
+
+    class Deletes(ManifestWriterV2):
+        def content(self):
+            return ManifestContent.DELETES
+
+        @property
+        def _meta(self):
+            return dict(super()._meta) | {"content": "deletes"}
+
+    names = [("file_path", pa.string(), b"2147483546"), ("pos", pa.int64(), b"2147483545")]
+    rows = pa.schema([pa.field(name, of, metadata={b"PARQUET:field_id": id}) for name, of, id in names])
+    path = lake.folder / "deleted.parquet"
+    pq.write_table(pa.table({"file_path": [f"file://{first}"], "pos": [1]}, schema=rows), path)
+    head, id, number = table.current_snapshot(), 777, table.metadata.last_sequence_number + 1
+    writer = Deletes(table.spec(), table.schema(), table.io.new_output(f"file://{lake.folder}/deletes.avro"), id, "deflate")
+    with writer:
+        writer.add_entry(ManifestEntry.from_args(
+            status=ManifestEntryStatus.ADDED, snapshot_id=id, sequence_number=number, file_sequence_number=number,
+            data_file=listed(path, table, (7,), 1, content=DataFileContent.POSITION_DELETES),
+        ))
+    manifest = writer.to_manifest_file()
+    manifest.sequence_number = manifest.min_sequence_number = number
+    at = f"file://{lake.folder}/deletes-list.avro"
+    with write_manifest_list(
+        format_version=2, output_file=table.io.new_output(at), snapshot_id=id, parent_snapshot_id=head.snapshot_id,
+        sequence_number=number, avro_compression="deflate",
+    ) as manifests:
+        manifests.add_manifests([*head.manifests(table.io), manifest])
+
+    def deleted(metadata):
+        when = metadata["last-updated-ms"] + 1
+        metadata["snapshots"].append({
+            "snapshot-id": id, "parent-snapshot-id": head.snapshot_id, "sequence-number": number, "timestamp-ms": when,
+            "manifest-list": at, "summary": {"operation": "delete"}, "schema-id": metadata["current-schema-id"],
+        })
+        metadata["snapshot-log"].append({"snapshot-id": id, "timestamp-ms": when})
+        metadata |= {"current-snapshot-id": id, "last-sequence-number": number, "last-updated-ms": when}
+        metadata["refs"]["main"]["snapshot-id"] = id
+
+    lake.edit("a.promoted", deleted)
+    lake.gives("SELECT id FROM a.promoted", [(1,), (3,), (9,)])
+    lake.gives("SELECT count(*) FROM a.promoted", [(3,)])
+    lake.agrees("a.promoted", "n")
 
 
 def kinds(lake):
@@ -235,10 +305,11 @@ def with_defaults(metadata):
         field(65, "nothing", {"type": "struct", "fields": [field(66, "a", "int", **{"initial-default": 9})]}),
         field(67, "price", "decimal(9, 2)", **{"initial-default": "4.40"}),
         field(68, "at", "timestamptz", **{"initial-default": "2026-01-01T00:00:00.000000+00:00"}),
+        field(69, "ns", "timestamp_ns", **{"initial-default": "2026-01-01T00:00:00.123456789"}), field(70, "ns_null", "timestamp_ns"),
     ]
     metadata["schemas"].append(new)
     metadata["current-schema-id"] = 1
-    metadata["last-column-id"] = 70
+    metadata["last-column-id"] = 71
 
 
 def defaults(lake):
@@ -261,6 +332,8 @@ def defaults(lake):
     lake.gives("SELECT l FROM a.defaults", [([{"a": 1, "more": 5}, None],), (None,)])
     lake.gives("SELECT m FROM a.defaults", [([("k", {"a": 1, "more": day}), ("z", None)],), (None,)])
     lake.gives("SELECT n, null_int, price, at FROM a.defaults WHERE id = 1", [(7, None, Decimal("4.40"), at)])
+    lake.refuses("SELECT ns FROM a.defaults", "ns", "timestamp_ns with a default")
+    lake.gives("SELECT ns_null FROM a.defaults", [(None,), (None,)])
     lake.gives("SELECT whole, nothing FROM a.defaults WHERE id = 1", [({"a": 8, "b": None}, None)])
     lake.gives("SELECT id, whole['a'], nothing['a'] FROM a.defaults", [(1, 8, None), (2, 8, None)])
     lake.gives("SELECT count(*) FROM a.defaults WHERE n = 7 AND whole['a'] = 8", [(2,)])
@@ -538,11 +611,27 @@ def about(lake):
     sums = [sum(n) for n in zip(*([s.contains_null, s.lower_bound is None] for m in table.current_snapshot().manifests(table.io) for s in m.partitions))]
     lake.gives('SELECT CAST(sum(CAST(s[\'contains_null\'] AS INT)) AS BIGINT), count(*) - count(s[\'lower_bound\']) '
                'FROM a."about$manifests" m CROSS JOIN UNNEST(m.partition_summaries) AS u(s)', [tuple(sums)])
+    # Before 1970, with a fraction; and bounds of before a promotion beside those after it.
+    old = lake.catalog.create_table("a.old", Schema(optional(1, "n", IntegerType()), optional(2, "at", TimestamptzType())))
+    zone = datetime.timezone.utc
+    some = lambda table, n: pa.table({"n": n, "at": [datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000, zone)] * len(n)},
+                                     schema=schema_to_pyarrow(table.schema()))
+    old.append(some(old, [5, 10]))
+    with old.update_schema() as change:
+        change.update_column("n", LongType())
+    old = lake.catalog.load_table("a.old")
+    old.append(some(old, [1, 20]))
+    at = "1969-12-31T23:59:59.5+00:00"
+    lake.gives('SELECT upper_bounds FROM a."old$files"', [([(1, "10"), (2, at)],), ([(1, "20"), (2, at)],)])
+    lake.gives(f"SELECT count(*) FROM a.\"old$files\" WHERE readable_metrics LIKE '%{at}%'", [(2,)])
+    lake.gives("SELECT data['n']['min'], data['n']['max'] FROM a.\"old$partitions\"", [(1, 20)])
+    lake.gives('SELECT DISTINCT u.s[\'lower_bound\'] FROM a."about$manifests" m CROSS JOIN UNNEST(m.partition_summaries) AS u(s) '
+               "WHERE u.s['lower_bound'] LIKE '2026%'", [("2026-01",)])
     lake.refuses('SELECT * FROM a."about$nothing"', "Q0102")
     lake.refuses('SELECT * FROM a."nowhere$files"', "Q0102", "nowhere")
 
 
-PARTS = {"hive": hive, "kinds": kinds, "defaults": defaults, "evolved": evolved, "travel": travel, "first": first_version, "unknown": unknown, "about": about}
+PARTS = {"hive": hive, "promoted": promoted, "kinds": kinds, "defaults": defaults, "evolved": evolved, "travel": travel, "first": first_version, "unknown": unknown, "about": about}
 
 
 def main():

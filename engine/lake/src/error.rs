@@ -299,3 +299,8 @@ impl From<NotATableName> for LakeError {
         LakeError::Definition(error.to_string())
     }
 }
+
+/// The error of a scan for rows that are stored in a way that is not read.
+pub(crate) fn not_read<T>(text: String) -> std::result::Result<T, datafusion::error::DataFusionError> {
+    Err(datafusion::error::DataFusionError::External(Box::new(LakeError::Unsupported(text))))
+}

@@ -17,7 +17,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{FormatVersion, TableMetadata};
 use serde_json::Value;
 
 use crate::catalog::unread::{self, Unread};
@@ -71,8 +71,12 @@ fn parse(bytes: &Bytes) -> Result<Parsed> {
     } else {
         bytes.as_ref()
     };
-    match serde_json::from_slice(json) {
-        Ok(metadata) => Ok(Parsed::whole(&Arc::new(metadata))),
+    match serde_json::from_slice::<TableMetadata>(json) {
+        Ok(metadata) if metadata.format_version() < FormatVersion::V3 => Ok(Parsed::whole(&Arc::new(metadata))),
+        Ok(metadata) => {
+            let partly = without_unread(json).filter(|parsed| !parsed.unread.columns.is_empty());
+            Ok(partly.unwrap_or_else(|| Parsed::whole(&Arc::new(metadata))))
+        }
         Err(error) => without_unread(json).ok_or_else(|| diagnose(json, &error)),
     }
 }

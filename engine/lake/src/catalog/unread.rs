@@ -35,6 +35,9 @@ const PLAIN_TYPES: &[&str] = &[
 /// Types with parameters, as they begin.
 const OPEN_TYPES: &[&str] = &["decimal(", "fixed["];
 
+/// Types whose defaults the parser drops without a word.
+const DROPPED_DEFAULTS: &[&str] = &["timestamp_ns", "timestamptz_ns"];
+
 /// A column, or a field within one, that is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadColumn {
@@ -91,6 +94,13 @@ fn keep_fields(fields: &mut Vec<Value>, path: &str, out: &mut Vec<UnreadColumn>)
     fields.retain_mut(|field| {
         let name = field.get("name").and_then(Value::as_str).unwrap_or_default();
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        // The parser drops a default that it does not understand, and the column would be NULL where it has one.
+        let has_default = field.get("initial-default").is_some_and(|default| !default.is_null());
+        let of = field.get("type").and_then(Value::as_str).unwrap_or_default();
+        if has_default && DROPPED_DEFAULTS.contains(&of) {
+            out.push(UnreadColumn { name: path, data_type: format!("{of} with a default") });
+            return false;
+        }
         field.get_mut("type").is_none_or(|of| keep(of, &path, out))
     });
 }

@@ -47,6 +47,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder};
 use parquet::schema::types::{SchemaDescriptor, Type as ParquetType, TypePtr};
 
+use crate::error::not_read;
 use crate::read::reshape::{convert, default_of};
 use crate::read::value_order::{Opaque, unordered};
 use crate::table::Table;
@@ -264,7 +265,15 @@ impl AsyncFileReader for ByIdReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
-            let metadata = self.inner.get_metadata(options).await?;
+            let metadata = match self.inner.get_metadata(options).await {
+                Ok(metadata) => metadata,
+                // DataFusion makes a text of the cause. A store that does not give the file says so once more, as an
+                // error of its own; one that gives it again is asked again, and then the footer is to blame.
+                Err(_) => {
+                    self.inner.get_bytes(0..1).await?;
+                    self.inner.get_metadata(options).await?
+                }
+            };
             let renamed = self
                 .names
                 .rename(&metadata, &self.path)
@@ -344,7 +353,8 @@ impl ByIdAdapter {
             return Ok(Arc::new(Literal::new(value)));
         }
         if !logical.is_nullable() {
-            return exec_err!("a data file lacks column {:?}, which is NOT NULL and has no default", logical.name());
+            let name = logical.name();
+            return not_read(format!("a data file lacks column {name:?}, which is NOT NULL and has no default"));
         }
         null(logical)
     }
@@ -356,13 +366,13 @@ impl ByIdAdapter {
         match partition.and_then(|values| values.get(&of.id)) {
             Some(Some(value)) => return Ok(Some(value.clone())),
             Some(None) => {
-                return exec_err!("column {:?}: its partition's value is none of its type", logical.name());
+                return not_read(format!("column {:?}: its partition's value is none of its type", logical.name()));
             }
             None => {}
         }
         match default_of(of, logical.data_type()) {
             Ok(value) => Ok(value),
-            Err(at) => exec_err!("column {:?} cannot be read{at}", logical.name()),
+            Err(at) => not_read(format!("column {:?} cannot be read{at}", logical.name())),
         }
     }
 

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, PrimitiveLiteral,
-    SnapshotRef, Struct,
+    DataContentType, DataFile, DataFileFormat, Literal, ManifestContentType, ManifestEntry, ManifestFile,
+    PrimitiveLiteral, SnapshotRef, Struct,
 };
 
 use crate::error::LakeError;
@@ -93,8 +93,22 @@ impl DeleteFile {
                 }
             }
         }
-        self.spec_id == file.spec_id && self.partition == *file.data_file.partition()
+        self.spec_id == file.spec_id && promoted(&self.partition) == promoted(file.data_file.partition())
     }
+}
+
+/// A partition with its numbers as wide as they may be promoted to: manifests of before a promotion hold the narrow ones.
+pub(crate) fn promoted(partition: &Struct) -> Struct {
+    let wide = |value: &Option<Literal>| match value {
+        Some(Literal::Primitive(PrimitiveLiteral::Int(value))) => {
+            Some(Literal::Primitive(PrimitiveLiteral::Long(i64::from(*value))))
+        }
+        Some(Literal::Primitive(PrimitiveLiteral::Float(value))) => {
+            Some(Literal::Primitive(PrimitiveLiteral::Double(f64::from(value.0).into())))
+        }
+        value => value.clone(),
+    };
+    partition.fields().iter().map(wide).collect()
 }
 
 /// Data files added and removed between two snapshots.

@@ -12,6 +12,7 @@
 //!
 //! Not here: which snapshot is meant, and the names in a statement (`ingot-query`).
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -24,13 +25,14 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{
     DataContentType, DataFile, Datum, Literal, ManifestEntry, ManifestFile, NestedFieldRef, PrimitiveLiteral,
-    Transform, Type,
+    PrimitiveType, Transform, Type,
 };
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::read::changelog::{all_manifests, live_entries};
+use crate::read::changelog::{all_manifests, live_entries, promoted};
 use crate::read::value_order::{float_scalar, scalar};
+use crate::read::value_text::value_text;
 use crate::table::{Table, ancestry, schema};
 
 /// One of the tables that tell about a table.
@@ -181,8 +183,9 @@ fn manifests(table: &Table, all: &[ManifestFile]) -> Result<RecordBatch> {
             let of = fields.get(place).and_then(|field| Some((field.transform, result_type(table, field)?)));
             let shown = |bound: Option<&[u8]>| {
                 let (transform, of) = of.as_ref()?;
-                let datum = Datum::try_from_bytes(bound?, of.as_primitive_type()?.clone()).ok()?;
-                Some(transform.to_human_string(of, Some(&Literal::Primitive(datum.literal().clone()))))
+                let of = of.as_primitive_type()?;
+                let datum = Datum::try_from_bytes(bound?, of.clone()).ok()?;
+                Some(value_text(datum.literal(), of, *transform))
             };
             nulls.push(Some(summary.contains_null));
             nans.push(summary.contains_nan);
@@ -297,11 +300,8 @@ fn files(table: &Table, entries: &[(i32, ManifestEntry)]) -> Result<RecordBatch>
         for file in each() {
             let sorted: BTreeMap<_, _> = of(file).iter().collect();
             for (id, bound) in &sorted {
-                let of = Type::Primitive(bound.data_type().clone());
-                let shown =
-                    Transform::Identity.to_human_string(&of, Some(&Literal::Primitive(bound.literal().clone())));
                 map.keys().append_value(**id);
-                map.values().append_value(shown);
+                map.values().append_value(value_text(bound.literal(), bound.data_type(), Transform::Identity));
             }
             map.append(!sorted.is_empty())?;
         }
@@ -356,8 +356,18 @@ fn readable_metrics(table: &Table, file: &DataFile) -> Value {
     let mut all = Vec::new();
     table.fields().as_struct().fields().iter().for_each(|field| leaves(field, "", &mut all));
     let bound = |of: &HashMap<i32, Datum>, field: &NestedFieldRef| {
-        let literal = Literal::Primitive(of.get(&field.id)?.literal().clone());
-        literal.try_into_json(&field.field_type).ok()
+        let bound = of.get(&field.id)?;
+        match bound.data_type() {
+            PrimitiveType::Date
+            | PrimitiveType::Time
+            | PrimitiveType::Timestamp
+            | PrimitiveType::Timestamptz
+            | PrimitiveType::TimestampNs
+            | PrimitiveType::TimestamptzNs => {
+                Some(value_text(bound.literal(), bound.data_type(), Transform::Identity).into())
+            }
+            _ => Literal::Primitive(bound.literal().clone()).try_into_json(&field.field_type).ok(),
+        }
     };
     all.into_iter()
         .map(|(name, field)| {
@@ -385,7 +395,7 @@ fn partitions(table: &Table, entries: &[(i32, ManifestEntry)]) -> Result<RecordB
         }
         let spec = table.metadata().partition_spec_by_id(*spec_id);
         let fields: Vec<i32> = spec.into_iter().flat_map(|spec| spec.fields()).map(|field| field.field_id).collect();
-        let place = *places.entry((fields, file.partition())).or_insert_with(|| {
+        let place = *places.entry((fields, promoted(file.partition()))).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
         });
@@ -418,15 +428,26 @@ fn column_metrics(table: &Table, groups: &[Vec<(i32, &DataFile)>]) -> Result<Opt
         if identity.contains(&field.id) || !field.field_type.is_primitive() {
             continue;
         }
-        let data_type = schema::to_arrow(&field.field_type)?;
+        let data_type = &schema::to_arrow(&field.field_type)?;
         // Known where every file says so.
         let bound = |of: fn(&DataFile) -> &HashMap<i32, Datum>, least: bool| {
             let values = groups.iter().map(move |group| {
-                let all = group.iter().map(|(_, file)| of(file).get(&field.id)).collect::<Option<Vec<_>>>()?;
-                let first = all.into_iter().reduce(|a, b| if (b < a) == least && a != b { b } else { a })?;
+                // A file of NULLs alone has no bounds, and none is missed.
+                let is_null = |file: &DataFile| file.null_value_counts().get(&field.id) == Some(&file.record_count());
+                let some = group.iter().filter(|(_, file)| !is_null(file));
+                let all = some.map(|(_, file)| of(file).get(&field.id)).collect::<Option<Vec<_>>>()?;
+                let order = |bound: &Datum| {
+                    let value = bound.literal();
+                    float_scalar(value, data_type).or_else(|| scalar(value, data_type))
+                };
+                // Bounds of before a promotion are of another type, and compared as values of today's.
+                let first = all.into_iter().reduce(|a, b| match (order(b).partial_cmp(&order(a)), least) {
+                    (Some(Ordering::Less), true) | (Some(Ordering::Greater), false) => b,
+                    _ => a,
+                })?;
                 Some(first.literal().clone())
             });
-            array_of(&data_type, values)
+            array_of(data_type, values)
         };
         let count = |of: fn(&DataFile) -> &HashMap<i32, u64>| {
             longs(groups.iter().map(move |group| {

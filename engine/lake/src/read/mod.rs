@@ -11,3 +11,4 @@ pub(crate) mod prune;
 pub(crate) mod reshape;
 pub(crate) mod row_positions;
 pub(crate) mod value_order;
+mod value_text;

@@ -171,7 +171,7 @@ impl TableBounds {
         }
     }
 
-    /// The values that the files' identity partitions give to columns which the files may not hold, by location.
+    /// The values that the files' identity partitions give to columns that the files may not hold, by location.
     ///
     /// # Errors
     /// A file outside the store.
@@ -183,12 +183,8 @@ impl TableBounds {
             let fields = self.specs.get(&file.spec_id).into_iter().flatten();
             let mut values = HashMap::new();
             for field in fields.filter(|field| field.transform == IcebergTransform::Identity) {
-                // A column with a count is in the file.
                 let Some(of) = types.get(&field.source_id) else { continue };
                 let Some(value) = file.data_file.partition().fields().get(field.index) else { continue };
-                if file.data_file.value_counts().contains_key(&field.source_id) {
-                    continue;
-                }
                 let value = match value.as_ref().map(Literal::as_primitive_literal) {
                     None => ScalarValue::try_from(*of).ok(),
                     Some(value) => value.and_then(|v| float_scalar(&v, of).or_else(|| scalar(&v, of))),

@@ -27,6 +27,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::CastExpr;
 use iceberg::spec::{Literal, NestedField, Type};
 
+use crate::error::not_read;
 use crate::read::value_order::{float_scalar, scalar};
 
 /// How one stored value becomes the table's.
@@ -62,12 +63,12 @@ pub(crate) fn convert(
     let step = match plan(physical.data_type(), logical.data_type(), of.map(|f| f.field_type.as_ref())) {
         Ok(step) => step,
         Err(at) => {
-            return exec_err!(
+            return not_read(format!(
                 "column {:?} is stored as {}, which cannot be read as {}{at}",
                 logical.name(),
                 physical.data_type(),
                 logical.data_type()
-            );
+            ));
         }
     };
     // Nullable, so that no optimizer relies on what another writer promised.

@@ -37,6 +37,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask, RowNumber};
 use parquet::basic::Type as PhysicalType;
 
+use crate::error::not_read;
 use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
 use crate::read::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID};
 
@@ -211,10 +212,10 @@ impl FileScan {
         let metadata = ArrowReaderMetadata::load_async(&mut reader, options).await?;
         let parquet = metadata.parquet_schema();
         if parquet.columns().iter().any(|c| c.physical_type() == PhysicalType::INT96) {
-            return exec_err!(
+            return not_read(format!(
                 "data file {:?} has INT96 timestamps, whose rows cannot be replaced: compact it with the engine that wrote it",
                 file.path
-            );
+            ));
         }
         let stored: Vec<_> =
             metadata.schema().fields().iter().filter(|f| f.name() != ROW_NUMBER).map(Arc::clone).collect();

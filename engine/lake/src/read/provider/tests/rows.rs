@@ -328,3 +328,25 @@ async fn files_without_candidate_keys_are_left_out() {
     assert_eq!(left("b", ScalarValue::Utf8View(Some("x".into())), ScalarValue::from("x"), true), 2);
     assert_eq!(prune_files(&table, files.clone(), &[]).len(), 3);
 }
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_not_a_damaged_one() {
+    let fixture = Fixture::new().await;
+    let table = fixture.create(definition(&[("id", DataType::Int64)])).await;
+    let table = append(&table, &[ids(0..10)]).await;
+    let file = live_files(&table, table.head().unwrap()).await.unwrap().remove(0);
+    let path = file.path.strip_prefix("file://").unwrap();
+    let fails = async || {
+        let frame = context(&table, ScanOptions::default()).await.sql("SELECT sum(id) FROM t").await.unwrap();
+        frame.collect().await.unwrap_err()
+    };
+    let whole = std::fs::read(path).unwrap();
+    std::fs::write(path, vec![b'x'; whole.len()]).unwrap();
+    let damaged = fails().await;
+    assert!(ingot_semantics::find::<object_store::Error>(&damaged).is_none(), "{damaged}");
+    assert!(ingot_semantics::find::<parquet::errors::ParquetError>(&damaged).is_some(), "{damaged}");
+    std::fs::remove_file(path).unwrap();
+    let gone = fails().await;
+    let cause = ingot_semantics::find::<object_store::Error>(&gone);
+    assert!(matches!(cause, Some(object_store::Error::NotFound { .. })), "{gone}");
+}
