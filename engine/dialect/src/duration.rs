@@ -1,4 +1,4 @@
-//! Lengths of time as people write them: one grammar for settings, the command line and FRESHNESS.
+//! Lengths of time as people write them: one grammar for settings and the command line, one table of units for FRESHNESS too.
 //!
 //!   length = digits [space] unit
 //!   unit   = ms | s | sec | m | min | h | d, or a word of `UNITS`, singular or plural

@@ -21,7 +21,7 @@ use ingot_dialect::ast::{Location, Span};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::{client_statement, excerpt, parser_message};
 use ingot_lake::LakeError;
-use ingot_semantics::{Complaint, Refusal, Wrong, complaint, complaints, find, written_name};
+use ingot_semantics::{Complaint, Refusal, Wrong, complaint, complaints, find, is_word, written_name};
 
 /// What went wrong, grouped by what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -359,9 +359,14 @@ pub(crate) fn missing_column(e: &DataFusionError) -> Option<&str> {
 
 fn unknown_column(sql: &str, complaint: &Complaint<'_>, column: &Column, candidates: &[Column]) -> QueryError {
     let error = QueryError::new(ErrorKind::UnknownName, format!("column \"{}\" does not exist", column.flat_name()))
-        .at(sql, place_of(sql, complaint, &column.name));
-    if let Some((qualifier, there)) = complaint.unknown_qualifier() {
-        return error.with_hint(format!("no table is called \"{qualifier}\" here; there are: {}", shortened(&there)));
+        .at(sql, place_of_column(sql, complaint, column));
+    match complaint.unknown_qualifier(&tokens(sql)) {
+        Some((_, there)) if there.is_empty() => return error,
+        Some((qualifier, there)) => {
+            let text = format!("no table is called \"{qualifier}\" here; there are: {}", shortened(&there));
+            return error.with_hint(text);
+        }
+        None => {}
     }
     let mut names: Vec<&str> = Vec::new();
     for name in candidates.iter().map(Column::name) {
@@ -377,6 +382,29 @@ fn unknown_column(sql: &str, complaint: &Complaint<'_>, column: &Column, candida
         return error.with_hint(format!("did you mean \"{near}\"?"));
     }
     if names.is_empty() { error } else { error.with_hint(format!("there are: {}", shortened(&names))) }
+}
+
+/// Where a column stands as it is written: behind its table, if it names one, and not as a name that an output is given.
+fn place_of_column(sql: &str, complaint: &Complaint<'_>, column: &Column) -> Span {
+    let said = complaint.span();
+    let is_inside = |t: &TokenWithSpan| said.is_none_or(|said| t.span.start >= said.start && t.span.end <= said.end);
+    let tokens = tokens(sql).into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_)) && is_inside(t));
+    let tokens: Vec<TokenWithSpan> = tokens.collect();
+    if let Some(said) = said
+        && tokens.iter().all(|t| matches!(t.token, Token::Word(_) | Token::Period))
+    {
+        return said;
+    }
+    let before = |at: usize, by: usize| at.checked_sub(by).and_then(|at| tokens.get(at));
+    let dot = |at: usize| before(at, 1).is_some_and(|t| t.token == Token::Period);
+    let named = |at: usize| before(at, 1).is_some_and(|t| is_word(t, "as"));
+    let qualified = |at: usize| {
+        let qualifier = column.relation.as_ref().map(|relation| relation.table());
+        qualifier.is_some_and(|qualifier| dot(at) && before(at, 2).is_some_and(|t| is_word(t, qualifier)))
+    };
+    let words = || tokens.iter().enumerate().filter(|(_, t)| is_word(t, &column.name));
+    let written = words().find(|(at, _)| qualified(*at)).or_else(|| words().find(|(at, _)| !dot(*at) && !named(*at)));
+    written.map(|(_, t)| t.span).or(said).unwrap_or(Span::empty())
 }
 
 /// Where a name stands: what the engine says if that is the name alone, else the name within it or in the statement.

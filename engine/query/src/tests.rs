@@ -210,9 +210,18 @@ async fn unknown_names_say_what_there_is_and_where() {
     let e = fails(&s, "SELECT x.id FROM silver.events AS e").await;
     assert_eq!(e.message, "column \"x.id\" does not exist");
     assert_eq!(e.hint.as_deref(), Some("no table is called \"x\" here; there are: e"));
+    // A table of the query around this one is there, though its columns are not at hand.
+    for sql in [
+        "SELECT 1 FROM silver.events AS a WHERE EXISTS (SELECT 1 FROM silver.events AS b WHERE b.id = a.nope)",
+        "SELECT (SELECT max(b.id) FROM silver.events AS b WHERE b.id = a.nope) FROM silver.events AS a",
+    ] {
+        let e = fails(&s, sql).await;
+        assert_eq!((e.message.as_str(), e.hint.as_deref()), ("column \"a.nope\" does not exist", None), "{sql}");
+    }
     // The engine gives no place, or that of the whole join.
     for (sql, column) in [
         ("SELECT id FROM silver.events ORDER BY nope", 39),
+        ("SELECT id FROM silver.events AS a ORDER BY z.id", 46),
         ("SELECT * FROM silver.events AS a JOIN silver.events AS b USING (nope)", 65),
     ] {
         assert_eq!(fails(&s, sql).await.span().map(|s| s.start.column), Some(column), "{sql}");

@@ -233,8 +233,10 @@ impl<'a> Complaint<'a> {
         useful.map(|help| words(&cut(&help.message), written)).collect()
     }
 
-    /// For a column whose table is none of those that may be read: its qualifier, and the tables that are there.
-    pub fn unknown_qualifier(&self) -> Option<(&'a str, Vec<&'a str>)> {
+    /// For a column whose table is none of those that may be read: its qualifier, and the tables that are there. None of
+    /// them are given where the text, as tokens, may have the table elsewhere: those of a query around this one are no
+    /// candidates.
+    pub fn unknown_qualifier(&self, tokens: &[TokenWithSpan]) -> Option<(&'a str, Vec<&'a str>)> {
         let Wrong::UnknownColumn { column, candidates } = self.wrong else { return None };
         let qualifier = column.relation.as_ref()?.table();
         let mut there: Vec<&str> = Vec::new();
@@ -243,7 +245,17 @@ impl<'a> Complaint<'a> {
                 there.push(table);
             }
         }
-        (!there.is_empty() && !there.contains(&qualifier)).then_some((qualifier, there))
+        if there.is_empty() || there.contains(&qualifier) {
+            return None;
+        }
+        let followed = tokens.iter().zip(tokens.iter().skip(1).map(Some).chain([None]));
+        let stands_alone = |(t, next): (&TokenWithSpan, Option<&TokenWithSpan>)| {
+            is_word(t, qualifier) && next.is_none_or(|next| next.token != Token::Period)
+        };
+        if followed.into_iter().any(stands_alone) {
+            there.clear();
+        }
+        Some((qualifier, there))
     }
 }
 
@@ -282,14 +294,19 @@ fn lower_first(text: &str) -> String {
     }
 }
 
+/// Whether a token is a name, as SQL folds it.
+pub fn is_word(t: &TokenWithSpan, name: &str) -> bool {
+    let Token::Word(word) = &t.token else { return false };
+    if word.quote_style.is_some() { word.value == name } else { word.value.to_ascii_lowercase() == name }
+}
+
 /// The first place of a folded name in a text, within a span if one is given.
 pub fn written_name(tokens: &[TokenWithSpan], name: &str, within: Option<Span>) -> Option<Written> {
     let is_inside = |t: &&TokenWithSpan| within.is_none_or(|w| t.span.start >= w.start && t.span.end <= w.end);
     tokens.iter().filter(is_inside).find_map(|t| {
         let Token::Word(word) = &t.token else { return None };
         let quoted = word.quote_style.is_some();
-        let is_it = if quoted { word.value == name } else { word.value.to_ascii_lowercase() == name };
-        is_it.then(|| Written { text: word.value.clone(), quoted, span: t.span })
+        is_word(t, name).then(|| Written { text: word.value.clone(), quoted, span: t.span })
     })
 }
 
@@ -382,9 +399,9 @@ mod tests {
     #[test]
     fn a_qualifier_that_nothing_has_is_told_from_a_column_that_its_table_lacks() {
         let tables = [("a", "x"), ("a", "y"), ("b", "x")];
-        assert_eq!(complaint(&unknown("c", "x", &tables)).unknown_qualifier(), Some(("c", vec!["a", "b"])));
-        assert_eq!(complaint(&unknown("a", "z", &tables)).unknown_qualifier(), None);
-        assert_eq!(complaint(&unknown("a", "z", &[])).unknown_qualifier(), None);
+        assert_eq!(complaint(&unknown("c", "x", &tables)).unknown_qualifier(&[]), Some(("c", vec!["a", "b"])));
+        assert_eq!(complaint(&unknown("a", "z", &tables)).unknown_qualifier(&[]), None);
+        assert_eq!(complaint(&unknown("a", "z", &[])).unknown_qualifier(&[]), None);
     }
 
     #[test]

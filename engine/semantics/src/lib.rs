@@ -124,7 +124,7 @@ mod zero;
 mod zones;
 
 pub use canonical::{CANONICAL, canonical_array, exactly, has_equals, uncanonical};
-pub use complaint::{Complaint, Written, Wrong, complaint, complaints, text_of, written_name};
+pub use complaint::{Complaint, Written, Wrong, complaint, complaints, is_word, text_of, written_name};
 pub use exact_scans::exact_options;
 pub use explained::names_shown;
 pub use extremes::{float_max, float_min};

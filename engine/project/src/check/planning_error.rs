@@ -36,11 +36,14 @@ fn diagnostic(complaint: &Complaint<'_>, planned: &Planned<'_>, written: &str) -
         Wrong::Refused(refusal) => {
             Diagnostic::error(refusal.code, refusal.text.clone()).at(planned.file, span).help(refusal.help)
         }
-        Wrong::UnknownColumn { column, candidates } => match complaint.unknown_qualifier() {
+        Wrong::UnknownColumn { column, candidates } => match complaint.unknown_qualifier(planned.tokens) {
             Some((qualifier, there)) => {
-                Diagnostic::error("N0103", format!("column \"{qualifier}.{}\" does not exist", column.name))
-                    .at(planned.file, place_of(&column.name))
-                    .note(format!("no table is called \"{qualifier}\" here; there are: {}", there.join(", ")))
+                let d = Diagnostic::error("N0103", format!("column \"{qualifier}.{}\" does not exist", column.name))
+                    .at(planned.file, place_of(&column.name));
+                if there.is_empty() {
+                    return d;
+                }
+                d.note(format!("no table is called \"{qualifier}\" here; there are: {}", there.join(", ")))
             }
             None => unknown_column(&column.name, candidates, planned, place_of(&column.name)),
         },

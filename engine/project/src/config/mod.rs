@@ -132,6 +132,9 @@ impl Config {
         reader.take_entries();
         let config = Self::build(&mut reader, current, chosen, variables);
         reader.errors.sort_by_key(|d| d.span.map(|s| (s.start.line, s.start.column)));
+        for d in &mut reader.errors {
+            origin::hide_secrets(d, text.unwrap_or_default());
+        }
         if reader.errors.is_empty() { config.ok_or_else(Vec::new) } else { Err(reader.errors) }
     }
 
