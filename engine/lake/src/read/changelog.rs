@@ -93,7 +93,24 @@ impl DeleteFile {
                 }
             }
         }
-        self.spec_id == file.spec_id && promoted(&self.partition) == promoted(file.data_file.partition())
+        let (ours, theirs) = (self.partition.fields(), file.data_file.partition().fields());
+        self.spec_id == file.spec_id && ours.len() == theirs.len() && ours.iter().zip(theirs).all(is_same_value)
+    }
+}
+
+/// Whether two partition values are the same, if one of them was written before a promotion.
+fn is_same_value((a, b): (&Option<Literal>, &Option<Literal>)) -> bool {
+    use PrimitiveLiteral::{Double, Float, Int, Long};
+    let primitive = |value: &Option<Literal>| value.as_ref().and_then(Literal::as_primitive_literal);
+    match (a, b) {
+        (a, b) if a == b => true,
+        _ => match (primitive(a), primitive(b)) {
+            (Some(Int(narrow)), Some(Long(wide))) | (Some(Long(wide)), Some(Int(narrow))) => i64::from(narrow) == wide,
+            (Some(Float(narrow)), Some(Double(wide))) | (Some(Double(wide)), Some(Float(narrow))) => {
+                wide.total_cmp(&f64::from(narrow.0)).is_eq()
+            }
+            _ => false,
+        },
     }
 }
 
