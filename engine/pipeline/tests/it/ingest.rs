@@ -180,6 +180,44 @@ async fn every_expression_that_fails_sends_its_message_to_the_error_table() {
     all_equal(&engine).await;
 }
 
+/// MAP columns: of equal keys the last one counts, a null value is one, an absent or null map is NULL.
+#[tokio::test(flavor = "multi_thread")]
+async fn maps_are_stored_as_their_objects_say() {
+    let table = "CREATE SOURCE s (id BIGINT, m MAP<STRING, BIGINT>, n MAP<STRING, MAP<INT, ARRAY<STRING>>>)\n\
+        WITH ('connector' = 'kafka', 'topic' = 'log') FORMAT PLAIN ENCODE JSON;\n\
+        CREATE STREAMING TABLE bronze.t ON DECODE ERROR INTO bronze.e AS SELECT * FROM STREAM s;";
+    let view = "CREATE MATERIALIZED VIEW silver.t AS SELECT id, m, n, m['a'] AS a FROM bronze.t;";
+    let world = World::of(&[("bronze/t.sql", table), ("silver/t.sql", view)], &[("log", 1)]);
+    let first = [
+        r#"{"id":1,"m":{"a":1,"b":null,"a":3},"n":{"x":{"1":["p",null],"1.0":["q"]},"y":null}}"#,
+        r#"{"id":2,"m":null}"#,
+        r#"{"id":3,"m":{},"n":{}}"#,
+    ];
+    world.send("log", 0, first);
+    let engine = world.engine().await;
+    once(&engine).await;
+    world.send("log", 0, [r#"{"id":4,"m":{"a":"no"}}"#, r#"{"id":5,"m":[1]}"#, r#"{"id":6,"m":{"a":6}}"#]);
+    once(&engine).await;
+    for (sql, wanted) in [
+        ("SELECT count(*) FROM {t}", 4),
+        ("SELECT m['a'] FROM {t} WHERE id = 1", 3),
+        ("SELECT CAST(cardinality(m) AS BIGINT) FROM {t} WHERE id = 1", 2),
+        (
+            "SELECT count(*) FROM {t} WHERE id = 1 AND m['b'] IS NULL AND n['x'][CAST(1 AS INT)][1] = 'q' AND n['y'] IS NULL",
+            1,
+        ),
+        ("SELECT count(*) FROM {t} WHERE id = 2 AND m IS NULL AND n IS NULL", 1),
+        ("SELECT count(*) FROM {t} WHERE id = 3 AND cardinality(m) = 0 AND cardinality(n) = 0", 1),
+        ("SELECT m['a'] FROM {t} WHERE id = 6", 6),
+    ] {
+        for table in ["bronze.t", "silver.t"] {
+            assert_eq!(number(&engine, &sql.replace("{t}", table)).await, wanted, "{sql} of {table}");
+        }
+    }
+    assert_eq!(number(&engine, "SELECT count(*) FROM bronze.e").await, 2);
+    all_equal(&engine).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_costs_nothing_but_time() {
     let table = streaming("", "id, v, p, o FROM STREAM s");

@@ -183,10 +183,12 @@ fn map<'a>(raw: Raw<'a>, key_type: &ColumnType, item_type: &ColumnType, o: JsonO
     let mut places = std::collections::HashMap::new();
     raw.members(|key, item| {
         let item = value(item, item_type, o).map_err(|e| within(e, "[...]"))?;
-        let place = *places.entry(key.to_string()).or_insert(entries.len());
+        let key = scalar(Scalar::String(key), key_type, key_options)?;
+        // By what it means: of "1" and "1.0" as a number the last one counts.
+        let place = *places.entry(format!("{key:?}")).or_insert(entries.len());
         match entries.get_mut(place) {
             Some(entry) => entry.1 = item,
-            None => entries.push((scalar(Scalar::String(key), key_type, key_options)?, item)),
+            None => entries.push((key, item)),
         }
         Ok(())
     })?;

@@ -152,6 +152,14 @@ fn nested_values() {
     let entries = vec![(Cell::Int32(1), Cell::Boolean(false)), (Cell::Int32(2), Cell::Null)];
     assert_eq!(strict(r#"{"1":true,"2":null,"1":false}"#, &map), Ok(Cell::Map(entries)));
     assert_eq!(strict(r#"{"x":true}"#, &map), Err(WRONG_TYPE));
+    let one = |value| Ok(Cell::Map(vec![(Cell::Int32(1), Cell::Boolean(value))]));
+    assert_eq!(strict(r#"{"1":true,"1.0":false}"#, &map), one(false));
+    assert_eq!(strict("{}", &map), Ok(Cell::Map(vec![])));
+    assert_eq!(strict("null", &map), Ok(Cell::Null));
+    assert_eq!(strict("[]", &map), Err(WRONG_TYPE));
+    let deep = T::Map(Box::new(T::String(None)), Box::new(map));
+    let entries = vec![(string("a"), one(true).unwrap()), (string("b"), Cell::Null)];
+    assert_eq!(strict(r#"{"a":{"1":true},"b":null}"#, &deep), Ok(Cell::Map(entries)));
     assert_eq!(strict(r#"{"a": [1.0]}"#, &T::Json), Ok(string(r#"{"a": [1.0]}"#)));
     assert_eq!(strict("null", &T::Json), Ok(Cell::Null));
 }
