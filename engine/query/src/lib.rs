@@ -12,6 +12,9 @@ mod caller;
 pub mod context;
 mod error;
 mod headers;
+mod levels;
+#[cfg(test)]
+mod levels_tests;
 #[cfg(test)]
 mod limits_tests;
 mod listing;

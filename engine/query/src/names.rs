@@ -328,9 +328,13 @@ impl Served {
         }
     }
 
-    /// Whether a namespace begins with this level.
-    async fn is_namespace(&self, level: &str) -> Result<bool, QueryError> {
-        Ok(self.all_names().await?.iter().any(|n| n.namespace.levels().next() == Some(level)))
+    /// Whether a namespace begins with these levels, joined with dots where they are several.
+    async fn is_namespace(&self, levels: &str) -> Result<bool, QueryError> {
+        let begins = |n: &TableName| {
+            let rest = n.namespace.as_str().strip_prefix(levels);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        Ok(self.all_names().await?.iter().any(begins))
     }
 
     async fn unknown(&self, sql: &str, relation: &Relation, name: &TableName) -> Result<QueryError, QueryError> {

@@ -27,6 +27,7 @@ pub(crate) use ingot_dialect::ast::Version;
 use ingot_dialect::{GRAMMAR, PARSER_RECURSION_MAX, client_statement, written_query};
 
 use crate::error::{ErrorKind, QueryError, syntax_error};
+use crate::levels;
 
 /// A name to look up.
 #[derive(Debug, Clone)]
@@ -116,6 +117,7 @@ pub(crate) fn parse(sql: &str, catalog: &str) -> Result<Statement, QueryError> {
     let mut versions = VersionNames { sql, travels: text.as_of.clone(), renamed: BTreeMap::new(), error: None };
     if let Some(inner) = tree_of(&mut tree) {
         text.check(&*inner).map_err(|d| QueryError::from_front_end(sql, &d))?;
+        levels::join(inner);
         let _ = VisitMut::visit(inner, &mut versions);
     }
     if let Some(e) = versions.error {
@@ -297,10 +299,7 @@ fn rewrite(
             let views = matches!(*tree, Tree::ShowViews { .. });
             let mut filter = like(show_options, "table_name")?;
             if let Some(name) = within(show_options) {
-                if name.len() == 2 && name.first().is_none_or(|c| c != catalog) {
-                    return Err(unknown_catalog(name.first().map_or("", String::as_str), catalog));
-                }
-                filter.push_str(&format!(" AND table_schema = {}", quoted(name.last().map_or("", String::as_str))));
+                filter.push_str(&format!(" AND table_schema IN ({})", schemas(&name, catalog)));
             }
             if views {
                 filter.push_str(" AND table_type = 'VIEW'");
@@ -323,10 +322,10 @@ fn rewrite(
                     .with_hint("write SHOW COLUMNS FROM namespace.table"));
             };
             let columns = "table_catalog, table_schema, table_name, column_name, data_type, is_nullable";
-            return describe(sql, &name, columns, &like(show_options, "column_name")?);
+            return describe((sql, catalog), &name, columns, &like(show_options, "column_name")?);
         }
         Tree::ExplainTable { ref table_name, .. } => {
-            return describe(sql, table_name, "column_name, data_type, is_nullable", "");
+            return describe((sql, catalog), table_name, "column_name, data_type, is_nullable", "");
         }
         ref other => return Err(refusal(&verb_of(other))),
     };
@@ -334,20 +333,19 @@ fn rewrite(
 }
 
 fn describe(
-    sql: &str,
+    (sql, catalog): (&str, &str),
     name: &ObjectName,
     columns: &str,
     filter: &str,
 ) -> Result<(EngineStatement, Vec<Relation>), QueryError> {
     let relation = relation_of(sql, name)?;
-    let (table, schema) = (
-        relation.parts.last().cloned().unwrap_or_default(),
-        relation.parts.iter().rev().nth(1).cloned().unwrap_or_default(),
-    );
+    let [namespace @ .., table] = relation.parts.as_slice() else { return Err(refusal("DESCRIBE")) };
     let query = format!(
-        "SELECT {columns} FROM information_schema.columns WHERE table_schema = {} AND table_name = {}{filter} ORDER BY ordinal_position",
-        quoted(&schema),
-        quoted(&table)
+        "SELECT {columns} FROM information_schema.columns WHERE table_catalog = {} AND table_schema IN ({}) \
+         AND table_name = {}{filter} ORDER BY ordinal_position",
+        quoted(catalog),
+        schemas(namespace, catalog),
+        quoted(table)
     );
     Ok((parsed(&query)?, vec![relation]))
 }
@@ -383,9 +381,11 @@ fn like(options: &ShowStatementOptions, column: &str) -> Result<String, QueryErr
     }
 }
 
-fn unknown_catalog(name: &str, catalog: &str) -> QueryError {
-    QueryError::new(ErrorKind::UnknownName, format!("catalog \"{name}\" does not exist"))
-        .with_hint(format!("the catalog is \"{catalog}\""))
+/// What a namespace as written may be, as literals: its first part may be the catalog's name.
+fn schemas(namespace: &[String], catalog: &str) -> String {
+    let bare = namespace.split_first().filter(|(first, rest)| *first == catalog && !rest.is_empty());
+    let all = std::iter::once(namespace).chain(bare.map(|(_, rest)| rest));
+    all.map(|levels| quoted(&levels.join("."))).collect::<Vec<_>>().join(", ")
 }
 
 fn verb_of(tree: &Tree) -> String {
@@ -409,11 +409,12 @@ fn refuse_writes_within(sql: &str, body: &SetExpr) -> Result<(), QueryError> {
 
 fn relation_of(sql: &str, name: &ObjectName) -> Result<Relation, QueryError> {
     let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(fold).collect();
-    if parts.is_empty() || parts.len() > 3 || parts.len() != name.0.len() {
+    if parts.is_empty() || parts.len() != name.0.len() {
         return Err(QueryError::new(ErrorKind::UnknownName, format!("\"{name}\" is not a table's name"))
             .with_hint("write namespace.table")
             .at(sql, name.span()));
     }
+    let parts = levels::three(parts);
     Ok(Relation { planned_as: parts.last().cloned().unwrap_or_default(), parts, span: name.span(), version: None })
 }
 

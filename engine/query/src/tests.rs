@@ -33,7 +33,7 @@ fn name(text: &str) -> TableName {
     TableName::new(namespace, name)
 }
 
-fn table(columns: Vec<(&str, ArrayRef)>) -> Arc<dyn TableProvider> {
+pub(crate) fn table(columns: Vec<(&str, ArrayRef)>) -> Arc<dyn TableProvider> {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap())
 }
@@ -94,41 +94,15 @@ async fn run(s: &Session, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
     Ok(batches)
 }
 
-async fn text(s: &Session, sql: &str) -> String {
+pub(crate) async fn text(s: &Session, sql: &str) -> String {
     pretty_format_batches(&run(s, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))).unwrap().to_string()
 }
 
-async fn fails(s: &Session, sql: &str) -> QueryError {
+pub(crate) async fn fails(s: &Session, sql: &str) -> QueryError {
     match run(s, sql).await {
         Err(e) => e,
         Ok(_) => panic!("{sql}: ran"),
     }
-}
-
-#[tokio::test]
-async fn a_namespace_has_levels_and_two_readings_are_an_error() {
-    let one = |n: i64| table(vec![("n", Arc::new(Int64Array::from(vec![n])) as ArrayRef)]);
-    let deep = |namespace: &str| TableName::new(namespace, "t");
-    let tables =
-        [(deep("a.b"), one(1)), (deep("gold"), one(2)), (deep("ingot.deep"), one(3)), (deep("ingot.gold"), one(4))];
-    let s = Session::over(tables, vec![], "ingot", &SessionLimits::default()).unwrap();
-    for (from, n) in [
-        ("a.b.t", 1),
-        ("\"a.b\".t", 1),
-        ("ingot.\"a.b\".t", 1),
-        ("gold.t", 2),
-        ("ingot.deep.t", 3),
-        ("ingot.\"ingot.deep\".t", 3),
-        ("\"ingot.gold\".t", 4),
-    ] {
-        let rows = text(&s, &format!("SELECT n, t.n + 0 AS m FROM {from}")).await;
-        assert!(rows.contains(&format!("| {n} | {n} |")), "{from}\n{rows}");
-    }
-    let both = fails(&s, "SELECT n FROM ingot.gold.t").await;
-    assert!(both.message.contains("two readings"), "{both}");
-    assert_eq!((both.code, both.kind), ("Q0102", ErrorKind::UnknownName));
-    let unknown = fails(&s, "SELECT n FROM x.b.t").await;
-    assert!(unknown.message.contains("catalog \"x\" does not exist"), "{unknown}");
 }
 
 #[tokio::test]
