@@ -114,6 +114,11 @@ pub enum Command {
     Verify { tables: Vec<String> },
     /// Refresh one table, for a workflow engine
     Refresh(RefreshArgs),
+    /// Print CREATE EXTERNAL TABLE for stored tables, with their columns' types
+    Infer {
+        #[arg(required = true)]
+        tables: Vec<String>,
+    },
     /// Drop columns that a streaming table's SELECT has no more, whose values are kept until then; asks first
     Prune { tables: Vec<String> },
     /// Print a reference page

@@ -77,6 +77,12 @@ pub fn ls(global: &Global) -> Result<u8, Failure> {
         json.push(serde_json::json!({ "table": name.to_string(), "kind": kind, "reads": reads, "file": model.file }));
         rows.push(vec![name.to_string(), kind, reads.join(", "), model.file.clone()]);
     }
+    let read = |name| project.tables.values().any(|m| selected.contains(&m.name) && m.inputs.contains(name));
+    for table in project.externals.values().filter(|table| global.select.is_empty() || read(&table.name)) {
+        let (name, kind) = (table.name.to_string(), "external table");
+        json.push(serde_json::json!({ "table": name, "kind": kind, "reads": [], "file": table.file }));
+        rows.push(vec![name, kind.into(), String::new(), table.file.clone()]);
+    }
     for view in project.views.values() {
         let reads: Vec<String> = view.inputs.iter().map(ToString::to_string).collect();
         json.push(

@@ -9,6 +9,7 @@ mod args;
 mod check;
 mod demo;
 mod docs;
+mod infer;
 mod open;
 mod plan;
 mod printable;
@@ -120,6 +121,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sql(args) => sql::sql(global, args).await,
         Command::Status => status::status(global).await,
         Command::Verify { tables } => verify::verify(global, tables).await,
+        Command::Infer { tables } => infer::infer(global, tables).await,
         Command::Prune { tables } => prune::prune(global, tables).await,
         Command::Refresh(args) => refresh::refresh(global, args).await,
         Command::Docs { page } => docs::print(*page),

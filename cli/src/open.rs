@@ -230,6 +230,18 @@ pub async fn queried(global: &Global) -> Result<Engine, Failure> {
     Ok(engine)
 }
 
+/// A lake that is there, whatever the project's files say.
+pub async fn lake_alone(global: &Global) -> Result<Engine, Failure> {
+    let (config, project) = match root(global) {
+        Ok(root) => bare(global, root)?,
+        Err(_) if global.project.is_none() => bare(global, PathBuf::from("."))?,
+        Err(failure) => return Err(failure),
+    };
+    let engine = Engine::open_to_read(project, config).await?;
+    engine.lake().present()?;
+    Ok(engine)
+}
+
 fn bare(global: &Global, root: PathBuf) -> Result<(Arc<Config>, Arc<Project>), Failure> {
     let config = configuration_of(global, &root)?;
     let project = Project::empty(root, config.namespace_prefix.clone());
@@ -249,8 +261,14 @@ pub fn selection(global: &Global, project: &Project) -> Result<BTreeSet<TableNam
 /// A table of the project by its name as typed.
 pub fn table(project: &Project, name: &str) -> Result<TableName, Failure> {
     let wanted: Option<TableName> = name.to_lowercase().parse().ok();
-    if let Some(found) = wanted.filter(|w| project.tables.contains_key(w)) {
-        return Ok(found);
+    if let Some(found) = wanted.as_ref().filter(|w| project.tables.contains_key(w)) {
+        return Ok(found.clone());
+    }
+    if let Some(found) = wanted.as_ref().and_then(|w| project.externals.get(w)) {
+        return Err(Failure::Usage(format!(
+            "\"{}\" is an external table ({}): another engine writes it, and only what reads it is refreshed and verified",
+            found.name, found.file
+        )));
     }
     let names: Vec<String> = project.tables.keys().map(ToString::to_string).collect();
     let mut text = format!("the project has no table \"{name}\"");

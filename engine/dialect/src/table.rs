@@ -32,6 +32,9 @@ const CLAUSES: &[&[&str]] = &[
     &["ON", "SCHEMA", "CHANGE"],
 ];
 
+/// What other dialects write behind an external table's columns.
+const FOREIGN: &[&[&str]] = &[&["WITH"], &["OPTIONS"], &["USING"], &["STORED", "AS"], &["LOCATION"], &["AS"]];
+
 const POLICIES: &[(&[&str], Policy)] = &[
     (&["AUTO"], Policy::Auto),
     (&["INCREMENTAL", "STRICT"], Policy::IncrementalStrict),
@@ -137,7 +140,30 @@ impl Cursor<'_> {
     /// Behind `EXTERNAL TABLE`.
     pub fn external(&mut self) -> Step<External> {
         let name = self.object_name("the table's name")?;
-        Ok(External { name, columns: self.column_defs()? })
+        let columns = self.list("columns with their types", Self::external_column)?;
+        if let Some(clause) = CLAUSES.iter().chain(FOREIGN).find(|c| self.are_words(c)) {
+            return Err(self.not_of_external(&clause.join(" ")));
+        }
+        Ok(External { name, columns })
+    }
+
+    fn external_column(&mut self) -> Step<ColumnDef> {
+        let is_named = |n: usize| matches!(self.peek(n).map(|t| &t.token), Some(Token::Word(_)));
+        if self.are_words(&["PRIMARY", "KEY"]) && self.is_token(2, &Token::LParen) {
+            return Err(self.not_of_external("PRIMARY KEY"));
+        }
+        if self.is_word(0, "CONSTRAINT") && is_named(1) && is_named(2) && self.is_token(3, &Token::LParen) {
+            return Err(self.not_of_external("CONSTRAINT"));
+        }
+        self.column_def()
+    }
+
+    fn not_of_external(&self, what: &str) -> Box<Diagnostic> {
+        let d = Diagnostic::error(
+            "P0122",
+            format!("another engine writes an external table, so {what} does not belong to it"),
+        );
+        Box::new(d.span(self.here()).help("leave it out, or put it on a view that reads the table"))
     }
 
     fn column_defs(&mut self) -> Step<Vec<ColumnDef>> {

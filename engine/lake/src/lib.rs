@@ -41,6 +41,7 @@ pub use read::key_ranges::prune_files;
 pub use read::metadata_tables::MetadataTable;
 pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions};
 pub use table::beginning::{self, beginning};
+pub use table::declared::{DeclaredColumn, Misfit};
 pub use table::definition::{NewTable, ResolvedDefinition};
 pub use table::position::{self, FlowKey, PositionError, recorded_position};
 pub use table::{StateColumn, Table, owner, schema};

@@ -197,7 +197,9 @@ impl Engine {
     /// # Errors
     /// The catalog's.
     pub async fn tables(&self) -> Result<BTreeMap<TableName, Table>> {
-        Ok(self.stored(&|_| true).await?.tables)
+        let mut tables = self.stored(&|_| true).await?.tables;
+        tables.retain(|name, _| !self.is_external(name));
+        Ok(tables)
     }
 
     /// The selected tables of the project and what they need, read in one catalog transaction.
@@ -213,21 +215,16 @@ impl Engine {
         let names: Vec<TableName> = names.into_iter().collect();
         let mut stored = Stored::default();
         for (name, loaded) in names.iter().zip(self.lake.load_tables(&names).await?) {
-            match loaded {
-                Ok(Some(table)) => {
-                    stored.tables.insert(name.clone(), table);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    stored.unreadable.insert(name.clone(), error.into());
-                }
-            }
+            self.take_in(&mut stored, name, loaded);
         }
         Ok(stored)
     }
 
-    /// Refuses to work on a table of another project.
+    /// Refuses to work on a table of another project. An external one is only read.
     pub(crate) fn check_owner(&self, table: &Table) -> Result<()> {
+        if self.is_external(table.name()) {
+            return Ok(());
+        }
         Ok(ingot_lake::owner::check(table, &self.config.project.name)?)
     }
 
@@ -281,6 +278,9 @@ impl Engine {
     }
 
     pub(crate) fn table_facts(&self, name: &TableName, table: &Table) -> Result<TableFacts> {
+        if let Some(facts) = self.external_facts(table) {
+            return Ok(facts);
+        }
         let streaming = self.project.tables.get(name).filter(|m| m.is_streaming());
         // A view that lost all of ours is computed anew; a streaming table goes on from what is known of them.
         let history = if streaming.is_some() { table.past() } else { table.history() };
@@ -308,6 +308,7 @@ impl Engine {
         table.recorded().kept_types()?;
         let left_out = streaming.and_then(|m| table.left_out_by(&m.definition).ok()).unwrap_or_default();
         Ok(TableFacts {
+            external: false,
             columns_differ,
             unreadable: None,
             left_out,

@@ -8,6 +8,7 @@
 
 pub mod engine;
 pub mod error;
+mod external;
 mod failing;
 mod freshness;
 pub mod ingest;

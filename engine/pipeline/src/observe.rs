@@ -67,16 +67,19 @@ impl Observer {
             Err(error) => return debug!(%error, "freshness is not known: the catalog does not answer"),
         };
         let project = Arc::clone(engine.project());
-        let mut as_of: BTreeMap<TableName, DateTime<Utc>> = BTreeMap::new();
+        // What others write is as fresh as it is now.
+        let foreign = stored.tables.keys().filter(|name| engine.is_external(name));
+        let mut as_of: BTreeMap<TableName, DateTime<Utc>> = foreign.map(|name| (name.clone(), Utc::now())).collect();
         for name in project.order.iter().filter(|name| selected.contains(*name)) {
             let Some(model) = project.tables.get(name) else { continue };
             let Some(table) = stored.tables.get(name) else { continue };
             let at = match model.source().and_then(|s| project.sources.get(s)) {
                 Some(source) => self.sources.entry(name.clone()).or_default().look(model, source, table).await,
-                None => view(&stored, name, table, &as_of),
+                None => view(&engine, &stored, name, table, &as_of),
             };
             as_of.extend(at.map(|at| (name.clone(), at)));
         }
+        as_of.retain(|name, _| !engine.is_external(name));
         let now = Utc::now();
         for (name, at) in &as_of {
             let age = (now - *at).num_milliseconds() as f64 / 1000.0;
@@ -119,6 +122,7 @@ impl Watched {
 
 /// As of when a view, built from streaming tables, holds everything; none where it does not tell what it stands on.
 fn view(
+    engine: &Engine,
     stored: &Stored,
     name: &TableName,
     table: &Table,
@@ -128,7 +132,7 @@ fn view(
     let each = stands_on.iter().map(|(base, (_, at))| {
         let fresh = *as_of.get(base)?;
         let below = stored.tables.get(base)?;
-        let newest = bases::last_with_rows(below, below.head()?).ok()?;
+        let newest = engine.last_change(below, below.head()?).ok()?;
         if newest == *at {
             return Some(fresh);
         }

@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 /// The reason of a recompute that nothing but the clock asks for.
 pub(crate) const AGED: &str = "R0548";
 
+/// An external table is not there.
+pub(crate) const MISSING: &str = "L0135";
+/// An external table is not as declared.
+pub(crate) const MISFIT: &str = "L0136";
+
 /// Why a table is recomputed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {

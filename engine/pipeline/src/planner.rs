@@ -16,7 +16,7 @@ use ingot_dialect::ast::Policy;
 use ingot_model::{Positions, TableName};
 
 use crate::notes;
-use crate::plan::{AGED, Action, Plan, Read, Reason, Step, Upto};
+use crate::plan::{AGED, Action, MISFIT, MISSING, Plan, Read, Reason, Step, Upto};
 use crate::refresh::decide::together;
 use ingot_project::project::{Model, ModelKind, Project, StreamInput};
 
@@ -35,6 +35,8 @@ pub struct RefreshRecord {
 pub struct TableFacts {
     pub uuid: String,
     pub head: Option<i64>,
+    /// Another engine writes it: without a snapshot it is a table without rows.
+    pub external: bool,
     pub snapshots: BTreeSet<i64>,
     pub recorded: Option<RefreshRecord>,
     /// A snapshot of another writer, other than compaction, stands above our last one.
@@ -210,6 +212,10 @@ fn barred(model: &Model, facts: &Facts) -> Option<Reason> {
     let sides: &[TableName] = if model.source().is_some() { &model.sides } else { &[] };
     let mut needed = model.inputs.iter().map(|name| ("reads", name)).chain(sides.iter().map(|name| ("writes", name)));
     let (verb, name, why) = needed.find_map(|(verb, name)| Some((verb, name, facts.barred.get(name)?)))?;
+    // Nothing here works on an external table, so that its readers are the only ones to say what is wrong with it.
+    if [MISSING, MISFIT].contains(&why.code.as_str()) {
+        return Some(why.clone());
+    }
     let mut reason = Reason::new("R0321", format!("it {verb} \"{name}\", and {why}"));
     reason.hint.clone_from(&why.hint);
     Some(reason)
@@ -217,8 +223,10 @@ fn barred(model: &Model, facts: &Facts) -> Option<Reason> {
 
 /// An input that neither exists nor is made by an earlier step.
 fn missing_input(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Option<Action> {
-    let name =
-        model.inputs.iter().find(|i| !working.contains(*i) && facts.tables.get(*i).is_none_or(|t| t.head.is_none()))?;
+    let name = model
+        .inputs
+        .iter()
+        .find(|i| !working.contains(*i) && facts.tables.get(*i).is_none_or(|t| t.head.is_none() && !t.external))?;
     Some(Action::Blocked { reason: Reason::new("R0303", format!("it reads \"{name}\", which does not exist yet")) })
 }
 

@@ -8,7 +8,7 @@ use ingot_lake::{LakeError, Table};
 use ingot_model::{Count, Partition, Position, Positions, SnapshotInfo, TableName};
 use serde::Serialize;
 
-use crate::engine::{Engine, StepError};
+use crate::engine::{Engine, StepError, Stored};
 use crate::error::Result;
 use crate::ingest::facts;
 use crate::notes;
@@ -82,6 +82,11 @@ impl Reading {
     }
 }
 
+fn age_s(snapshot: &SnapshotInfo) -> Option<f64> {
+    let at = DateTime::from_timestamp_millis(snapshot.timestamp_ms)?;
+    Some((Utc::now() - at).num_milliseconds() as f64 / 1000.0)
+}
+
 fn kind(model: &Model) -> &'static str {
     match model.kind {
         ModelKind::Streaming { .. } => "streaming table",
@@ -135,7 +140,40 @@ impl Engine {
                 }
             })
         });
-        Ok(futures::future::join_all(all).await)
+        let mut all = futures::future::join_all(all).await;
+        all.extend(self.foreign_status(&stored, selected));
+        Ok(all)
+    }
+
+    /// External tables: those that selected tables read.
+    fn foreign_status(&self, stored: &Stored, selected: &dyn Fn(&TableName) -> bool) -> Vec<TableStatus> {
+        let is_read = |name: &TableName| {
+            let mut models = self.project().tables.values().filter(|model| selected(&model.name));
+            models.any(|model| model.inputs.contains(name))
+        };
+        let names = self.project().externals.keys().filter(|name| is_read(name));
+        names
+            .map(|name| {
+                let (table, error) = (stored.tables.get(name), stored.unreadable.get(name).map(StepError::from));
+                let head = table.and_then(|t| t.snapshot(t.head()?));
+                let mut reading = Reading { notes: vec![] };
+                TableStatus {
+                    table: name.clone(),
+                    kind: "external table",
+                    refresh: "another engine writes it".into(),
+                    exists: table.is_some() || error.is_some(),
+                    rows: reading.count(head.as_ref(), Count::TotalRecords),
+                    files: reading.count(head.as_ref(), Count::TotalDataFiles),
+                    bytes: reading.count(head.as_ref(), Count::TotalBytes),
+                    snapshot: table.and_then(Table::head),
+                    positions: BTreeMap::new(),
+                    age_s: head.as_ref().and_then(age_s),
+                    last: None,
+                    notes: reading.notes,
+                    error,
+                }
+            })
+            .collect()
     }
 
     async fn status_of(&self, model: &Model, table: &Table) -> TableStatus {
@@ -159,10 +197,7 @@ impl Engine {
             bytes: reading.count(head.as_ref(), Count::TotalBytes),
             snapshot: table.head(),
             positions,
-            age_s: head
-                .as_ref()
-                .and_then(|s| DateTime::from_timestamp_millis(s.timestamp_ms))
-                .map(|t| (Utc::now() - t).num_milliseconds() as f64 / 1000.0),
+            age_s: head.as_ref().and_then(age_s),
             last: last.as_ref().and_then(|s| {
                 let (mode, reason) = s.refresh()?;
                 Some(LastRefresh {

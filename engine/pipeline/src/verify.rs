@@ -168,6 +168,7 @@ impl Engine {
             let Some(source) = self.lake().load_table(name).await? else {
                 return Ok(unverifiable(format!("source \"{name}\" does not exist")));
             };
+            let source = self.as_declared(source)?;
             if source.uuid() != uuid {
                 return Ok(unverifiable(format!("source \"{name}\" was recreated")));
             }

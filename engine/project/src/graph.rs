@@ -129,7 +129,16 @@ fn matching(project: &Project, selector: &str) -> Result<BTreeSet<TableName>, Bo
         })
         .map(|(name, _)| name.clone())
         .collect();
-    if direct.is_empty() {
+    let foreign: BTreeSet<TableName> =
+        project.externals.keys().filter(|n| core == plain(n) || core == n.to_string()).cloned().collect();
+    if direct.is_empty() && !foreign.is_empty() && !down {
+        let d = Diagnostic::error("C0114", format!("selector \"{selector}\" means an external table"));
+        return Err(Box::new(
+            d.note("another engine writes it: nothing is done with it here")
+                .help(format!("write {core}+ for the tables that read it")),
+        ));
+    }
+    if direct.is_empty() && foreign.is_empty() {
         let names: Vec<String> = project.tables.keys().map(plain).collect();
         let d = Diagnostic::error("C0114", format!("selector \"{selector}\" matches no table"));
         return Err(Box::new(match did_you_mean(core, names.iter().map(String::as_str)) {
@@ -141,14 +150,15 @@ fn matching(project: &Project, selector: &str) -> Result<BTreeSet<TableName>, Bo
     }
     let mut all = direct.clone();
     if up {
-        all.extend(closure(&direct, &|n| project.tables.get(n).map(|m| reads(project, m)).unwrap_or_default()));
+        all.extend(closure(&direct, &|n| project.tables.get(n).map(reads).unwrap_or_default()));
     }
     if down {
         let readers = |n: &TableName| {
-            project.tables.iter().filter(|(_, m)| reads(project, m).contains(n)).map(|(k, _)| k.clone()).collect()
+            project.tables.iter().filter(|(_, m)| reads(m).contains(n)).map(|(k, _)| k.clone()).collect()
         };
-        all.extend(closure(&direct, &readers));
+        all.extend(closure(&direct.iter().chain(&foreign).cloned().collect(), &readers));
     }
+    all.retain(|name| project.tables.contains_key(name));
     let sides: Vec<TableName> =
         all.iter().filter_map(|n| project.tables.get(n)).flat_map(|m| m.sides.clone()).collect();
     all.extend(sides);
@@ -156,8 +166,8 @@ fn matching(project: &Project, selector: &str) -> Result<BTreeSet<TableName>, Bo
 }
 
 /// What a table reads; a side table also stands on its owner.
-fn reads(project: &Project, model: &crate::project::Model) -> BTreeSet<TableName> {
-    let mut on: BTreeSet<TableName> = model.inputs.iter().filter(|n| project.tables.contains_key(n)).cloned().collect();
+fn reads(model: &crate::project::Model) -> BTreeSet<TableName> {
+    let mut on: BTreeSet<TableName> = model.inputs.iter().cloned().collect();
     if let ModelKind::Quarantine { of } | ModelKind::DecodeErrors { of } = &model.kind {
         on.insert(of.clone());
     }

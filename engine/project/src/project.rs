@@ -40,9 +40,11 @@ pub struct Project {
     /// Every stored table, side tables included.
     pub tables: BTreeMap<TableName, Model>,
     pub views: BTreeMap<TableName, ViewModel>,
+    /// Tables that others write; among neither `tables` nor `order`.
+    pub externals: BTreeMap<TableName, ExternalModel>,
     /// Every table after what it reads; a side table directly before its main table.
     pub order: Vec<TableName>,
-    /// Stands before every namespace of `tables` and `views`; not in the SQL.
+    /// Stands before every namespace of `tables` and `views`; neither in the SQL nor before those of `externals`.
     pub namespace_prefix: String,
     /// Its plans were run over sample rows.
     pub tried: bool,
@@ -57,6 +59,7 @@ impl Project {
             sources: BTreeMap::new(),
             tables: BTreeMap::new(),
             views: BTreeMap::new(),
+            externals: BTreeMap::new(),
             order: Vec::new(),
             namespace_prefix,
             tried: false,
@@ -276,4 +279,13 @@ pub struct ViewModel {
     pub file: String,
     /// The query as written.
     pub sql: String,
+}
+
+/// A table that another engine writes: read by models, and never made, written, kept up or dropped by them.
+#[derive(Debug, Clone)]
+pub struct ExternalModel {
+    pub name: TableName,
+    /// The declared columns, in order: what a query over the table sees. NOT NULL ones are not nullable.
+    pub schema: SchemaRef,
+    pub file: String,
 }

@@ -134,6 +134,16 @@ pub(super) const CODES: &[CodeInfo] = &[
         "A property in which a snapshot or a table records what it was computed from, where it began or how many rows it holds does not parse, because something else wrote there. Going on would mean to guess. Roll the table back to an older snapshot, or compute it again with `ingot refresh TABLE --full`.",
     ),
     passing(
+        "L0135",
+        "an external table does not exist",
+        "A table that the project declares with CREATE EXTERNAL TABLE is not in the catalog. Ingot never creates it: another engine does. What reads it waits, the others go on. Check its name and `catalog.uri`; an `[env]` overlay's `namespace_prefix` does not apply to it.",
+    ),
+    code(
+        "L0136",
+        "an external table is not as declared",
+        "The stored table lacks a column that CREATE EXTERNAL TABLE declares, or has it in another type. Types must be the same, since a view's results follow from them: after another engine has promoted `INT` to `BIGINT`, declare BIGINT. The stored table may have more columns, in any order; a column that is NOT NULL there may be declared without it, but not the other way round. `ingot infer layer.table` prints the statement that fits.",
+    ),
+    passing(
         "L0141",
         "lease is held",
         "Another process writes to this warehouse; two would only get in each other's way. Stop it, or wait: the lease goes with its process. Reading and `plan` need no lease.",

@@ -31,7 +31,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "N0106",
         "wrong kind of name",
-        "Published tables and views have two parts, `layer.table`; sources and temporary views one; three parts are allowed with the catalog's own name first. Names beginning with `_ingot`, of columns too, and the layer `information_schema` are reserved.",
+        "Published tables and views have two parts, `layer.table`, or more where the namespace has levels, `sales.eu.orders`; sources and temporary views have one. The catalog's own name may stand first. Names beginning with `_ingot`, of columns too, and the layer `information_schema` are reserved.",
     ),
     code(
         "N0107",
@@ -71,7 +71,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "N0114",
         "unknown layer or catalog",
-        "The first part of a three-part name must be the configured catalog's name, `ingot` unless `catalog.name` says otherwise. Leave it out, or mend it.",
+        "What stands before the layer must be the configured catalog's name, `ingot` unless `catalog.name` says otherwise. Leave it out, or mend it.",
     ),
     code(
         "N0201",

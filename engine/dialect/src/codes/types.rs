@@ -78,4 +78,9 @@ pub(super) const CODES: &[CodeInfo] = &[
         "the share of a quantile is none",
         "percentile_cont, quantile_cont and their like take a share of the rows: a constant from 0.0 to 1.0, neither NULL nor NaN, and the same for all groups. For example `percentile_cont(0.9) WITHIN GROUP (ORDER BY x)`. Per cents are divided by 100. The number of centroids behind it is a constant from 1 on.",
     ),
+    code(
+        "T0117",
+        "a column of an external table has no type",
+        "Another engine writes the table, and `check` asks no catalog, so that its columns are known from the statement alone: each has a type. `ingot infer layer.table` prints the statement for a table that is stored.",
+    ),
 ];

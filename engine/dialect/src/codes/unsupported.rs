@@ -34,11 +34,6 @@ pub(super) const CODES: &[CodeInfo] = &[
         "`CREATE TABLE ... FROM 'seeds/x.csv'` is parsed but not loaded. Small constant tables can be written as a view: `CREATE MATERIALIZED VIEW silver.kinds AS SELECT * FROM (VALUES ('car'), ('bike')) AS t(kind)`.",
     ),
     code(
-        "U0107",
-        "external tables are not supported yet",
-        "`CREATE EXTERNAL TABLE` is parsed, but tables written by others cannot be read by models yet.",
-    ),
-    code(
         "U0108",
         "tests in SQL files are not supported yet",
         "`CREATE TEST` is parsed but not run. `ingot verify` compares every table with its query over the real data.",

@@ -140,6 +140,8 @@ fn plan(stored: &DataType, wanted: &DataType, of: Option<&Type>) -> std::result:
             D::Binary | D::LargeBinary | D::BinaryView,
             D::Binary | D::LargeBinary | D::BinaryView | D::Utf8 | D::Utf8View,
         ) => true,
+        // `fixed(n)`, declared as BINARY.
+        (D::FixedSizeBinary(_), D::Binary) => true,
         (D::Timestamp(from, _), D::Timestamp(to, _)) => {
             from == to || matches!((from, to), (TimeUnit::Millisecond, TimeUnit::Microsecond))
                 // Writers that keep nanoseconds for a microsecond column.

@@ -25,6 +25,7 @@ use crate::lake::Lake;
 
 pub(crate) mod avro_names;
 pub mod beginning;
+pub mod declared;
 pub mod definition;
 mod evolution;
 pub(crate) mod expired_ancestors;
@@ -324,12 +325,13 @@ impl Table {
         self.0.metadata.properties()
     }
 
-    /// A column that had another field id in a snapshot's schema than it has now: that snapshot's files do not lend
-    /// their values to the column of today.
+    /// A column, of those that models read, that had another field id in a snapshot's schema than it has now: that
+    /// snapshot's files do not lend their values to the column of today.
     pub fn redefined_since(&self, snapshot: i64) -> Option<String> {
         let metadata = &self.0.metadata;
         let then = metadata.snapshot_by_id(snapshot)?.schema(metadata).ok()?;
-        redefined(&then, metadata.current_schema())
+        let read = |name: &str| self.0.columns.defined.field_with_name(name).is_ok();
+        redefined(&then, metadata.current_schema(), &read)
     }
 
     /// The lake that holds the table.
@@ -344,10 +346,10 @@ impl fmt::Debug for Table {
     }
 }
 
-/// The first column of both schemas, by name, that has different ids in them.
-fn redefined(then: &iceberg::spec::Schema, now: &iceberg::spec::Schema) -> Option<String> {
+/// The first column of both schemas, by name, that has different ids in them and is read.
+fn redefined(then: &iceberg::spec::Schema, now: &iceberg::spec::Schema, read: &dyn Fn(&str) -> bool) -> Option<String> {
     let ids: HashMap<&str, i32> = then.as_struct().fields().iter().map(|f| (f.name.as_str(), f.id)).collect();
-    let moved = |f: &&NestedFieldRef| ids.get(f.name.as_str()).is_some_and(|id| *id != f.id);
+    let moved = |f: &&NestedFieldRef| read(&f.name) && ids.get(f.name.as_str()).is_some_and(|id| *id != f.id);
     now.as_struct().fields().iter().find(moved).map(|f| f.name.clone())
 }
 

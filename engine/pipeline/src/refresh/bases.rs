@@ -1,4 +1,4 @@
-//! The snapshots of streaming tables that a table stands on, and whether the inputs of one step agree on them.
+//! The snapshots of streaming and external tables that a table stands on, and whether the inputs of one step agree on them.
 //!
 //! Invariants
 //! * Two inputs of one step stand on the same snapshot of every streaming table below both, or the step waits.

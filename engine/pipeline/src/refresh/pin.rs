@@ -36,11 +36,9 @@ impl Engine {
         let mut more = false;
         let mut inputs = BTreeMap::new();
         for (name, table) in names.iter().zip(tables) {
-            let Some(table) = table? else {
-                let text = format!("\"{}\" reads \"{name}\", which does not exist yet", model.name);
-                return Err(PipelineError::Stopped { code: "R0303", message: text, hint: None, retryable: true });
-            };
-            if table.head().is_none() {
+            let Some(table) = table? else { return Err(self.absent_input(&model.name, name)) };
+            let table = self.as_declared(table)?;
+            if table.head().is_none() && !self.is_external(name) {
                 let text = format!("\"{}\" reads \"{name}\", whose first build has not succeeded yet", model.name);
                 return Err(PipelineError::Stopped { code: "R0303", message: text, hint: None, retryable: true });
             }
@@ -147,8 +145,9 @@ impl Engine {
     /// Adds what an input stands on; inputs that disagree make the step wait.
     fn add_base(&self, base: &mut Bases, name: &TableName, table: &Table, to: Option<i64>) -> Result<()> {
         let Some(to) = to else { return Ok(()) };
-        let stands_on = if self.project().tables.get(name).is_some_and(Model::is_base) {
-            Bases::from([(name.clone(), (table.uuid(), bases::last_with_rows(table, to)?))])
+        let is_base = self.project().tables.get(name).is_some_and(Model::is_base) || self.is_external(name);
+        let stands_on = if is_base {
+            Bases::from([(name.clone(), (table.uuid(), self.last_change(table, to)?))])
         } else {
             bases::of_view(name, table, to)?
         };

@@ -1,1 +1,1 @@
-CREATE EXTERNAL TABLE silver.others (id STRING)
+CREATE EXTERNAL TABLE silver.others (id STRING, note, "ID" STRING, id BIGINT, _ingot_key BINARY)

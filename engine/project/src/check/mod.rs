@@ -10,6 +10,7 @@
 
 mod conditions;
 mod expectation;
+mod external;
 mod judging;
 mod kept;
 mod model;
@@ -185,6 +186,7 @@ fn check_with(root: &Path, files: Vec<SqlFile>, cfg: &Config, trials: Trials, st
         sources: resolved.sources,
         tables: resolved.tables,
         views: resolved.views,
+        externals: resolved.externals,
         order: resolved.order,
         namespace_prefix: cfg.namespace_prefix.clone(),
         tried,

@@ -23,7 +23,7 @@ use super::planning_error::{Planned, diagnostics};
 use super::references::Mentions;
 use super::resolve::{Brings, Node, QuarantinePlan, Reading, Resolver, inputs};
 use super::streams::{self, Leaf, LeafKind};
-use super::{expectation, judging, kept, output, side, source, spans, table};
+use super::{expectation, external, judging, kept, output, side, source, spans, table};
 use crate::project::{CheckedRelation, DecodeErrorPolicy, Model, ModelKind, StreamInput};
 
 /// A planned query on its way to a model.
@@ -90,6 +90,8 @@ impl<'a> Resolver<'a> {
         let Some((plan, analyzed)) = self.plan(d, query, &reading) else { return };
         output::names(path, query, &plan, &mut self.found);
         let names_ok = self.errors() == names_before;
+        let read = external::columns_read(&plan, &self.out.externals);
+        reading.brings.texts.extend(read);
         let Some(mut columns) = output::stored_columns(path, query, &analyzed, &mut self.found) else { return };
         let unannotated = Schema::new(columns.clone());
         let notes = output::annotations(path, &t.columns, &unannotated, true, &mut self.found);
@@ -188,8 +190,8 @@ impl<'a> Resolver<'a> {
         match stream {
             Some(Leaf { kind: LeafKind::Source, key, .. }) => ModelKind::Streaming { input: StreamInput::Source(key) },
             Some(leaf) => {
-                let parts: Vec<String> = leaf.dotted.split('.').map(str::to_owned).collect();
-                ModelKind::Streaming { input: StreamInput::Table(self.rules.stored(&parts)) }
+                let stored = self.names.all.get(&leaf.key).map(|d| self.rules.stored_of(d));
+                stored.map_or(ModelKind::View, |table| ModelKind::Streaming { input: StreamInput::Table(table) })
             }
             None => ModelKind::View,
         }
@@ -209,10 +211,7 @@ impl<'a> Resolver<'a> {
         match &clause.node {
             OnDecodeError::Fail => DecodeErrorPolicy::Fail,
             OnDecodeError::Drop => DecodeErrorPolicy::Drop,
-            OnDecodeError::Into(name) => {
-                let parts: Vec<String> = name.0.iter().map(|i| i.value.clone()).collect();
-                DecodeErrorPolicy::Into(self.rules.stored(&parts))
-            }
+            OnDecodeError::Into(name) => DecodeErrorPolicy::Into(self.rules.stored_as_written(name)),
         }
     }
 

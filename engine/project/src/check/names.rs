@@ -3,7 +3,8 @@
 //!   statements ──▶ Declared ◀── look up (file, name as written) ──▶ one declaration, or unknown
 //!
 //! Invariants
-//! * Published names have two parts and are known everywhere; sources have one; temporary views one, in their file.
+//! * Published names have a namespace, of one level or several, and are known everywhere; sources have one part; temporary
+//!   views one, in their file.
 //! * A side table has one owner: the relation whose clause or expectations write into it.
 //!
 //! Not here: columns and types (`table`), what may be read how (`streams`).
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::{
-    Columns, Ident, ObjectName, OnDecodeError, Source, Statement, StatementKind, TableDef, ViewDef, Violation,
+    Columns, External, Ident, ObjectName, OnDecodeError, Source, Statement, StatementKind, TableDef, ViewDef, Violation,
 };
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_dialect::identifier;
@@ -31,6 +32,8 @@ pub(crate) enum DeclaredKind<'a> {
     Table(&'a TableDef, bool),
     View(&'a ViewDef),
     Temporary(&'a ViewDef),
+    /// Written by another engine.
+    External(&'a External),
     DecodeErrors,
     Quarantine,
     /// Declared, but not built by this version: known, so that its readers are not told it does not exist.
@@ -72,9 +75,30 @@ pub(crate) struct Rules<'a> {
 impl Rules<'_> {
     /// The stored name of a published one.
     pub fn stored(&self, parts: &[String]) -> TableName {
-        let last = parts.len().saturating_sub(1);
-        let namespace = if last == 0 { "" } else { parts[last - 1].as_str() };
-        TableName::new(format!("{}{namespace}", self.prefix), parts.get(last).cloned().unwrap_or_default())
+        let (name, levels) = parts.split_last().map_or((String::new(), &[][..]), |(n, l)| (n.clone(), l));
+        TableName::new(format!("{}{}", self.prefix, levels.join(".")), name)
+    }
+
+    /// The same of a name as written, which may begin with the catalog's.
+    pub(crate) fn stored_as_written(&self, name: &ObjectName) -> TableName {
+        let parts: Vec<String> = name.0.iter().map(|i| i.value.clone()).collect();
+        self.stored(self.without_catalog(&parts))
+    }
+
+    /// The stored name of a declaration. What others write has no prefix of ours.
+    pub(crate) fn stored_of(&self, declared: &Declared<'_>) -> TableName {
+        match declared.kind {
+            DeclaredKind::External(_) => Rules { prefix: "", ..*self }.stored(&declared.name),
+            _ => self.stored(&declared.name),
+        }
+    }
+
+    /// A name's parts without the catalog's.
+    pub(crate) fn without_catalog<'p>(&self, parts: &'p [String]) -> &'p [String] {
+        match parts {
+            [first, rest @ ..] if rest.len() >= 2 && first == self.catalog => rest,
+            all => all,
+        }
     }
 }
 
@@ -95,7 +119,7 @@ struct New<'a> {
 pub(crate) enum Found<'n, 'a> {
     One(&'n Key, &'n Declared<'a>),
     Unknown,
-    /// Three parts, and the first is not the catalog.
+    /// Known without its first part, which is not the catalog.
     OtherCatalog(String),
 }
 
@@ -113,7 +137,7 @@ impl<'a> Names<'a> {
                     StatementKind::View(v) => (&v.name, DeclaredKind::View(v)),
                     StatementKind::TemporaryView(v) => (&v.name, DeclaredKind::Temporary(v)),
                     StatementKind::Seed(s) => (&s.name, DeclaredKind::Unbuilt),
-                    StatementKind::External(e) => (&e.name, DeclaredKind::Unbuilt),
+                    StatementKind::External(e) => (&e.name, DeclaredKind::External(e)),
                     StatementKind::Flow(_) | StatementKind::Test(_) | StatementKind::Command(_) => continue,
                 };
                 if let DeclaredKind::Table(..) = kind {
@@ -253,9 +277,16 @@ impl<'a> Names<'a> {
                 Some((k, d)) if matches!(d.kind, DeclaredKind::Source(_)) => Some(Found::One(k, d)),
                 _ => None,
             }),
-            [catalog, a, b] if catalog == rules.catalog => get(&format!("{a}.{b}")),
-            [catalog, ..] if reference.parts.len() == 3 => return Found::OtherCatalog(catalog.clone()),
-            parts => get(&parts.join(".")),
+            parts => {
+                let found = get(&rules.without_catalog(parts).join(".")).or_else(|| get(&parts.join(".")));
+                if let (None, [catalog, rest @ ..]) = (&found, parts)
+                    && rest.len() >= 2
+                    && get(&rest.join(".")).is_some()
+                {
+                    return Found::OtherCatalog(catalog.clone());
+                }
+                found
+            }
         };
         found.unwrap_or(Found::Unknown)
     }
@@ -307,28 +338,12 @@ fn checked_parts(
     found: &mut Vec<Diagnostic>,
 ) -> Option<Vec<String>> {
     let idents: &[Ident] = match name.0.as_slice() {
-        [catalog, rest @ ..] if name.0.len() == 3 => {
-            if catalog.value != rules.catalog {
-                found.push(
-                    Diagnostic::error(
-                        "N0114",
-                        format!("\"{}\" is not the catalog: that is \"{}\"", catalog.value, rules.catalog),
-                    )
-                    .at(file, catalog.span)
-                    .help(format!(
-                        "leave it out: {}",
-                        rest.iter().map(|i| i.value.as_str()).collect::<Vec<_>>().join(".")
-                    )),
-                );
-                return None;
-            }
-            rest
-        }
+        [catalog, rest @ ..] if rest.len() >= 2 && catalog.value == rules.catalog => rest,
         all => all,
     };
     let dotted = name.dotted();
     match (one_part, idents.len()) {
-        (true, 1) | (false, 2) => {}
+        (true, 1) | (false, 2..) => {}
         (true, _) => {
             let last = idents.last().map(|i| i.value.clone()).unwrap_or_default();
             found.push(
@@ -347,7 +362,7 @@ fn checked_parts(
             found.push(
                 Diagnostic::error("N0106", format!("\"{dotted}\" has no layer"))
                     .at(file, name.span())
-                    .note("published names have two parts")
+                    .note("published names have two parts or more")
                     .help(format!("write {full}"))
                     .suggest(name.span(), full),
             );

@@ -6,7 +6,7 @@
 //!
 //! Not here: what the names stand for (`names`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -15,11 +15,12 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::Query;
+use ingot_model::TableName;
 
 /// One mention of a relation.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
-    /// Folded parts, one to three.
+    /// Folded parts, at least one.
     pub parts: Vec<String>,
     pub span: Span,
     /// STREAM stands before it.
@@ -116,12 +117,11 @@ impl Visitor for Mentions {
     }
 }
 
-/// Brings names to the form that plans use: without the catalog's name, with the namespace's prefix.
+/// Brings names to the form that plans use: a stored namespace, whatever its levels, and a name.
 pub(crate) struct Qualify<'a> {
     pub catalog: &'a str,
-    pub prefix: &'a str,
-    /// Namespaces that the body reads from, without the prefix.
-    pub namespaces: BTreeSet<String>,
+    /// Stored names of what the body reads, by their parts without the catalog's.
+    pub tables: &'a BTreeMap<Vec<String>, TableName>,
 }
 
 impl Qualify<'_> {
@@ -131,20 +131,36 @@ impl Qualify<'_> {
     }
 
     fn object(&self, name: &mut ObjectName) {
-        if name.0.len() == 3 && name.0[0].as_ident().is_some_and(|i| fold(i) == self.catalog) {
-            name.0.remove(0);
-        }
-        if name.0.len() == 2
-            && let Some(ObjectNamePart::Identifier(first)) = name.0.first_mut()
-        {
-            self.namespace(first);
+        let idents: Option<Vec<Ident>> = name.0.iter().map(|part| part.as_ident().cloned()).collect();
+        if let Some(whole) = idents.and_then(|idents| self.whole(&idents)) {
+            name.0 = whole.into_iter().map(ObjectNamePart::Identifier).collect();
         }
     }
 
-    fn namespace(&self, ident: &mut Ident) {
-        if !self.prefix.is_empty() && self.namespaces.contains(&fold(ident)) {
-            ident.value = format!("{}{}", self.prefix, fold(ident));
-            ident.quote_style = Some('"');
+    /// The two parts of a table's stored name, where these are its parts.
+    fn whole(&self, idents: &[Ident]) -> Option<[Ident; 2]> {
+        let parts: Vec<String> = idents.iter().map(fold).collect();
+        let bare = match parts.as_slice() {
+            [first, rest @ ..] if rest.len() >= 2 && first == self.catalog => self.tables.get(rest),
+            _ => None,
+        };
+        let stored = bare.or_else(|| self.tables.get(&parts))?;
+        let [levels @ .., name] = idents else { return None };
+        if matches!(parts.as_slice(), [namespace, _] if stored.namespace.as_str() == namespace) {
+            return None;
+        }
+        let place = levels.iter().fold(Span::empty(), |all, ident| all.union(&ident.span));
+        let namespace = Ident { value: stored.namespace.to_string(), quote_style: Some('"'), span: place };
+        Some([namespace, name.clone()])
+    }
+
+    /// The longest beginning of a column's name that is a table's.
+    fn column(&self, idents: &mut Vec<Ident>) {
+        for end in (2..idents.len()).rev() {
+            if let Some(whole) = self.whole(&idents[..end]) {
+                idents.splice(..end, whole);
+                return;
+            }
         }
     }
 }
@@ -168,14 +184,7 @@ impl VisitorMut for Qualify<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::CompoundIdentifier(idents) = expr {
-            if idents.len() >= 4 && fold(&idents[0]) == self.catalog {
-                idents.remove(0);
-            }
-            if idents.len() >= 3
-                && let Some(first) = idents.first_mut()
-            {
-                self.namespace(first);
-            }
+            self.column(idents);
         }
         ControlFlow::Continue(())
     }

@@ -27,10 +27,10 @@ use super::side::quarantine_schema;
 use super::streams::{self, Leaf, LeafKind};
 use super::trial::Trials;
 use super::types::stored_type;
-use super::{source, spans, unsupported};
+use super::{external, source, spans, unsupported};
 use crate::config::Config;
 use crate::graph;
-use crate::project::{CheckedRelation, Model, SourceModel, ViewModel};
+use crate::project::{CheckedRelation, ExternalModel, Model, SourceModel, ViewModel};
 use crate::stored::Stored;
 
 /// Everything that was found to be right.
@@ -39,6 +39,7 @@ pub(crate) struct Resolved {
     pub sources: BTreeMap<String, SourceModel>,
     pub tables: BTreeMap<TableName, Model>,
     pub views: BTreeMap<TableName, ViewModel>,
+    pub externals: BTreeMap<TableName, ExternalModel>,
     pub order: Vec<TableName>,
 }
 
@@ -92,7 +93,8 @@ pub(crate) struct Reading {
     pub leaves: Vec<Leaf>,
     pub brings: Brings,
     pub relations: Relations,
-    namespaces: BTreeSet<String>,
+    /// Stored names of the published tables among it, by their parts.
+    tables: BTreeMap<Vec<String>, TableName>,
     /// Nothing it mentions is missing.
     pub ok: bool,
 }
@@ -213,6 +215,13 @@ impl<'a> Resolver<'a> {
                     self.out.sources.insert(model.name.clone(), model);
                 }
             }
+            (DeclaredKind::External(e), _) => {
+                let (path, name) = (self.path(d), self.rules.stored_of(d));
+                if let Some(model) = external::model(path, name, e, &mut self.found) {
+                    self.nodes.insert(key.clone(), Node::Stored(Arc::clone(&model.schema)));
+                    self.out.externals.insert(model.name.clone(), model);
+                }
+            }
             (DeclaredKind::Temporary(v), Some(m)) => self.temporary(key, d, v, &m),
             (DeclaredKind::View(v), Some(m)) => self.view(key, d, v, &m),
             (DeclaredKind::Table(t, streaming), Some(m)) => self.table(d, t, streaming, &m),
@@ -227,7 +236,7 @@ impl<'a> Resolver<'a> {
             leaves: Vec::new(),
             brings: Brings::default(),
             relations: Relations::new(),
-            namespaces: BTreeSet::new(),
+            tables: BTreeMap::new(),
             ok: true,
         };
         for a in &query.as_of {
@@ -296,9 +305,11 @@ impl<'a> Resolver<'a> {
                         }
                     };
                     let name = match read.name.as_slice() {
-                        [namespace, name] => {
-                            out.namespaces.insert(namespace.clone());
-                            (Some(self.rules.stored(&read.name).namespace.to_string()), name.clone())
+                        [_, .., name] => {
+                            let stored = self.rules.stored_of(read);
+                            let namespace = stored.namespace.to_string();
+                            out.tables.insert(read.name.clone(), stored);
+                            (Some(namespace), name.clone())
                         }
                         parts => (None, parts.join(".")),
                     };
@@ -336,7 +347,10 @@ impl<'a> Resolver<'a> {
     fn leaf(&self, path: &str, key: &Key, d: &Declared<'_>, r: &super::references::Reference, leaves: &mut Vec<Leaf>) {
         let kind = match d.kind {
             DeclaredKind::Source(_) => LeafKind::Source,
-            DeclaredKind::Table(_, true) | DeclaredKind::DecodeErrors => LeafKind::AppendOnly,
+            // Whether rows of an external table only come is seen when it is read.
+            DeclaredKind::Table(_, true) | DeclaredKind::DecodeErrors | DeclaredKind::External(_) => {
+                LeafKind::AppendOnly
+            }
             DeclaredKind::Table(_, false) => LeafKind::Changing,
             DeclaredKind::View(_) => LeafKind::View,
             DeclaredKind::Quarantine => match self.published(d.file) {
@@ -403,8 +417,7 @@ impl<'a> Resolver<'a> {
     /// The syntax tree with stored names.
     pub fn qualified(&self, query: &Query, reading: &Reading) -> Box<SqlQuery> {
         let mut tree = query.tree.clone();
-        let namespaces = reading.namespaces.clone();
-        Qualify { catalog: self.rules.catalog, prefix: self.rules.prefix, namespaces }.apply(&mut tree);
+        Qualify { catalog: self.rules.catalog, tables: &reading.tables }.apply(&mut tree);
         tree
     }
 
@@ -452,9 +465,7 @@ impl<'a> Resolver<'a> {
         all: &[ingot_dialect::ast::Expectation],
     ) -> Option<Outcome> {
         let rules = self.rules;
-        let target = |name: &ingot_dialect::ast::ObjectName| {
-            rules.stored(&name.0.iter().map(|i| i.value.clone()).collect::<Vec<_>>())
-        };
+        let target = |name: &ingot_dialect::ast::ObjectName| rules.stored_as_written(name);
         expectation::apply(&self.planner, relation, all, &target, &mut self.found)
     }
 

@@ -32,12 +32,6 @@ pub(crate) fn check(file: &str, statement: &Statement, found: &mut Vec<Diagnosti
             seed.name.span(),
             "write the rows as a view: AS SELECT * FROM (VALUES ('a', 1), ('b', 2)) AS t(name, value)",
         ),
-        StatementKind::External(table) => refuse(
-            "U0107",
-            "external tables are not supported yet",
-            table.name.span(),
-            "leave it out: models read tables of this project only",
-        ),
         StatementKind::Test(test) => refuse(
             "U0108",
             "tests in SQL files are not supported yet",
@@ -62,7 +56,10 @@ pub(crate) fn check(file: &str, statement: &Statement, found: &mut Vec<Diagnosti
             clauses(&t.clauses, &mut refuse);
         }
         StatementKind::MaterializedView(t) => clauses(&t.clauses, &mut refuse),
-        StatementKind::Source(_) | StatementKind::View(_) | StatementKind::TemporaryView(_) => {}
+        StatementKind::Source(_)
+        | StatementKind::External(_)
+        | StatementKind::View(_)
+        | StatementKind::TemporaryView(_) => {}
     }
 }
 

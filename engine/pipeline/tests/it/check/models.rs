@@ -13,7 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use ingot_delta::Incremental;
 use ingot_model::TableName;
-use ingot_project::project::{Model, ModelKind, Project, StreamInput, ViolationAction};
+use ingot_project::project::{Model, ModelKind, Project, SqlFile, StreamInput, ViolationAction};
 use ingot_project::{check::check_files, graph::select};
 
 use super::check;
@@ -347,4 +347,65 @@ fn maps_of_columns_that_may_be_null_are_right() {
         let gold = format!("CREATE MATERIALIZED VIEW gold.maps AS SELECT {map} AS m FROM bronze.vehicle_events;");
         project(BRONZE, SILVER, &gold);
     }
+}
+
+const SALES: &str = "CREATE EXTERNAL TABLE sales.eu.orders (id BIGINT NOT NULL, kind STRING, total DECIMAL(12, 2));
+CREATE EXTERNAL TABLE ingot.sales.kinds (kind STRING);";
+
+fn over_sales(more: &str, toml: &str) -> Project {
+    let file = |path: &str, text: &str| SqlFile { path: path.into(), text: text.into() };
+    let files = vec![file("sales.sql", SALES), file("gold/x.sql", more)];
+    let checked = check_files(std::path::Path::new("/project"), files, &super::config(toml, &[]));
+    let text = format!("{:#?}", checked.diagnostics);
+    checked.project.expect(&text)
+}
+
+#[test]
+fn external_tables_are_read_and_are_no_tables_of_the_project() {
+    let p = over_sales(
+        "CREATE MATERIALIZED VIEW gold.by_kind AS SELECT k.kind, sum(sales.eu.orders.total) AS total
+         FROM sales.eu.orders JOIN sales.kinds AS k ON k.kind = sales.eu.orders.kind GROUP BY k.kind;",
+        "",
+    );
+    let known: Vec<String> = p.externals.keys().map(ToString::to_string).collect();
+    assert_eq!(known, ["sales.kinds", "sales.eu.orders"]);
+    assert_eq!(p.order, [name("gold.by_kind")]);
+    assert_eq!(p.tables.len(), 1);
+    assert_eq!(model(&p, "gold.by_kind").inputs, [name("sales.kinds"), name("sales.eu.orders")]);
+    let orders = &p.externals[&name("sales.eu.orders")];
+    let columns: Vec<(&str, bool)> =
+        orders.schema.fields().iter().map(|f| (f.name().as_str(), f.is_nullable())).collect();
+    assert_eq!(columns, [("id", false), ("kind", true), ("total", true)]);
+    let chosen = |selector: &str| select(&p, &[selector.to_owned()], &[]).map_err(|d| d.message);
+    assert_eq!(chosen("sales.eu.orders+"), Ok(BTreeSet::from([name("gold.by_kind")])));
+    assert_eq!(chosen("+gold.by_kind"), Ok(BTreeSet::from([name("gold.by_kind")])));
+    assert!(chosen("sales.eu.orders").unwrap_err().contains("external table"));
+}
+
+#[test]
+fn what_others_write_has_no_prefix_of_an_environment() {
+    let toml = "namespace_prefix = \"dev_\"\n";
+    let p = over_sales(
+        "CREATE MATERIALIZED VIEW sales.eu.big AS SELECT id, eu.total FROM sales.eu.orders AS eu WHERE eu.total > 10;",
+        toml,
+    );
+    assert_eq!(model(&p, "dev_sales.eu.big").inputs, [name("sales.eu.orders")]);
+}
+
+#[test]
+fn only_the_columns_that_a_query_names_are_part_of_its_definition() {
+    let fingerprint = |columns: &str, query: &str| {
+        let p = check(&[
+            ("x.sql", &format!("CREATE EXTERNAL TABLE sales.t ({columns})")),
+            ("y.sql", &format!("CREATE MATERIALIZED VIEW gold.t AS {query}")),
+        ]);
+        let text = format!("{:#?}", p.diagnostics);
+        p.project.expect(&text).tables[&name("gold.t")].fingerprint.clone()
+    };
+    let counts = "SELECT count(*) AS n FROM sales.t WHERE a > 5";
+    let base = fingerprint("a INT, b INT", counts);
+    assert_eq!(base, fingerprint("b BIGINT, a INT NOT NULL COMMENT 'x', c STRING", counts));
+    assert_ne!(base, fingerprint("a BIGINT, b INT", counts));
+    let all = "SELECT * FROM sales.t";
+    assert_ne!(fingerprint("a INT, b INT", all), fingerprint("a INT, b INT, c INT", all));
 }

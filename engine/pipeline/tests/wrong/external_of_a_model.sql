@@ -1,0 +1,1 @@
+CREATE EXTERNAL TABLE bronze.vehicle_events (id STRING)
