@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::path::Path as FsPath;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -19,6 +19,8 @@ use crate::catalog::metadata_files::MetadataFiles;
 use crate::error::{LakeError, Result};
 use crate::store::Store;
 use crate::table::manifests::Manifests;
+use crate::upkeep::garbage::Garbage;
+use crate::upkeep::retention::Retention;
 use ingot_model::LakeConfig;
 
 pub(crate) struct Inner {
@@ -30,6 +32,10 @@ pub(crate) struct Inner {
     file_io: FileIO,
     pub(crate) metadata_files: Arc<MetadataFiles>,
     pub(crate) manifests: Manifests,
+    /// How much history the tables keep that are written; all of it unless set.
+    pub(crate) retention: OnceLock<Arc<Retention>>,
+    /// What commits left behind.
+    pub(crate) garbage: Garbage,
 }
 
 /// A lake. Clones share everything.
@@ -105,7 +111,17 @@ impl Lake {
             false => Catalog::open_existing(&config, Arc::clone(&metadata_files)).await?,
         };
         let (file_io, manifests) = (store.file_io(), Manifests::of(&store));
-        Ok(Lake(Arc::new(Inner { config, owner, catalog, store, file_io, metadata_files, manifests })))
+        Ok(Lake(Arc::new(Inner {
+            config,
+            owner,
+            catalog,
+            store,
+            file_io,
+            metadata_files,
+            manifests,
+            retention: OnceLock::new(),
+            garbage: Garbage::default(),
+        })))
     }
 
     /// An error, where there is no catalog.
@@ -120,6 +136,11 @@ impl Lake {
                 catalog: self.catalog_file().display().to_string(),
             }),
         }
+    }
+
+    /// From now on, commits forget the snapshots that need not be kept. Once for a lake: a second one changes nothing.
+    pub fn retain(&self, retention: Arc<Retention>) {
+        let _ = self.0.retention.set(retention);
     }
 
     /// Where the lake is.

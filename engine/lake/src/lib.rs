@@ -24,6 +24,7 @@ pub mod lake;
 pub mod read;
 mod store;
 pub mod table;
+mod upkeep;
 pub mod write;
 
 pub use catalog::error::{CatalogError, CatalogErrorKind};
@@ -36,15 +37,20 @@ pub use iceberg::spec::DataFile;
 /// Where a lake is, as `Lake::open` takes it.
 pub use ingot_model::{LakeConfig, S3Config};
 pub use lake::Lake;
-pub use read::changelog::{self, FileChange, FileRef, changelog, live_files};
+pub use read::changelog::{self, FileChange, FileRef, live_files};
 pub use read::key_ranges::prune_files;
 pub use read::metadata_tables::MetadataTable;
 pub use read::provider::{LakeTableProvider, ScanLog, ScanOptions};
+pub use read::rewrites::change_between;
 pub use table::beginning::{self, beginning};
 pub use table::declared::{DeclaredColumn, Misfit};
 pub use table::definition::{NewTable, ResolvedDefinition};
 pub use table::position::{self, FlowKey, PositionError, recorded_position};
 pub use table::{StateColumn, Table, owner, schema};
+pub use upkeep::compact::{Compacted, FAN_IN, Small};
+pub use upkeep::orphans::Orphans;
+pub use upkeep::retention::Retention;
+pub use upkeep::sweep::Swept;
 pub use write::Writer;
 
 #[cfg(test)]

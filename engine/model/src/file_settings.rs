@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 const FILE_BYTES: &str = "write.target-file-size-bytes";
 const ROW_GROUP_BYTES: &str = "write.parquet.row-group-size-bytes";
@@ -19,6 +20,8 @@ const LEVEL: &str = "write.parquet.compression-level";
 const DELETE_OLD: &str = "write.metadata.delete-after-commit.enabled";
 const VERSIONS_MAX: &str = "write.metadata.previous-versions-max";
 const METADATA_CODEC: &str = "write.metadata.compression-codec";
+const HISTORY_AGE: &str = "history.expire.max-snapshot-age-ms";
+const HISTORY_COUNT: &str = "history.expire.min-snapshots-to-keep";
 const FORMAT: &str = "write.format.default";
 const FORMAT_VERSION: &str = "format-version";
 
@@ -34,6 +37,8 @@ pub const KNOWN: &[&str] = &[
     VERSIONS_MAX,
     DELETE_OLD,
     METADATA_CODEC,
+    HISTORY_AGE,
+    HISTORY_COUNT,
     FORMAT,
     FORMAT_VERSION,
 ];
@@ -74,9 +79,8 @@ pub enum Refused {
 pub fn check(name: &str, value: &str, all: &HashMap<String, String>) -> Result<(), Refused> {
     let takes = |ok: bool, what: &str| if ok { Ok(()) } else { Err(Refused::Value(what.to_owned())) };
     match name {
-        FILE_BYTES | ROW_GROUP_BYTES | PAGE_BYTES | PAGE_ROWS | DICTIONARY_BYTES | VERSIONS_MAX => {
-            takes(positive(value).is_some(), "write a positive whole number")
-        }
+        FILE_BYTES | ROW_GROUP_BYTES | PAGE_BYTES | PAGE_ROWS | DICTIONARY_BYTES | VERSIONS_MAX | HISTORY_AGE
+        | HISTORY_COUNT => takes(positive(value).is_some(), "write a positive whole number"),
         CODEC => takes(Codec::parse(value).is_some(), "write 'zstd', 'snappy' or 'uncompressed'"),
         LEVEL => {
             takes(level(value).is_some(), "write a level of zstd, '1' to '22'")?;
@@ -104,12 +108,36 @@ pub fn deletes_old_metadata(properties: &HashMap<String, String>) -> bool {
     properties.get(DELETE_OLD).is_some_and(|value| value == "true")
 }
 
+/// Whether files that no snapshot names may be deleted, by Iceberg's own property. True unless it says no.
+pub fn may_delete_files(properties: &HashMap<String, String>) -> bool {
+    properties.get("gc.enabled").is_none_or(|value| value != "false")
+}
+
 fn positive(value: &str) -> Option<usize> {
     value.parse().ok().filter(|n| *n > 0)
 }
 
 fn level(value: &str) -> Option<i32> {
     value.parse().ok().filter(|level| ZSTD_LEVELS.contains(level))
+}
+
+/// What a table's properties say of how much of its history is kept; none where they say nothing, or nothing that is
+/// known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Every snapshot that was current within this time is kept.
+    pub min_age: Option<Duration>,
+    /// So many snapshots are kept, the newest.
+    pub snapshots_min: Option<usize>,
+}
+
+impl HistorySettings {
+    /// Those of a table with these properties.
+    pub fn of(properties: &HashMap<String, String>) -> Self {
+        let number = |name: &str| properties.get(name).and_then(|text| positive(text));
+        let age = number(HISTORY_AGE).and_then(|ms| u64::try_from(ms).ok());
+        Self { min_age: age.map(Duration::from_millis), snapshots_min: number(HISTORY_COUNT) }
+    }
 }
 
 /// How pages are compressed.
@@ -209,6 +237,8 @@ mod tests {
             (DELETE_OLD, "false"),
             (VERSIONS_MAX, "3"),
             (METADATA_CODEC, "gzip"),
+            (HISTORY_AGE, "3600000"),
+            (HISTORY_COUNT, "20"),
             (FORMAT_VERSION, "2"),
             ("owner.team", "data"),
             ("note", "x"),
@@ -220,7 +250,7 @@ mod tests {
             "write.parquet.bloom-filter-enabled.column.a",
             "read.split.target-size",
             "commit.retry.num-retries",
-            "history.expire.max-snapshot-age-ms",
+            "history.expire.max-ref-age-ms",
             "gc.enabled",
             "uuid",
             "schema.name-mapping.default",

@@ -100,12 +100,15 @@ impl Lake {
                 }
                 prepared => prepared?,
             };
-            let Prepared { table, requirement, updates, manifests } = prepared;
+            let Prepared { table, requirement, updates, manifests, left } = prepared;
             let requirements: Vec<_> = required.into_iter().chain([requirement]).collect();
             let sent = self.0.catalog.commit(current.name(), &current.version(), &requirements, updates).await;
             let unknown = match sent {
                 Ok(Outcome::Done(version)) => {
                     crash::point("commit.done", current.name());
+                    if self.0.retention.get().is_some() {
+                        self.0.garbage.note(table.uuid(), left);
+                    }
                     return Ok(table.at(version));
                 }
                 Ok(Outcome::Conflict) => None,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   base's manifests ──▶ untouched: carried    holding removed files: rewritten    no live file: dropped
-//!                            └── more than 100: merged up to 8 MiB each
+//!                            └── more than 100 small ones: merged up to 8 MiB each
 //!   added files ───────▶ one new manifest
 //! ```
 //!
@@ -29,7 +29,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::table::avro_names::{self, all_plain};
 
-/// With more manifests than this, a commit merges small ones.
+/// With more small manifests than this, a commit merges them.
 pub(crate) const MANIFESTS_MAX: usize = 100;
 /// A merged manifest is not made larger than this.
 const MERGED_BYTES_MAX: i64 = 8 << 20;
@@ -138,18 +138,16 @@ impl<'a> ManifestSet<'a> {
         Ok(())
     }
 
-    /// Merges small manifests of data files when there are too many.
-    pub(crate) async fn merge(&mut self) -> Result<()> {
+    /// Merges small manifests of data files when there are too many, or in any case.
+    pub(crate) async fn merge(&mut self, always: bool) -> Result<()> {
         let own = self.snapshot_id;
-        let data = |file: &ManifestFile| file.content == ManifestContentType::Data;
-        if self.manifests.iter().filter(|file| data(file)).count() <= MANIFESTS_MAX {
+        // Entries of this commit stay where they are: their status is still "added" or "deleted". Full ones stay, too,
+        // however many there are: merging them would give as many again.
+        let goes = |file: &ManifestFile| is_small(file) && file.added_snapshot_id != own;
+        if !always && self.manifests.iter().filter(|file| goes(file)).count() <= MANIFESTS_MAX {
             return Ok(());
         }
-        // Entries of this commit stay where they are: their status is still "added" or "deleted".
-        let (candidates, mut kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.manifests).into_iter().partition(|file| {
-                data(file) && file.added_snapshot_id != own && file.manifest_length < MERGED_BYTES_MAX / 2
-            });
+        let (candidates, mut kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.manifests).into_iter().partition(goes);
         // One bin holds manifests of one spec and one schema.
         let mut bins: BTreeMap<(i32, i32), Vec<Loaded>> = BTreeMap::new();
         let mut merged = Vec::new();
@@ -240,6 +238,11 @@ impl<'a> ManifestSet<'a> {
         };
         Ok(OpenManifest { writer, named })
     }
+}
+
+/// Whether a manifest of data files is worth merging with others.
+pub(crate) fn is_small(file: &ManifestFile) -> bool {
+    file.content == ManifestContentType::Data && file.manifest_length < MERGED_BYTES_MAX / 2
 }
 
 /// A manifest that is being written.

@@ -10,9 +10,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use iceberg::spec::{
     MAIN_BRANCH, ManifestFile, ManifestListWriter, Snapshot, Summary, TableMetadata, TableMetadataBuildResult,
+    UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use ingot_model::{Count, Operation, Record, Unreadable, table_properties};
@@ -25,7 +27,11 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::table::definition::{self, apply_definition};
 use crate::table::position::{self, PositionError};
+use crate::table::refs::refs;
 use crate::table::{Table, beginning, info};
+use crate::upkeep::expire::{BATCH, LOOK_EVERY, expirable};
+use crate::upkeep::garbage::Left;
+use crate::upkeep::orphans::is_too_old;
 
 /// An attempt that is written but for the catalog.
 pub(super) struct Prepared {
@@ -37,7 +43,12 @@ pub(super) struct Prepared {
     pub(super) updates: Vec<TableUpdate>,
     /// Manifests and lists: to be deleted if the attempt certainly failed.
     pub(super) manifests: Vec<String>,
+    /// What it leaves behind once it is in.
+    pub(super) left: Left,
 }
+
+/// What an attempt gives beside the files that it wrote.
+type Written = (Table, TableRequirement, Vec<TableUpdate>, Left);
 
 impl Prepared {
     /// Writes the manifests of a commit over `base`. What was written is removed again when that fails.
@@ -52,7 +63,7 @@ impl Prepared {
     ) -> Result<Prepared, CommitError> {
         let mut manifests = Vec::new();
         match Prepared::write(lake, base, commit, removal, &mut manifests).await {
-            Ok((table, requirement, updates)) => Ok(Prepared { table, requirement, updates, manifests }),
+            Ok((table, requirement, updates, left)) => Ok(Prepared { table, requirement, updates, manifests, left }),
             Err(error) => {
                 remove_quietly(lake, &manifests).await;
                 Err(error)
@@ -68,9 +79,13 @@ impl Prepared {
         commit: &Commit,
         removal: &Removal,
         written: &mut Vec<String>,
-    ) -> Result<(Table, TableRequirement, Vec<TableUpdate>), CommitError> {
+    ) -> Result<Written, CommitError> {
         let metadata = base.metadata();
         check_version(metadata)?;
+        if commit.add.iter().any(|file| is_too_old(file, SystemTime::now())) {
+            let reason = "its files were written so long ago that they may be gone".to_owned();
+            return Err(CommitError::Superseded { reason, current: base.clone() });
+        }
         let parent = metadata.current_snapshot().cloned();
         let requirement = TableRequirement::RefSnapshotIdMatch {
             r#ref: MAIN_BRANCH.to_string(),
@@ -115,7 +130,7 @@ impl Prepared {
             return Err(CommitError::Superseded { reason, current: base.clone() });
         }
         manifests.add(&commit.add, shape.current_schema(), spec).await?;
-        manifests.merge().await?;
+        manifests.merge(commit.maintains).await?;
         let mut record = counts(
             &commit.add,
             &manifests.removed,
@@ -129,6 +144,8 @@ impl Prepared {
         set_positions(base, commit.begins, &mut record, &mut set, ids)?;
         lake.own(base, &mut set)?;
         let listed = std::mem::take(&mut manifests.manifests);
+        let removed = std::mem::take(&mut manifests.removed);
+        let named = (snapshot_id, numbered(&listed, sequence_number));
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
         let list = write_list(lake, metadata, listed, ids, written).await?;
         let snapshot = Snapshot::builder()
@@ -143,15 +160,28 @@ impl Prepared {
                 additional_properties: record.into(),
             })
             .build();
-        let expire = expirable(metadata, &commit.expire_snapshots);
+        let expire = expired(lake, base, commit, snapshot.timestamp_ms())?;
+        let forgotten = expire.iter().filter_map(|id| metadata.snapshot_by_id(*id)).cloned().collect();
+        let left = Left { snapshot: named, sequence_number, forgotten, removed };
         if !expire.is_empty() {
             builder = builder.remove_snapshots(&expire);
         }
         let built = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.set_properties(set)?.build()?;
         let updates = with_spec_ids(&built);
         let table = Table::new(lake.clone(), base.name().clone(), Arc::new(built.metadata), String::new())?;
-        Ok((table, requirement, updates))
+        Ok((table, requirement, updates, left))
     }
+}
+
+/// Manifests as the list has them: one that is new has the commit's sequence number.
+fn numbered(manifests: &[ManifestFile], sequence_number: i64) -> Vec<ManifestFile> {
+    let number = |of: i64| if of == UNASSIGNED_SEQUENCE_NUMBER { sequence_number } else { of };
+    let numbered = |file: &ManifestFile| ManifestFile {
+        sequence_number: number(file.sequence_number),
+        min_sequence_number: number(file.min_sequence_number),
+        ..file.clone()
+    };
+    manifests.iter().map(numbered).collect()
 }
 
 /// The updates, each new partition field with the id that it has in the manifests.
@@ -248,30 +278,21 @@ fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
 
-/// Snapshots that may be forgotten: not the head, not what a ref names.
-fn expirable(metadata: &TableMetadata, asked: &[i64]) -> Vec<i64> {
-    if asked.is_empty() {
-        return Vec::new();
-    }
-    let head = metadata.current_snapshot_id();
-    let refs: HashSet<i64> = ref_targets(metadata);
-    asked
-        .iter()
-        .copied()
-        .filter(|id| Some(*id) != head && !refs.contains(id))
-        .filter(|id| metadata.snapshot_by_id(*id).is_some())
-        .collect()
-}
-
-/// The snapshots that branches and tags name. Core offers no list of refs: its JSON does.
-fn ref_targets(metadata: &TableMetadata) -> HashSet<i64> {
-    let Ok(value) = serde_json::to_value(metadata) else {
-        // Unreadable: keep everything.
-        return metadata.snapshots().map(|snapshot| snapshot.snapshot_id()).collect();
+/// The snapshots that a commit forgets: those it was asked to, but for the head and what refs name, and those that the
+/// table need not keep.
+fn expired(lake: &Lake, base: &Table, commit: &Commit, now_ms: i64) -> Result<Vec<i64>> {
+    let metadata = base.metadata();
+    let mut ids = match lake.0.retention.get().and_then(|retention| retention.of(base.name())) {
+        Some(kept) if commit.maintains => expirable(&base.shared_name(), metadata, &kept, now_ms, 1)?,
+        Some(kept) if metadata.next_sequence_number() % LOOK_EVERY == 0 => {
+            expirable(&base.shared_name(), metadata, &kept, now_ms, BATCH)?
+        }
+        _ => Vec::new(),
     };
-    let refs = value.get("refs").and_then(|refs| refs.as_object());
-    refs.into_iter()
-        .flat_map(|refs| refs.values())
-        .filter_map(|reference| reference.get("snapshot-id")?.as_i64())
-        .collect()
+    if !commit.expire_snapshots.is_empty() {
+        let named: HashSet<i64> = refs(metadata)?.into_values().map(|named| named.snapshot_id).collect();
+        let there = |id: &i64| Some(*id) != metadata.current_snapshot_id() && metadata.snapshot_by_id(*id).is_some();
+        ids.extend(commit.expire_snapshots.iter().copied().filter(|id| there(id) && !named.contains(id)));
+    }
+    Ok(ids)
 }

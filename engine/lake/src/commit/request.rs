@@ -34,6 +34,8 @@ pub struct Commit {
     pub prune: Vec<String>,
     /// Whether the table begins anew here, at the full vector of positions in `summary`.
     pub begins: bool,
+    /// Whether it is upkeep that was asked for: small manifests are merged and snapshots forgotten although there are few.
+    pub maintains: bool,
     /// Snapshots to forget. The head and what refs name are kept, whatever is asked.
     pub expire_snapshots: Vec<i64>,
 }

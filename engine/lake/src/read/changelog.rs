@@ -161,7 +161,7 @@ pub async fn live_files(table: &Table, snapshot: i64) -> Result<Vec<FileRef>, La
 /// # Errors
 /// As [`live_files`]; and `Unsupported` when either snapshot has delete files,
 /// since their change is one of rows within files that stay.
-pub async fn changelog(table: &Table, from: Option<i64>, to: i64) -> Result<FileChange, LakeError> {
+pub(crate) async fn changelog(table: &Table, from: Option<i64>, to: i64) -> Result<FileChange, LakeError> {
     let to = find(table, to)?;
     let from = from.map(|id| find(table, id)).transpose()?;
     if from.as_ref().is_some_and(|f| f.snapshot_id() == to.snapshot_id()) {

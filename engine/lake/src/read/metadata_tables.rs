@@ -33,7 +33,7 @@ use crate::error::Result;
 use crate::read::changelog::{all_manifests, live_entries, promoted};
 use crate::read::value_order::{float_scalar, scalar};
 use crate::read::value_text::value_text;
-use crate::table::{Table, ancestry, schema};
+use crate::table::{Table, ancestry, refs, schema};
 
 /// One of the tables that tell about a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl MetadataTable {
         match self {
             Self::Snapshots => snapshots(table),
             Self::History => history(table),
-            Self::Refs => refs(table),
+            Self::Refs => references(table),
             Self::Properties => properties(table),
             Self::Manifests => manifests(table, &all_manifests(table, snapshot).await?),
             Self::Files => files(table, &live_entries(table, snapshot).await?),
@@ -148,20 +148,15 @@ fn history(table: &Table) -> Result<RecordBatch> {
     ])
 }
 
-fn refs(table: &Table) -> Result<RecordBatch> {
-    let refs = table.references();
-    let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_i64);
-    let kind = |of: &Value| of.get("type").and_then(Value::as_str).map(str::to_ascii_uppercase);
+fn references(table: &Table) -> Result<RecordBatch> {
+    let refs = refs::refs(table.metadata())?;
     batch(vec![
         ("name", text(refs.keys().map(Some))),
-        ("type", text(refs.values().map(kind))),
-        ("snapshot_id", longs(refs.values().map(|of| number(of, "snapshot-id")))),
-        ("max_reference_age_in_ms", longs(refs.values().map(|of| number(of, "max-ref-age-ms")))),
-        (
-            "min_snapshots_to_keep",
-            ints(refs.values().map(|of| number(of, "min-snapshots-to-keep").and_then(|n| n.try_into().ok()))),
-        ),
-        ("max_snapshot_age_in_ms", longs(refs.values().map(|of| number(of, "max-snapshot-age-ms")))),
+        ("type", text(refs.values().map(|of| Some(of.kind())))),
+        ("snapshot_id", longs(refs.values().map(|of| Some(of.snapshot_id)))),
+        ("max_reference_age_in_ms", longs(refs.values().map(|of| of.max_ref_age_ms))),
+        ("min_snapshots_to_keep", ints(refs.values().map(|of| of.min_snapshots_to_keep))),
+        ("max_snapshot_age_in_ms", longs(refs.values().map(|of| of.max_snapshot_age_ms))),
     ])
 }
 

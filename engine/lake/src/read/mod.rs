@@ -9,6 +9,7 @@ pub mod metadata_tables;
 pub mod provider;
 pub(crate) mod prune;
 pub(crate) mod reshape;
+pub mod rewrites;
 pub(crate) mod row_positions;
 pub(crate) mod value_order;
 mod value_text;

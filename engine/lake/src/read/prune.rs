@@ -38,6 +38,7 @@ use crate::read::changelog::FileRef;
 use crate::read::value_order::{Opaque, float_scalar, scalar, unordered};
 use crate::table::Table;
 use crate::table::transform::{bucketed, literal};
+use crate::write::has_own_name;
 
 /// What is known about one column of one file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,6 +107,11 @@ impl TableBounds {
         Self { columns, specs, ours }
     }
 
+    /// Whether this engine wrote a file, whose bounds are then values of it. The snapshot that would tell may be forgotten.
+    fn is_ours(&self, file: &FileRef) -> bool {
+        self.ours.contains(&file.added_snapshot_id) || has_own_name(&file.path)
+    }
+
     /// What the manifests know about a column of a file. Nothing about nested
     /// columns, and nothing beyond counts about UUIDs, whose order engines dispute.
     pub(crate) fn bounds(&self, file: &FileRef, column: &str) -> ColumnBounds {
@@ -120,8 +126,7 @@ impl TableBounds {
                 |b: &HashMap<i32, Datum>| b.get(&column.id).and_then(|d| scalar(d.literal(), &column.data_type));
             known.min = bound(data.lower_bounds());
             known.max = bound(data.upper_bounds());
-            known.exact =
-                file.deletes.is_empty() && self.ours.contains(&file.added_snapshot_id) && !truncated(&column.data_type);
+            known.exact = file.deletes.is_empty() && self.is_ours(file) && !truncated(&column.data_type);
             if column.data_type.is_floating() {
                 known.exact = false;
                 if data.nan_value_counts().get(&column.id) == Some(&0) {

@@ -18,7 +18,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,6 +55,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_TIMEOUTS: u32 = 6;
 /// Files that are deleted at a time.
 const DELETES_IN_FLIGHT_MAX: usize = 16;
+
+/// A file of the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) path: Path,
+    pub(crate) bytes: u64,
+    pub(crate) written: SystemTime,
+}
 
 /// The warehouse's object store.
 pub(crate) struct Store {
@@ -319,6 +327,31 @@ impl Store {
         });
         // We write no file whose name is not a path of the store.
         Ok(found.await?.iter().filter_map(|file| Path::parse(file.to_str()?).ok()).collect())
+    }
+
+    /// Every file below a folder, those that are still being written too, with its size and when it was last written.
+    pub(crate) async fn listed(&self, location: &str) -> Result<Vec<Listed>> {
+        let Some(folder) = self.local(location)? else {
+            let listed = self.object.list(Some(&self.path(location)?)).map_ok(|meta| Listed {
+                path: meta.location,
+                bytes: meta.size,
+                written: meta.last_modified.into(),
+            });
+            return listed.try_collect().await.map_err(|e| LakeError::store(location, e));
+        };
+        let paths = self.below(location).await?;
+        blocking(&folder, move || {
+            let mut found = Vec::with_capacity(paths.len());
+            for path in paths {
+                match std::fs::metadata(FsPath::new("/").join(path.as_ref())) {
+                    Ok(meta) => found.push(Listed { path, bytes: meta.len(), written: meta.modified()? }),
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(found)
+        })
+        .await
     }
 
     /// Deletes files that `below` gave, and the folders that are empty then.

@@ -8,14 +8,13 @@
 //!
 //! Not here: loading (`load`), what a new definition does to it (`evolution`), changing (`commit`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use iceberg::spec::{MAIN_BRANCH, NestedFieldRef, SchemaRef as IcebergSchemaRef, SnapshotRef, TableMetadata};
 use ingot_model::{History, Operation, Properties, SnapshotInfo, Summary, TableName, TableProperties};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::catalog::unread::{Unread, UnreadColumn};
@@ -35,6 +34,7 @@ pub mod owner;
 pub mod partition;
 pub mod position;
 pub(crate) mod properties;
+pub(crate) mod refs;
 pub mod schema;
 mod temporal;
 pub(crate) mod transform;
@@ -268,16 +268,11 @@ impl Table {
     /// The snapshot of a branch or a tag, and whether it is a tag.
     pub fn reference(&self, name: &str) -> Option<(i64, bool)> {
         let id = self.0.metadata.snapshot_for_ref(name)?.snapshot_id();
-        Some((id, name != MAIN_BRANCH && self.references().get(name).is_some_and(|of| of["type"] == "tag")))
+        Some((id, name != MAIN_BRANCH && self.is_tag(name)))
     }
 
-    /// Branches and tags by name, as the metadata file has them. Core offers no list of refs: its JSON does.
-    pub(crate) fn references(&self) -> BTreeMap<String, Value> {
-        let mut json = serde_json::to_value(self.0.metadata.as_ref()).unwrap_or_default();
-        match json.get_mut("refs").map(Value::take) {
-            Some(Value::Object(refs)) => refs.into_iter().collect(),
-            _ => BTreeMap::new(),
-        }
+    fn is_tag(&self, name: &str) -> bool {
+        refs::refs(&self.0.metadata).is_ok_and(|refs| refs.get(name).is_some_and(|of| !of.is_branch()))
     }
 
     /// Columns of any of its schemas that are not read, for their types. They are in no schema here.
@@ -334,6 +329,32 @@ impl Table {
         redefined(&then, metadata.current_schema(), &read)
     }
 
+    /// Whether nothing came since a snapshot but rewrites, which change no rows. Of rewrites of files none may be among
+    /// them where the table has hidden columns: another engine's files lack them.
+    pub fn only_rewritten_since(&self, snapshot: Option<i64>) -> bool {
+        for newer in self.line() {
+            if Some(newer.id) == snapshot {
+                return true;
+            }
+            let keeps_state = self.state_columns().is_empty() || newer.changes_files().is_ok_and(|some| !some);
+            if !newer.operation.is_rewrite() || !keeps_state {
+                return false;
+            }
+        }
+        snapshot.is_none() && self.head().is_none()
+    }
+
+    /// Whether this is `before` with other files and the same rows, defined as it was.
+    pub fn is_rewrite_of(&self, before: &Table) -> bool {
+        let (now, was) = (self.metadata(), before.metadata());
+        self.uuid() == before.uuid()
+            && now.current_schema_id() == was.current_schema_id()
+            && now.default_partition_spec_id() == was.default_partition_spec_id()
+            && now.default_sort_order_id() == was.default_sort_order_id()
+            && now.properties() == was.properties()
+            && self.only_rewritten_since(before.head())
+    }
+
     /// The lake that holds the table.
     pub fn lake(&self) -> &Lake {
         &self.0.lake
@@ -355,9 +376,18 @@ fn redefined(then: &iceberg::spec::Schema, now: &iceberg::spec::Schema, read: &d
 
 /// The head of the main branch and its ancestors, newest first, until a parent is missing.
 pub(crate) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
+    line_from(metadata, metadata.current_snapshot())
+}
+
+/// A snapshot and its ancestors, newest first, until a parent is missing.
+pub(crate) fn ancestry_of(metadata: &TableMetadata, id: i64) -> impl Iterator<Item = &SnapshotRef> {
+    line_from(metadata, metadata.snapshot_by_id(id))
+}
+
+fn line_from<'a>(metadata: &'a TableMetadata, from: Option<&'a SnapshotRef>) -> impl Iterator<Item = &'a SnapshotRef> {
     // A cycle cannot be built by any writer, but a corrupt file must not hang us.
     let mut seen = HashSet::new();
-    let mut next = metadata.current_snapshot();
+    let mut next = from;
     std::iter::from_fn(move || {
         let snapshot = next?;
         if !seen.insert(snapshot.snapshot_id()) {

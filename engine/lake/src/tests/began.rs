@@ -110,7 +110,7 @@ async fn without_log(table: &Table) -> Table {
     edited(table, |json| json["metadata-log"] = serde_json::json!([])).await
 }
 
-async fn rolled_back(table: &Table, to: i64) -> Table {
+pub(super) async fn rolled_back(table: &Table, to: i64) -> Table {
     edited(table, |json| {
         json["current-snapshot-id"] = to.into();
         json["refs"]["main"]["snapshot-id"] = to.into();

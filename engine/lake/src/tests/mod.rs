@@ -17,6 +17,7 @@ mod positions;
 mod records;
 mod s3;
 mod unreadable;
+mod upkeep;
 mod uploads;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
@@ -63,10 +64,7 @@ impl<'a> Files<'a> {
 
     /// Begins a file.
     pub(super) async fn create(self) -> Result<Streamed> {
-        let id = Uuid::now_v7();
-        // The last byte is random: folders fill evenly, and object stores can split them.
-        let hash = id.as_bytes()[15];
-        let path = format!("{}/data/{hash:02x}/{id}.parquet", self.resolved.metadata.location());
+        let path = format!("{}/data/{}", self.resolved.metadata.location(), name_of(Uuid::now_v7()));
         let options = ArrowWriterOptions::new()
             .with_properties(self.shape.properties.clone())
             .with_parquet_schema(self.shape.parquet.clone());
@@ -214,4 +212,25 @@ impl Streamed {
             .build()
             .map_err(|error| LakeError::Corrupt(format!("data file: {error}")))
     }
+}
+
+/// The name of a data file below the folder of them. The last byte is random: folders fill evenly, and object stores can
+/// split them.
+fn name_of(id: Uuid) -> String {
+    format!("{:02x}/{id}.parquet", id.as_bytes()[15])
+}
+
+/// When a data file was begun, by its name, if that is one that this engine gives: no other engine's looks like it.
+pub(crate) fn begun_at(path: &str) -> Option<SystemTime> {
+    let id = path.rsplit('/').next()?.strip_suffix(".parquet").and_then(|id| Uuid::try_parse(id).ok())?;
+    if !path.ends_with(&format!("/data/{}", name_of(id))) {
+        return None;
+    }
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    Some(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos))
+}
+
+/// Whether this engine wrote a data file, by its name.
+pub(crate) fn has_own_name(path: &str) -> bool {
+    begun_at(path).is_some()
 }

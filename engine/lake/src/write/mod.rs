@@ -48,6 +48,7 @@ mod shape;
 mod spill;
 
 use files::{Files, Gathered, Streamed};
+pub(crate) use files::{begun_at, has_own_name};
 use shape::{Shape, SortKey};
 use spill::Spill;
 

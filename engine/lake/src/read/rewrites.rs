@@ -1,0 +1,89 @@
+//! The change between two snapshots, past what was only rewritten in between.
+//!
+//! ```text
+//!   from ──▶ parent │ rewrite ──▶ parent │ rewrite ──▶ to        the sum of the differences ──▶
+//! ```
+//!
+//! Invariants
+//! * A rewrite and its parent hold the same rows, so the sum is the difference of `from` and `to` wherever the rewrites
+//!   stand, on their line or not.
+//! * A file that comes in one difference and goes in another is in neither result.
+//!
+//! Not here: the difference of two snapshots (`changelog`).
+
+use std::collections::HashMap;
+
+use crate::error::LakeError;
+use crate::read::changelog::{FileChange, FileRef, changelog};
+use crate::table::Table;
+
+/// The data files that came and went between two snapshots of one table, rewrites in between left out where the metadata
+/// still holds them and their parents. `from` of `None` stands for the empty table.
+///
+/// # Errors
+/// As [`changelog`].
+pub async fn change_between(table: &Table, from: Option<i64>, to: i64) -> Result<FileChange, LakeError> {
+    let steps = steps(table, from, to);
+    let mut sum = FileChange::default();
+    for (from, to) in steps {
+        let difference = changelog(table, from, to).await?;
+        sum = added(sum, difference);
+    }
+    Ok(sum)
+}
+
+/// The pairs whose differences are summed, oldest first.
+fn steps(table: &Table, from: Option<i64>, to: i64) -> Vec<(Option<i64>, i64)> {
+    let (Some(start), Some(end)) = (from.and_then(|id| table.snapshot(id)), table.snapshot(to)) else {
+        return vec![(from, to)];
+    };
+    let mut rewrites: Vec<(i64, i64, i64)> = table
+        .metadata()
+        .snapshots()
+        .filter(|s| start.sequence_number < s.sequence_number() && s.sequence_number() <= end.sequence_number)
+        .filter_map(|s| {
+            let info = table.snapshot(s.snapshot_id()).filter(|info| info.operation.is_rewrite())?;
+            let parent = table.snapshot(info.parent?)?;
+            // One that moved no files is passed by its neighbours.
+            let moves = info.changes_files().unwrap_or(true) && parent.sequence_number >= start.sequence_number;
+            moves.then_some((info.sequence_number, parent.id, info.id))
+        })
+        .collect();
+    rewrites.sort_unstable();
+    let mut steps = Vec::with_capacity(rewrites.len() + 1);
+    let mut at = from;
+    for (_, parent, rewrite) in rewrites {
+        steps.push((at, parent));
+        at = Some(rewrite);
+    }
+    steps.push((at, to));
+    steps
+}
+
+/// One change after another: what came and went again is in neither.
+fn added(first: FileChange, then: FileChange) -> FileChange {
+    if first.added.is_empty() && first.removed.is_empty() {
+        return then;
+    }
+    let mut sums: HashMap<String, (FileRef, i32)> = HashMap::new();
+    let mut order = Vec::new();
+    let each = |files: Vec<FileRef>, sign: i32| files.into_iter().map(move |file| (file, sign));
+    let all =
+        each(first.added, 1).chain(each(first.removed, -1)).chain(each(then.added, 1)).chain(each(then.removed, -1));
+    for (file, sign) in all {
+        let entry = sums.entry(file.path.clone()).or_insert_with(|| {
+            order.push(file.path.clone());
+            (file, 0)
+        });
+        entry.1 += sign;
+    }
+    let mut sum = FileChange::default();
+    for path in order {
+        match sums.remove(&path) {
+            Some((file, times)) if times > 0 => sum.added.push(file),
+            Some((file, times)) if times < 0 => sum.removed.push(file),
+            _ => {}
+        }
+    }
+    sum
+}

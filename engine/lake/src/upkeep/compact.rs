@@ -1,0 +1,266 @@
+//! Small data files brought together, in a commit that changes no rows.
+//!
+//! ```text
+//!   live files ─▶ small ones by partition ─▶ 32 of one size class? ─▶ read in order ─▶ Writer ─▶ replace
+//!                                                └── a class is eight times the one below
+//! ```
+//!
+//! Invariants
+//! * The rows of a table are the same before and after; their order within a partition stays, or is that of `SORTED BY`.
+//! * A row is written once a size class, so however many files come, a row is rewritten a few times.
+//! * Only appends and rewrites may come between; anything else makes the rewrite moot.
+//!
+//! Not here: when it is done (`ingot-pipeline`), files that are no longer needed (`garbage`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use iceberg::spec::Struct;
+use ingot_model::{Count, Operation, Record, TableName};
+use uuid::Uuid;
+
+use crate::commit::manifest::{check_version, is_small};
+use crate::commit::{Commit, CommitError, Rebase};
+use crate::crash;
+use crate::error::{LakeError, Result};
+use crate::lake::Lake;
+use crate::read::changelog::{FileRef, all_manifests, live_files, promoted};
+use crate::read::provider::{LakeTableProvider, ScanOptions};
+use crate::table::Table;
+use crate::table::properties::FileWriting;
+use crate::upkeep::expire;
+use crate::write::Writer;
+
+/// So many files of one size class in one partition are brought together.
+pub const FAN_IN: usize = 32;
+/// A size class is this many times the one below, as a power of two.
+const CLASS_BITS: u32 = 3;
+
+/// Which files are brought together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Small {
+    /// Those of which there are many of about one size.
+    Many,
+    /// All that are smaller than they should be.
+    All,
+}
+
+/// What a rewrite did.
+#[derive(Debug, Clone)]
+pub struct Compacted {
+    /// The table after it.
+    pub table: Table,
+    /// Files that went.
+    pub files_in: usize,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Files that came.
+    pub files_out: usize,
+}
+
+impl Lake {
+    /// Brings small data files of a table together, as many as have `bytes_max` bytes; none where there is nothing to do.
+    /// A table with hidden columns, or with columns that a new file would not have, is left as it is.
+    ///
+    /// # Errors
+    /// `Superseded` where rows were changed meanwhile; the store's, and those of reading.
+    pub async fn compact(
+        &self,
+        session: &SessionContext,
+        table: &Table,
+        small: Small,
+        bytes_max: u64,
+    ) -> Result<Option<Compacted>, CommitError> {
+        let chosen = chosen(table, small, bytes_max).await?;
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let bytes_in = bytes(&chosen);
+        let remove: Vec<String> = chosen.iter().map(|file| file.path.clone()).collect();
+        let files_in = remove.len();
+        crash::point("compact.chosen", table.name());
+        let mut writer = Writer::new(table, None)?.counted_in(&session.runtime_env().memory_pool);
+        let written = rewrite(session, table, chosen, &mut writer).await;
+        let ((), add) = writer.close_after(written).await?;
+        let files_out = add.len();
+        crash::point("compact.files_written", table.name());
+        let commit = Commit {
+            commit_id: Uuid::now_v7(),
+            operation: Operation::Replace,
+            add,
+            remove,
+            summary: Record::because("small files were brought together"),
+            ..Commit::default()
+        };
+        let base = table.clone();
+        let guard = move |now: &Table| match appended_since(now, &base) {
+            true => Rebase::Retry,
+            false => Rebase::Abandon("its rows were changed while small files were brought together".into()),
+        };
+        let table = self.commit(table, commit, &guard).await?;
+        crash::point("compact.committed", table.name());
+        Ok(Some(Compacted { table, files_in, bytes_in, files_out }))
+    }
+
+    /// How many files `compact` would bring together by now, and their bytes.
+    ///
+    /// # Errors
+    /// Those of reading manifests.
+    pub async fn small_files(&self, table: &Table, small: Small) -> Result<(usize, u64)> {
+        let chosen = chosen(table, small, u64::MAX).await?;
+        Ok((chosen.len(), bytes(&chosen)))
+    }
+
+    /// Merges the small manifests of a table and forgets the snapshots that need not be kept, by a commit without rows. None
+    /// is made where there is nothing to do.
+    ///
+    /// # Errors
+    /// As `Lake::commit`.
+    pub async fn maintain_metadata(&self, name: &TableName) -> Result<(), CommitError> {
+        let Some(table) = self.load_table(name).await? else { return Ok(()) };
+        let small = all_manifests(&table, table.head()).await?.iter().filter(|file| is_small(file)).count();
+        if small < 2 && self.expirable(&table)? == 0 {
+            return Ok(());
+        }
+        let commit = Commit {
+            operation: Operation::Replace,
+            maintains: true,
+            summary: Record::because("small manifests were merged and old snapshots forgotten"),
+            ..Commit::default()
+        };
+        let uuid = table.uuid();
+        let guard = move |now: &Table| match now.uuid() == uuid {
+            true => Rebase::Retry,
+            false => Rebase::Abandon("the table was made anew".into()),
+        };
+        self.commit(&table, commit, &guard).await?;
+        Ok(())
+    }
+
+    /// How many snapshots of a table may be forgotten now; none where its readers are not known.
+    ///
+    /// # Errors
+    /// What does not parse.
+    pub fn expirable(&self, table: &Table) -> Result<usize> {
+        let Some(kept) = self.0.retention.get().and_then(|retention| retention.of(table.name())) else { return Ok(0) };
+        let now = chrono::Utc::now().timestamp_millis();
+        Ok(expire::expirable(&table.shared_name(), table.metadata(), &kept, now, 1)?.len())
+    }
+
+    /// How many manifests the head of a table has.
+    ///
+    /// # Errors
+    /// Those of reading its list.
+    pub async fn manifest_count(&self, table: &Table) -> Result<usize> {
+        Ok(all_manifests(table, table.head()).await?.len())
+    }
+}
+
+/// The files of a table to bring together; none where none may be.
+async fn chosen(table: &Table, small: Small, bytes_max: u64) -> Result<Vec<FileRef>> {
+    let Some(head) = table.head().filter(|_| is_fit(table)) else { return Ok(Vec::new()) };
+    let target = FileWriting::of(table.properties()).file_bytes_max as u64;
+    let spec = table.metadata().default_partition_spec_id();
+    Ok(choose(live_files(table, head).await?, spec, target, small, bytes_max))
+}
+
+fn bytes(files: &[FileRef]) -> u64 {
+    files.iter().map(|file| file.data_file.file_size_in_bytes()).sum()
+}
+
+/// Whether every file of a table can be written anew by this engine without losing anything.
+fn is_fit(table: &Table) -> bool {
+    // State is a view's own, and what it was computed with chose its files; a left out column is in no new file.
+    table.state_columns().is_empty()
+        && table.left_out().is_empty()
+        && table.refuses_rows().is_none()
+        && check_version(table.metadata()).is_ok()
+}
+
+/// Whether a table has only been appended to, or rewritten, since `base`.
+fn appended_since(now: &Table, base: &Table) -> bool {
+    if now.uuid() != base.uuid() {
+        return false;
+    }
+    for snapshot in now.line() {
+        if Some(snapshot.id) == base.head() {
+            return true;
+        }
+        let brings_deletes = snapshot.count(Count::AddedDeleteFiles).map_or(true, |n| n.unwrap_or(0) > 0);
+        if brings_deletes || !matches!(snapshot.operation, Operation::Append | Operation::Replace) {
+            return false;
+        }
+    }
+    false
+}
+
+/// The files to bring together, in the order of their rows.
+fn choose(files: Vec<FileRef>, spec: i32, target: u64, small: Small, bytes_max: u64) -> Vec<FileRef> {
+    let size = |file: &FileRef| file.data_file.file_size_in_bytes();
+    let mut partitions: HashMap<Struct, Vec<FileRef>> = HashMap::new();
+    for file in files {
+        // Those with deletes of others are theirs to rewrite: a delete that comes meanwhile names them.
+        if file.spec_id == spec && size(&file) < target / 4 * 3 && file.deletes.is_empty() {
+            partitions.entry(promoted(file.data_file.partition())).or_default().push(file);
+        }
+    }
+    let mut candidates: Vec<Vec<FileRef>> = partitions.into_values().filter_map(|of| worth(of, small)).collect();
+    // The fullest partitions first.
+    candidates.sort_by_key(|of| std::cmp::Reverse(of.len()));
+    let (mut chosen, mut bytes) = (Vec::new(), 0);
+    for mut of in candidates {
+        of.sort_by_key(|file| file.sequence_number);
+        let mut taken = Vec::new();
+        for file in of {
+            if bytes + size(&file) > bytes_max {
+                break;
+            }
+            bytes += size(&file);
+            taken.push(file);
+        }
+        if taken.len() > 1 {
+            chosen.append(&mut taken);
+        }
+        if bytes >= bytes_max {
+            break;
+        }
+    }
+    chosen
+}
+
+/// The files of one partition that are worth a rewrite; none if none are.
+fn worth(files: Vec<FileRef>, small: Small) -> Option<Vec<FileRef>> {
+    let class = |file: &FileRef| file.data_file.file_size_in_bytes().max(1).ilog2() / CLASS_BITS;
+    match small {
+        Small::All => (files.len() > 1).then_some(files),
+        Small::Many => {
+            let mut count: HashMap<u32, usize> = HashMap::new();
+            for file in &files {
+                *count.entry(class(file)).or_default() += 1;
+            }
+            let full = count.into_iter().filter(|(_, n)| *n >= FAN_IN).map(|(class, _)| class).max()?;
+            // Smaller ones go with them: they cost little and would only wait.
+            Some(files.into_iter().filter(|file| class(file) <= full).collect())
+        }
+    }
+}
+
+/// Reads the rows of some files, one file after the other, into a writer.
+async fn rewrite(session: &SessionContext, table: &Table, files: Vec<FileRef>, writer: &mut Writer) -> Result<()> {
+    // One partition: rows come in the order of the files.
+    let config = session.copied_config().with_target_partitions(1);
+    let state = SessionStateBuilder::new_from_existing(session.state()).with_config(config).build();
+    let session = SessionContext::new_with_state(state);
+    for file in files {
+        let options = ScanOptions { snapshot: table.head(), files: Some(vec![file]), ..ScanOptions::default() };
+        let provider = LakeTableProvider::try_new(table, options).await?;
+        let mut rows = session.read_table(Arc::new(provider)).map_err(LakeError::from)?.execute_stream().await?;
+        while let Some(batch) = rows.try_next().await? {
+            writer.write(&batch).await?;
+        }
+    }
+    Ok(())
+}

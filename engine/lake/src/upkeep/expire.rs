@@ -1,0 +1,154 @@
+//! Which snapshots of a table may be forgotten.
+//!
+//! ```text
+//!   head ─▶ .. ─▶ .. ─▶ │ ─▶ one with rows, and a full vector │ ─▶ .. ─▶ pinned ─▶ .. ─▶ rewrite ─▶ parent ─▶ ..
+//!   └── the age kept ───┘                                      goes      stays      goes  └──── stay ────┘   goes
+//! ```
+//!
+//! Invariants
+//! * Pure: the metadata, what is kept, and the time decide.
+//! * Kept are: every snapshot that was current within the age, or since readers were looked at, what branches and tags name with the ancestors of
+//!   branches, the snapshots that readers stand on, and after the oldest of those each rewrite with its parent, so that
+//!   a change between two kept snapshots need not read what was only rewritten.
+//! * The history that is kept in one piece ends where a reader of it has all it looks for: a snapshot of ours that
+//!   changed rows, and a full vector of positions.
+//! * Nothing is forgotten one by one: what a removal costs goes with the history, so it waits for `BATCH` of them.
+//!
+//! Not here: deleting the files that only they name.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, TableMetadata};
+use ingot_model::file_settings::HistorySettings;
+use ingot_model::{SnapshotInfo, TableName};
+
+use crate::error::Result;
+use crate::table::position::{FULL_VECTOR_INTERVAL, FlowKey};
+use crate::table::refs::{Ref, refs};
+use crate::table::{ancestry, ancestry_of, info};
+use crate::upkeep::retention::Kept;
+
+/// So many go at a time.
+pub(crate) const BATCH: usize = 32;
+/// Commits between two looks: a look goes through the whole history.
+pub(crate) const LOOK_EVERY: i64 = 16;
+/// Not more than these: a table that nobody kept in shape is brought back over many commits.
+const BATCH_MAX: usize = 2_000;
+/// How far past the age the history in one piece may reach. A full vector comes every so often.
+const PAST_AGE_MAX: usize = 2 * FULL_VECTOR_INTERVAL;
+
+/// The snapshots that may be forgotten at a time, in milliseconds since 1970: the oldest first, none if fewer than `batch`.
+///
+/// # Errors
+/// Metadata that core does not print, and summaries that do not parse: what is not understood is not forgotten.
+pub(crate) fn expirable(
+    table: &Arc<TableName>,
+    metadata: &TableMetadata,
+    kept: &Kept,
+    now_ms: i64,
+    batch: usize,
+) -> Result<Vec<i64>> {
+    let before = |age: Duration| now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let settings = HistorySettings::of(metadata.properties());
+    let is_old = |cutoff: i64| metadata.snapshots().filter(|s| s.timestamp_ms() < cutoff).count() >= batch;
+    if !is_old(before(settings.min_age.unwrap_or(kept.min_age)).min(kept.as_of_ms)) {
+        return Ok(Vec::new());
+    }
+    let named = refs(metadata)?;
+    let main = named.get(MAIN_BRANCH);
+    // The branch's own settings win over the table's, as the specification has it.
+    let age = main.and_then(|main| u64::try_from(main.max_snapshot_age_ms?).ok()).map(Duration::from_millis);
+    let count = main.and_then(|main| usize::try_from(main.min_snapshots_to_keep?).ok());
+    let cutoff = before(age.or(settings.min_age).unwrap_or(kept.min_age)).min(kept.as_of_ms);
+    let mut keep = named_by(&named, metadata);
+    keep.extend(ancestry(metadata).take(count.or(settings.snapshots_min).unwrap_or(1)).map(|s| s.snapshot_id()));
+    keep.extend(in_one_piece(table, metadata, cutoff)?);
+    // Heads that somebody rolled the table back from: a reader may stand on them.
+    let elsewhere: Vec<_> =
+        metadata.snapshots().filter(|s| s.timestamp_ms() >= cutoff && !keep.contains(&s.snapshot_id())).collect();
+    for snapshot in elsewhere {
+        keep.extend(down_to_rows(table, metadata, snapshot)?);
+    }
+    let oldest_read = before(kept.readers_max_age);
+    let pinned = kept.pinned.iter().filter_map(|id| metadata.snapshot_by_id(*id));
+    let pinned: Vec<&SnapshotRef> = pinned.filter(|s| s.timestamp_ms() >= oldest_read).collect();
+    for snapshot in &pinned {
+        keep.extend(down_to_rows(table, metadata, snapshot)?);
+    }
+    if let Some(oldest) = pinned.iter().map(|s| s.sequence_number()).min() {
+        keep.extend(rewrites_since(metadata, oldest));
+    }
+    let goes = |s: &&SnapshotRef| s.timestamp_ms() < cutoff && !keep.contains(&s.snapshot_id());
+    let mut gone: Vec<&SnapshotRef> = metadata.snapshots().filter(goes).collect();
+    if gone.len() < batch {
+        return Ok(Vec::new());
+    }
+    gone.sort_by_key(|s| s.sequence_number());
+    Ok(gone.iter().take(BATCH_MAX).map(|s| s.snapshot_id()).collect())
+}
+
+/// What refs name, and the ancestors of the branches beside the main one.
+fn named_by(refs: &BTreeMap<String, Ref>, metadata: &TableMetadata) -> HashSet<i64> {
+    let mut keep = HashSet::new();
+    for (name, named) in refs {
+        keep.insert(named.snapshot_id);
+        if named.is_branch() && name != MAIN_BRANCH {
+            keep.extend(ancestry_of(metadata, named.snapshot_id).map(|s| s.snapshot_id()));
+        }
+    }
+    keep
+}
+
+/// The head and its ancestors, down to the one that was current at `cutoff`, and on to where a reader of the history has
+/// what it looks for.
+fn in_one_piece(table: &Arc<TableName>, metadata: &TableMetadata, cutoff: i64) -> Result<Vec<i64>> {
+    let line: Vec<SnapshotInfo> = ancestry(metadata).map(|snapshot| info(table, snapshot)).collect();
+    // The flows that a full vector is still looked for of: a snapshot may have only the partitions that moved, or none.
+    let mut open = HashSet::new();
+    for snapshot in &line {
+        open.extend(snapshot.positions()?.as_ref().map(FlowKey::of));
+    }
+    let young = line.iter().take_while(|snapshot| snapshot.timestamp_ms > cutoff).count();
+    let mut keep: Vec<i64> = line.iter().take(young).map(|snapshot| snapshot.id).collect();
+    let mut has_rows = false;
+    for snapshot in line.iter().skip(young).take(PAST_AGE_MAX) {
+        keep.push(snapshot.id);
+        has_rows |= snapshot.is_ours() && moves_rows(snapshot)?;
+        if let Some(positions) = snapshot.positions()?.filter(|positions| positions.full) {
+            open.remove(&FlowKey::of(&positions));
+        }
+        if has_rows && open.is_empty() {
+            break;
+        }
+    }
+    Ok(keep)
+}
+
+/// A snapshot and its ancestors, down to the first that changed rows: positions alone move nothing that a reader sees.
+fn down_to_rows(table: &Arc<TableName>, metadata: &TableMetadata, from: &SnapshotRef) -> Result<Vec<i64>> {
+    let mut keep = Vec::new();
+    for snapshot in ancestry_of(metadata, from.snapshot_id()) {
+        keep.push(snapshot.snapshot_id());
+        if moves_rows(&info(table, snapshot))? {
+            break;
+        }
+    }
+    Ok(keep)
+}
+
+fn moves_rows(snapshot: &SnapshotInfo) -> Result<bool> {
+    Ok(snapshot.changes_files()? && !snapshot.operation.is_rewrite())
+}
+
+/// The rewrites at or after a sequence number, each with its parent.
+fn rewrites_since(metadata: &TableMetadata, sequence_number: i64) -> Vec<i64> {
+    let rewrites = metadata
+        .snapshots()
+        .filter(|s| s.sequence_number() >= sequence_number && s.summary().operation == Operation::Replace);
+    rewrites.flat_map(|s| std::iter::once(s.snapshot_id()).chain(s.parent_snapshot_id())).collect()
+}
+
+#[cfg(test)]
+mod tests;
