@@ -119,6 +119,13 @@ pub enum Command {
         #[arg(required = true)]
         tables: Vec<String>,
     },
+    /// Bring small files together, merge manifests, forget old snapshots and delete files that nothing names
+    Maintain {
+        tables: Vec<String>,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Drop columns that a streaming table's SELECT has no more, whose values are kept until then; asks first
     Prune { tables: Vec<String> },
     /// Print a reference page

@@ -1,5 +1,7 @@
 //! `refresh`: one table, one step, for a workflow engine.
 
+use ingot_pipeline::maintain::Rounds;
+
 use crate::args::{Global, RefreshArgs};
 use crate::open::{self, Failure};
 use crate::tell::note;
@@ -14,6 +16,8 @@ pub async fn refresh(global: &Global, args: &RefreshArgs) -> Result<u8, Failure>
         return Ok(process::no_lease(args.timeout));
     };
     let report = engine.refresh(&name, args.full, args.accept_loss, &stop).await?;
+    let tables = report.steps.iter().map(|step| step.table.clone()).collect();
+    engine.keep_in_shape(&tables, &mut Rounds::default(), &stop).await;
     if !global.json {
         for step in &report.steps {
             note!("{}", run::line(step));

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ingot_pipeline::engine::{Engine, Report, StepReport};
 use ingot_pipeline::error::PipelineError;
+use ingot_pipeline::maintain::Rounds;
 use ingot_pipeline::observe;
 use ingot_pipeline::plan::Action;
 use ingot_pipeline::run_loop::{self, Progress, Trouble};
@@ -80,6 +81,7 @@ async fn once(
         }
     };
     let report = engine.execute(&plan, stop, &told).await;
+    engine.keep_in_shape(&selected, &mut Rounds::default(), stop).await;
     finish(&report, global, args.report.as_deref())?;
     Ok(if stop.is_cancelled() { limit.stopped_code() } else { report.exit_code() })
 }

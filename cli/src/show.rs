@@ -29,6 +29,16 @@ pub fn number(n: u64) -> String {
     out
 }
 
+/// Bytes for people.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.1} GB", n as f64 / 1e9),
+    }
+}
+
 /// A length of time for people.
 pub fn age(seconds: f64) -> String {
     match seconds {
@@ -56,5 +66,6 @@ mod tests {
         assert_eq!(super::number(999), "999");
         assert_eq!(super::number(1_000), "1,000");
         assert_eq!(super::number(12_345_678), "12,345,678");
+        assert_eq!([0, 1_500, 2_000_000].map(super::bytes), ["0 B", "1.5 kB", "2.0 MB"]);
     }
 }

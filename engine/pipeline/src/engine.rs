@@ -14,16 +14,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use ingot_lake::crash;
-use ingot_lake::{Lake, Table};
-use ingot_model::TableName;
+use ingot_lake::{Lake, Retention, Table};
+use ingot_model::{SnapshotInfo, TableName};
 use ingot_source::BatchLimits;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, info};
 
+mod clock;
 mod recorded;
 mod report;
 
@@ -34,18 +35,19 @@ use crate::ingest::{self, Ingestor, act, restart};
 use crate::kept;
 use crate::plan::{AGED, Action, Plan, Read, Reason, Step, Upto};
 use crate::planner::{self, Facts, StreamFacts, TableFacts};
-use crate::refresh::{Job, Member, Outcome};
+use crate::readers::Readers;
+use crate::refresh::{Member, Outcome};
 use ingot_project::project::{Model, ModelKind, Project, SourceModel, StreamInput};
 use ingot_project::{check, config::Config};
 use ingot_query::{QueryError, Session, SessionLimits, context};
 use recorded::recorded_in;
-pub(crate) use recorded::{recorded_now, same_columns};
+pub(crate) use recorded::same_columns;
 use report::{count, reported};
 
 /// How often a step is planned again because another writer was first.
 const SUPERSEDED_MAX: usize = 3;
-/// A view that reads a clock is computed at most a tenth of the time.
-const TOLD_PAUSES: u32 = 9;
+/// How long a snapshot is kept for a view that stands on it.
+const READERS_MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
 /// How long a plan waits for a broker.
 pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 
@@ -62,6 +64,9 @@ pub struct Engine {
     answer_within: Duration,
     looked: Mutex<Looked>,
     seen: Mutex<HashMap<TableName, Seen>>,
+    pub(crate) readers: Arc<Readers>,
+    /// How much history its commits keep; all where it does not write.
+    retention: Option<Arc<Retention>>,
 }
 
 /// A view that reads a clock, as it was last found to be what is stored.
@@ -87,7 +92,12 @@ impl Engine {
     /// Lake errors.
     pub async fn open(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         let lake = Lake::open_as(config.lake_config(), &config.project.name).await?;
-        Self::over(lake, project, config).await
+        let min_age = Duration::from_millis(config.upkeep.snapshots_min_age_ms);
+        let retention = config.upkeep.enabled.then(|| Arc::new(Retention::new(min_age, READERS_MAX_AGE)));
+        if let Some(retention) = &retention {
+            lake.retain(Arc::clone(retention));
+        }
+        Self::over(lake, project, config, retention).await
     }
 
     /// Opens them to read; makes nothing, also where there is nothing (`Lake::present`).
@@ -96,16 +106,22 @@ impl Engine {
     /// Lake errors.
     pub async fn open_to_read(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         let lake = Lake::open_existing(config.lake_config()).await?;
-        Self::over(lake, project, config).await
+        Self::over(lake, project, config, None).await
     }
 
-    async fn over(lake: Lake, project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
+    async fn over(
+        lake: Lake,
+        project: Arc<Project>,
+        config: Arc<Config>,
+        retention: Option<Arc<Retention>>,
+    ) -> Result<Self> {
         crash::point("start.opened", "");
         let project = kept::settled(&lake, project, &config, &|_| true).await?;
         let runtime = context::runtime(&lake, config.run.memory_bytes_max)?;
         let ctx = context::maintenance(runtime)?;
         let (looked, seen) = (Mutex::new(HashMap::new()), Mutex::new(HashMap::new()));
-        Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked, seen })
+        let readers = Arc::default();
+        Ok(Self { project, config, lake, ctx, answer_within: ANSWER, looked, seen, readers, retention })
     }
 
     /// The same lake and memory, of a project that was checked again.
@@ -136,6 +152,8 @@ impl Engine {
             answer_within: self.answer_within,
             looked,
             seen,
+            readers: Arc::clone(&self.readers),
+            retention: self.retention.clone(),
         }
     }
 
@@ -157,6 +175,18 @@ impl Engine {
     /// Where the tables are.
     pub fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// How much history its commits keep; none where it does not write.
+    pub(crate) fn retention(&self) -> Option<&Retention> {
+        self.retention.as_deref()
+    }
+
+    /// The snapshots that views looked at without a change to commit.
+    pub(crate) fn looked_at(&self) -> Vec<(TableName, i64)> {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = looked.values().flat_map(|(_, inputs)| inputs);
+        each.filter_map(|(name, at)| Some((name.clone(), (*at)?))).collect()
     }
 
     /// What refreshes are planned and run with.
@@ -286,7 +316,9 @@ impl Engine {
         let history = if streaming.is_some() { table.past() } else { table.history() };
         let mut recorded = history.newest_of_ours().map(recorded_in).transpose()?;
         let foreign = history.newer_than_ours().find(|s| !s.operation.is_rewrite()).map(|s| s.operation.to_string());
-        let state_missing = !table.state_columns().is_empty() && history.newer_than_ours().next().is_some();
+        // Where a summary does not tell, files may have come.
+        let brings_files = |s: &SnapshotInfo| s.changes_files().unwrap_or(true);
+        let state_missing = !table.state_columns().is_empty() && history.newer_than_ours().any(brings_files);
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(recorded), Some((head, sources))) = (&mut recorded, looked.get(name))
             && *head == table.head()
@@ -323,40 +355,6 @@ impl Engine {
             state_columns: table.state_columns().iter().map(|c| (c.name.clone(), c.data_type.clone())).collect(),
             redefined_inputs: BTreeMap::new(),
         })
-    }
-
-    /// Whether a view that reads a clock is due although none of its inputs moved.
-    fn aged(&self, model: &Model, table: &Table) -> Option<String> {
-        if model.is_streaming() {
-            return None;
-        }
-        let clock = ingot_delta::clock(&model.plan)?;
-        let (recorded, _) = recorded_now(table)?;
-        let told = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&model.name).cloned();
-        let (at, took) = match told.filter(|told| Some(told.head) == table.head()) {
-            Some(told) => (told.now.max(recorded), told.took),
-            None => (recorded, Duration::ZERO),
-        };
-        let now = Utc::now();
-        let freshness = Duration::from_millis(self.config.run.freshness_ms);
-        let pause = freshness.max(took * TOLD_PAUSES);
-        let passed = (now - at).to_std().unwrap_or_default();
-        let moved = clock == ingot_delta::Clock::Always || now.date_naive() != at.date_naive();
-        (moved && passed >= pause).then(|| {
-            format!("it compares with now(), which moved since {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
-        })
-    }
-
-    /// A view that only the clock asks for is computed and compared first: most of the time no row is another one.
-    async fn unchanged_by_the_clock(&self, job: &Job<'_>, target: &Table) -> Result<bool> {
-        let Some(head) = target.head() else { return Ok(false) };
-        let started = Instant::now();
-        let same = job.is_what_is_stored(target).await?;
-        if same {
-            let told = Seen { head, now: job.now, took: started.elapsed() };
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(job.model.name.clone(), told);
-        }
-        Ok(same)
     }
 
     /// What a run would do now with the selected tables.
@@ -397,6 +395,7 @@ impl Engine {
         shutdown: &CancellationToken,
         progress: &(dyn Fn(&StepReport) + Send + Sync),
     ) -> Report {
+        self.tell_readers().await;
         let mut report = Report::default();
         for steps in plan.reads() {
             if shutdown.is_cancelled() {

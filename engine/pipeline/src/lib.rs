@@ -13,15 +13,18 @@ mod failing;
 mod freshness;
 pub mod ingest;
 pub mod kept;
+pub mod maintain;
 pub mod notes;
 pub mod observe;
 mod offsets;
 pub mod plan;
 pub mod planner;
 pub mod prune;
+mod readers;
 pub mod refresh;
 pub mod run_loop;
 #[cfg(test)]
 mod secrets_tests;
 pub mod status;
+mod upkeep;
 pub mod verify;

@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::engine::{Engine, StepError};
 use crate::error::{DEFECT, PipelineError, Result};
 use crate::ingest::Ingested;
+use crate::maintain::{self, Rounds};
 use crate::plan::{Action, Read, Step, Upto};
 
 /// How long a stop may take.
@@ -90,6 +91,9 @@ pub async fn run(
         let task = move |work| feed(engine.clone(), name.clone(), stop.clone(), wake.clone(), told.clone(), work);
         tasks.spawn(supervised(what, shutdown.clone(), shared.clone(), task));
     }
+    let (kept, tables, stop) = (engine.clone(), selected.clone(), shutdown.clone());
+    let task = move |work| upkeep(kept.clone(), tables.clone(), stop.clone(), work);
+    tasks.spawn(supervised("upkeep".into(), shutdown.clone(), shared.clone(), task));
     let (stop, told) = (shutdown.clone(), shared.clone());
     let task = move |work| views(engine.clone(), selected.clone(), stop.clone(), wake.clone(), told.clone(), work);
     tasks.spawn(supervised("refresh of views".into(), shutdown.clone(), shared.clone(), task));
@@ -230,6 +234,19 @@ async fn feed(
             () = shutdown.cancelled() => return Over::Stopped,
         }
         pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Keeps tables in shape.
+async fn upkeep(engine: Arc<Engine>, selected: BTreeSet<TableName>, shutdown: CancellationToken, work: Work) -> Over {
+    let mut rounds = Rounds::default();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(maintain::ROUND) => {}
+            () = shutdown.cancelled() => return Over::Stopped,
+        }
+        engine.keep_in_shape(&selected, &mut rounds, &shutdown).await;
+        work.well();
     }
 }
 

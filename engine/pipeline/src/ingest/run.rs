@@ -249,10 +249,18 @@ impl Ingestor {
         Some(if self.bare { latest } else { latest.min(self.last_batch + SILENCE) })
     }
 
-    /// Whether the table is not the one that the last commit left: another writer was there.
-    async fn was_changed(&self) -> Result<bool> {
+    /// Whether the table is not the one that the last commit left: another writer was there. A rewrite of its files alone
+    /// moves nothing that reading on depends on.
+    async fn was_changed(&mut self) -> Result<bool> {
         let now = self.lake.load_table(&self.model.name).await?;
-        Ok(now.is_none_or(|now| now.metadata_location() != self.table.metadata_location()))
+        match now {
+            Some(now) if now.metadata_location() == self.table.metadata_location() => Ok(false),
+            Some(now) if now.is_rewrite_of(&self.table) => {
+                self.table = now;
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Opens the table and its source again, after another writer changed the table. What was read and not committed is
@@ -450,8 +458,7 @@ impl Ingestor {
     /// Deletes error rows at or past the main table's position that another definition wrote: they are judged again.
     async fn rewind_errors(&mut self) -> Result<()> {
         let Some(side) = &mut self.errors else { return Ok(()) };
-        let head = side.table.head().and_then(|id| side.table.snapshot(id));
-        let is_same = head.is_some_and(|s| s.fingerprint() == Some(&self.model.fingerprint));
+        let is_same = side.table.past().fingerprint() == Some(&self.model.fingerprint);
         let ahead = decide::rejudged(&self.committed, &side.at, is_same);
         if ahead.is_empty() {
             return Ok(());

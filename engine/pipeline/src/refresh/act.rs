@@ -43,6 +43,7 @@ use super::rewrite::{self, Insert};
 use crate::error::{PipelineError, Result};
 use crate::failing;
 use crate::plan::{Action, Reason};
+use crate::readers::InUse;
 
 /// What a refresh did.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +92,8 @@ pub(crate) struct Member<'a> {
     pub job: Job<'a>,
     pub action: Action,
     pub target: Option<Table>,
+    /// Keeps what it reads from upkeep.
+    pub _in_use: InUse,
 }
 
 /// A refresh whose files are written: what remains is its commit.
@@ -478,7 +481,11 @@ impl Job<'_> {
     }
 
     async fn commit(&self, table: &Table, commit: Commit) -> Result<Table> {
-        let guard = |_: &Table| Rebase::Abandon("its head moved during the refresh".into());
+        let (uuid, head) = (table.uuid(), table.head());
+        let guard = move |now: &Table| match now.uuid() == uuid && now.only_rewritten_since(head) {
+            true => Rebase::Retry,
+            false => Rebase::Abandon("its head moved during the refresh".into()),
+        };
         self.lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(&self.model.name, e))
     }
 

@@ -44,8 +44,7 @@ impl Job<'_> {
                 change.inserted.map_or_else(|| changes::empty(input.table.defined_schema()), Ok)?,
             );
         }
-        let last = table.past().into_iter().find(|s| s.is_ours());
-        let same = last.is_some_and(|s| s.fingerprint() == Some(&self.model.fingerprint));
+        let same = table.past().fingerprint() == Some(&self.model.fingerprint);
         let definition = self.definition();
         let redefine = (!same && !is_new).then_some(&definition);
         let written = async {

@@ -18,7 +18,7 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, Table, changelog};
+use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, Table, change_between};
 use ingot_model::{Count, Operation, SnapshotInfo};
 
 use crate::error::Result;
@@ -167,7 +167,7 @@ impl Input {
         if let Some(column) = self.from.and_then(|from| self.table.redefined_since(from)) {
             return Ok(Changed::Redefined { column });
         }
-        let difference = changelog(&self.table, self.from, to).await?;
+        let difference = change_between(&self.table, self.from, to).await?;
         let names: Vec<String> = difference.added.iter().chain(&difference.removed).map(|f| f.path.clone()).collect();
         let count = |files: &[FileRef]| files.iter().map(|f| f.data_file.record_count()).sum::<u64>();
         if difference.removed.is_empty() {

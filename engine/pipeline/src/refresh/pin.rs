@@ -95,9 +95,14 @@ impl Engine {
         for (name, input) in &inputs {
             self.add_base(&mut base, name, &input.table, input.to)?;
         }
+        let read = |(name, input): (&TableName, &Input)| {
+            let ids: Vec<_> = input.from.into_iter().chain(input.to).map(|id| (name.clone(), id)).collect();
+            ids
+        };
+        let _in_use = self.readers.reading(inputs.iter().flat_map(read).collect());
         let bytes_max = (self.config().run.memory_bytes_max / 8) as u64;
         let job = Job { ctx: self.context(), lake: self.lake(), model, inputs, base, now, bytes_max };
-        Ok(Member { job, action: action.clone(), target })
+        Ok(Member { job, action: action.clone(), target, _in_use })
     }
 
     /// A delta is added to exactly the rows it was planned for: another commit in between would be counted twice, or

@@ -8,5 +8,6 @@ mod lost;
 mod running;
 mod secrets;
 mod upgraded;
+mod upkeep;
 mod verify;
 mod world;

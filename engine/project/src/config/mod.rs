@@ -38,8 +38,8 @@ pub use origin::{FILE, Origin};
 pub use reader::{Listed, parse_set};
 pub use reference::config_reference;
 pub use sections::{
-    CatalogConfig, HttpConfig, LogConfig, LogFormat, ProjectConfig, RunConfig, ServeConfig, TicketKey, WarehouseConfig,
-    settings,
+    CatalogConfig, HttpConfig, LogConfig, LogFormat, ProjectConfig, RunConfig, ServeConfig, TicketKey, UpkeepConfig,
+    WarehouseConfig, settings,
 };
 
 /// Environment variables, for `${NAME}`; their values are never shown.
@@ -63,6 +63,7 @@ pub struct Config {
     pub serve: ServeConfig,
     pub http: HttpConfig,
     pub run: RunConfig,
+    pub upkeep: UpkeepConfig,
     pub log: LogConfig,
     /// Stands before every namespace of the project.
     pub namespace_prefix: String,
@@ -154,7 +155,7 @@ impl Config {
         if let Some(serve) = &serve {
             reader.refuse_open("serve.listen", serve.listen);
         }
-        let (http, run, log) = (reader.section(), reader.section(), reader.section());
+        let (http, run, upkeep, log) = (reader.section(), reader.section(), reader.section(), reader.section());
         let root = reader.section::<RootSettings>();
         Some(Self {
             catalog: catalog?,
@@ -165,6 +166,7 @@ impl Config {
             serve: serve?,
             http: http?,
             run: run?,
+            upkeep: upkeep?,
             log: log?,
             namespace_prefix: root?.namespace_prefix,
             environment,

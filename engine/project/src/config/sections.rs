@@ -195,6 +195,21 @@ section! {
 }
 
 section! {
+    /// `[upkeep]`: how tables are kept in shape.
+    #[derive(Copy)]
+    pub struct UpkeepConfig at "upkeep." {
+        /// Whether commits forget the snapshots that need not be kept, small files are brought together, and files that
+        /// nothing needs are deleted. Only tables of the project are touched.
+        "enabled" = "true" => pub enabled: bool as Shape::Boolean;
+        /// How far back a table's history is whole: every snapshot that was current within this time is kept. A table's
+        /// property `history.expire.max-snapshot-age-ms` says it of that table, and `history.expire.min-snapshots-to-keep`
+        /// keeps at least so many. Older ones are kept where a view of the project stands on them (for a week), where a
+        /// branch or tag names them, and as far as a streaming table's position needs them.
+        "snapshots-min-age" = "2 min" => pub snapshots_min_age_ms: u64 as Shape::Timeout;
+    }
+}
+
+section! {
     /// `[log]`.
     #[derive(Copy)]
     pub struct LogConfig at "log." {
@@ -228,6 +243,7 @@ const SECTIONS: &[Declared] = &[
     of::<ServeConfig>(),
     of::<HttpConfig>(),
     of::<RunConfig>(),
+    of::<UpkeepConfig>(),
     of::<LogConfig>(),
     of::<RootSettings>(),
 ];
@@ -362,6 +378,7 @@ mod tests {
         fits::<ServeConfig>();
         fits::<HttpConfig>();
         fits::<RunConfig>();
+        fits::<UpkeepConfig>();
         fits::<LogConfig>();
         fits::<RootSettings>();
         for s in settings() {

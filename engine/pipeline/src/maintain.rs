@@ -1,0 +1,225 @@
+//! Keeping the project's own tables in shape, beside what keeps them fresh.
+//!
+//! ```text
+//!   every few seconds, a table: what commits left behind ─▶ deleted      many small files ─▶ brought together
+//!   once a day: files that nothing names ─▶ deleted
+//! ```
+//!
+//! Invariants
+//! * Only tables of the project, and only files: no row changes. Where somebody else commits first, upkeep gives way.
+//! * A table that fails is reported and does not keep the others waiting.
+//!
+//! Not here: forgetting snapshots, which every commit does (`upkeep`, `ingot_lake`).
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use ingot_lake::{CommitError, FAN_IN, Lake, Orphans, Small, Table};
+use ingot_model::{Count, TableName};
+use ingot_project::project::{Model, ModelKind};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::engine::{Engine, StepError};
+use crate::error::{PipelineError, Result};
+
+/// How often tables are looked at.
+pub(crate) const ROUND: Duration = Duration::from_secs(5);
+/// Data files that a commit took away are kept for so long: queries may read them.
+const GRACE: Duration = Duration::from_secs(3_600);
+/// How often files that nothing names are looked for.
+const ORPHANS: Duration = Duration::from_secs(86_400);
+/// One rewrite takes no more than this: a conflict costs no more either.
+const BYTES_MAX: u64 = 512 << 20;
+
+/// What rounds of upkeep remember of each other.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    /// Live files of a table when it was last looked at, and how many more are worth another look.
+    files: HashMap<TableName, (u64, u64)>,
+    orphans: Option<Instant>,
+}
+
+/// What upkeep did to a table, or would do.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Maintained {
+    /// Small data files that went, or would go.
+    pub files_in: usize,
+    /// Files that came instead.
+    pub files_out: usize,
+    /// Bytes that were rewritten.
+    pub bytes_rewritten: u64,
+    /// Manifests before and after.
+    pub manifests: (usize, usize),
+    /// Snapshots before and after.
+    pub snapshots: (usize, usize),
+    /// Files that nothing named.
+    pub orphans: usize,
+    /// Their bytes.
+    pub orphan_bytes: u64,
+}
+
+/// Whether files of a table may be brought together: those of a view that is kept by key were chosen by how it is kept.
+fn may_compact(model: &Model) -> bool {
+    match model.kind {
+        ModelKind::Streaming { .. } | ModelKind::DecodeErrors { .. } | ModelKind::Quarantine { .. } => true,
+        ModelKind::View => model.strategy.is_row_by_row(),
+    }
+}
+
+impl Engine {
+    /// One round over the selected tables. Failures are reported, and tried again in the next one.
+    pub async fn keep_in_shape(
+        &self,
+        selected: &BTreeSet<TableName>,
+        rounds: &mut Rounds,
+        shutdown: &CancellationToken,
+    ) {
+        if !self.config().upkeep.enabled {
+            return;
+        }
+        self.tell_readers().await;
+        // Not at once: a process that is started again and again would list the store each time.
+        let orphans = rounds.orphans.get_or_insert_with(Instant::now).elapsed() >= ORPHANS;
+        if orphans {
+            rounds.orphans = Some(Instant::now());
+        }
+        for name in selected {
+            let Some(model) = self.project().tables.get(name) else { continue };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                kept = self.keep_table(model, rounds, orphans) => {
+                    if let Err(error) = kept {
+                        let text = "upkeep of a table failed and is tried again";
+                        match error.retryable() {
+                            true => debug!(table = %name, code = error.code(), %error, text),
+                            false => warn!(table = %name, code = error.code(), %error, text),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn keep_table(&self, model: &Model, rounds: &mut Rounds, orphans: bool) -> Result<()> {
+        let lake = self.lake();
+        let swept = lake.sweep(&model.name, GRACE).await?;
+        if swept.data_files > 0 {
+            debug!(table = %model.name, swept.metadata_files, swept.data_files, "files that nothing needs were deleted");
+        }
+        let Some(table) = lake.load_table(&model.name).await? else { return Ok(()) };
+        if self.check_owner(&table).is_err() {
+            return Ok(());
+        }
+        if may_compact(model) {
+            let files = live_files(&table);
+            let looked = rounds.files.get(&model.name).copied();
+            // Fewer than there were: the table was made anew, or another engine brought files together.
+            if looked.is_none_or(|(were, more)| files >= were + more || files < were) {
+                let more = looked.map_or(0, |(_, more)| more);
+                let done = self.compact(&table, Small::Many).await?;
+                // Where nothing was gained, twice as much must have come before it is worth another look.
+                let more = match done.files_in > 0 && done.files_out * 2 > done.files_in {
+                    true => (more * 2).max(FAN_IN as u64),
+                    false => FAN_IN as u64,
+                };
+                let now = (files + done.files_out as u64).saturating_sub(done.files_in as u64);
+                rounds.files.insert(model.name.clone(), (now, more));
+            }
+        }
+        if orphans {
+            let removed = lake.remove_orphans(&table, Duration::ZERO).await.map_err(|e| lost(&model.name, e))?;
+            if !removed.files.is_empty() {
+                info!(table = %model.name, files = removed.files.len(), bytes = removed.bytes, "files that nothing names were deleted");
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings files together, until there is nothing to gain.
+    async fn compact(&self, table: &Table, small: Small) -> Result<Maintained> {
+        let mut done = Maintained::default();
+        let mut table = table.clone();
+        loop {
+            let compacted = self.lake().compact(self.context(), &table, small, BYTES_MAX).await;
+            let Some(compacted) = compacted.map_err(|e| lost(table.name(), e))? else { return Ok(done) };
+            debug!(table = %table.name(), compacted.files_in, compacted.files_out, compacted.bytes_in, "small files were brought together");
+            done.files_in += compacted.files_in;
+            done.files_out += compacted.files_out;
+            done.bytes_rewritten += compacted.bytes_in;
+            if compacted.files_out * 2 > compacted.files_in {
+                return Ok(done);
+            }
+            table = compacted.table;
+        }
+    }
+
+    /// Upkeep of one table, now: small files brought together, small manifests merged, files that nothing names deleted.
+    ///
+    /// # Errors
+    /// Lake errors; a table that is missing or another project's.
+    pub async fn maintain(&self, name: &TableName, dry_run: bool) -> Result<Maintained> {
+        let lake: &Lake = self.lake();
+        let model = self.model(name)?;
+        let table = lake.load_table(name).await?;
+        let table = table.ok_or_else(|| PipelineError::Lake(ingot_lake::LakeError::TableMissing(name.clone())))?;
+        self.check_owner(&table)?;
+        let before = shape(lake, &table).await?;
+        if dry_run {
+            let small = match may_compact(model) {
+                true => lake.small_files(&table, Small::All).await?,
+                false => (0, 0),
+            };
+            let Orphans { files, bytes } = lake.orphans(&table, Duration::ZERO).await?;
+            return Ok(Maintained {
+                files_in: small.0,
+                bytes_rewritten: small.1,
+                manifests: (before.0, before.0),
+                snapshots: (before.1, before.1 - lake.expirable(&table)?.min(before.1)),
+                orphans: files.len(),
+                orphan_bytes: bytes,
+                ..Maintained::default()
+            });
+        }
+        let mut done = match may_compact(model) {
+            true => self.compact(&table, Small::All).await?,
+            false => Maintained::default(),
+        };
+        lake.maintain_metadata(name).await.map_err(|e| lost(name, e))?;
+        lake.sweep(name, GRACE).await?;
+        let table = lake.load_table(name).await?.unwrap_or(table);
+        let removed = lake.remove_orphans(&table, Duration::ZERO).await.map_err(|e| lost(name, e))?;
+        let table = lake.load_table(name).await?.unwrap_or(table);
+        let after = shape(lake, &table).await?;
+        (done.manifests, done.snapshots) = ((before.0, after.0), (before.1, after.1));
+        (done.orphans, done.orphan_bytes) = (removed.files.len(), removed.bytes);
+        Ok(done)
+    }
+}
+
+/// Manifests of the head, and snapshots.
+async fn shape(lake: &Lake, table: &Table) -> Result<(usize, usize)> {
+    Ok((lake.manifest_count(table).await?, table.metadata().snapshots().count()))
+}
+
+/// Live data files, as the head's summary counts them.
+fn live_files(table: &Table) -> u64 {
+    let head = table.head().and_then(|id| table.snapshot(id));
+    head.and_then(|head| head.count(Count::TotalDataFiles).ok().flatten()).unwrap_or(0)
+}
+
+fn lost(table: &TableName, error: CommitError) -> PipelineError {
+    PipelineError::commit(table, error)
+}
+
+/// A table's upkeep as it is reported.
+#[derive(Debug, serde::Serialize)]
+pub struct TableMaintained {
+    /// The table.
+    pub table: TableName,
+    /// What was done, or would be.
+    #[serde(flatten)]
+    pub done: Maintained,
+    /// Why it was not done.
+    pub error: Option<StepError>,
+}

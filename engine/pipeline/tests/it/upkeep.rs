@@ -1,0 +1,113 @@
+//! Histories are forgotten, and nobody who stands on them notices.
+
+use ingot_lake::Table;
+use ingot_model::Operation;
+use ingot_pipeline::engine::Engine;
+use ingot_pipeline::plan::Action;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, action, all_equal, name, once, query};
+
+const ROUNDS: usize = 48;
+
+/// The shipped project, whose tables keep almost no history.
+fn forgetful() -> World {
+    let world = World::new();
+    let settings = std::fs::read_to_string(world.sql("ingot.toml")).unwrap();
+    std::fs::write(world.sql("ingot.toml"), settings + "\n[upkeep]\nsnapshots-min-age = \"1 ms\"\n").unwrap();
+    world
+}
+
+async fn table(engine: &Engine, table: &str) -> Table {
+    engine.lake().load_table(&name(table)).await.unwrap().unwrap()
+}
+
+/// Ingestion alone.
+async fn ingested(engine: &Engine) {
+    let bronze = engine.plan(&|table| table.to_string().starts_with("bronze.")).await.unwrap();
+    let report = engine.execute(&bronze, &CancellationToken::new(), &|_| {}).await;
+    assert!(report.steps.iter().all(|step| step.error.is_none()), "{:?}", report.steps);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_go_on_from_what_they_stand_on() {
+    let mut world = forgetful();
+    for _ in 0..ROUNDS {
+        world.produce(20);
+        once(&world.engine().await).await;
+    }
+    let engine = world.engine().await;
+    for of in ["bronze.vehicle_events", "silver.vehicle_events", "gold.stats"] {
+        let kept = table(&engine, of).await.metadata().snapshots().count();
+        assert!(kept < ROUNDS, "{of} keeps {kept} snapshots");
+    }
+    all_equal(&engine).await;
+    world.produce(20);
+    let engine = world.engine().await;
+    let (plan, _) = once(&engine).await;
+    assert!(matches!(action(&plan, "silver.vehicle_events"), Action::Refresh { .. }), "{plan}");
+    assert!(matches!(action(&plan, "gold.stats"), Action::Refresh { .. }), "{plan}");
+
+    // While they are not refreshed, what they stand on stays, however far ingestion goes on.
+    let stood = table(&engine, "bronze.vehicle_events").await.head().unwrap();
+    for _ in 0..ROUNDS {
+        world.produce(20);
+        ingested(&world.engine().await).await;
+    }
+    let engine = world.engine().await;
+    let bronze = table(&engine, "bronze.vehicle_events").await;
+    assert!(bronze.metadata().snapshots().count() < ROUNDS, "{}", bronze.metadata().snapshots().count());
+    assert!(bronze.snapshot(stood).is_some());
+    assert!(bronze.history().iter().all(|s| s.id != stood), "the history in one piece does not reach so far back");
+    let (plan, report) = once(&engine).await;
+    assert!(matches!(action(&plan, "silver.vehicle_events"), Action::Refresh { .. }), "{plan}");
+    assert!(report.steps.iter().all(|step| step.mode != "full"), "{:?}", report.steps);
+    all_equal(&engine).await;
+
+    // A snapshot that is gone is named; those that are kept are read.
+    let sql = |id: i64| format!("SELECT count(*) AS n FROM bronze.vehicle_events FOR VERSION AS OF {id}");
+    query(&engine, &sql(stood)).await;
+    let bronze = table(&engine, "bronze.vehicle_events").await;
+    let oldest = bronze.history().last().cloned().unwrap();
+    assert!(oldest.parent.is_some_and(|parent| bronze.snapshot(parent).is_none()));
+    query(&engine, &sql(oldest.id)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_written_by_nobody_else_goes_on_after_its_history_is_cut() {
+    let mut world = forgetful();
+    for _ in 0..ROUNDS {
+        world.produce(20);
+        once(&world.engine().await).await;
+    }
+    // Read from the start again, and by another definition: both look back at what the table was made from.
+    let engine = world.engine().await;
+    let stop = CancellationToken::new();
+    let report = engine.refresh(&name("bronze.vehicle_events"), true, false, &stop).await.unwrap();
+    assert!(!report.failed(), "{:?}", report.steps);
+    once(&engine).await;
+    all_equal(&engine).await;
+    world.edit(
+        "bronze/vehicle_events.sql",
+        "AS SELECT * FROM STREAM vehicles",
+        "AS SELECT * FROM STREAM vehicles WHERE true",
+    );
+    world.produce(20);
+    let engine = world.engine().await;
+    once(&engine).await;
+    all_equal(&engine).await;
+    let bronze = table(&engine, "bronze.vehicle_events").await;
+    assert!(bronze.history().iter().any(|s| s.operation == Operation::Append));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upkeep_that_is_off_forgets_nothing() {
+    let mut world = forgetful();
+    world.edit("ingot.toml", "[upkeep]", "[upkeep]\nenabled = false");
+    for _ in 0..ROUNDS {
+        world.produce(20);
+        ingested(&world.engine().await).await;
+    }
+    let engine = world.engine().await;
+    assert!(table(&engine, "bronze.vehicle_events").await.history().len() > ROUNDS);
+}
