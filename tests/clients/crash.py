@@ -35,7 +35,10 @@ RUN = {point: ALL for point in (*COMMITS, "files_written")} | {
 CREATE = {point: ALL for point in ("create.before_metadata", "create.before_swap", "create.in_swap", "create.after_swap")}
 #: Points that others than a plain run pass: see the functions named so below.
 OTHER = {"mend": ("mend.files_written", "mend.committed"), "full": ("full.emptied", "full.side_emptied"),
-         "drop": ("drop.before_catalog", "drop.after_catalog"), "conflict": ("commit.conflict",)}
+         "drop": ("drop.before_catalog", "drop.after_catalog"), "conflict": ("commit.conflict",),
+         "keep": ("compact.chosen", "compact.files_written", "compact.committed", "orphans.listed", "orphans.fenced",
+                  "orphans.deleted"),
+         "sweep": ("sweep.chosen", "sweep.deleted")}
 ROUND = 50          # kills on one lake
 CATCH_UP = 5        # kills between two runs that are left alone
 
@@ -62,6 +65,8 @@ class Run:
             self.project.close()
         self.rounds += 1
         self.project = Project(self.shared, self.random.randrange(1 << 30))
+        # Tables keep next to no history: what upkeep takes away wrongly is missed at once.
+        self.project.options += ["--set", "upkeep.snapshots-min-age=1 s"]
         self.project.traffic.send(60)
 
     def judge(self, what, *more):
@@ -167,6 +172,27 @@ class Run:
     def drop(self):
         for point in OTHER["drop"]:
             self.kill_at(f"{point}=kill", "refresh", COPY, "--full")
+
+    def keep(self):
+        """Upkeep by hand: of small files, and of files that nothing names, as killed rewrites left them."""
+        for point in OTHER["keep"]:
+            for _ in range(2):
+                self.project.traffic.send(20)
+                self.catch_up()
+            self.project.age()
+            self.kill_at(f"{point}=kill", "maintain")
+
+    def sweep(self):
+        """Upkeep beside a run, as it deletes what its commits left behind."""
+        for point in OTHER["sweep"]:
+            child = self.project.spawn("run", crash=f"{point}=kill")
+            while child.poll() is None and time.monotonic() < child.began + 60:
+                self.project.traffic.send(5)
+                time.sleep(0.05)
+            kill(child)
+            if time.monotonic() > child.began + 60 or not self.died(child, f"at {point}"):
+                raise Wrong(f"{point}: was not passed: {child.log}\n{said(child)}")
+            self.hit[point] += 1
 
     def conflict(self):
         """A process that finds another one's commit in its way, and dies right then."""

@@ -153,6 +153,14 @@ class Project:
             if name.endswith(".lock"):
                 os.unlink(os.path.join(folder, name))
 
+    def age(self, keep=()):
+        """Everything in a local warehouse, but for some paths, was written four days ago."""
+        then = time.time() - 4 * 86_400
+        for at in self.state.listing():
+            path = at.removeprefix("file://")
+            if path not in keep:
+                os.utime(path, (then, then))
+
     def close(self):
         for child in self.children:
             kill(child)
