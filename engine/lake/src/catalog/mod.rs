@@ -26,7 +26,7 @@ use ingot_model::LakeConfig;
 
 pub mod error;
 pub mod lease;
-mod metadata_file;
+pub(crate) mod metadata_file;
 pub(crate) mod metadata_files;
 pub(crate) mod sql;
 pub mod unread;
@@ -67,9 +67,13 @@ impl Catalog {
 
     /// The names of all tables, sorted.
     pub(crate) async fn tables(&self) -> Result<Vec<TableName>> {
+        Ok(self.located().await?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// All tables, sorted by name, each with where its current version is stored.
+    pub(crate) async fn located(&self) -> Result<Vec<(TableName, String)>> {
         let Catalog::Sql(sql) = self;
-        let tables = timed("list", sql.rows.tables(), outcome).await?;
-        Ok(tables.into_iter().map(|(name, _)| name).collect())
+        timed("list", sql.rows.tables(), outcome).await
     }
 
     /// Every namespace, with tables or without, sorted.

@@ -344,6 +344,8 @@ impl Store {
             let mut found = Vec::with_capacity(paths.len());
             for path in paths {
                 match std::fs::metadata(FsPath::new("/").join(path.as_ref())) {
+                    // A link to a folder is none of ours.
+                    Ok(meta) if !meta.is_file() => {}
                     Ok(meta) => found.push(Listed { path, bytes: meta.len(), written: meta.modified()? }),
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                     Err(e) => return Err(e),
@@ -354,16 +356,20 @@ impl Store {
         .await
     }
 
+    /// Deletes files of the store; one that is not there is deleted already.
+    pub(crate) async fn delete_paths(&self, files: Vec<Path>) -> Result<()> {
+        let deletes = futures::stream::iter(files).map(|path| async move {
+            match self.object.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(source) => Err(LakeError::store(path.as_ref(), source)),
+            }
+        });
+        deletes.buffer_unordered(DELETES_IN_FLIGHT_MAX).try_collect().await
+    }
+
     /// Deletes files that `below` gave, and the folders that are empty then.
     pub(crate) async fn delete_files(&self, location: &str, files: Vec<Path>) -> Result<()> {
-        let deleted = futures::stream::iter(files).map(|path| async move { self.object.delete(&path).await });
-        let mut deleted = deleted.buffer_unordered(DELETES_IN_FLIGHT_MAX);
-        while let Some(done) = deleted.next().await {
-            match done {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(source) => return Err(LakeError::store(location, source)),
-            }
-        }
+        self.delete_paths(files).await?;
         if let Some(folder) = self.local(location)? {
             self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
             let at = folder.clone();

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariants
-//! * Looked for only where no snapshot of ours is left: our commits say all that is needed.
+//! * Looked for only where no snapshot of ours is left, but for those of upkeep: the others say all that is needed.
 //! * They say what the snapshots were; the files of those may not exist any more.
 //! * Bounded in files read. Files of the log that are gone, or do not parse, are passed over.
 //!

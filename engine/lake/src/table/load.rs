@@ -7,6 +7,7 @@
 //! Not here: making one (`commit::create`), which version is current (`catalog`).
 
 use ingot_model::TableName;
+use object_store::path::Path;
 
 use crate::catalog::version::Version;
 use crate::crash;
@@ -62,8 +63,12 @@ impl Lake {
         let folder = self.table_location(name)?;
         // Only what this lake made where it makes tables: a table registered from elsewhere keeps its files. They are
         // listed now: once the row is gone, another process may make the table anew in the same folder.
-        let files = match location.starts_with(&format!("{folder}/metadata/")) {
-            true => self.0.store.below(&folder).await?,
+        let files = match self.owns_folder(name, location).await? {
+            true => {
+                let root = self.object_path(&folder)?;
+                let below = self.0.store.below(&folder).await?;
+                below.into_iter().filter(|file| is_own_place(&root, file)).collect()
+            }
             false => Vec::new(),
         };
         crash::point("drop.before_catalog", name);
@@ -73,6 +78,14 @@ impl Lake {
         crash::point("drop.after_catalog", name);
         self.0.store.delete_files(&folder, files).await?;
         Ok(true)
+    }
+
+    /// Whether a table, whose version is at a location, is where this lake puts it, and no other table of the catalog is in
+    /// its folder: one that was renamed stays where it was made.
+    pub(crate) async fn owns_folder(&self, name: &TableName, location: &str) -> Result<bool> {
+        let own = format!("{}/metadata/", self.table_location(name)?);
+        let tables = self.0.catalog.located().await?;
+        Ok(location.starts_with(&own) && tables.iter().all(|(other, at)| other == name || !at.starts_with(&own)))
     }
 
     /// Where a table of this name is put.
@@ -101,5 +114,18 @@ impl Lake {
             Ok(Table::new(self.clone(), name.clone(), metadata, location)?.with_expired(expired).with_unread(unread))
         };
         table.await.map_err(|error: LakeError| error.of_table(name, &location))
+    }
+}
+
+/// Whether a file lies where this engine puts files of the table in a folder, and where no table below it has any (`a.b.c`
+/// is below `a.b`): `metadata/file`, `data/file`, `data/9f/file`.
+pub(crate) fn is_own_place(folder: &Path, file: &Path) -> bool {
+    let Some(rest) = file.prefix_match(folder) else { return false };
+    let parts: Vec<_> = rest.collect();
+    let is_hash = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    match parts.as_slice() {
+        [of, _] => matches!(of.as_ref(), "data" | "metadata"),
+        [of, hash, _] => of.as_ref() == "data" && is_hash(hash.as_ref()),
+        _ => false,
     }
 }

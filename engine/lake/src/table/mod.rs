@@ -28,7 +28,7 @@ pub mod declared;
 pub mod definition;
 mod evolution;
 pub(crate) mod expired_ancestors;
-mod load;
+pub(crate) mod load;
 pub(crate) mod manifests;
 pub mod owner;
 pub mod partition;
@@ -80,9 +80,10 @@ pub(crate) fn info(table: &Arc<TableName>, snapshot: &SnapshotRef) -> SnapshotIn
     }
 }
 
-/// Whether this engine made the snapshot.
+/// Whether this engine made the snapshot, and not for upkeep: that tells nothing of rows and columns.
 pub(crate) fn is_ours(snapshot: &SnapshotRef) -> bool {
-    ingot_model::is_ours(&snapshot.summary().additional_properties)
+    let summary = snapshot.summary();
+    ingot_model::is_ours(&summary.additional_properties) && summary.operation != iceberg::spec::Operation::Replace
 }
 
 #[derive(Clone)]
@@ -367,11 +368,29 @@ impl fmt::Debug for Table {
     }
 }
 
-/// The first column of both schemas, by name, that has different ids in them and is read.
+/// The first column of both schemas, by name, that is read and has different ids in them, itself or somewhere within.
 fn redefined(then: &iceberg::spec::Schema, now: &iceberg::spec::Schema, read: &dyn Fn(&str) -> bool) -> Option<String> {
-    let ids: HashMap<&str, i32> = then.as_struct().fields().iter().map(|f| (f.name.as_str(), f.id)).collect();
-    let moved = |f: &&NestedFieldRef| read(&f.name) && ids.get(f.name.as_str()).is_some_and(|id| *id != f.id);
+    let were: HashMap<&str, &NestedFieldRef> = then.as_struct().fields().iter().map(|f| (f.name.as_str(), f)).collect();
+    let moved =
+        |f: &&NestedFieldRef| read(&f.name) && were.get(f.name.as_str()).is_some_and(|was| !has_same_ids(was, f));
     now.as_struct().fields().iter().find(moved).map(|f| f.name.clone())
+}
+
+/// Whether a field, and all within it that both have by name, have the same ids.
+fn has_same_ids(was: &NestedFieldRef, is: &NestedFieldRef) -> bool {
+    use iceberg::spec::Type;
+    let within = match (was.field_type.as_ref(), is.field_type.as_ref()) {
+        (Type::Struct(was), Type::Struct(is)) => {
+            let same = |f: &NestedFieldRef| was.field_by_name(&f.name).is_none_or(|was| has_same_ids(was, f));
+            is.fields().iter().all(same)
+        }
+        (Type::List(was), Type::List(is)) => has_same_ids(&was.element_field, &is.element_field),
+        (Type::Map(was), Type::Map(is)) => {
+            has_same_ids(&was.key_field, &is.key_field) && has_same_ids(&was.value_field, &is.value_field)
+        }
+        _ => true,
+    };
+    was.id == is.id && within
 }
 
 /// The head of the main branch and its ancestors, newest first, until a parent is missing.

@@ -241,6 +241,32 @@ async fn only_old_files_without_a_name_are_orphans() {
 }
 
 #[tokio::test]
+async fn tables_below_a_table_keep_their_files() {
+    let (_folder, lake) = forgetful().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let old = SystemTime::now() - Duration::from_secs(4 * 86_400);
+    // Namespaces `bronze.t` and `bronze.t.data`, with tables that no catalog here knows.
+    let below = [
+        "c/data/9f/x",
+        "c/metadata/x",
+        "data/data/9f/x",
+        "data/metadata/x",
+        "data/9f/data/9f/x",
+        "metadata/metadata/x",
+    ];
+    let stray = ["data/9f/x", "data/x", "metadata/x"];
+    for name in below.iter().chain(&stray) {
+        let path = of(&table).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "x").unwrap();
+        std::fs::File::open(path).unwrap().set_modified(old).unwrap();
+    }
+    assert_eq!(lake.remove_orphans(&table, NONE).await.unwrap().files.len(), stray.len());
+    assert!(below.iter().all(|name| of(&table).join(name).exists()));
+    assert!(stray.iter().all(|name| !of(&table).join(name).exists()));
+}
+
+#[tokio::test]
 async fn a_commit_of_files_that_may_be_taken_for_orphans_is_refused() {
     let (_folder, lake) = lake().await;
     let table = create(&lake, "t", plain()).await;

@@ -39,6 +39,9 @@ pub const FAN_IN: usize = 32;
 /// A size class is this many times the one below, as a power of two.
 const CLASS_BITS: u32 = 3;
 
+/// A file in order holds the rows that are sorted together, in memory: it does not get larger than about this.
+const SORTED_BYTES: u64 = 4 << 20;
+
 /// Which files are brought together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Small {
@@ -162,7 +165,10 @@ impl Lake {
 /// The files of a table to bring together; none where none may be.
 async fn chosen(table: &Table, small: Small, bytes_max: u64) -> Result<Vec<FileRef>> {
     let Some(head) = table.head().filter(|_| is_fit(table)) else { return Ok(Vec::new()) };
-    let target = FileWriting::of(table.properties()).file_bytes_max as u64;
+    let mut target = FileWriting::of(table.properties()).file_bytes_max as u64;
+    if !table.metadata().default_sort_order().is_unsorted() {
+        target = target.min(SORTED_BYTES);
+    }
     let spec = table.metadata().default_partition_spec_id();
     Ok(choose(live_files(table, head).await?, spec, target, small, bytes_max))
 }
@@ -241,7 +247,8 @@ fn worth(files: Vec<FileRef>, small: Small) -> Option<Vec<FileRef>> {
             for file in &files {
                 *count.entry(class(file)).or_default() += 1;
             }
-            let full = count.into_iter().filter(|(_, n)| *n >= FAN_IN).map(|(class, _)| class).max()?;
+            // The smallest first: they come fastest.
+            let full = count.into_iter().filter(|(_, n)| *n >= FAN_IN).map(|(class, _)| class).min()?;
             // Smaller ones go with them: they cost little and would only wait.
             Some(files.into_iter().filter(|file| class(file) <= full).collect())
         }

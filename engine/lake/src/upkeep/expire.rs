@@ -25,19 +25,22 @@ use ingot_model::file_settings::HistorySettings;
 use ingot_model::{SnapshotInfo, TableName};
 
 use crate::error::Result;
-use crate::table::position::{FULL_VECTOR_INTERVAL, FlowKey};
+use crate::table::position::FlowKey;
 use crate::table::refs::{Ref, refs};
 use crate::table::{ancestry, ancestry_of, info};
 use crate::upkeep::retention::Kept;
 
 /// So many go at a time.
 pub(crate) const BATCH: usize = 32;
+/// So many rewrites since what readers stand on are kept, the newest: for one that is missing a change is read as rows
+/// that went and came again.
+const REWRITES_MAX: usize = 100;
+/// What another engine sets on a snapshot that is to be looked at before it is published.
+const STAGED: &str = "wap.id";
 /// Commits between two looks: a look goes through the whole history.
 pub(crate) const LOOK_EVERY: i64 = 16;
 /// Not more than these: a table that nobody kept in shape is brought back over many commits.
 const BATCH_MAX: usize = 2_000;
-/// How far past the age the history in one piece may reach. A full vector comes every so often.
-const PAST_AGE_MAX: usize = 2 * FULL_VECTOR_INTERVAL;
 
 /// The snapshots that may be forgotten at a time, in milliseconds since 1970: the oldest first, none if fewer than `batch`.
 ///
@@ -72,6 +75,9 @@ pub(crate) fn expirable(
         keep.extend(down_to_rows(table, metadata, snapshot)?);
     }
     let oldest_read = before(kept.readers_max_age);
+    let staged =
+        |s: &&SnapshotRef| s.summary().additional_properties.contains_key(STAGED) && s.timestamp_ms() >= oldest_read;
+    keep.extend(metadata.snapshots().filter(staged).map(|s| s.snapshot_id()));
     let pinned = kept.pinned.iter().filter_map(|id| metadata.snapshot_by_id(*id));
     let pinned: Vec<&SnapshotRef> = pinned.filter(|s| s.timestamp_ms() >= oldest_read).collect();
     for snapshot in &pinned {
@@ -113,7 +119,7 @@ fn in_one_piece(table: &Arc<TableName>, metadata: &TableMetadata, cutoff: i64) -
     let young = line.iter().take_while(|snapshot| snapshot.timestamp_ms > cutoff).count();
     let mut keep: Vec<i64> = line.iter().take(young).map(|snapshot| snapshot.id).collect();
     let mut has_rows = false;
-    for snapshot in line.iter().skip(young).take(PAST_AGE_MAX) {
+    for snapshot in line.iter().skip(young) {
         keep.push(snapshot.id);
         has_rows |= snapshot.is_ours() && moves_rows(snapshot)?;
         if let Some(positions) = snapshot.positions()?.filter(|positions| positions.full) {
@@ -144,10 +150,12 @@ fn moves_rows(snapshot: &SnapshotInfo) -> Result<bool> {
 
 /// The rewrites at or after a sequence number, each with its parent.
 fn rewrites_since(metadata: &TableMetadata, sequence_number: i64) -> Vec<i64> {
-    let rewrites = metadata
-        .snapshots()
-        .filter(|s| s.sequence_number() >= sequence_number && s.summary().operation == Operation::Replace);
-    rewrites.flat_map(|s| std::iter::once(s.snapshot_id()).chain(s.parent_snapshot_id())).collect()
+    let is_rewrite =
+        |s: &&SnapshotRef| s.sequence_number() >= sequence_number && s.summary().operation == Operation::Replace;
+    let mut rewrites: Vec<&SnapshotRef> = metadata.snapshots().filter(is_rewrite).collect();
+    rewrites.sort_by_key(|s| std::cmp::Reverse(s.sequence_number()));
+    rewrites.truncate(REWRITES_MAX);
+    rewrites.into_iter().flat_map(|s| std::iter::once(s.snapshot_id()).chain(s.parent_snapshot_id())).collect()
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(crate) struct Garbage(Mutex<HashMap<Uuid, Pending>>);
 pub(super) struct Pending {
     pub(super) forgotten: Vec<SnapshotRef>,
     pub(super) removed: Vec<Removed>,
+    /// When data files were last looked at.
+    pub(super) data_swept: Option<Instant>,
     /// The manifests of snapshots, so that a list is read once.
     pub(super) lists: HashMap<i64, Vec<Arc<ManifestFile>>>,
     /// Those manifests by path: a manifest is in many lists, and held once.

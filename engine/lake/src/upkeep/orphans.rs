@@ -9,6 +9,8 @@
 //!   files that were written longer than half of that ago (`is_too_old`, asked in every attempt).
 //! * A commit that was prepared before the empty one fails to swap, and is asked again.
 //! * Only tables of the lake's own project, and none where `gc.enabled` is false.
+//! * Only where this engine puts a table's files: below a table's folder another table may have its own (`a.b.c` has below
+//!   that of `a.b`).
 //!
 //! Not here: what commits of this process left behind (`garbage`), which is deleted sooner.
 
@@ -21,13 +23,15 @@ use ingot_model::file_settings::may_delete_files;
 use ingot_model::{Operation, Record};
 use object_store::path::Path;
 
+use crate::catalog::metadata_file;
 use crate::commit::{Commit, CommitError, Rebase};
 use crate::crash;
-use crate::error::Result;
+use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::read::changelog::all_manifests;
 use crate::store::Listed;
 use crate::table::Table;
+use crate::table::load::is_own_place;
 use crate::write::begun_at;
 
 /// A file must be this old to be an orphan.
@@ -83,27 +87,52 @@ impl Lake {
         let named = self.named(&fenced).await?;
         let orphans: Vec<Listed> = candidates.into_iter().filter(|file| !named.contains(&file.path)).collect();
         let told = Orphans::of(&orphans);
-        let paths = orphans.into_iter().map(|file| file.path).collect();
-        self.0.store.delete_files(table.metadata().location(), paths).await?;
+        self.0.store.delete_paths(orphans.into_iter().map(|file| file.path).collect()).await?;
         crash::point("orphans.deleted", table.name());
         Ok(told)
     }
 
     /// The files below a table's folder that were last written `age` ago or longer and that it does not name.
     async fn unnamed(&self, table: &Table, age: Duration) -> Result<Vec<Listed>> {
-        // A table without a snapshot has nothing that a commit could be compared with.
-        if table.head().is_none() || !may_delete_files(table.properties()) {
+        // A table without a snapshot has nothing that a commit could be compared with. One that was registered from
+        // elsewhere, or in whose folder another table is, has files that are not known here.
+        if !self.owns_folder(table.name(), table.metadata_location()).await?
+            || table.head().is_none()
+            || !may_delete_files(table.properties())
+        {
             return Ok(Vec::new());
         }
         let now = SystemTime::now();
         let is_old = |file: &Listed| now.duration_since(file.written).is_ok_and(|passed| passed >= age);
+        let folder = self.object_path(table.metadata().location())?;
         let listed = self.0.store.listed(table.metadata().location()).await?;
-        let old: Vec<Listed> = listed.into_iter().filter(is_old).collect();
+        let old = listed.into_iter().filter(|file| is_own_place(&folder, &file.path) && is_old(file));
+        let old: Vec<Listed> = old.collect();
         if old.is_empty() {
             return Ok(old);
         }
         let named = self.named(table).await?;
-        Ok(old.into_iter().filter(|file| !named.contains(&file.path)).collect())
+        let unnamed: Vec<Listed> = old.into_iter().filter(|file| !named.contains(&file.path)).collect();
+        for file in unnamed.iter().filter(|file| file.path.as_ref().contains(".metadata.json")) {
+            if !self.is_version_of(table, &file.path).await? {
+                let at = file.path.as_ref();
+                tracing::warn!(table = %table.name(), at, "another table was here: files without a name are left");
+                return Ok(Vec::new());
+            }
+        }
+        Ok(unnamed)
+    }
+
+    /// Whether a metadata file is an older one of the table: that of another may be registered again, with its files.
+    async fn is_version_of(&self, table: &Table, path: &Path) -> Result<bool> {
+        let location = format!("{}{path}", self.object_store_url().as_str());
+        match metadata_file::read(&self.0.store, &location).await {
+            Ok(parsed) => Ok(parsed.metadata.uuid() == table.uuid()),
+            // Half written: nothing can be made of it.
+            Err(LakeError::Damaged(_)) => Ok(true),
+            Err(LakeError::NotFound(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Every file that a version of a table names, and those that somebody may still read.

@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{ManifestFile, SnapshotRef, TableMetadata};
@@ -29,6 +29,8 @@ use crate::upkeep::garbage::{Pending, Removed};
 
 /// Lists that are read, and files that are deleted, at a time.
 const IN_FLIGHT_MAX: usize = 16;
+/// How often data files are looked at.
+const DATA_EVERY: Duration = Duration::from_secs(300);
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,7 +70,9 @@ impl Lake {
         let gone: Vec<SnapshotRef> = std::mem::take(&mut pending.forgotten);
         let gone: Vec<SnapshotRef> =
             gone.into_iter().filter(|s| metadata.snapshot_by_id(s.snapshot_id()).is_none()).collect();
-        let due = due(&pending.removed, metadata, grace);
+        // Every manifest is looked at for them: not each time.
+        let looks = pending.data_swept.is_none_or(|at| at.elapsed() >= grace.min(DATA_EVERY));
+        let due = if looks { due(&pending.removed, metadata, grace) } else { HashSet::new() };
         if gone.is_empty() && due.is_empty() {
             return Ok(Swept::default());
         }
@@ -86,7 +90,7 @@ impl Lake {
         table: &Table,
         pending: &mut Pending,
         gone: &[SnapshotRef],
-        due: HashMap<String, i64>,
+        due: HashSet<String>,
     ) -> Result<Swept> {
         let metadata = table.metadata();
         let kept: Vec<SnapshotRef> = metadata.snapshots().cloned().collect();
@@ -106,8 +110,11 @@ impl Lake {
             .collect();
         metadata_files
             .extend(gone.iter().map(|s| s.manifest_list().to_owned()).filter(|l| !lists.contains(l.as_str())));
+        if !due.is_empty() {
+            pending.data_swept = Some(Instant::now());
+        }
         let held = self.held(&due, named.values().copied()).await?;
-        let data_files: Vec<String> = due.into_keys().filter(|path| !held.contains(path)).collect();
+        let data_files: Vec<String> = due.into_iter().filter(|path| !held.contains(path)).collect();
         let done: HashSet<String> = data_files.iter().cloned().collect();
         crash::point("sweep.chosen", table.name());
         let swept = Swept {
@@ -147,19 +154,20 @@ impl Lake {
         Ok(())
     }
 
-    /// Those of some files that a manifest holds. A manifest all of whose files are younger than a removal cannot hold what
-    /// it took away.
+    /// Those of some files that a manifest holds: also one that is younger than the removal, by a cherry-pick.
     async fn held(
         &self,
-        due: &HashMap<String, i64>,
+        due: &HashSet<String>,
         manifests: impl Iterator<Item = &Arc<ManifestFile>>,
     ) -> Result<HashSet<String>> {
-        let Some(newest) = due.values().max() else { return Ok(HashSet::new()) };
         let mut held = HashSet::new();
-        for file in manifests.filter(|m| m.min_sequence_number < *newest) {
+        if due.is_empty() {
+            return Ok(held);
+        }
+        for file in manifests {
             let manifest = self.manifest(file).await?;
             let live = manifest.entries().iter().filter(|entry| entry.is_alive()).map(|entry| entry.file_path());
-            held.extend(live.filter(|path| due.contains_key(*path)).map(str::to_owned));
+            held.extend(live.filter(|path| due.contains(*path)).map(str::to_owned));
         }
         Ok(held)
     }
@@ -176,10 +184,10 @@ impl Lake {
     }
 }
 
-/// The data files that may be deleted if no snapshot holds them, with the sequence number of their removal.
-fn due(removed: &[Removed], metadata: &TableMetadata, grace: Duration) -> HashMap<String, i64> {
+/// The data files that may be deleted if no snapshot holds them.
+fn due(removed: &[Removed], metadata: &TableMetadata, grace: Duration) -> HashSet<String> {
     // While a snapshot is kept that is older than the removal, it holds the file: manifests need not be read for that.
     let oldest = metadata.snapshots().map(|s| s.sequence_number()).min().unwrap_or(i64::MAX);
     let is_due = |file: &&Removed| file.at.elapsed() >= grace && file.sequence_number <= oldest;
-    removed.iter().filter(is_due).map(|file| (file.path.clone(), file.sequence_number)).collect()
+    removed.iter().filter(is_due).map(|file| file.path.clone()).collect()
 }
