@@ -225,12 +225,7 @@ impl<'a> Cursor<'a> {
         while self.eat(&Token::Period) {
             parts.push(self.ident("a name after the dot")?);
         }
-        let name = ObjectName(parts);
-        if name.0.len() > 3 {
-            let message = format!("\"{}\" has {} parts; at most three are allowed", name.dotted(), name.0.len());
-            return self.fail("N0106", message, name.span());
-        }
-        Ok(name)
+        Ok(ObjectName(parts))
     }
 
     /// A string literal's value.

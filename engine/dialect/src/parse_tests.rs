@@ -171,7 +171,6 @@ fn every_error_has_its_code_and_place() {
             vec![("T0102", "1:18 INTT"), ("P0114", "1:26 STRUCT<x INT>>"), ("T0110", "1:51 (40, 2)")],
         ),
         ("CREATE VIEW v (a VARCHAR(5)) AS SELECT 1".into(), vec![("T0109", "1:25 (5)")]),
-        ("CREATE VIEW a.b.c.d AS SELECT 1".into(), vec![("N0106", "1:13 a.b.c.d")]),
         // One pass reports what is wrong in every statement.
         (
             "CREATE VIEW ; x y; CREATE VIEW a.b AS SELECT 1 AS x; CREATE FLOW f AS UPSERT".into(),

@@ -93,11 +93,9 @@ impl Engine {
     pub async fn open(project: Arc<Project>, config: Arc<Config>) -> Result<Self> {
         let lake = Lake::open_as(config.lake_config(), &config.project.name).await?;
         let min_age = Duration::from_millis(config.upkeep.snapshots_min_age_ms);
-        let retention = config.upkeep.enabled.then(|| Arc::new(Retention::new(min_age, READERS_MAX_AGE)));
-        if let Some(retention) = &retention {
-            lake.retain(Arc::clone(retention));
-        }
-        Self::over(lake, project, config, retention).await
+        let retention = Arc::new(Retention::new(min_age, READERS_MAX_AGE));
+        lake.retain(Arc::clone(&retention));
+        Self::over(lake, project, config, Some(retention)).await
     }
 
     /// Opens them to read; makes nothing, also where there is nothing (`Lake::present`).
@@ -252,7 +250,7 @@ impl Engine {
 
     /// Refuses to work on a table of another project. An external one is only read.
     pub(crate) fn check_owner(&self, table: &Table) -> Result<()> {
-        if self.is_external(table.name()) {
+        if self.is_external(table.name()) && !self.project.tables.contains_key(table.name()) {
             return Ok(());
         }
         Ok(ingot_lake::owner::check(table, &self.config.project.name)?)
@@ -395,7 +393,9 @@ impl Engine {
         shutdown: &CancellationToken,
         progress: &(dyn Fn(&StepReport) + Send + Sync),
     ) -> Report {
-        self.tell_readers().await;
+        if self.config.upkeep.enabled {
+            self.tell_readers().await;
+        }
         let mut report = Report::default();
         for steps in plan.reads() {
             if shutdown.is_cancelled() {
@@ -583,6 +583,7 @@ impl Engine {
         shutdown: &CancellationToken,
     ) -> Result<Report> {
         if let ModelKind::Streaming { input: StreamInput::Table(_) } = model.kind {
+            self.check_inputs(model).await?;
             self.lake.drop_table(&model.name).await?;
         } else if let Some(table) = self.lake.load_table(&model.name).await? {
             let missing = || PipelineError::stopped("N0102", format!("\"{}\" reads no source", model.name));

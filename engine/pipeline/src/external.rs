@@ -9,6 +9,7 @@
 
 use ingot_lake::{LakeError, Table};
 use ingot_model::TableName;
+use ingot_project::project::Model;
 
 use crate::engine::{Engine, Stored};
 use crate::error::{PipelineError, Result};
@@ -51,6 +52,22 @@ impl Engine {
             Ok(table) => drop(stored.tables.insert(name.clone(), table)),
             Err(error) => drop(stored.unreadable.insert(name.clone(), error)),
         }
+    }
+
+    /// Whether all that a table reads can be read: before what it holds is dropped to be read again.
+    ///
+    /// # Errors
+    /// The first that cannot be.
+    pub(crate) async fn check_inputs(&self, model: &Model) -> Result<()> {
+        let mut stored = self.stored(&|name| *name == model.name).await?;
+        for input in &model.inputs {
+            match stored.unreadable.remove(input) {
+                Some(error) => return Err(error),
+                None if !stored.tables.contains_key(input) => return Err(self.absent_input(&model.name, input)),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// The error for an external table that does not exist.

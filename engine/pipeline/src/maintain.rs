@@ -117,14 +117,14 @@ impl Engine {
             // Fewer than there were: the table was made anew, or another engine brought files together.
             if looked.is_none_or(|(were, more)| files >= were + more || files < were) {
                 let more = looked.map_or(0, |(_, more)| more);
+                let twice = (more * 2).max(FAN_IN as u64);
+                // Until it is known to be worth it: where it fails, or nothing is gained, twice as much must come first.
+                rounds.files.insert(model.name.clone(), (files, twice));
                 let done = self.compact(&table, Small::Many).await?;
-                // Where nothing was gained, twice as much must have come before it is worth another look.
-                let more = match done.files_in > 0 && done.files_out * 2 > done.files_in {
-                    true => (more * 2).max(FAN_IN as u64),
-                    false => FAN_IN as u64,
-                };
-                let now = (files + done.files_out as u64).saturating_sub(done.files_in as u64);
-                rounds.files.insert(model.name.clone(), (now, more));
+                if done.files_in == 0 || done.files_out * 2 <= done.files_in {
+                    let now = (files + done.files_out as u64).saturating_sub(done.files_in as u64);
+                    rounds.files.insert(model.name.clone(), (now, FAN_IN as u64));
+                }
             }
         }
         if orphans {

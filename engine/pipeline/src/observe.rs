@@ -137,8 +137,13 @@ fn view(
             return Some(fresh);
         }
         // The first commit of rows after what it stands on; older than all that is left where that is gone.
-        let after = below.history().into_iter().take_while(|s| s.id != *at).last()?;
-        Some(fresh.min(DateTime::from_timestamp_millis(after.timestamp_ms)?))
+        let history = below.history();
+        let after = match history.iter().any(|s| s.id == *at) {
+            true => history.into_iter().take_while(|s| s.id != *at).last()?.timestamp_ms,
+            // What came next is forgotten: no later than what it stands on says.
+            false => below.snapshot(*at).or_else(|| history.last().cloned())?.timestamp_ms,
+        };
+        Some(fresh.min(DateTime::from_timestamp_millis(after)?))
     });
     each.min().flatten()
 }

@@ -34,6 +34,8 @@ impl Engine {
 
     /// The snapshots of each table that its readers stand on, for tables all of whose readers are known.
     async fn read_snapshots(&self) -> Result<Snapshots> {
+        // Before the tables: what ends meanwhile is recorded in them.
+        let running: Vec<_> = self.looked_at().into_iter().chain(self.readers.running()).collect();
         let stored = self.stored(&|_| true).await?;
         let mut found: Snapshots = stored.tables.keys().map(|name| (name.clone(), BTreeSet::new())).collect();
         let mut unknown = BTreeSet::new();
@@ -49,7 +51,7 @@ impl Engine {
             }
         }
         found.retain(|name, _| !unknown.contains(name));
-        for (name, at) in self.looked_at().into_iter().chain(self.readers.running()) {
+        for (name, at) in running {
             if let Some(known) = found.get_mut(&name) {
                 known.insert(at);
             }

@@ -2,6 +2,7 @@
 //!
 //!   FROM s.c, c       c.id is the column of either: refused; DataFusion takes that of the first
 //!   FROM r.c, s.c     two tables; their layers tell them apart
+//!   FROM s.c, r.s.c   s.c.id is the column of either: refused
 //!
 //! Not here: columns of one name (the planner's).
 
@@ -29,8 +30,8 @@ pub(crate) fn in_select(select: &Select) -> Result<()> {
         });
     }
     for (at, (name, span)) in found.iter().enumerate() {
-        let same =
-            |other: &Vec<String>| other.last() == name.last() && (other.len() == 1 || name.len() == 1 || other == name);
+        // The planner takes the first whose name ends with what stands before a column, be another's the whole of it.
+        let same = |other: &Vec<String>| other.ends_with(name) || name.ends_with(other);
         if found.iter().take(at).any(|(other, _)| same(other)) {
             let text = format!("two relations of this FROM are called \"{}\"", name.last().map_or("", String::as_str));
             let help = "give one of them an alias of its own";

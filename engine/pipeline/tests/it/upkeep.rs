@@ -14,7 +14,8 @@ const ROUNDS: usize = 48;
 fn forgetful() -> World {
     let world = World::new();
     let settings = std::fs::read_to_string(world.sql("ingot.toml")).unwrap();
-    std::fs::write(world.sql("ingot.toml"), settings + "\n[upkeep]\nsnapshots-min-age = \"1 ms\"\n").unwrap();
+    std::fs::write(world.sql("ingot.toml"), settings + "\n[upkeep]\nenabled = true\nsnapshots-min-age = \"1 ms\"\n")
+        .unwrap();
     world
 }
 
@@ -29,18 +30,25 @@ async fn ingested(engine: &Engine) {
     assert!(report.steps.iter().all(|step| step.error.is_none()), "{:?}", report.steps);
 }
 
+/// As many commits as make a table forget some; views are refreshed now and then.
+async fn busy(world: &mut World) {
+    for n in 0..ROUNDS {
+        world.produce(20);
+        let engine = world.engine().await;
+        match n % 8 {
+            7 => drop(once(&engine).await),
+            _ => ingested(&engine).await,
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn views_go_on_from_what_they_stand_on() {
     let mut world = forgetful();
-    for _ in 0..ROUNDS {
-        world.produce(20);
-        once(&world.engine().await).await;
-    }
+    busy(&mut world).await;
     let engine = world.engine().await;
-    for of in ["bronze.vehicle_events", "silver.vehicle_events", "gold.stats"] {
-        let kept = table(&engine, of).await.metadata().snapshots().count();
-        assert!(kept < ROUNDS, "{of} keeps {kept} snapshots");
-    }
+    let kept = table(&engine, "bronze.vehicle_events").await.metadata().snapshots().count();
+    assert!(kept < ROUNDS, "{kept} snapshots are kept");
     all_equal(&engine).await;
     world.produce(20);
     let engine = world.engine().await;
@@ -76,10 +84,7 @@ async fn views_go_on_from_what_they_stand_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_written_by_nobody_else_goes_on_after_its_history_is_cut() {
     let mut world = forgetful();
-    for _ in 0..ROUNDS {
-        world.produce(20);
-        once(&world.engine().await).await;
-    }
+    busy(&mut world).await;
     // Read from the start again, and by another definition: both look back at what the table was made from.
     let engine = world.engine().await;
     let stop = CancellationToken::new();
@@ -103,7 +108,7 @@ async fn a_table_that_is_written_by_nobody_else_goes_on_after_its_history_is_cut
 #[tokio::test(flavor = "multi_thread")]
 async fn upkeep_that_is_off_forgets_nothing() {
     let mut world = forgetful();
-    world.edit("ingot.toml", "[upkeep]", "[upkeep]\nenabled = false");
+    world.edit("ingot.toml", "enabled = true", "enabled = false");
     for _ in 0..ROUNDS {
         world.produce(20);
         ingested(&world.engine().await).await;

@@ -159,6 +159,7 @@ impl<'a> Names<'a> {
         }
         names.side_tables(files, rules, found);
         names.case_clashes(files, found);
+        names.stored_twice(files, rules, found);
         names
     }
 
@@ -246,6 +247,24 @@ impl<'a> Names<'a> {
                         .help("give each its own, and UNION ALL them in a view"),
                 ),
             }
+        }
+    }
+
+    /// An external table that has the stored name of a table of the project: the prefix stands before that one alone.
+    fn stored_twice(&self, files: &[(String, Vec<Statement>)], rules: Rules<'_>, found: &mut Vec<Diagnostic>) {
+        let is_stored = |d: &&Declared<'_>| !matches!(d.kind, DeclaredKind::Source(_) | DeclaredKind::Temporary(_));
+        let is_external = |d: &&Declared<'_>| matches!(d.kind, DeclaredKind::External(_));
+        let own = self.all.values().filter(is_stored).filter(|d| !is_external(d));
+        let own: BTreeMap<TableName, &Declared<'_>> = own.map(|d| (rules.stored_of(d), d)).collect();
+        for external in self.all.values().filter(is_external) {
+            let Some(other) = own.get(&rules.stored_of(external)) else { continue };
+            let text =
+                format!("\"{}\" is stored under the name of external table \"{}\"", other.dotted(), external.dotted());
+            found.push(
+                Diagnostic::error("N0107", text)
+                    .at(&files[external.file].0, external.span)
+                    .help("rename one of the two, or choose another namespace_prefix"),
+            );
         }
     }
 
