@@ -66,7 +66,7 @@ class Run:
         self.rounds += 1
         self.project = Project(self.shared, self.random.randrange(1 << 30))
         # Tables keep next to no history: what upkeep takes away wrongly is missed at once.
-        self.project.options += ["--set", "upkeep.snapshots-min-age=1 s"]
+        self.project.options += ["--set", "upkeep.enabled=true", "--set", "upkeep.snapshots-min-age=1 s"]
         self.project.traffic.send(60)
 
     def judge(self, what, *more):

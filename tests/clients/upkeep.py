@@ -87,7 +87,7 @@ def main():
     args = parser.parse_args()
     checks = Checks()
     project = Project(setting(args), args.seed)
-    project.options += ["--set", f"upkeep.snapshots-min-age={AGE_S} s"]
+    project.options += ["--set", "upkeep.enabled=true", "--set", f"upkeep.snapshots-min-age={AGE_S} s"]
     try:
         at_work(project, checks, args)
         left_alone(project, checks)
