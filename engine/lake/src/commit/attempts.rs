@@ -106,7 +106,7 @@ impl Lake {
             let unknown = match sent {
                 Ok(Outcome::Done(version)) => {
                     crash::point("commit.done", current.name());
-                    if self.0.retention.get().is_some_and(|retention| retention.of(table.name()).is_some()) {
+                    if let Some(left) = left {
                         self.0.garbage.note(table.uuid(), left);
                     }
                     return Ok(table.at(version));

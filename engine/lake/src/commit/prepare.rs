@@ -32,6 +32,7 @@ use crate::table::{Table, beginning, info};
 use crate::upkeep::expire::{BATCH, LOOK_EVERY, expirable};
 use crate::upkeep::garbage::Left;
 use crate::upkeep::orphans::is_too_old;
+use crate::upkeep::retention::Kept;
 
 /// An attempt that is written but for the catalog.
 pub(super) struct Prepared {
@@ -43,12 +44,12 @@ pub(super) struct Prepared {
     pub(super) updates: Vec<TableUpdate>,
     /// Manifests and lists: to be deleted if the attempt certainly failed.
     pub(super) manifests: Vec<String>,
-    /// What it leaves behind once it is in.
-    pub(super) left: Left,
+    /// What it leaves behind once it is in, where that is kept account of.
+    pub(super) left: Option<Left>,
 }
 
 /// What an attempt gives beside the files that it wrote.
-type Written = (Table, TableRequirement, Vec<TableUpdate>, Left);
+type Written = (Table, TableRequirement, Vec<TableUpdate>, Option<Left>);
 
 impl Prepared {
     /// Writes the manifests of a commit over `base`. What was written is removed again when that fails.
@@ -82,7 +83,8 @@ impl Prepared {
     ) -> Result<Written, CommitError> {
         let metadata = base.metadata();
         check_version(metadata)?;
-        if commit.add.iter().any(|file| is_too_old(file, SystemTime::now())) {
+        let now = SystemTime::now();
+        if commit.add.iter().any(|file| is_too_old(file, now)) {
             let reason = "its files were written so long ago that they may be gone".to_owned();
             return Err(CommitError::Superseded { reason, current: base.clone() });
         }
@@ -145,7 +147,9 @@ impl Prepared {
         lake.own(base, &mut set)?;
         let listed = std::mem::take(&mut manifests.manifests);
         let removed = std::mem::take(&mut manifests.removed);
-        let named = (snapshot_id, numbered(&listed, sequence_number));
+        let kept = lake.0.retention.get().and_then(|retention| retention.of(base.name()));
+        // Hundreds of manifests: copied only where somebody will ask for them.
+        let named = kept.as_ref().map(|_| (snapshot_id, numbered(&listed, sequence_number)));
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
         let list = write_list(lake, metadata, listed, ids, written).await?;
         let snapshot = Snapshot::builder()
@@ -160,9 +164,9 @@ impl Prepared {
                 additional_properties: record.into(),
             })
             .build();
-        let expire = expired(lake, base, commit, snapshot.timestamp_ms())?;
+        let expire = expired(base, commit, kept.as_ref(), snapshot.timestamp_ms())?;
         let forgotten = expire.iter().filter_map(|id| metadata.snapshot_by_id(*id)).cloned().collect();
-        let left = Left { snapshot: named, sequence_number, forgotten, removed };
+        let left = named.map(|snapshot| Left { snapshot, sequence_number, forgotten, removed });
         if !expire.is_empty() {
             builder = builder.remove_snapshots(&expire);
         }
@@ -280,12 +284,12 @@ fn now_ms() -> i64 {
 
 /// The snapshots that a commit forgets: those it was asked to, but for the head and what refs name, and those that the
 /// table need not keep.
-fn expired(lake: &Lake, base: &Table, commit: &Commit, now_ms: i64) -> Result<Vec<i64>> {
+fn expired(base: &Table, commit: &Commit, kept: Option<&Kept>, now_ms: i64) -> Result<Vec<i64>> {
     let metadata = base.metadata();
-    let mut ids = match lake.0.retention.get().and_then(|retention| retention.of(base.name())) {
-        Some(kept) if commit.maintains => expirable(&base.shared_name(), metadata, &kept, now_ms, 1)?,
+    let mut ids = match kept {
+        Some(kept) if commit.maintains => expirable(&base.shared_name(), metadata, kept, now_ms, 1)?,
         Some(kept) if metadata.next_sequence_number() % LOOK_EVERY == 0 => {
-            expirable(&base.shared_name(), metadata, &kept, now_ms, BATCH)?
+            expirable(&base.shared_name(), metadata, kept, now_ms, BATCH)?
         }
         _ => Vec::new(),
     };

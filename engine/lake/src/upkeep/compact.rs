@@ -10,7 +10,7 @@
 //! * A row is written once a size class, so however many files come, a row is rewritten a few times.
 //! * Only appends and rewrites may come between; anything else makes the rewrite moot.
 //!
-//! Not here: when it is done (`ingot-pipeline`), files that are no longer needed (`garbage`).
+//! Not here: when it is done (`ingot-pipeline`), files that are no longer needed (`sweep`).
 
 use std::collections::HashMap;
 use std::sync::Arc;

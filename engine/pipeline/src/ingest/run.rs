@@ -458,7 +458,10 @@ impl Ingestor {
     /// Deletes error rows at or past the main table's position that another definition wrote: they are judged again.
     async fn rewind_errors(&mut self) -> Result<()> {
         let Some(side) = &mut self.errors else { return Ok(()) };
-        let is_same = side.table.past().fingerprint() == Some(&self.model.fingerprint);
+        let past = side.table.past();
+        // What others took away is judged again, as is what another definition wrote.
+        let untouched = past.newer_than_ours().all(|s| s.operation.is_rewrite());
+        let is_same = untouched && past.fingerprint() == Some(&self.model.fingerprint);
         let ahead = decide::rejudged(&self.committed, &side.at, is_same);
         if ahead.is_empty() {
             return Ok(());
