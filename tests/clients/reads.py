@@ -381,6 +381,25 @@ def evolved(lake):
     lake.gives("SELECT l, m FROM a.evolved WHERE id = 4", [([{"z": 2.5}], [("q", {"z": 3.5})])])
 
 
+def never_null(lake):
+    """A field that is NOT NULL in its file, within a struct that may be NULL: Spark writes what is never NULL so."""
+    schema = Schema(optional(1, "id", LongType()), optional(2, "s", StructType(optional(3, "a", IntegerType()), optional(4, "b", StringType()))))
+    table = lake.catalog.create_table("a.never", schema)
+    fields = [pa.field("a", pa.int32(), metadata={b"PARQUET:field_id": b"3"}), pa.field("b", pa.string(), False, {b"PARQUET:field_id": b"4"})]
+    of = pa.schema([pa.field("id", pa.int64(), metadata={b"PARQUET:field_id": b"1"}), pa.field("s", pa.struct(fields), metadata={b"PARQUET:field_id": b"2"})])
+    values = pa.StructArray.from_arrays(
+        [pa.array([1, None, None], pa.int32()), pa.array(["x", "", "y"])], fields=fields, mask=pa.array([False, True, False]))
+    path = lake.folder / "never.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array([1, 2, 3], pa.int64()), values], schema=of), path)
+    take_over(table, [listed(path, table, (), 3)])
+    lake.gives("SELECT id, s FROM a.never", [(1, {"a": 1, "b": "x"}), (2, None), (3, {"a": None, "b": "y"})])
+    lake.gives("SELECT id, s['a'], s['b'] FROM a.never", [(1, 1, "x"), (2, None, None), (3, None, "y")])
+    lake.gives("SELECT id FROM a.never WHERE s['b'] IS NULL", [(2,)])
+    lake.gives("SELECT count(s['b']), count(*) FROM (SELECT s FROM a.never ORDER BY id LIMIT 3) t", [(2, 3)])
+    lake.gives("SELECT id FROM a.never WHERE s['b'] < 'y'", [(1,)])
+    lake.agrees("a.never")
+
+
 def stamp(ms):
     return datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
@@ -631,7 +650,7 @@ def about(lake):
     lake.refuses('SELECT * FROM a."nowhere$files"', "Q0102", "nowhere")
 
 
-PARTS = {"hive": hive, "promoted": promoted, "kinds": kinds, "defaults": defaults, "evolved": evolved, "travel": travel, "first": first_version, "unknown": unknown, "about": about}
+PARTS = {"hive": hive, "promoted": promoted, "kinds": kinds, "defaults": defaults, "evolved": evolved, "never": never_null, "travel": travel, "first": first_version, "unknown": unknown, "about": about}
 
 
 def main():

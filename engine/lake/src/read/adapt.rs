@@ -396,6 +396,10 @@ impl ByIdAdapter {
         let Some(found) = descend(self.file.field(index), &path) else {
             return if fills_up(self.file.field(index), top, &path) { Ok(None) } else { null(&wanted).map(Some) };
         };
+        if !found.is_nullable() && has_nullable(self.file.field(index), &path) {
+            // Where a struct around it is NULL, it holds anything: the whole column is put right (`reshape`).
+            return Ok(None);
+        }
         let mut args: Vec<Arc<dyn PhysicalExpr>> = vec![Arc::new(Column::new(column.name(), index))];
         for name in &path {
             args.push(Arc::new(Literal::new(ScalarValue::from(name.as_str()))));
@@ -437,6 +441,11 @@ fn descend(field: &Field, path: &[String]) -> Option<FieldRef> {
     };
     let child = fields.iter().find(|f| f.name() == name)?;
     if rest.is_empty() { Some(Arc::clone(child)) } else { descend(child, rest) }
+}
+
+/// Whether a column, or a field on a path below it but for the last, may be NULL.
+fn has_nullable(field: &Field, path: &[String]) -> bool {
+    field.is_nullable() || (1..path.len()).any(|depth| descend(field, &path[..depth]).is_some_and(|f| f.is_nullable()))
 }
 
 /// The table's field at a path below a column.

@@ -44,6 +44,8 @@ enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Part {
     Stored(String, Step),
+    /// As `Stored`, of a field that is never NULL in the file: where the struct is, it holds anything.
+    Covered(String, Step),
     Value(ScalarValue),
 }
 
@@ -57,7 +59,7 @@ pub(crate) fn convert(
     logical: &Field,
     of: Option<&NestedField>,
 ) -> Result<Arc<dyn PhysicalExpr>> {
-    if physical.data_type() == logical.data_type() {
+    if physical.data_type() == logical.data_type() && !has_covered(physical.data_type()) {
         return Ok(stored);
     }
     let step = match plan(physical.data_type(), logical.data_type(), of.map(|f| f.field_type.as_ref())) {
@@ -78,6 +80,20 @@ pub(crate) fn convert(
         return Ok(Arc::new(CastExpr::new_with_target_field(stored, target, None)));
     }
     Ok(Arc::new(Reshape { inner: stored, step, target }))
+}
+
+/// Whether a type has a struct with a field that is never NULL.
+fn has_covered(of: &DataType) -> bool {
+    match of {
+        DataType::Struct(fields) => fields.iter().any(|field| !field.is_nullable() || has_covered(field.data_type())),
+        DataType::List(item) => has_covered(item.data_type()),
+        // Keys are never NULL, and neither are entries: only what the values are counts.
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => pair.iter().skip(1).any(|value| has_covered(value.data_type())),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 /// The value of a field that a file does not have. None: NULL.
@@ -128,7 +144,7 @@ fn missing(of: &NestedField, as_field: &Field) -> std::result::Result<ScalarValu
 /// for one Iceberg type), and how it is made.
 fn plan(stored: &DataType, wanted: &DataType, of: Option<&Type>) -> std::result::Result<Step, String> {
     use DataType as D;
-    if stored == wanted {
+    if stored == wanted && !has_covered(stored) {
         return Ok(Step::Keep);
     }
     let fine = match (stored, wanted) {
@@ -165,7 +181,8 @@ fn plan(stored: &DataType, wanted: &DataType, of: Option<&Type>) -> std::result:
                 match (from.iter().find(|f| f.name() == field.name()), of) {
                     (Some(stored), _) => {
                         let step = plan(stored.data_type(), field.data_type(), of.map(|f| f.field_type.as_ref()))?;
-                        Ok(Part::Stored(stored.name().clone(), step))
+                        let part = if stored.is_nullable() { Part::Stored } else { Part::Covered };
+                        Ok(part(stored.name().clone(), step))
                     }
                     (None, Some(of)) => missing(of, field).map(Part::Value),
                     (None, None) => Err(String::new()),
@@ -212,6 +229,7 @@ impl Step {
                 stored > 0
                     && parts.iter().all(|part| match part {
                         Part::Stored(_, step) => step.is_cast(),
+                        Part::Covered(..) => false,
                         Part::Value(value) => value.is_null(),
                     })
             }
@@ -230,6 +248,10 @@ impl Step {
                     columns.push(match part {
                         Part::Stored(name, step) => match stored.column_by_name(name) {
                             Some(column) => step.apply(column)?,
+                            None => return of_another_type(),
+                        },
+                        Part::Covered(name, step) => match stored.column_by_name(name) {
+                            Some(column) => masked(&step.apply(column)?, stored.nulls())?,
                             None => return of_another_type(),
                         },
                         Part::Value(value) => masked(&value.to_array_of_size(stored.len())?, stored.nulls())?,
