@@ -495,8 +495,8 @@ def first_version(lake):
     lake.gives(f"SELECT kind FROM a.first FOR VERSION AS OF {table.current_snapshot().snapshot_id}", [("a",), ("b",), ("c",)])
 
 
-def edit_header(location, change):
-    """Changes the table schema in the header of a manifest."""
+def edit_header(location, change, within="schema"):
+    """Changes the table schema, or another part that is JSON, in the header of a manifest."""
     path = Path(location.removeprefix("file://"))
     data, at = path.read_bytes(), 4
 
@@ -530,9 +530,9 @@ def edit_header(location, change):
         for _ in range(abs(count)):
             name = piece()
             pairs[name] = piece()
-    schema = json.loads(pairs[b"schema"])
-    change(schema)
-    pairs[b"schema"] = json.dumps(schema).encode()
+    part = json.loads(pairs[within.encode()])
+    change(part)
+    pairs[within.encode()] = json.dumps(part).encode()
     head = b"Obj\x01" + written(len(pairs))
     for name, value in pairs.items():
         head += written(len(name)) + name + written(len(value)) + value
@@ -666,4 +666,5 @@ def main():
     print(f"{RIGHT} right, {WRONG} wrong")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -302,5 +302,15 @@ impl From<NotATableName> for LakeError {
 
 /// The error of a scan for rows that are stored in a way that is not read.
 pub(crate) fn not_read<T>(text: String) -> std::result::Result<T, datafusion::error::DataFusionError> {
-    Err(datafusion::error::DataFusionError::External(Box::new(LakeError::Unsupported(text))))
+    Err(external(LakeError::Unsupported(text)))
+}
+
+/// The error of a scan for a file that is stored whole and does not hold what it should.
+pub(crate) fn damaged<T>(text: String) -> std::result::Result<T, datafusion::error::DataFusionError> {
+    Err(external(LakeError::Damaged(text)))
+}
+
+/// An error of the lake, as that of a scan.
+pub(crate) fn external(error: LakeError) -> datafusion::error::DataFusionError {
+    datafusion::error::DataFusionError::External(Box::new(error))
 }

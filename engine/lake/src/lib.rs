@@ -17,6 +17,7 @@
 pub mod catalog;
 pub mod commit;
 pub mod crash;
+mod deletes;
 pub mod error;
 #[cfg(test)]
 mod faults;

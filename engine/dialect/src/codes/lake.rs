@@ -46,7 +46,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "L0109",
         "table uses a feature that is not supported",
-        "The table holds something that this version cannot read rightly, such as equality deletes of another engine, a format version above 3, an unknown partition transform or a column of the type `variant`. It is refused rather than read wrongly. Another engine can rewrite it; `docs/lake.md` has the list. A table with a column of a type that is not read is read without it and never written.",
+        "The table holds something that this version cannot read rightly, such as data files in ORC, a format version above 3, an unknown partition transform or a column of the type `variant`. It is refused rather than read wrongly. Another engine can rewrite it; `docs/lake.md` has the list. A table with a column of a type that is not read is read without it and never written.",
     ),
     code(
         "L0110",

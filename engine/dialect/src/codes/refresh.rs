@@ -220,8 +220,8 @@ pub(super) const CODES: &[CodeInfo] = &[
     ),
     code(
         "R0547",
-        "full recompute: a source has delete files",
-        "Another engine deleted rows of a source by delete files, whose change is not read yet. The view is computed from all rows, which honours them. Copy-on-write deletes are followed incrementally.",
+        "full recompute: the change of a source is not read",
+        "A snapshot of a source that the view stands on holds files that are not read, such as data files in ORC, so that what changed since cannot be told. The view is computed from all rows. Delete files of other engines are followed incrementally.",
     ),
     code(
         "R0548",

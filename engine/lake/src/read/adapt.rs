@@ -71,16 +71,25 @@ pub(crate) struct FieldNames {
     mapping: Vec<MappedField>,
     /// The table's columns by name.
     columns: HashMap<String, NestedFieldRef>,
-    partitions: PartitionValues,
+    partitions: Arc<PartitionValues>,
 }
 
 impl FieldNames {
     /// Names of a table's public columns, and with `state` of its hidden ones.
-    pub(crate) fn of(table: &Table, state: bool, partitions: PartitionValues) -> Self {
+    pub(crate) fn of(table: &Table, state: bool, partitions: Arc<PartitionValues>) -> Self {
+        let hidden = table.state_columns().iter().map(|column| &column.field).filter(|_| state);
+        Self::over(table, table.fields().as_struct().fields().iter().chain(hidden), partitions)
+    }
+
+    /// Names of some columns, as these fields have them.
+    pub(crate) fn over<'a>(
+        table: &Table,
+        fields: impl IntoIterator<Item = &'a NestedFieldRef>,
+        partitions: Arc<PartitionValues>,
+    ) -> Self {
         let mut names = HashMap::new();
         let mut columns: HashMap<String, NestedFieldRef> = HashMap::new();
-        let hidden = table.state_columns().iter().map(|column| &column.field).filter(|_| state);
-        for field in table.fields().as_struct().fields().iter().chain(hidden) {
+        for field in fields {
             collect(field, &mut names);
             columns.insert(field.name.clone(), Arc::clone(field));
         }
@@ -98,7 +107,7 @@ impl FieldNames {
         let mapping =
             names.iter().map(|(id, name)| MappedField::new(Some(*id), vec![(*name).to_owned()], Vec::new())).collect();
         let names = names.iter().map(|(id, name)| (*id, (*name).to_owned())).collect();
-        Self { names, mapping, columns: HashMap::new(), partitions: HashMap::new() }
+        Self { names, mapping, columns: HashMap::new(), partitions: Arc::default() }
     }
 
     /// The footer with every column under its name of today, and the file's path where its partition has values.

@@ -7,30 +7,27 @@
 //!   existing; its path names it.
 //! * `changelog` is exact for any two snapshots of one table, rollbacks included:
 //!   it compares live sets by path, and never trusts ancestry or entry status.
-//!   Manifests that both snapshots share hold the same entries and stay closed.
-//! * Equality deletes and deletion vectors are refused, never ignored.
+//!   Manifests that both snapshots share hold the same entries; without delete files they stay closed.
+//! * A file that stays and whose deletes changed is in the change with the rows alone that they took or gave back.
 //!
 //! Not here: which of these files a query needs (`prune`), reading their rows
-//! (`provider`).
+//! (`provider`), which deletes apply to a file (`deletes::index`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, Literal, ManifestContentType, ManifestEntry, ManifestFile,
-    PrimitiveLiteral, SnapshotRef, Struct,
+    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, SnapshotRef,
 };
 
+use crate::deletes::file::{DeleteFile, FileDeletes, Identity};
+use crate::deletes::index::{DeleteIndex, Target};
 use crate::error::LakeError;
 use crate::table::Table;
 
 /// Manifests read at the same time.
 const MANIFESTS_CONCURRENT: usize = 8;
-/// Field id of the path column of position deletes (Iceberg, "Reserved field ids").
-pub(crate) const DELETE_PATH_FIELD_ID: i32 = 2_147_483_546;
-/// Field id of the position column of position deletes.
-pub(crate) const DELETE_POS_FIELD_ID: i32 = 2_147_483_545;
 
 /// A data file that is live in a snapshot.
 #[derive(Clone, Debug)]
@@ -48,139 +45,118 @@ pub struct FileRef {
     pub has_state: bool,
     /// The partition spec of the file's partition values.
     pub spec_id: i32,
-    /// Position delete files of other writers that may hold rows of this file.
-    pub deletes: Vec<Arc<DeleteFile>>,
+    /// What other writers' delete files may take out of it.
+    pub(crate) deletes: FileDeletes,
+    /// Of the rows that `deletes` leave, only those that these take: the rows that a change of deletes is about.
+    pub(crate) only: Option<FileDeletes>,
 }
 
 impl FileRef {
-    /// Rows in the file, those that position deletes take away included.
-    pub fn record_count(&self) -> u64 {
+    /// Rows in the file, those that deletes take away included.
+    pub(crate) fn record_count(&self) -> u64 {
         self.data_file.record_count()
     }
-}
 
-/// A Parquet file of position deletes.
-#[derive(Clone, Debug)]
-pub struct DeleteFile {
-    /// Full URI.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    pub(crate) sequence_number: i64,
-    pub(crate) spec_id: i32,
-    pub(crate) partition: Struct,
-    /// Least and greatest data file path, when the writer told.
-    pub(crate) paths: (Option<String>, Option<String>),
-    pub(crate) referenced: Option<String>,
-}
-
-impl DeleteFile {
-    /// Whether a data file may have rows deleted here: the spec's rule (same
-    /// partition, sequence number not below the file's), or the file by name.
-    fn applies(&self, file: &FileRef) -> bool {
-        let path = file.path.as_str();
-        if self.sequence_number < file.sequence_number {
-            return false;
-        }
-        if let Some(referenced) = &self.referenced {
-            return referenced == path;
-        }
-        match &self.paths {
-            (Some(low), Some(high)) if low == high => return low == path,
-            (low, high) => {
-                if low.as_deref().is_some_and(|low| low > path) || high.as_deref().is_some_and(|high| high < path) {
-                    return false;
-                }
-            }
-        }
-        let (ours, theirs) = (self.partition.fields(), file.data_file.partition().fields());
-        self.spec_id == file.spec_id && ours.len() == theirs.len() && ours.iter().zip(theirs).all(is_same_value)
+    /// Whether all its rows are read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.deletes.is_empty() && self.only.is_none()
     }
-}
 
-/// Whether two partition values are the same, if one of them was written before a promotion.
-fn is_same_value((a, b): (&Option<Literal>, &Option<Literal>)) -> bool {
-    use PrimitiveLiteral::{Double, Float, Int, Long};
-    let primitive = |value: &Option<Literal>| value.as_ref().and_then(Literal::as_primitive_literal);
-    match (a, b) {
-        (a, b) if a == b => true,
-        _ => match (primitive(a), primitive(b)) {
-            (Some(Int(narrow)), Some(Long(wide))) | (Some(Long(wide)), Some(Int(narrow))) => i64::from(narrow) == wide,
-            (Some(Float(narrow)), Some(Double(wide))) | (Some(Double(wide)), Some(Float(narrow))) => {
-                wide.total_cmp(&f64::from(narrow.0)).is_eq()
-            }
-            _ => false,
-        },
+    /// As many rows as are read of it at most.
+    pub fn rows_read(&self) -> u64 {
+        self.record_count().min(self.only.as_ref().map_or(u64::MAX, FileDeletes::rows))
     }
-}
 
-/// A partition with its numbers as wide as they may be promoted to: manifests of before a promotion hold the narrow ones.
-pub(crate) fn promoted(partition: &Struct) -> Struct {
-    let wide = |value: &Option<Literal>| match value {
-        Some(Literal::Primitive(PrimitiveLiteral::Int(value))) => {
-            Some(Literal::Primitive(PrimitiveLiteral::Long(i64::from(*value))))
-        }
-        Some(Literal::Primitive(PrimitiveLiteral::Float(value))) => {
-            Some(Literal::Primitive(PrimitiveLiteral::Double(f64::from(value.0).into())))
-        }
-        value => value.clone(),
-    };
-    partition.fields().iter().map(wide).collect()
+    /// Bytes of the file that hold rows to read, about: all of it, unless only those are that some deletes took.
+    pub fn bytes_read(&self) -> u64 {
+        let (bytes, rows) = (self.data_file.file_size_in_bytes(), self.record_count().max(1));
+        let share = u128::from(bytes) * u128::from(self.rows_read()) / u128::from(rows);
+        u64::try_from(share).unwrap_or(bytes)
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { data_file: &self.data_file, sequence_number: self.sequence_number, spec_id: self.spec_id }
+    }
 }
 
 /// Data files added and removed between two snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct FileChange {
-    /// Live in the later snapshot only.
+    /// Live in the later snapshot only, or with rows that are.
     pub added: Vec<FileRef>,
-    /// Live in the earlier snapshot only.
+    /// Live in the earlier snapshot only, or with rows that are.
     pub removed: Vec<FileRef>,
 }
 
 /// The data files of `snapshot`, in manifest order.
 ///
 /// # Errors
-/// `SnapshotGone` when the metadata no longer holds the snapshot; `Unsupported`
-/// when it holds equality deletes, deletion vectors or data that is not Parquet.
+/// `SnapshotGone` when the metadata no longer holds the snapshot; `Unsupported` when it holds files that are not
+/// Parquet; `Damaged` and `Corrupt` for entries that contradict the specification.
 pub async fn live_files(table: &Table, snapshot: i64) -> Result<Vec<FileRef>, LakeError> {
-    let manifests = manifests(table, &find(table, snapshot)?).await?;
-    let (data, deletes) = split(manifests);
+    let (data, deletes) = split(manifests(table, &find(table, snapshot)?).await?);
     let deletes = delete_files(table, deletes).await?;
     let mut files = data_files(table, data).await?;
-    if !deletes.is_empty() {
-        for file in &mut files {
-            file.deletes = deletes.iter().filter(|d| d.applies(file)).map(Arc::clone).collect();
-        }
-    }
+    apply(&mut files, &DeleteIndex::of(table, &deletes))?;
     Ok(files)
 }
 
-/// The difference of the live sets of two snapshots of one table. `from` of
+/// Gives files the deletes that an index has for them.
+fn apply(files: &mut [FileRef], deletes: &DeleteIndex) -> Result<(), LakeError> {
+    if !deletes.is_empty() {
+        for file in files {
+            file.deletes = deletes.applying(&file.target())?;
+        }
+    }
+    Ok(())
+}
+
+/// The difference of the live rows of two snapshots of one table, as files. `from` of
 /// `None` stands for the empty table.
 ///
 /// # Errors
-/// As [`live_files`]; and `Unsupported` when either snapshot has delete files,
-/// since their change is one of rows within files that stay.
+/// As [`live_files`].
 pub(crate) async fn changelog(table: &Table, from: Option<i64>, to: i64) -> Result<FileChange, LakeError> {
     let to = find(table, to)?;
     let from = from.map(|id| find(table, id)).transpose()?;
     if from.as_ref().is_some_and(|f| f.snapshot_id() == to.snapshot_id()) {
         return Ok(FileChange::default());
     }
-    let new = manifests(table, &to).await?;
-    let old = match &from {
-        Some(from) => manifests(table, from).await?,
-        None => Vec::new(),
+    let (new, new_deletes) = split(manifests(table, &to).await?);
+    let (old, old_deletes) = match &from {
+        Some(from) => split(manifests(table, from).await?),
+        None => (Vec::new(), Vec::new()),
     };
-    for manifest in old.iter().chain(&new) {
-        if manifest.content == ManifestContentType::Deletes {
-            return Err(unsupported(
-                table,
-                "the change between two snapshots of a table with delete files",
-                "compact the table with the engine that wrote them, or read the whole table",
-            ));
+    if new_deletes.is_empty() && old_deletes.is_empty() {
+        return changed_files(table, old, new).await;
+    }
+    let deletes =
+        DeleteChange::between(table, delete_files(table, old_deletes).await?, delete_files(table, new_deletes).await?);
+    if deletes.is_nothing() {
+        let mut change = changed_files(table, old, new).await?;
+        apply(&mut change.added, &deletes.new)?;
+        apply(&mut change.removed, &deletes.old)?;
+        return Ok(change);
+    }
+    // A delete file may apply to any file that stays: all have to be looked at.
+    let (mut now, mut then) = (data_files(table, new).await?, data_files(table, old).await?);
+    apply(&mut now, &deletes.new)?;
+    apply(&mut then, &deletes.old)?;
+    let mut then: HashMap<String, FileRef> = then.into_iter().map(|file| (file.path.clone(), file)).collect();
+    let mut change = FileChange::default();
+    for file in now {
+        match then.remove(&file.path) {
+            None => change.added.push(file),
+            Some(was) => deletes.of_file(was, file, &mut change)?,
         }
     }
+    change.removed.extend(then.into_values());
+    change.removed.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(change)
+}
+
+/// The files that are live on one side only, deletes left aside.
+async fn changed_files(table: &Table, old: Vec<ManifestFile>, new: Vec<ManifestFile>) -> Result<FileChange, LakeError> {
     let paths = |list: &[ManifestFile]| -> HashSet<String> { list.iter().map(|m| m.manifest_path.clone()).collect() };
     let (in_old, in_new) = (paths(&old), paths(&new));
     let only_new = new.into_iter().filter(|m| !in_old.contains(&m.manifest_path));
@@ -194,6 +170,58 @@ pub(crate) async fn changelog(table: &Table, from: Option<i64>, to: i64) -> Resu
         files.into_iter().filter(|f| !other.contains(&f.path)).collect()
     };
     Ok(FileChange { added: keep(added, &was), removed: keep(removed, &is) })
+}
+
+/// The delete files of two snapshots, and those that only one of them has.
+struct DeleteChange {
+    old: DeleteIndex,
+    new: DeleteIndex,
+    came: DeleteIndex,
+    went: DeleteIndex,
+}
+
+impl DeleteChange {
+    fn between(table: &Table, old: Vec<Arc<DeleteFile>>, new: Vec<Arc<DeleteFile>>) -> Self {
+        let identities = |all: &[Arc<DeleteFile>]| -> HashSet<Identity> { all.iter().map(|d| d.identity()).collect() };
+        let (was, is) = (identities(&old), identities(&new));
+        let without = |all: &[Arc<DeleteFile>], other: &HashSet<Identity>| -> Vec<Arc<DeleteFile>> {
+            all.iter().filter(|delete| !other.contains(&delete.identity())).map(Arc::clone).collect()
+        };
+        let (came, went) = (without(&new, &was), without(&old, &is));
+        let index = |all: &[Arc<DeleteFile>]| DeleteIndex::of(table, all);
+        Self { old: index(&old), new: index(&new), came: index(&came), went: index(&went) }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.came.is_empty() && self.went.is_empty()
+    }
+
+    /// What became of the rows of a file that both snapshots have.
+    fn of_file(&self, was: FileRef, is: FileRef, change: &mut FileChange) -> Result<(), LakeError> {
+        let touched = |index: &DeleteIndex| -> Result<bool, LakeError> {
+            Ok(!index.applying(&was.target())?.is_empty() || !index.applying(&is.target())?.is_empty())
+        };
+        let (came, went) = (touched(&self.came)?, touched(&self.went)?);
+        // Put back under another sequence number, a file is another one to equality deletes.
+        if was.sequence_number != is.sequence_number {
+            change.added.push(is);
+            change.removed.push(was);
+            return Ok(());
+        }
+        if !came && !went {
+            return Ok(());
+        }
+        // A vector is said to hold what position delete files name, and hides them: by its writer's word alone.
+        let replaced = is.deletes.vector.is_some() && !was.deletes.positions.is_empty();
+        let uncovered = was.deletes.vector.is_some() && !is.deletes.positions.is_empty();
+        if (went || replaced) && !was.deletes.is_empty() {
+            change.added.push(FileRef { only: Some(was.deletes.clone()), ..is.clone() });
+        }
+        if (came || uncovered) && !is.deletes.is_empty() {
+            change.removed.push(FileRef { only: Some(is.deletes), ..was });
+        }
+        Ok(())
+    }
 }
 
 fn find(table: &Table, snapshot: i64) -> Result<SnapshotRef, LakeError> {
@@ -269,8 +297,8 @@ async fn data_files(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<F
         if data_file.file_format() != DataFileFormat::Parquet {
             return Err(unsupported(
                 table,
-                &format!("data files in {}", data_file.file_format()),
-                "rewrite the table as Parquet",
+                &format!("the data file {:?}, which is in {}", data_file.file_path(), data_file.file_format()),
+                "rewrite it as Parquet with the engine that wrote it",
             ));
         }
         if !seen.insert(data_file.file_path().to_owned()) {
@@ -287,7 +315,8 @@ async fn data_files(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<F
             sequence_number: sequence_number.unwrap_or(0),
             added_snapshot_id: snapshot.unwrap_or(-1),
             spec_id,
-            deletes: Vec::new(),
+            deletes: FileDeletes::default(),
+            only: None,
             data_file,
         });
     }
@@ -298,47 +327,7 @@ async fn delete_files(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec
     let mut deletes = Vec::new();
     for (spec_id, entry) in entries(table, manifests).await? {
         let sequence_number = entry.sequence_number.unwrap_or(0);
-        let file = entry.data_file;
-        match (file.content_type(), file.file_format()) {
-            (DataContentType::PositionDeletes, DataFileFormat::Parquet) => {}
-            (DataContentType::PositionDeletes, DataFileFormat::Puffin) => {
-                return Err(unsupported(
-                    table,
-                    "deletion vectors",
-                    "compact the table with the engine that wrote them",
-                ));
-            }
-            (DataContentType::EqualityDeletes, _) => {
-                return Err(unsupported(
-                    table,
-                    "equality deletes",
-                    "compact the table with the engine that wrote them",
-                ));
-            }
-            (_, format) => {
-                return Err(unsupported(
-                    table,
-                    &format!("delete files in {format}"),
-                    "compact the table with the engine that wrote them",
-                ));
-            }
-        }
-        let bound = |bounds: &HashMap<i32, iceberg::spec::Datum>| match bounds
-            .get(&DELETE_PATH_FIELD_ID)
-            .map(|d| d.literal())
-        {
-            Some(PrimitiveLiteral::String(path)) => Some(path.clone()),
-            _ => None,
-        };
-        deletes.push(Arc::new(DeleteFile {
-            path: file.file_path().to_owned(),
-            size: file.file_size_in_bytes(),
-            sequence_number,
-            spec_id,
-            partition: file.partition().clone(),
-            paths: (bound(file.lower_bounds()), bound(file.upper_bounds())),
-            referenced: file.referenced_data_file(),
-        }));
+        deletes.push(Arc::new(DeleteFile::listed(table.name(), entry.data_file, sequence_number, spec_id)?));
     }
     Ok(deletes)
 }

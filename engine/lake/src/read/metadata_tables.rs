@@ -29,8 +29,9 @@ use iceberg::spec::{
 };
 use serde_json::{Value, json};
 
+use crate::deletes::index::promoted;
 use crate::error::Result;
-use crate::read::changelog::{all_manifests, live_entries, promoted};
+use crate::read::changelog::{all_manifests, live_entries};
 use crate::read::value_order::{float_scalar, scalar};
 use crate::read::value_text::value_text;
 use crate::table::{Table, ancestry, refs, schema};

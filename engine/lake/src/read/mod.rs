@@ -4,8 +4,10 @@
 
 pub(crate) mod adapt;
 pub mod changelog;
+mod deleting;
 pub mod key_ranges;
 pub mod metadata_tables;
+pub(crate) mod parquet_files;
 pub mod provider;
 pub(crate) mod prune;
 pub(crate) mod reshape;

@@ -1,7 +1,8 @@
 //! A table's snapshot as a DataFusion table.
 //!
 //!   FileRefs ──▶ prune ──▶ groups by size ──▶ DataSourceExec (Parquet, by field id)
-//!                    └──▶ deletes or positions ──▶ RowPositionsExec
+//!                    ├──▶ with deletes ──▶ the same over a DeletingSource
+//!                    └──▶ rows' positions wanted ──▶ RowPositionsExec
 //!
 //! Invariants
 //! * A provider reads one snapshot, fixed when it is made, in the columns that the
@@ -14,7 +15,7 @@
 //!
 //! Not here: which files a snapshot has (`changelog`), columns by id (`adapt`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -22,27 +23,25 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::common::{Result, plan_err};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{
-    FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
-};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use ingot_model::place;
-use object_store::ObjectMeta;
 
+use crate::deletes::applied::ScanDeletes;
 use crate::error::LakeError;
-use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
+use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames, PartitionValues};
 use crate::read::changelog::{FileRef, live_files, unsupported};
+use crate::read::deleting::{DeletingSource, Scanned};
+use crate::read::parquet_files::ParquetFiles;
 use crate::read::prune::{TableBounds, computed_columns};
-use crate::read::row_positions::{ById, FileWithDeletes, RowPositionsExec, read_deletes};
+use crate::read::row_positions::{ById, PlacedFile, RowPositionsExec};
 use crate::table::Table;
 
 /// Collects the paths of the files that scans open, for tests and EXPLAIN.
@@ -75,6 +74,7 @@ pub struct LakeTableProvider {
     files: Vec<FileRef>,
     bounds: TableBounds,
     names: Arc<FieldNames>,
+    partitions: Arc<PartitionValues>,
     options: ScanOptions,
 }
 
@@ -119,10 +119,11 @@ impl LakeTableProvider {
             (None, None) => Vec::new(),
         };
         let bounds = TableBounds::of(table);
-        let partitions = bounds.partition_values(table, &files)?;
+        let partitions = Arc::new(bounds.partition_values(table, &files)?);
         Ok(Self {
             bounds,
-            names: Arc::new(FieldNames::of(table, options.with_state, partitions)),
+            names: Arc::new(FieldNames::of(table, options.with_state, Arc::clone(&partitions))),
+            partitions,
             table: table.clone(),
             stored,
             schema,
@@ -141,24 +142,18 @@ impl LakeTableProvider {
         &self.table
     }
 
-    fn partitioned(&self, path: &str, size: u64) -> Result<PartitionedFile> {
-        let location = self.table.lake().object_path(path).map_err(external)?;
-        // Data files never change, so one time stamp does for the footer cache.
-        Ok(PartitionedFile::new_from_meta(ObjectMeta {
-            location,
-            last_modified: chrono::DateTime::UNIX_EPOCH,
-            size,
-            e_tag: None,
-            version: None,
-        }))
+    /// What takes rows out of some files of the table.
+    fn deletes(&self, state: &dyn Session, opened: &ParquetFiles, files: &[FileRef]) -> Arc<ScanDeletes> {
+        let pool = &state.runtime_env().memory_pool;
+        Arc::new(ScanDeletes::of(&self.table, opened.clone(), Arc::clone(&self.partitions), files, pool))
     }
 
-    /// A scan by DataFusion's own Parquet source.
+    /// A scan by DataFusion's own Parquet source. Without `deletes` all rows are read.
     fn parquet(
         &self,
         state: &dyn Session,
-        by_id: &ById,
-        files: &[FileRef],
+        (by_id, opened): (&ById, &ParquetFiles),
+        (files, deletes): (&[FileRef], Option<Arc<ScanDeletes>>),
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
@@ -175,11 +170,11 @@ impl LakeTableProvider {
         }
         let mut groups = Vec::new();
         for group in spread(files.to_vec(), state.config().target_partitions()) {
-            let group = group
-                .iter()
-                .map(|f| self.partitioned(&f.path, f.data_file.file_size_in_bytes()))
-                .collect::<Result<Vec<_>>>()?;
-            groups.push(FileGroup::new(group));
+            let group = group.into_iter().map(|of| {
+                let file = opened.file(&of.path, of.data_file.file_size_in_bytes())?;
+                Ok(if deletes.is_some() { file.with_extension(Scanned(Arc::new(of))) } else { file })
+            });
+            groups.push(FileGroup::new(group.collect::<Result<Vec<_>>>()?));
         }
         let mut global = state.config_options().execution.parquet.clone();
         // Spark's INT96 would otherwise wrap around outside of 1677 to 2262.
@@ -192,8 +187,12 @@ impl LakeTableProvider {
         if let Some(hint) = hint {
             source = source.with_metadata_size_hint(hint);
         }
+        let source: Arc<dyn FileSource> = match deletes {
+            Some(deletes) => Arc::new(DeletingSource::new(source, deletes)),
+            None => source.into(),
+        };
         let url = self.table.lake().object_store_url();
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+        let config = FileScanConfigBuilder::new(url, source)
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_expr_adapter(Some(Arc::clone(&by_id.adapter) as _))
@@ -204,42 +203,23 @@ impl LakeTableProvider {
     }
 
     /// A scan that knows rows' positions.
-    async fn with_positions(
+    fn with_positions(
         &self,
         state: &dyn Session,
-        by_id: ById,
+        (by_id, opened): (ById, &ParquetFiles),
         files: Vec<FileRef>,
         projected: SchemaRef,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut read = HashSet::new();
-        let mut deleted: HashMap<String, Vec<i64>> = HashMap::new();
-        for delete in files.iter().flat_map(|f| &f.deletes) {
-            if read.insert(delete.path.clone()) {
-                let file = self.partitioned(&delete.path, delete.size)?;
-                read_deletes(Arc::clone(&by_id.reader.inner), file, &mut deleted).await?;
-            }
-        }
+        let deletes = self.deletes(state, opened, &files);
         let mut groups = Vec::new();
         for group in spread(files, state.config().target_partitions()) {
-            let mut positioned = Vec::with_capacity(group.len());
-            for file in group {
-                // Deletes of other partitions' files are not this file's.
-                let mut positions = match file.deletes.is_empty() {
-                    true => Vec::new(),
-                    false => deleted.get(&file.path).cloned().unwrap_or_default(),
-                };
-                positions.sort_unstable();
-                positions.dedup();
-                positioned.push(FileWithDeletes {
-                    file: self.partitioned(&file.path, file.data_file.file_size_in_bytes())?,
-                    deleted: Arc::new(positions),
-                    record_count: file.record_count(),
-                    path: file.path,
-                });
-            }
-            groups.push(positioned);
+            let group = group.into_iter().map(|of| {
+                let file = opened.file(&of.path, of.data_file.file_size_in_bytes())?;
+                Ok(PlacedFile { of, file })
+            });
+            groups.push(group.collect::<Result<Vec<_>>>()?);
         }
-        Ok(Arc::new(RowPositionsExec::new(by_id, projected, self.options.with_positions, groups)))
+        Ok(Arc::new(RowPositionsExec::new(by_id, projected, groups, deletes)))
     }
 }
 
@@ -291,29 +271,26 @@ impl TableProvider for LakeTableProvider {
         if state.runtime_env().object_store(lake.object_store_url()).is_err() {
             lake.register(state.runtime_env());
         }
-        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let inner: Arc<dyn ParquetFileReaderFactory> =
-            Arc::new(CachedParquetFileReaderFactory::new(lake.object_store(), cache));
+        let opened = ParquetFiles::of(lake, state.runtime_env());
         let by_id = ById {
             schema: Arc::clone(&self.stored),
-            reader: Arc::new(ByIdReaderFactory { inner, names: Arc::clone(&self.names) }),
+            reader: Arc::new(ByIdReaderFactory { inner: opened.reader(), names: Arc::clone(&self.names) }),
             adapter: Arc::new(ByIdAdapterFactory { names: Arc::clone(&self.names) }),
         };
-        let (positioned, plain): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|f| self.options.with_positions || !f.deletes.is_empty());
-        let mut plans = Vec::new();
-        if !plain.is_empty() {
-            plans.push(self.parquet(state, &by_id, &plain, projection, filters, limit)?);
+        if self.options.with_positions {
+            return self.with_positions(state, (by_id, &opened), files, projected);
         }
-        if !positioned.is_empty() {
-            plans.push(self.with_positions(state, by_id, positioned, projected).await?);
+        let (whole, others): (Vec<_>, Vec<_>) = files.into_iter().partition(FileRef::is_whole);
+        let (by_id, mut plans) = ((&by_id, &opened), Vec::new());
+        if !whole.is_empty() {
+            plans.push(self.parquet(state, by_id, (&whole, None), projection, filters, limit)?);
+        }
+        if !others.is_empty() {
+            let deletes = Some(self.deletes(state, &opened, &others));
+            plans.push(self.parquet(state, by_id, (&others, deletes), projection, filters, limit)?);
         }
         UnionExec::try_new(plans)
     }
-}
-
-fn external(error: LakeError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }
 
 /// Cuts the list where the files so far surely hold `limit` rows.
@@ -325,7 +302,7 @@ fn enough(files: &mut Vec<FileRef>, limit: usize) {
             break;
         }
         needed += 1;
-        if file.deletes.is_empty() {
+        if file.is_whole() {
             rows = rows.saturating_add(file.record_count());
         }
     }

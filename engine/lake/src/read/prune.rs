@@ -37,6 +37,7 @@ use crate::read::adapt::PartitionValues;
 use crate::read::changelog::FileRef;
 use crate::read::value_order::{Opaque, float_scalar, scalar, unordered};
 use crate::table::Table;
+use crate::table::schema;
 use crate::table::transform::{bucketed, literal};
 use crate::write::has_own_name;
 
@@ -126,7 +127,7 @@ impl TableBounds {
                 |b: &HashMap<i32, Datum>| b.get(&column.id).and_then(|d| scalar(d.literal(), &column.data_type));
             known.min = bound(data.lower_bounds());
             known.max = bound(data.upper_bounds());
-            known.exact = file.deletes.is_empty() && self.is_ours(file) && !truncated(&column.data_type);
+            known.exact = file.is_whole() && self.is_ours(file) && !truncated(&column.data_type);
             if column.data_type.is_floating() {
                 known.exact = false;
                 if data.nan_value_counts().get(&column.id) == Some(&0) {
@@ -181,17 +182,23 @@ impl TableBounds {
     /// # Errors
     /// A file outside the store.
     pub(crate) fn partition_values(&self, table: &Table, files: &[FileRef]) -> Result<PartitionValues, LakeError> {
-        let types: HashMap<i32, &DataType> =
-            self.columns.values().map(|column| (column.id, &column.data_type)).collect();
+        let mut types: HashMap<i32, Option<DataType>> =
+            self.columns.values().map(|column| (column.id, Some(column.data_type.clone()))).collect();
+        // Deletes may go by a column that the table has no more.
+        let gone = |id: i32| {
+            let field = table.metadata().schemas_iter().find_map(|schema| schema.field_by_id(id).cloned())?;
+            schema::to_arrow(&field.field_type).ok()
+        };
         let mut all = HashMap::new();
         for file in files {
             let fields = self.specs.get(&file.spec_id).into_iter().flatten();
             let mut values = HashMap::new();
             for field in fields.filter(|field| field.transform == IcebergTransform::Identity) {
-                let Some(of) = types.get(&field.source_id) else { continue };
+                let of = types.entry(field.source_id).or_insert_with(|| gone(field.source_id));
+                let Some(of) = of.as_ref() else { continue };
                 let Some(value) = file.data_file.partition().fields().get(field.index) else { continue };
                 let value = match value.as_ref().map(Literal::as_primitive_literal) {
-                    None => ScalarValue::try_from(*of).ok(),
+                    None => ScalarValue::try_from(of).ok(),
                     Some(value) => value.and_then(|v| float_scalar(&v, of).or_else(|| scalar(&v, of))),
                 };
                 values.insert(field.source_id, value);
@@ -276,12 +283,12 @@ impl TableBounds {
         let mut statistics = Statistics::new_unknown(schema);
         let rows: u64 = files.iter().map(FileRef::record_count).sum();
         let bytes: u64 = files.iter().map(|f| f.data_file.file_size_in_bytes()).sum();
-        let deletes = files.iter().any(|f| !f.deletes.is_empty());
-        statistics.num_rows = count(rows, !deletes);
+        let whole = files.iter().all(FileRef::is_whole);
+        statistics.num_rows = count(rows, whole);
         statistics.total_byte_size = count(bytes, false);
         for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
             let known = files.iter().map(|f| (f.record_count(), self.bounds(f, field.name())));
-            *column = summarize(known, !deletes);
+            *column = summarize(known, whole);
             if field.data_type().is_floating() {
                 // Good for skipping files, not for answers: NaN may come elsewhere.
                 (column.min_value, column.max_value) = (Precision::Absent, Precision::Absent);

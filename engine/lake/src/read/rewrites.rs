@@ -7,7 +7,8 @@
 //! Invariants
 //! * A rewrite and its parent hold the same rows, so the sum is the difference of `from` and `to` wherever the rewrites
 //!   stand, on their line or not.
-//! * A file that comes in one difference and goes in another is in neither result.
+//! * A file that comes in one difference and goes in another is in neither result. One of which deletes took rows stands for
+//!   other rows each time: it stays in both, and its rows cancel out where they are read.
 //!
 //! Not here: the difference of two snapshots (`changelog`).
 
@@ -67,17 +68,25 @@ fn added(first: FileChange, then: FileChange) -> FileChange {
     }
     let mut sums: HashMap<String, (FileRef, i32)> = HashMap::new();
     let mut order = Vec::new();
+    let mut sum = FileChange::default();
     let each = |files: Vec<FileRef>, sign: i32| files.into_iter().map(move |file| (file, sign));
     let all =
         each(first.added, 1).chain(each(first.removed, -1)).chain(each(then.added, 1)).chain(each(then.removed, -1));
     for (file, sign) in all {
+        if !file.is_whole() {
+            if sign > 0 {
+                sum.added.push(file)
+            } else {
+                sum.removed.push(file)
+            }
+            continue;
+        }
         let entry = sums.entry(file.path.clone()).or_insert_with(|| {
             order.push(file.path.clone());
             (file, 0)
         });
         entry.1 += sign;
     }
-    let mut sum = FileChange::default();
     for path in order {
         match sums.remove(&path) {
             Some((file, times)) if times > 0 => sum.added.push(file),

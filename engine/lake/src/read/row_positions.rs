@@ -1,24 +1,23 @@
-//! Reads rows with their place: `_ingot_file` and `_ingot_pos`, position deletes applied.
+//! Reads rows with their place: `_ingot_file` and `_ingot_pos`, deletes applied.
 //!
 //!   file ──▶ Parquet reader + row number ──▶ minus deleted positions ──▶ columns
 //!
 //! Invariants
 //! * `_ingot_pos` counts the rows of the file as written, from 0, deleted ones included.
-//! * Every row that no position delete names comes out once. No filter is pushed
+//! * Every row that no delete takes away comes out once. No filter is pushed
 //!   in here: a copy-on-write that missed rows would lose them.
 //!
 //! Not here: which files (`prune`), what to do with the rows (`ingot-delta`).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, Statistics, exec_err};
+use datafusion::common::{Result, Statistics, exec_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -37,22 +36,19 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask, RowNumber};
 use parquet::basic::Type as PhysicalType;
 
+use crate::deletes::applied::{ScanDeletes, Taken};
 use crate::error::not_read;
-use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames};
-use crate::read::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID};
+use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory};
+use crate::read::changelog::FileRef;
 
 /// What the reader calls positions; no table column can have this name.
 const ROW_NUMBER: &str = "\u{1}position";
 
-/// One file to read, and the positions that are deleted in it.
+/// One file to read.
 #[derive(Clone, Debug)]
-pub(crate) struct FileWithDeletes {
-    /// The name in the manifest.
-    pub(crate) path: String,
+pub(crate) struct PlacedFile {
+    pub(crate) of: FileRef,
     pub(crate) file: PartitionedFile,
-    /// Sorted, without duplicates.
-    pub(crate) deleted: Arc<Vec<i64>>,
-    pub(crate) record_count: u64,
 }
 
 /// A column of the output.
@@ -77,21 +73,26 @@ pub(crate) struct ById {
 pub(crate) struct RowPositionsExec {
     by_id: ById,
     outputs: Vec<OutputColumn>,
-    groups: Vec<Vec<FileWithDeletes>>,
+    groups: Vec<Vec<PlacedFile>>,
+    deletes: Arc<ScanDeletes>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl RowPositionsExec {
-    /// A scan with the columns of `projected`; `_ingot_file` and `_ingot_pos` by these names
-    /// when `positions` says so.
-    pub(crate) fn new(by_id: ById, projected: SchemaRef, positions: bool, groups: Vec<Vec<FileWithDeletes>>) -> Self {
+    /// A scan with the columns of `projected`, among them `_ingot_file` and `_ingot_pos` by these names.
+    pub(crate) fn new(
+        by_id: ById,
+        projected: SchemaRef,
+        groups: Vec<Vec<PlacedFile>>,
+        deletes: Arc<ScanDeletes>,
+    ) -> Self {
         let outputs = projected
             .fields()
             .iter()
             .map(|field| match field.name().as_str() {
-                place::FILE if positions => OutputColumn::File,
-                place::POSITION if positions => OutputColumn::Position,
+                place::FILE => OutputColumn::File,
+                place::POSITION => OutputColumn::Position,
                 name => OutputColumn::Stored(name.to_owned()),
             })
             .collect();
@@ -101,13 +102,14 @@ impl RowPositionsExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { by_id, outputs, groups, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+        let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
+        Self { by_id, outputs, groups, deletes, properties, metrics }
     }
 
-    fn rows(&self, group: &[FileWithDeletes]) -> Precision<usize> {
-        let rows: u64 = group.iter().map(|f| f.record_count).sum();
+    fn rows(&self, group: &[PlacedFile]) -> Precision<usize> {
+        let rows: u64 = group.iter().map(|f| f.of.record_count()).sum();
         match usize::try_from(rows) {
-            Ok(rows) if group.iter().all(|f| f.deleted.is_empty()) => Precision::Exact(rows),
+            Ok(rows) if group.iter().all(|f| f.of.is_whole()) => Precision::Exact(rows),
             Ok(rows) => Precision::Inexact(rows),
             Err(_) => Precision::Absent,
         }
@@ -154,6 +156,7 @@ impl ExecutionPlan for RowPositionsExec {
             by_id: self.by_id.clone(),
             outputs: self.outputs.clone(),
             schema: Arc::clone(&schema),
+            deletes: Arc::clone(&self.deletes),
             partition,
             batch_size: context.session_config().batch_size(),
             metrics: self.metrics.clone(),
@@ -193,13 +196,15 @@ struct FileScan {
     by_id: ById,
     outputs: Vec<OutputColumn>,
     schema: SchemaRef,
+    deletes: Arc<ScanDeletes>,
     partition: usize,
     batch_size: usize,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl FileScan {
-    async fn open(self, file: FileWithDeletes) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn open(self, file: PlacedFile) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let taken = if file.of.is_whole() { None } else { Some(self.deletes.taken(&file.of).await?) };
         let mut reader: Box<dyn AsyncFileReader> = self.by_id.reader.create_reader(
             self.partition,
             file.file.clone(),
@@ -214,7 +219,7 @@ impl FileScan {
         if parquet.columns().iter().any(|c| c.physical_type() == PhysicalType::INT96) {
             return not_read(format!(
                 "data file {:?} has INT96 timestamps, whose rows cannot be replaced: compact it with the engine that wrote it",
-                file.path
+                file.of.path
             ));
         }
         let stored: Vec<_> =
@@ -252,7 +257,7 @@ impl FileScan {
                 columns = Some(bound);
             }
             match &columns {
-                Some(columns) => self.finish(&file, columns, batch),
+                Some(columns) => self.finish(&file, taken.as_deref(), columns, batch),
                 None => exec_err!("columns are bound with the first batch"),
             }
         });
@@ -261,17 +266,18 @@ impl FileScan {
 
     fn finish(
         &self,
-        file: &FileWithDeletes,
+        file: &PlacedFile,
+        taken: Option<&Taken>,
         columns: &[Option<Arc<dyn PhysicalExpr>>],
         batch: RecordBatch,
     ) -> Result<RecordBatch> {
-        let batch = if file.deleted.is_empty() {
-            batch
-        } else {
-            let positions = positions(&batch)?;
-            let live: BooleanArray =
-                positions.values().iter().map(|p| Some(file.deleted.binary_search(p).is_err())).collect();
-            filter_record_batch(&batch, &live)?
+        let batch = match taken {
+            None => batch,
+            Some(taken) => {
+                let positions = positions(&batch)?.values().iter();
+                let left = |p: &i64| u64::try_from(*p).is_ok_and(|position| taken.leaves(position));
+                filter_record_batch(&batch, &BooleanArray::from_iter(positions.map(|p| Some(left(p)))))?
+            }
         };
         let rows = batch.num_rows();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
@@ -279,7 +285,7 @@ impl FileScan {
             arrays.push(match (output, expr) {
                 (OutputColumn::Position, _) => Arc::new(positions(&batch)?.clone()),
                 (OutputColumn::File, _) => {
-                    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&file.path, rows)))
+                    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&file.of.path, rows)))
                 }
                 (OutputColumn::Stored(_), Some(expr)) => expr.evaluate(&batch)?.into_array(rows)?,
                 (OutputColumn::Stored(name), None) => {
@@ -298,50 +304,4 @@ fn positions(batch: &RecordBatch) -> Result<&Int64Array> {
         Some(positions) => Ok(positions),
         None => exec_err!("the Parquet reader gave no row numbers"),
     }
-}
-
-/// Reads a file of position deletes into deleted positions by data file.
-pub(crate) async fn read_deletes(
-    opener: Arc<dyn ParquetFileReaderFactory>,
-    file: PartitionedFile,
-    into: &mut HashMap<String, Vec<i64>>,
-) -> Result<()> {
-    let names = FieldNames::fixed([(DELETE_PATH_FIELD_ID, "file_path"), (DELETE_POS_FIELD_ID, "pos")]);
-    let factory = ByIdReaderFactory { inner: opener, names: Arc::new(names) };
-    let metrics = ExecutionPlanMetricsSet::new();
-    let reader: Box<dyn AsyncFileReader> = factory.create_reader(0, file, None, &metrics)?;
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
-    let wanted: Vec<usize> = builder
-        .schema()
-        .fields()
-        .iter()
-        .enumerate()
-        .filter(|(_, f)| matches!(f.name().as_str(), "file_path" | "pos"))
-        .map(|(i, _)| i)
-        .collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let mut batches = builder.with_projection(mask).build()?;
-    while let Some(batch) = batches.try_next().await? {
-        let (Some(paths), Some(positions)) = (batch.column_by_name("file_path"), batch.column_by_name("pos")) else {
-            return Err(DataFusionError::Execution("a position delete file lacks file_path or pos".to_owned()));
-        };
-        let (paths, positions) = (cast(paths, &DataType::Utf8)?, cast(positions, &DataType::Int64)?);
-        let (Some(paths), Some(positions)) =
-            (paths.as_any().downcast_ref::<StringArray>(), positions.as_any().downcast_ref::<Int64Array>())
-        else {
-            return exec_err!("a position delete file has columns of other types");
-        };
-        for (path, position) in paths.iter().zip(positions) {
-            let (Some(path), Some(position)) = (path, position) else {
-                return exec_err!("a position delete file holds NULL");
-            };
-            match into.get_mut(path) {
-                Some(of_file) => of_file.push(position),
-                None => {
-                    into.insert(path.to_owned(), vec![position]);
-                }
-            }
-        }
-    }
-    Ok(())
 }

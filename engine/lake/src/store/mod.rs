@@ -214,6 +214,31 @@ impl Store {
         got.bytes().await.map_err(|e| LakeError::store(location, e))
     }
 
+    /// Some bytes of a file, as many as the range has.
+    ///
+    /// # Errors
+    /// `Damaged` when the file ends before them; the store's.
+    pub(crate) async fn read_range(&self, location: &str, range: Range<u64>) -> Result<Bytes> {
+        let wanted = range.end.saturating_sub(range.start);
+        let failure = match self.object.get_range(&self.path(location)?, range.clone()).await {
+            Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes),
+            Ok(bytes) => {
+                let source = format!("the answer has {} of {wanted} bytes", bytes.len()).into();
+                object_store::Error::Generic { store: "warehouse", source }
+            }
+            Err(missing @ object_store::Error::NotFound { .. }) => return Err(LakeError::store(location, missing)),
+            Err(failure) => failure,
+        };
+        // Stores have no error of their own for a range beyond the end.
+        match self.size(location).await? {
+            size if size < range.end => Err(LakeError::Damaged(format!(
+                "\"{location}\" has {size} bytes, and those from {} to {} are part of it",
+                range.start, range.end
+            ))),
+            _ => Err(LakeError::store(location, failure)),
+        }
+    }
+
     /// Writes a whole file.
     pub(crate) async fn write(&self, location: &str, bytes: Bytes) -> Result<()> {
         let mut upload = self.create(location).await?;

@@ -127,7 +127,7 @@ fn readable(bytes: Bytes) -> Result<Bytes> {
 }
 
 /// The manifest with a schema and a spec that the parser takes: without columns of types that it does not know, and with
-/// a source for each partition field whose column is gone or a UUID. Fields that are void have a source of their own: one that was
+/// a source for each partition field whose column is gone, a UUID or of nanoseconds. Fields that are void have a source of their own: one that was
 /// dropped twice would be refused, and so would one that still has its column's name.
 fn mended(bytes: &[u8]) -> Result<Bytes> {
     let mut header = Header::parse(bytes)?;
@@ -148,8 +148,8 @@ fn mended(bytes: &[u8]) -> Result<Bytes> {
         let is_void = field.get("transform").and_then(Value::as_str) == Some("void");
         let source = field.get("source-id").and_then(Value::as_i64);
         let mut of = in_file.iter_mut().find(|of| of.get("field-id").and_then(Value::as_i64) == Some(id));
-        let is_uuid = of.as_mut().and_then(|of| of.get_mut("type")).is_some_and(plain_uuid);
-        if !is_void && !is_uuid && source.is_some_and(|id| known.contains(&id)) {
+        let is_plain = of.as_mut().and_then(|of| of.get_mut("type")).is_some_and(plain);
+        if !is_void && !is_plain && source.is_some_and(|id| known.contains(&id)) {
             continue;
         }
         let of = of.and_then(|of| of.get("type")).map_or("int".to_owned(), iceberg_type);
@@ -163,12 +163,15 @@ fn mended(bytes: &[u8]) -> Result<Bytes> {
     renamed(header, spec, table)
 }
 
-/// Makes a UUID the 16 bytes that it is in the file: the parser wants it as text. Gives whether it was one.
-fn plain_uuid(avro: &mut Value) -> bool {
+/// Makes a UUID the 16 bytes that it is in the file, and a time of nanoseconds the number: the parser takes neither. Gives
+/// whether it was one.
+fn plain(avro: &mut Value) -> bool {
     match avro {
-        Value::Array(union) => union.iter_mut().any(plain_uuid),
-        Value::Object(of) if of.get("type").and_then(Value::as_str) == Some("fixed") => {
-            of.get("logicalType").and_then(Value::as_str) == Some("uuid") && of.remove("logicalType").is_some()
+        Value::Array(union) => union.iter_mut().any(plain),
+        Value::Object(of) => {
+            let text = |name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default();
+            let known = [("fixed", "uuid"), ("long", "timestamp-nanos"), ("long", "local-timestamp-nanos")];
+            known.contains(&(text("type"), text("logicalType"))) && of.remove("logicalType").is_some()
         }
         _ => false,
     }

@@ -169,14 +169,13 @@ impl Input {
         }
         let difference = change_between(&self.table, self.from, to).await?;
         let names: Vec<String> = difference.added.iter().chain(&difference.removed).map(|f| f.path.clone()).collect();
-        let count = |files: &[FileRef]| files.iter().map(|f| f.data_file.record_count()).sum::<u64>();
+        let count = |files: &[FileRef]| files.iter().map(FileRef::rows_read).sum::<u64>();
         if difference.removed.is_empty() {
             let rows = count(&difference.added);
             let inserted = if rows == 0 { None } else { Some(self.files(difference.added).await?) };
             return Ok(Changed::Rows(Change { inserted, rows_inserted: rows, files: names, ..none }));
         }
-        let bytes: u64 =
-            difference.added.iter().chain(&difference.removed).map(|f| f.data_file.file_size_in_bytes()).sum();
+        let bytes: u64 = difference.added.iter().chain(&difference.removed).map(FileRef::bytes_read).sum();
         if bytes > bytes_max {
             return Ok(Changed::TooLarge { bytes });
         }

@@ -70,7 +70,7 @@ pub(crate) async fn change(
     let mut change = Change::default();
     for (name, input) in inputs {
         let changed = match input.change(ctx, bytes_max).await {
-            // Delete files of another engine: reading all of it is right where reading the change is not.
+            // Files of another engine that only the old snapshot holds: reading all of the new one is right.
             Err(PipelineError::Lake(e @ LakeError::Unsupported { .. })) => {
                 return Ok(unreadable(Reason::new("R0547", e.to_string())));
             }

@@ -4,6 +4,7 @@
 use ingot_model::{Column, Definition, Operation, PartitionBy, Record, TableName, Transform, property};
 
 mod absent;
+mod deletes;
 mod evolution;
 mod floats;
 mod pruning;

@@ -2,11 +2,12 @@
 
 use arrow::array::{BinaryArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, TimeUnit};
-use iceberg::spec::Struct;
+use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, Struct};
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 
 use super::*;
-use crate::read::changelog::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID, DeleteFile, changelog, live_files};
+use crate::deletes::file::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID, DeleteFile, FileDeletes};
+use crate::read::changelog::{changelog, live_files};
 use crate::read::key_ranges::prune_files;
 use datafusion::common::ScalarValue;
 use ingot_model::KeyRange;
@@ -227,19 +228,18 @@ async fn position_deletes_take_rows_away() {
     let target = format!("{}/deletes.parquet", table.metadata().location());
     let size = bytes.len() as u64;
     table.lake().file_io().new_output(&target).unwrap().write(bytes.into()).await.unwrap();
-    let delete = Arc::new(DeleteFile {
-        path: target,
-        size,
-        sequence_number: 9,
-        spec_id: 0,
-        partition: Struct::empty(),
-        paths: (None, None),
-        referenced: None,
-    });
-    for file in &mut files {
-        file.deletes = vec![Arc::clone(&delete)];
-    }
-    files[1].deletes.clear();
+    let listed = DataFileBuilder::default()
+        .content(DataContentType::PositionDeletes)
+        .file_path(target)
+        .file_format(DataFileFormat::Parquet)
+        .record_count(3)
+        .file_size_in_bytes(size)
+        .partition(Struct::empty())
+        .partition_spec_id(0)
+        .build()
+        .unwrap();
+    let delete = Arc::new(DeleteFile::listed(table.name(), listed, 9, 0).unwrap());
+    files[0].deletes = FileDeletes { positions: vec![delete], ..FileDeletes::default() };
     let first = files[0].data_file.lower_bounds()[&1].to_string();
     let options = ScanOptions { files: Some(files), ..ScanOptions::default() };
     let ours = context(&table, options.clone()).await;
