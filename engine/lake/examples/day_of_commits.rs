@@ -18,7 +18,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::prelude::SessionContext;
 use ingot_lake::{
-    Commit, Lake, LakeConfig, LakeTableProvider, NewTable, Rebase, Retention, S3Config, ScanOptions, Small, Writer,
+    Commit, Compaction, Lake, LakeConfig, LakeTableProvider, NewTable, Rebase, Retention, S3Config, ScanOptions, Small,
+    Writer,
 };
 use ingot_model::{Column, Definition, FlowPositions, PartitionRange, Record, SourceIdentity, TableName};
 
@@ -31,6 +32,10 @@ struct Args {
     interval: Duration,
     age: Duration,
     gzip: bool,
+}
+
+fn every(small: Small) -> Compaction {
+    Compaction { small, bytes_max: u64::MAX, file_bytes_max: None }
 }
 
 fn args() -> Outcome<Args> {
@@ -142,8 +147,8 @@ async fn main() -> Outcome<()> {
         counted += 1;
         if n % 12 == 0 {
             let at = cpu()?;
-            most_files = most_files.max(lake.small_files(&table, Small::All).await?.0 as u64);
-            if let Some(done) = lake.compact(&session, &table, Small::Many, u64::MAX).await? {
+            most_files = most_files.max(lake.small_files(&table, every(Small::All)).await?.0 as u64);
+            if let Some(done) = lake.compact(&session, &table, every(Small::Many)).await? {
                 table = done.table;
             }
             lake.sweep(&name, grace).await?;

@@ -48,7 +48,7 @@ pub use table::declared::{DeclaredColumn, Misfit};
 pub use table::definition::{NewTable, ResolvedDefinition};
 pub use table::position::{self, FlowKey, PositionError, recorded_position};
 pub use table::{StateColumn, Table, owner, schema};
-pub use upkeep::compact::{Compacted, FAN_IN, Small};
+pub use upkeep::compact::{Compacted, Compaction, FAN_IN, Small};
 pub use upkeep::orphans::Orphans;
 pub use upkeep::retention::Retention;
 pub use upkeep::sweep::Swept;

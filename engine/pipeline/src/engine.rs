@@ -314,9 +314,8 @@ impl Engine {
         let history = if streaming.is_some() { table.past() } else { table.history() };
         let mut recorded = history.newest_of_ours().map(recorded_in).transpose()?;
         let foreign = history.newer_than_ours().find(|s| !s.operation.is_rewrite()).map(|s| s.operation.to_string());
-        // Where a summary does not tell, files may have come.
-        let brings_files = |s: &SnapshotInfo| s.changes_files().unwrap_or(true);
-        let state_missing = !table.state_columns().is_empty() && history.newer_than_ours().any(brings_files);
+        let loses_state = |s: &SnapshotInfo| !s.keeps_hidden_columns();
+        let state_missing = !table.state_columns().is_empty() && history.newer_than_ours().any(loses_state);
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(recorded), Some((head, sources))) = (&mut recorded, looked.get(name))
             && *head == table.head()

@@ -14,7 +14,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use ingot_lake::{CommitError, FAN_IN, Lake, Orphans, Small, Table};
+use ingot_lake::{CommitError, Compaction, FAN_IN, Lake, Orphans, Small, Table};
 use ingot_model::{Count, TableName};
 use ingot_project::project::{Model, ModelKind};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(3_600);
 const ORPHANS: Duration = Duration::from_secs(86_400);
 /// One rewrite takes no more than this: a conflict costs no more either.
 const BYTES_MAX: u64 = 512 << 20;
+/// A changed key rewrites the file that has it: those of a view that is kept by key get no larger by upkeep.
+const KEYED_FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// What rounds of upkeep remember of each other.
 #[derive(Debug, Default)]
@@ -59,12 +61,10 @@ pub struct Maintained {
     pub orphan_bytes: u64,
 }
 
-/// Whether files of a table may be brought together: those of a view that is kept by key were chosen by how it is kept.
-fn may_compact(model: &Model) -> bool {
-    match model.kind {
-        ModelKind::Streaming { .. } | ModelKind::DecodeErrors { .. } | ModelKind::Quarantine { .. } => true,
-        ModelKind::View => model.strategy.is_row_by_row(),
-    }
+/// How files of a table are brought together.
+fn compaction(model: &Model, small: Small) -> Compaction {
+    let is_kept_by_key = matches!(model.kind, ModelKind::View) && !model.strategy.is_row_by_row();
+    Compaction { small, bytes_max: BYTES_MAX, file_bytes_max: is_kept_by_key.then_some(KEYED_FILE_BYTES_MAX) }
 }
 
 impl Engine {
@@ -111,20 +111,18 @@ impl Engine {
         if self.check_owner(&table).is_err() {
             return Ok(());
         }
-        if may_compact(model) {
-            let files = live_files(&table);
-            let looked = rounds.files.get(&model.name).copied();
-            // Fewer than there were: the table was made anew, or another engine brought files together.
-            if looked.is_none_or(|(were, more)| files >= were + more || files < were) {
-                let more = looked.map_or(0, |(_, more)| more);
-                let twice = (more * 2).max(FAN_IN as u64);
-                // Until it is known to be worth it: where it fails, or nothing is gained, twice as much must come first.
-                rounds.files.insert(model.name.clone(), (files, twice));
-                let done = self.compact(&table, Small::Many).await?;
-                if done.files_in == 0 || done.files_out * 2 <= done.files_in {
-                    let now = (files + done.files_out as u64).saturating_sub(done.files_in as u64);
-                    rounds.files.insert(model.name.clone(), (now, FAN_IN as u64));
-                }
+        let files = live_files(&table);
+        let looked = rounds.files.get(&model.name).copied();
+        // Fewer than there were: the table was made anew, or another engine brought files together.
+        if looked.is_none_or(|(were, more)| files >= were + more || files < were) {
+            let more = looked.map_or(0, |(_, more)| more);
+            let twice = (more * 2).max(FAN_IN as u64);
+            // Until it is known to be worth it: where it fails, or nothing is gained, twice as much must come first.
+            rounds.files.insert(model.name.clone(), (files, twice));
+            let done = self.compact(&table, compaction(model, Small::Many)).await?;
+            if done.files_in == 0 || done.files_out * 2 <= done.files_in {
+                let now = (files + done.files_out as u64).saturating_sub(done.files_in as u64);
+                rounds.files.insert(model.name.clone(), (now, FAN_IN as u64));
             }
         }
         if orphans {
@@ -137,11 +135,11 @@ impl Engine {
     }
 
     /// Brings files together, until there is nothing to gain.
-    async fn compact(&self, table: &Table, small: Small) -> Result<Maintained> {
+    async fn compact(&self, table: &Table, compaction: Compaction) -> Result<Maintained> {
         let mut done = Maintained::default();
         let mut table = table.clone();
         loop {
-            let compacted = self.lake().compact(self.context(), &table, small, BYTES_MAX).await;
+            let compacted = self.lake().compact(self.context(), &table, compaction).await;
             let Some(compacted) = compacted.map_err(|e| lost(table.name(), e))? else { return Ok(done) };
             debug!(table = %table.name(), compacted.files_in, compacted.files_out, compacted.bytes_in, "small files were brought together");
             done.files_in += compacted.files_in;
@@ -166,10 +164,7 @@ impl Engine {
         self.check_owner(&table)?;
         let before = shape(lake, &table).await?;
         if dry_run {
-            let small = match may_compact(model) {
-                true => lake.small_files(&table, Small::All).await?,
-                false => (0, 0),
-            };
+            let small = lake.small_files(&table, compaction(model, Small::All)).await?;
             let Orphans { files, bytes } = lake.orphans(&table, Duration::ZERO).await?;
             return Ok(Maintained {
                 files_in: small.0,
@@ -181,10 +176,7 @@ impl Engine {
                 ..Maintained::default()
             });
         }
-        let mut done = match may_compact(model) {
-            true => self.compact(&table, Small::All).await?,
-            false => Maintained::default(),
-        };
+        let mut done = self.compact(&table, compaction(model, Small::All)).await?;
         lake.maintain_metadata(name).await.map_err(|e| lost(name, e))?;
         lake.sweep(name, GRACE).await?;
         let table = lake.load_table(name).await?.unwrap_or(table);
@@ -202,10 +194,11 @@ async fn shape(lake: &Lake, table: &Table) -> Result<(usize, usize)> {
     Ok((lake.manifest_count(table).await?, table.metadata().snapshots().count()))
 }
 
-/// Live data files, as the head's summary counts them.
+/// Live files of data and of deletes, as the head's summary counts them.
 fn live_files(table: &Table) -> u64 {
     let head = table.head().and_then(|id| table.snapshot(id));
-    head.and_then(|head| head.count(Count::TotalDataFiles).ok().flatten()).unwrap_or(0)
+    let count = |of| head.as_ref().and_then(|head| head.count(of).ok().flatten()).unwrap_or(0);
+    count(Count::TotalDataFiles) + count(Count::TotalDeleteFiles)
 }
 
 fn lost(table: &TableName, error: CommitError) -> PipelineError {

@@ -337,7 +337,7 @@ impl Table {
             if Some(newer.id) == snapshot {
                 return true;
             }
-            let keeps_state = self.state_columns().is_empty() || newer.changes_files().is_ok_and(|some| !some);
+            let keeps_state = self.state_columns().is_empty() || newer.keeps_hidden_columns();
             if !newer.operation.is_rewrite() || !keeps_state {
                 return false;
             }

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
 use ingot_model::{Count, Operation, PartitionBy, Transform};
 
 use super::began::rolled_back;
 use super::*;
 use crate::read::rewrites::change_between;
-use crate::{Retention, Small};
+use crate::{Compaction, Retention, Small};
 
 const NONE: Duration = Duration::ZERO;
 
@@ -35,7 +37,11 @@ fn unread(lake: &Lake, table: &Table) {
 }
 
 async fn compacted(table: &Table, small: Small) -> Option<crate::Compacted> {
-    table.lake().compact(&session(table.lake()), table, small, u64::MAX).await.unwrap()
+    table.lake().compact(&session(table.lake()), table, every(small)).await.unwrap()
+}
+
+fn every(small: Small) -> Compaction {
+    Compaction { small, bytes_max: u64::MAX, file_bytes_max: None }
 }
 
 fn files(folder: &Path) -> BTreeSet<String> {
@@ -132,7 +138,7 @@ async fn each_partition_is_brought_together_by_itself() {
 }
 
 #[tokio::test]
-async fn appends_may_come_between_and_nothing_else() {
+async fn a_commit_may_come_between_that_leaves_the_files() {
     let (_folder, lake) = lake().await;
     let mut table = create(&lake, "t", plain()).await;
     for n in 0..4 {
@@ -143,13 +149,71 @@ async fn appends_may_come_between_and_nothing_else() {
     assert_eq!(ids(&done.table).await, [0, 1, 2, 3, 4]);
     assert_eq!(entries(&done.table).await.len(), 2);
     // Of a base whose files are gone.
-    let gone = lake.compact(&session(&lake), &more, Small::All, u64::MAX).await;
+    let gone = lake.compact(&session(&lake), &more, every(Small::All)).await;
     assert!(matches!(gone, Err(CommitError::Superseded { .. })), "{gone:?}");
     let base = append(&done.table, &[5]).await;
     let first = entries(&base).await[0].file_path().to_owned();
     overwrite(&base, Commit { remove: vec![first], ..Commit::default() }).await.unwrap();
-    let moot = lake.compact(&session(&lake), &base, Small::All, u64::MAX).await;
+    let moot = lake.compact(&session(&lake), &base, every(Small::All)).await;
     assert!(matches!(moot, Err(CommitError::Superseded { .. })), "{moot:?}");
+    // The first of 33 files is larger than the others, so it is not among those that go.
+    let mut table = append(&create(&lake, "u", plain()).await, &(0..5_000).collect::<Vec<_>>()).await;
+    for n in 0..32 {
+        table = append(&table, &[10_000 + n]).await;
+    }
+    let large = entries(&table).await.into_iter().find(|e| e.data_file().record_count() == 5_000).unwrap();
+    overwrite(&table, Commit { remove: vec![large.file_path().to_owned()], ..Commit::default() }).await.unwrap();
+    let done = compacted(&table, Small::Many).await.unwrap();
+    assert_eq!(done.files_in, 32);
+    assert_eq!(ids(&done.table).await, (10_000..10_032).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn hidden_columns_are_kept_and_files_without_them_stay() {
+    let (_folder, lake) = lake().await;
+    let definition = Definition { state_columns: vec![("_ingot_s0".into(), DataType::Int64)], ..plain() };
+    let mut table = create(&lake, "t", definition).await;
+    let of = |n: i64| {
+        batch(vec![
+            ("id", Arc::new(Int64Array::from(vec![n])) as ArrayRef),
+            ("name", Arc::new(StringArray::from(vec![format!("n{n}")]))),
+            ("_ingot_s0", Arc::new(Int64Array::from(vec![n * 7]))),
+        ])
+    };
+    for n in 0..40 {
+        let files = write(&table, &of(n)).await;
+        table = lake.commit(&table, appending(files), &retry).await.unwrap();
+    }
+    let table = append(&table, &[40]).await;
+    let done = compacted(&table, Small::All).await.unwrap();
+    assert_eq!((done.files_in, done.files_out), (40, 1), "one file lacks the state");
+    assert!(done.table.only_rewritten_since(table.head()), "a rewrite of ours keeps the state");
+    let options = crate::ScanOptions { with_state: true, ..Default::default() };
+    let provider = crate::LakeTableProvider::try_new(&done.table, options).await.unwrap();
+    let rows = session(&lake).read_table(Arc::new(provider)).unwrap().collect().await.unwrap();
+    let mut found: Vec<(i64, Option<i64>)> = Vec::new();
+    for rows in rows {
+        let (id, state) = (rows["id"].as_primitive::<Int64Type>(), rows["_ingot_s0"].as_primitive::<Int64Type>());
+        found.extend((0..rows.num_rows()).map(|i| (id.value(i), state.is_valid(i).then(|| state.value(i)))));
+    }
+    found.sort_unstable();
+    let wanted: Vec<_> = (0..40).map(|n| (n, Some(n * 7))).chain([(40, None)]).collect();
+    assert_eq!(found, wanted);
+}
+
+#[tokio::test]
+async fn files_are_brought_together_up_to_a_size() {
+    let (_folder, lake) = lake().await;
+    let mut table = create(&lake, "t", plain()).await;
+    for n in 0..40 {
+        table = append(&table, &(n * 2_000..(n + 1) * 2_000).collect::<Vec<_>>()).await;
+    }
+    let size = entries(&table).await[0].data_file().file_size_in_bytes();
+    let compaction = Compaction { file_bytes_max: Some(size * 8), ..every(Small::Many) };
+    let done = lake.compact(&session(&lake), &table, compaction).await.unwrap().unwrap();
+    let largest = entries(&done.table).await.iter().map(|e| e.data_file().file_size_in_bytes()).max();
+    assert!(done.files_out > 1 && largest < Some(size * 12), "{} files, {largest:?} of {size}", done.files_out);
+    assert_eq!(ids(&done.table).await, (0..80_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
-//! Small data files brought together, in a commit that changes no rows.
+//! Small data files brought together, and those with many deletes written anew, in a commit that changes no rows.
 //!
 //! ```text
 //!   live files ─▶ small ones by partition ─▶ 32 of one size class? ─▶ read in order ─▶ Writer ─▶ replace
-//!                                                └── a class is eight times the one below
+//!       │                                        └── a class is eight times the one below
+//!       └─▶ those of which deletes took a quarter of the rows or more ─▶ likewise
 //! ```
 //!
 //! Invariants
 //! * The rows of a table are the same before and after; their order within a partition stays, or is that of `SORTED BY`.
 //! * A row is written once a size class, so however many files come, a row is rewritten a few times.
-//! * Only appends and rewrites may come between; anything else makes the rewrite moot.
+//! * A commit that takes one of the files, or brings deletes, makes the rewrite moot.
 //!
 //! Not here: when it is done (`ingot-pipeline`), files that are no longer needed (`sweep`).
 
@@ -40,10 +41,24 @@ pub const FAN_IN: usize = 32;
 /// A size class is this many times the one below, as a power of two.
 const CLASS_BITS: u32 = 3;
 
+/// A file of which more than one of so many rows may be deleted is written anew.
+const DELETED_SHARE: u64 = 4;
+
 /// A file in order holds the rows that are sorted together, in memory: it does not get larger than about this.
 const SORTED_BYTES: u64 = 4 << 20;
 
 /// Which files are brought together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compaction {
+    /// How many there must be.
+    pub small: Small,
+    /// Bytes that one commit rewrites at most.
+    pub bytes_max: u64,
+    /// Bytes of a file at most, where the table's own target is larger.
+    pub file_bytes_max: Option<u64>,
+}
+
+/// How many files of a partition are worth bringing together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Small {
     /// Those of which there are many of about one size.
@@ -66,8 +81,8 @@ pub struct Compacted {
 }
 
 impl Lake {
-    /// Brings small data files of a table together, as many as have `bytes_max` bytes; none where there is nothing to do.
-    /// A table with hidden columns, or with columns that a new file would not have, is left as it is.
+    /// Brings small data files of a table together, hidden columns with the others; none where there is nothing to do. A
+    /// table with columns that a new file would not have is left as it is.
     ///
     /// # Errors
     /// `Superseded` where rows were changed meanwhile; the store's, and those of reading.
@@ -75,10 +90,9 @@ impl Lake {
         &self,
         session: &SessionContext,
         table: &Table,
-        small: Small,
-        bytes_max: u64,
+        compaction: Compaction,
     ) -> Result<Option<Compacted>, CommitError> {
-        let chosen = chosen(table, small, bytes_max).await?;
+        let chosen = chosen(table, compaction).await?;
         if chosen.is_empty() {
             return Ok(None);
         }
@@ -86,7 +100,9 @@ impl Lake {
         let remove: Vec<String> = chosen.iter().map(|file| file.path.clone()).collect();
         let files_in = remove.len();
         crash::point("compact.chosen", table.name());
-        let mut writer = Writer::new(table, None)?.counted_in(&session.runtime_env().memory_pool);
+        let mut writer = Writer::new(table, None)?
+            .counted_in(&session.runtime_env().memory_pool)
+            .closing_at(compaction.file_bytes_max);
         let written = rewrite(session, table, chosen, &mut writer).await;
         let ((), add) = writer.close_after(written).await?;
         let files_out = add.len();
@@ -100,7 +116,7 @@ impl Lake {
             ..Commit::default()
         };
         let base = table.clone();
-        let guard = move |now: &Table| match appended_since(now, &base) {
+        let guard = move |now: &Table| match has_no_new_deletes(now, &base) {
             true => Rebase::Retry,
             false => Rebase::Abandon("its rows were changed while small files were brought together".into()),
         };
@@ -109,12 +125,12 @@ impl Lake {
         Ok(Some(Compacted { table, files_in, bytes_in, files_out }))
     }
 
-    /// How many files `compact` would bring together by now, and their bytes.
+    /// How many files `compact` would bring together by now, in as many commits as it takes, and their bytes.
     ///
     /// # Errors
     /// Those of reading manifests.
-    pub async fn small_files(&self, table: &Table, small: Small) -> Result<(usize, u64)> {
-        let chosen = chosen(table, small, u64::MAX).await?;
+    pub async fn small_files(&self, table: &Table, compaction: Compaction) -> Result<(usize, u64)> {
+        let chosen = chosen(table, Compaction { bytes_max: u64::MAX, ..compaction }).await?;
         Ok((chosen.len(), bytes(&chosen)))
     }
 
@@ -164,14 +180,15 @@ impl Lake {
 }
 
 /// The files of a table to bring together; none where none may be.
-async fn chosen(table: &Table, small: Small, bytes_max: u64) -> Result<Vec<FileRef>> {
+async fn chosen(table: &Table, compaction: Compaction) -> Result<Vec<FileRef>> {
     let Some(head) = table.head().filter(|_| is_fit(table)) else { return Ok(Vec::new()) };
     let mut target = FileWriting::of(table.properties()).file_bytes_max as u64;
+    target = target.min(compaction.file_bytes_max.unwrap_or(u64::MAX));
     if !table.metadata().default_sort_order().is_unsorted() {
         target = target.min(SORTED_BYTES);
     }
     let spec = table.metadata().default_partition_spec_id();
-    Ok(choose(live_files(table, head).await?, spec, target, small, bytes_max))
+    Ok(choose(live_files(table, head).await?, spec, target, compaction))
 }
 
 fn bytes(files: &[FileRef]) -> u64 {
@@ -180,15 +197,13 @@ fn bytes(files: &[FileRef]) -> u64 {
 
 /// Whether every file of a table can be written anew by this engine without losing anything.
 fn is_fit(table: &Table) -> bool {
-    // State is a view's own, and what it was computed with chose its files; a left out column is in no new file.
-    table.state_columns().is_empty()
-        && table.left_out().is_empty()
-        && table.refuses_rows().is_none()
-        && check_version(table.metadata()).is_ok()
+    // A left out column is in no new file.
+    table.left_out().is_empty() && table.refuses_rows().is_none() && check_version(table.metadata()).is_ok()
 }
 
-/// Whether a table has only been appended to, or rewritten, since `base`.
-fn appended_since(now: &Table, base: &Table) -> bool {
+/// Whether the files that `base` has, as far as they are still there, have the same rows. That they are there is what a
+/// commit that removes them finds out.
+fn has_no_new_deletes(now: &Table, base: &Table) -> bool {
     if now.uuid() != base.uuid() {
         return false;
     }
@@ -196,8 +211,10 @@ fn appended_since(now: &Table, base: &Table) -> bool {
         if Some(snapshot.id) == base.head() {
             return true;
         }
-        let brings_deletes = snapshot.count(Count::AddedDeleteFiles).map_or(true, |n| n.unwrap_or(0) > 0);
-        if brings_deletes || !matches!(snapshot.operation, Operation::Append | Operation::Replace) {
+        // Another engine's summary need not count the delete files that it brings.
+        let may_bring = !snapshot.is_ours() && !matches!(snapshot.operation, Operation::Append | Operation::Replace);
+        let brings = snapshot.count(Count::AddedDeleteFiles).map_or(true, |n| n.unwrap_or(0) > 0);
+        if may_bring || brings {
             return false;
         }
     }
@@ -205,12 +222,13 @@ fn appended_since(now: &Table, base: &Table) -> bool {
 }
 
 /// The files to bring together, in the order of their rows.
-fn choose(files: Vec<FileRef>, spec: i32, target: u64, small: Small, bytes_max: u64) -> Vec<FileRef> {
+fn choose(files: Vec<FileRef>, spec: i32, target: u64, compaction: Compaction) -> Vec<FileRef> {
+    let Compaction { small, bytes_max, .. } = compaction;
     let size = |file: &FileRef| file.data_file.file_size_in_bytes();
     let mut partitions: HashMap<Struct, Vec<FileRef>> = HashMap::new();
     for file in files {
-        // Those with deletes of others are theirs to rewrite: a delete that comes meanwhile names them.
-        if file.spec_id == spec && size(&file) < target / 4 * 3 && file.deletes.is_empty() {
+        let is_small = size(&file) < target / 4 * 3 && file.deletes.is_empty();
+        if file.spec_id == spec && file.has_state && (is_small || has_many_deletes(&file, small)) {
             partitions.entry(promoted(file.data_file.partition())).or_default().push(file);
         }
     }
@@ -228,7 +246,7 @@ fn choose(files: Vec<FileRef>, spec: i32, target: u64, small: Small, bytes_max: 
             bytes += size(&file);
             taken.push(file);
         }
-        if taken.len() > 1 {
+        if taken.len() > 1 || taken.iter().any(|file| !file.deletes.is_empty()) {
             chosen.append(&mut taken);
         }
         if bytes >= bytes_max {
@@ -238,20 +256,30 @@ fn choose(files: Vec<FileRef>, spec: i32, target: u64, small: Small, bytes_max: 
     chosen
 }
 
+/// Whether deletes took so many rows of a file that it is worth a rewrite by itself.
+fn has_many_deletes(file: &FileRef, small: Small) -> bool {
+    match small {
+        Small::All => !file.deletes.is_empty(),
+        Small::Many => file.deletes.rows().saturating_mul(DELETED_SHARE) > file.record_count(),
+    }
+}
+
 /// The files of one partition that are worth a rewrite; none if none are.
 fn worth(files: Vec<FileRef>, small: Small) -> Option<Vec<FileRef>> {
+    let has_deletes = files.iter().any(|file| !file.deletes.is_empty());
     let class = |file: &FileRef| file.data_file.file_size_in_bytes().max(1).ilog2() / CLASS_BITS;
     match small {
-        Small::All => (files.len() > 1).then_some(files),
+        Small::All => (has_deletes || files.len() > 1).then_some(files),
         Small::Many => {
             let mut count: HashMap<u32, usize> = HashMap::new();
-            for file in &files {
+            for file in files.iter().filter(|file| file.deletes.is_empty()) {
                 *count.entry(class(file)).or_default() += 1;
             }
             // The smallest first: they come fastest.
-            let full = count.into_iter().filter(|(_, n)| *n >= FAN_IN).map(|(class, _)| class).min()?;
+            let full = count.into_iter().filter(|(_, n)| *n >= FAN_IN).map(|(class, _)| class).min();
             // Smaller ones go with them: they cost little and would only wait.
-            Some(files.into_iter().filter(|file| class(file) <= full).collect())
+            let goes = |file: &FileRef| !file.deletes.is_empty() || full.is_some_and(|full| class(file) <= full);
+            (has_deletes || full.is_some()).then(|| files.into_iter().filter(goes).collect())
         }
     }
 }
@@ -263,7 +291,12 @@ async fn rewrite(session: &SessionContext, table: &Table, files: Vec<FileRef>, w
     let state = SessionStateBuilder::new_from_existing(session.state()).with_config(config).build();
     let session = SessionContext::new_with_state(state);
     for file in files {
-        let options = ScanOptions { snapshot: table.head(), files: Some(vec![file]), ..ScanOptions::default() };
+        let options = ScanOptions {
+            snapshot: table.head(),
+            with_state: !table.state_columns().is_empty(),
+            files: Some(vec![file]),
+            ..ScanOptions::default()
+        };
         let provider = LakeTableProvider::try_new(table, options).await?;
         let mut rows = session.read_table(Arc::new(provider)).map_err(LakeError::from)?.execute_stream().await?;
         while let Some(batch) = rows.try_next().await? {

@@ -164,6 +164,14 @@ impl Writer {
         self
     }
 
+    /// Closes a file at this size already, in bytes, where the table says more.
+    #[must_use]
+    pub fn closing_at(mut self, file_bytes_max: Option<u64>) -> Writer {
+        let max = file_bytes_max.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.settings.file_bytes_max = self.settings.file_bytes_max.min(max);
+        self
+    }
+
     /// Counts what is buffered in a pool. Where its share there is used up, rows go to disk or to their files early.
     pub fn counted_in(mut self, pool: &Arc<dyn MemoryPool>) -> Writer {
         let consumer = MemoryConsumer::new(format!("writer of {}", self.table)).with_can_spill(true);
