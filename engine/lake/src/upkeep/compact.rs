@@ -20,20 +20,19 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use iceberg::spec::Struct;
-use ingot_model::{Count, Operation, Record, TableName};
+use ingot_model::{Count, Operation, Record};
 use uuid::Uuid;
 
-use crate::commit::manifest::{check_version, is_small};
+use crate::commit::manifest::check_version;
 use crate::commit::{Commit, CommitError, Rebase};
 use crate::crash;
 use crate::deletes::index::promoted;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::read::changelog::{FileRef, all_manifests, live_files};
+use crate::read::changelog::{FileRef, live_files};
 use crate::read::provider::{LakeTableProvider, ScanOptions};
 use crate::table::Table;
 use crate::table::properties::FileWriting;
-use crate::upkeep::expire;
 use crate::write::Writer;
 
 /// So many files of one size class in one partition are brought together.
@@ -132,50 +131,6 @@ impl Lake {
     pub async fn small_files(&self, table: &Table, compaction: Compaction) -> Result<(usize, u64)> {
         let chosen = chosen(table, Compaction { bytes_max: u64::MAX, ..compaction }).await?;
         Ok((chosen.len(), bytes(&chosen)))
-    }
-
-    /// Merges the small manifests of a table and forgets the snapshots that need not be kept, by a commit without rows. None
-    /// is made where there is nothing to do.
-    ///
-    /// # Errors
-    /// As `Lake::commit`.
-    pub async fn maintain_metadata(&self, name: &TableName) -> Result<(), CommitError> {
-        let Some(table) = self.load_table(name).await? else { return Ok(()) };
-        let small = all_manifests(&table, table.head()).await?.iter().filter(|file| is_small(file)).count();
-        if small < 2 && self.expirable(&table)? == 0 {
-            return Ok(());
-        }
-        let commit = Commit {
-            operation: Operation::Replace,
-            maintains: true,
-            summary: Record::because("small manifests were merged and old snapshots forgotten"),
-            ..Commit::default()
-        };
-        let uuid = table.uuid();
-        let guard = move |now: &Table| match now.uuid() == uuid {
-            true => Rebase::Retry,
-            false => Rebase::Abandon("the table was made anew".into()),
-        };
-        self.commit(&table, commit, &guard).await?;
-        Ok(())
-    }
-
-    /// How many snapshots of a table may be forgotten now; none where its readers are not known.
-    ///
-    /// # Errors
-    /// What does not parse.
-    pub fn expirable(&self, table: &Table) -> Result<usize> {
-        let Some(kept) = self.0.retention.get().and_then(|retention| retention.of(table.name())) else { return Ok(0) };
-        let now = chrono::Utc::now().timestamp_millis();
-        Ok(expire::expirable(&table.shared_name(), table.metadata(), &kept, now, 1)?.len())
-    }
-
-    /// How many manifests the head of a table has.
-    ///
-    /// # Errors
-    /// Those of reading its list.
-    pub async fn manifest_count(&self, table: &Table) -> Result<usize> {
-        Ok(all_manifests(table, table.head()).await?.len())
     }
 }
 

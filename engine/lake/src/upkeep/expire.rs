@@ -7,9 +7,10 @@
 //!
 //! Invariants
 //! * Pure: the metadata, what is kept, and the time decide.
-//! * Kept are: every snapshot that was current within the age, or since readers were looked at, what branches and tags name with the ancestors of
-//!   branches, the snapshots that readers stand on, and after the oldest of those each rewrite with its parent, so that
-//!   a change between two kept snapshots need not read what was only rewritten.
+//! * Kept are: every snapshot that was current within the age, or since readers were looked at; what branches and tags
+//!   name, with the ancestors of branches; what was staged for publication, for as long as a reader's snapshot; the
+//!   snapshots that readers stand on, and after the oldest of those each rewrite with its parent, the newest
+//!   `REWRITES_MAX`, so that a change between two kept snapshots need not read what was only rewritten.
 //! * The history that is kept in one piece ends where a reader of it has all it looks for: a snapshot of ours that
 //!   changed rows, and a full vector of positions.
 //! * Nothing is forgotten one by one: what a removal costs goes with the history, so it waits for `BATCH` of them.
@@ -68,9 +69,10 @@ pub(crate) fn expirable(
     let mut keep = named_by(&named, metadata);
     keep.extend(ancestry(metadata).take(count.or(settings.snapshots_min).unwrap_or(1)).map(|s| s.snapshot_id()));
     keep.extend(in_one_piece(table, metadata, cutoff)?);
-    // Heads that somebody rolled the table back from: a reader may stand on them.
-    let elsewhere: Vec<_> =
-        metadata.snapshots().filter(|s| s.timestamp_ms() >= cutoff && !keep.contains(&s.snapshot_id())).collect();
+    // Heads that somebody rolled the table back from or to: a reader may stand on them.
+    let current = current_since(metadata, cutoff);
+    let is_young = |s: &SnapshotRef| s.timestamp_ms() >= cutoff || current.contains(&s.snapshot_id());
+    let elsewhere: Vec<_> = metadata.snapshots().filter(|s| is_young(s) && !keep.contains(&s.snapshot_id())).collect();
     for snapshot in elsewhere {
         keep.extend(down_to_rows(table, metadata, snapshot)?);
     }
@@ -93,6 +95,14 @@ pub(crate) fn expirable(
     }
     gone.sort_by_key(|s| s.sequence_number());
     Ok(gone.iter().take(BATCH_MAX).map(|s| s.snapshot_id()).collect())
+}
+
+/// The snapshots that were the head at some time since `cutoff`, by the log of heads.
+fn current_since(metadata: &TableMetadata, cutoff: i64) -> HashSet<i64> {
+    let log = metadata.history();
+    let since = log.iter().rev().take_while(|head| head.timestamp_ms() > cutoff).count();
+    // And the one that was the head at that time.
+    log.iter().rev().take(since + 1).map(|head| head.snapshot_id).collect()
 }
 
 /// What refs name, and the ancestors of the branches beside the main one.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   a commit ─▶ expire: forgets snapshots        beside it ─▶ compact: small files into large ones
-//!      └▶ garbage: what it left ─▶ sweep                  └─▶ orphans: what nobody names ─▶ deleted
+//!      └▶ garbage: what it left ─▶ sweep                  ├─▶ metadata: small manifests merged, at once
+//!                                                         └─▶ orphans: what nobody names ─▶ deleted
 //! ```
 //!
 //! Not here: what a commit writes (`commit`), who reads which snapshot and when upkeep is done (`ingot-pipeline`).
@@ -10,6 +11,7 @@
 pub mod compact;
 pub(crate) mod expire;
 pub(crate) mod garbage;
+pub mod metadata;
 pub mod orphans;
 pub mod retention;
 pub mod sweep;

@@ -166,7 +166,7 @@ impl Writer {
 
     /// Closes a file at this size already, in bytes, where the table says more.
     #[must_use]
-    pub fn closing_at(mut self, file_bytes_max: Option<u64>) -> Writer {
+    pub(crate) fn closing_at(mut self, file_bytes_max: Option<u64>) -> Writer {
         let max = file_bytes_max.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         self.settings.file_bytes_max = self.settings.file_bytes_max.min(max);
         self

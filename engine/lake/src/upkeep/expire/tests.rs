@@ -144,7 +144,7 @@ fn without(metadata: &TableMetadata, gone: &[i64]) -> TableMetadata {
 }
 
 /// Which snapshots were current at some time from `cutoff` on, by the log.
-fn current_since(metadata: &TableMetadata, cutoff: i64) -> BTreeSet<i64> {
+fn heads_since(metadata: &TableMetadata, cutoff: i64) -> BTreeSet<i64> {
     let log = metadata.history();
     let mut found: BTreeSet<i64> = log.iter().filter(|l| l.timestamp_ms() > cutoff).map(|l| l.snapshot_id).collect();
     found.extend(log.iter().rfind(|l| l.timestamp_ms() <= cutoff).map(|l| l.snapshot_id));
@@ -176,9 +176,8 @@ async fn what_is_kept_is_enough() {
             let left = without(&metadata, &gone);
             prop_assert_eq!(left.current_snapshot_id(), Some(head));
             let cutoff = now - age;
-            let line: BTreeSet<i64> = ancestry(&metadata).map(|s| s.snapshot_id()).collect();
             let young = metadata.snapshots().filter(|s| s.timestamp_ms() >= cutoff).map(|s| s.snapshot_id());
-            let current = current_since(&metadata, cutoff).into_iter().filter(|id| line.contains(id));
+            let current = heads_since(&metadata, cutoff);
             let pinned = pinned
                 .iter()
                 .copied()
