@@ -43,6 +43,15 @@ pub async fn status(global: &Global) -> Result<u8, Failure> {
     say!()?;
     for t in &all {
         say!("{}  {}; {}", t.table, t.kind, t.refresh)?;
+        if let Some(history) = t.history_s {
+            let deletes = match t.delete_files {
+                0 => String::new(),
+                n => format!(", {} of deletes", show::number(n)),
+            };
+            let (files, bytes) = (show::number(t.files), show::bytes(t.bytes));
+            let (snapshots, back) = (show::number(t.snapshots as u64), show::age(history));
+            say!("    {files} data files of {bytes}{deletes}; {snapshots} snapshots, the oldest {back} old")?;
+        }
         if let Some(e) = &t.error {
             say!("    error[{}]: {}", e.code, e.message)?;
         }

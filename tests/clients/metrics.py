@@ -182,6 +182,15 @@ def main():
     check("there is no lag", until(lambda: total("ingot_source_lag_messages", table=BRONZE) == 0, 30))
     check("gold is fresh again", until(fresh, 30))
 
+    kept_up = ["ingot_snapshots_forgotten_total", "ingot_compacted_files_total", "ingot_deleted_files_total", "ingot_upkeep_duration_seconds_count"]
+    seeds = iter(range(3, 1000))
+
+    def in_shape():
+        produce(100, next(seeds))
+        return all(total(name) > 0 for name in kept_up)
+
+    check("tables are kept in shape", until(in_shape, 90), str({name: total(name) for name in kept_up}))
+
     for file in glob.glob(f"{args.lake}/bronze/vehicle_events_errors/data/**/*.parquet", recursive=True):
         os.remove(file)
     with flight_sql.connect(args.flight, autocommit=True) as connection, connection.cursor() as cursor:

@@ -119,6 +119,10 @@ def at_work(project, checks, args):
         snapshots, files, most, size = shape(project, name)
         text = f"{name}: {snapshots} snapshots, {files} files, {most} of one partition, {size:,} bytes of metadata"
         checks.that(snapshots <= SNAPSHOTS_MAX and most <= SMALL_FILES_MAX, text)
+    code, child = project.run("status", "--json")
+    told = {t["table"]: t for line in open(child.log) if line.startswith("{") for t in json.loads(line)["tables"]}
+    shown = {name: (told[name]["snapshots"], told[name]["files"]) for name in (STREAMING, SILVER)}
+    checks.that(code == 0 and shown == {name: shape(project, name)[:2] for name in shown}, "status shows the same", shown)
     snapshots = project.state.tables[STREAMING].snapshots.values()
     checks.that(commits > len(snapshots), f"{STREAMING}: {commits - len(snapshots)} snapshots are forgotten")
     for name in (STREAMING, SILVER):

@@ -8,7 +8,7 @@ HTTP=127.0.0.1:$(free_port)
 # In the file, so that one source may have another broker: --set would override its WITH.
 sed -i "s/^bootstrap.servers = .*/bootstrap.servers = \"$INGOT_TEST_KAFKA\"/" "$PROJECT/ingot.toml"
 OPTIONS=(--project "$PROJECT" --set "serve.listen=127.0.0.1:$FLIGHT_PORT" --set "http.listen=$HTTP"
-  --set "warehouse.location=$WORK/lake")
+  --set "warehouse.location=$WORK/lake" --set upkeep.enabled=true --set "upkeep.snapshots-min-age=1 s")
 cat >"$PROJECT/bronze/away.sql" <<SQL
 CREATE SOURCE away (id VARCHAR)
 WITH ('connector' = 'kafka', 'topic' = 'away', 'bootstrap.servers' = '127.0.0.1:$(free_port)') FORMAT PLAIN ENCODE JSON;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use ingot_lake::{CommitError, Compaction, FAN_IN, Lake, Orphans, Small, Table};
 use ingot_model::{Count, TableName};
 use ingot_project::project::{Model, ModelKind};
+use ingot_telemetry::{metrics, outcome};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -84,11 +85,18 @@ impl Engine {
         if orphans {
             rounds.orphans = Some(Instant::now());
         }
-        for name in selected {
-            let Some(model) = self.project().tables.get(name) else { continue };
+        // With a table what is written beside it: it is not selected by itself.
+        let is_beside = |of: &TableName| selected.contains(of);
+        let chosen = self.project().tables.values().filter(|model| match &model.kind {
+            ModelKind::Quarantine { of } | ModelKind::DecodeErrors { of } if is_beside(of) => true,
+            _ => selected.contains(&model.name),
+        });
+        for model in chosen {
+            let (name, began) = (&model.name, Instant::now());
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 kept = self.keep_table(model, rounds, orphans) => {
+                    metrics().upkeep_duration.observe([&name.to_string(), outcome(&kept)], began.elapsed());
                     if let Err(error) = kept {
                         let text = "upkeep of a table failed and is tried again";
                         match error.retryable() {
@@ -104,6 +112,13 @@ impl Engine {
     async fn keep_table(&self, model: &Model, rounds: &mut Rounds, orphans: bool) -> Result<()> {
         let lake = self.lake();
         let swept = lake.sweep(&model.name, GRACE).await?;
+        let deleted = |kind, files: usize| {
+            if files > 0 {
+                metrics().deleted_files.add([&model.name.to_string(), kind], files as u64);
+            }
+        };
+        deleted("metadata", swept.metadata_files);
+        deleted("data", swept.data_files);
         if swept.data_files > 0 {
             debug!(table = %model.name, swept.metadata_files, swept.data_files, "files that nothing needs were deleted");
         }
@@ -127,6 +142,7 @@ impl Engine {
         }
         if orphans {
             let removed = lake.remove_orphans(&table, Duration::ZERO).await.map_err(|e| lost(&model.name, e))?;
+            deleted("orphan", removed.files.len());
             if !removed.files.is_empty() {
                 info!(table = %model.name, files = removed.files.len(), bytes = removed.bytes, "files that nothing names were deleted");
             }
@@ -142,6 +158,7 @@ impl Engine {
             let compacted = self.lake().compact(self.context(), &table, compaction).await;
             let Some(compacted) = compacted.map_err(|e| lost(table.name(), e))? else { return Ok(done) };
             debug!(table = %table.name(), compacted.files_in, compacted.files_out, compacted.bytes_in, "small files were brought together");
+            metrics().compacted_files.add([&table.name().to_string()], compacted.files_in as u64);
             done.files_in += compacted.files_in;
             done.files_out += compacted.files_out;
             done.bytes_rewritten += compacted.bytes_in;

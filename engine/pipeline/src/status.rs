@@ -48,7 +48,13 @@ pub struct TableStatus {
     pub rows: u64,
     pub files: u64,
     pub bytes: u64,
+    /// Files of deletes that other engines left.
+    pub delete_files: u64,
     pub snapshot: Option<i64>,
+    /// How many snapshots there are.
+    pub snapshots: usize,
+    /// How far back they reach, in seconds.
+    pub history_s: Option<f64>,
     pub positions: BTreeMap<Partition, PartitionStatus>,
     pub age_s: Option<f64>,
     pub last: Option<LastRefresh>,
@@ -83,8 +89,17 @@ impl Reading {
 }
 
 fn age_s(snapshot: &SnapshotInfo) -> Option<f64> {
-    let at = DateTime::from_timestamp_millis(snapshot.timestamp_ms)?;
+    since_s(snapshot.timestamp_ms)
+}
+
+fn since_s(timestamp_ms: i64) -> Option<f64> {
+    let at = DateTime::from_timestamp_millis(timestamp_ms)?;
     Some((Utc::now() - at).num_milliseconds() as f64 / 1000.0)
+}
+
+/// The age of the oldest snapshot.
+fn history_s(table: &Table) -> Option<f64> {
+    since_s(table.metadata().snapshots().map(|s| s.timestamp_ms()).min()?)
 }
 
 fn kind(model: &Model) -> &'static str {
@@ -114,7 +129,10 @@ fn absent(model: &Model) -> TableStatus {
         rows: 0,
         files: 0,
         bytes: 0,
+        delete_files: 0,
         snapshot: None,
+        snapshots: 0,
+        history_s: None,
         positions: BTreeMap::new(),
         age_s: None,
         last: None,
@@ -165,7 +183,10 @@ impl Engine {
                     rows: reading.count(head.as_ref(), Count::TotalRecords),
                     files: reading.count(head.as_ref(), Count::TotalDataFiles),
                     bytes: reading.count(head.as_ref(), Count::TotalBytes),
+                    delete_files: reading.count(head.as_ref(), Count::TotalDeleteFiles),
                     snapshot: table.and_then(Table::head),
+                    snapshots: table.map_or(0, |table| table.metadata().snapshots().len()),
+                    history_s: table.and_then(history_s),
                     positions: BTreeMap::new(),
                     age_s: head.as_ref().and_then(age_s),
                     last: None,
@@ -195,7 +216,10 @@ impl Engine {
             rows: reading.count(head.as_ref(), Count::TotalRecords),
             files: reading.count(head.as_ref(), Count::TotalDataFiles),
             bytes: reading.count(head.as_ref(), Count::TotalBytes),
+            delete_files: reading.count(head.as_ref(), Count::TotalDeleteFiles),
             snapshot: table.head(),
+            snapshots: table.metadata().snapshots().len(),
+            history_s: history_s(table),
             positions,
             age_s: head.as_ref().and_then(age_s),
             last: last.as_ref().and_then(|s| {

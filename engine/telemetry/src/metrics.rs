@@ -72,6 +72,15 @@ list! {
     /// Commits from the first attempt to the last, by outcome: ok, superseded (another commit made it moot), unknown,
     /// failed.
     commit_duration: Timer["table", "outcome"] = "ingot_commit_duration_seconds";
+    /// Snapshots that commits and upkeep made the table forget.
+    snapshots_forgotten: Counter["table"] = "ingot_snapshots_forgotten_total";
+    /// Small data files, and files with many deletes, that upkeep wrote into others.
+    compacted_files: Counter["table"] = "ingot_compacted_files_total";
+    /// Files that upkeep deleted since nothing needs them, by kind: metadata (manifests and their lists), data, orphan
+    /// (nothing named it: a process ended before its commit).
+    deleted_files: Counter["table", "kind"] = "ingot_deleted_files_total";
+    /// Rounds of upkeep over a table, by outcome: ok, failed. A failed one is tried again.
+    upkeep_duration: Timer["table", "outcome"] = "ingot_upkeep_duration_seconds";
     /// Refreshes of a view that had something to do, commit included, by outcome: ok, failed.
     refresh_duration: Timer["table", "outcome"] = "ingot_refresh_duration_seconds";
     /// How often a table's ingestion or refresh stopped with an error, by its code.

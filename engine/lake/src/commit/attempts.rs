@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use iceberg::TableRequirement;
 use iceberg::spec::SnapshotRef;
 use ingot_model::{TableName, commit_id};
-use ingot_telemetry::{FAILED, OK};
+use ingot_telemetry::{FAILED, OK, metrics};
 use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
@@ -107,6 +107,10 @@ impl Lake {
                 Ok(Outcome::Done(version)) => {
                     crash::point("commit.done", current.name());
                     if let Some(left) = left {
+                        if !left.forgotten.is_empty() {
+                            let forgotten = left.forgotten.len() as u64;
+                            metrics().snapshots_forgotten.add([&current.name().to_string()], forgotten);
+                        }
                         self.0.garbage.note(table.uuid(), left);
                     }
                     return Ok(table.at(version));

@@ -96,7 +96,7 @@ async fn redefine(lake: &Lake, model: &Model, table: Table, summary: Record) -> 
         return Err(redefined(model, &table, &column));
     }
     let commit = Commit { definition: Some(model.definition.clone()), ..commit(summary) };
-    let guard = |_: &Table| Rebase::Abandon("its definition is being changed elsewhere".into());
+    let guard = over_rewrites(&table, "its definition is being changed elsewhere");
     lake.commit(&table, commit, &guard).await.map_err(|e| PipelineError::commit(&model.name, e))
 }
 
@@ -144,6 +144,15 @@ pub(crate) async fn error_table(
     }
 }
 
+/// Goes on over other files with the same rows, and gives way to anything else.
+fn over_rewrites(base: &Table, otherwise: &'static str) -> impl Fn(&Table) -> Rebase + Send + Sync {
+    let base = base.clone();
+    move |now| match now.is_rewrite_of(&base) {
+        true => Rebase::Retry,
+        false => Rebase::Abandon(otherwise.into()),
+    }
+}
+
 /// Takes all rows out and records positions.
 ///
 /// # Errors
@@ -165,7 +174,7 @@ pub(crate) async fn empty(
         begins: true,
         ..commit(summary)
     };
-    let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
+    let guard = over_rewrites(table, "it is being written to");
     lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))
 }
 
@@ -186,7 +195,7 @@ pub(crate) async fn move_past(
     }
     let summary = without_rows("append", Some(reason), &model.fingerprint, positions)?;
     let commit = Commit { definition: Some(model.definition.clone()), ..commit(summary) };
-    let guard = |_: &Table| Rebase::Abandon("it is being written to".into());
+    let guard = over_rewrites(table, "it is being written to");
     lake.commit(table, commit, &guard).await.map_err(|e| PipelineError::commit(table.name(), e))?;
     Ok(())
 }
