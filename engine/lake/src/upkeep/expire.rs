@@ -79,7 +79,8 @@ pub(crate) fn expirable(
         |s: &&SnapshotRef| s.summary().additional_properties.contains_key(STAGED) && s.timestamp_ms() >= oldest_read;
     keep.extend(metadata.snapshots().filter(staged).map(|s| s.snapshot_id()));
     let pinned = kept.pinned.iter().filter_map(|id| metadata.snapshot_by_id(*id));
-    let pinned: Vec<&SnapshotRef> = pinned.filter(|s| s.timestamp_ms() >= oldest_read).collect();
+    let is_needed = |s: &&SnapshotRef| s.timestamp_ms() >= oldest_read || kept.held.contains(&s.snapshot_id());
+    let pinned: Vec<&SnapshotRef> = pinned.filter(is_needed).collect();
     for snapshot in &pinned {
         keep.extend(down_to_rows(table, metadata, snapshot)?);
     }

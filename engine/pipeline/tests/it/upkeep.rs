@@ -6,13 +6,22 @@ use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::Action;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, action, all_equal, name, once, query};
+use crate::world::{World, action, all_equal, edited, name, number, once, query};
 
 const ROUNDS: usize = 48;
 
+const LOG: &str = "CREATE SOURCE s (k BIGINT, v BIGINT) INCLUDE PARTITION AS p INCLUDE OFFSET AS o\n\
+    WITH ('connector' = 'kafka', 'topic' = 'log') FORMAT PLAIN ENCODE JSON;\n\
+    CREATE STREAMING TABLE bronze.t AS SELECT k, v, p, o FROM STREAM s;\n";
+const FEW: &str = "CREATE STREAMING TABLE silver.few AS SELECT k, v FROM STREAM bronze.t WHERE v < 0;\n";
+const WEEK_MS: i64 = 7 * 86_400_000;
+
 /// The shipped project, whose tables keep almost no history.
 fn forgetful() -> World {
-    let world = World::new();
+    forgetful_of(World::new())
+}
+
+fn forgetful_of(world: World) -> World {
     let settings = std::fs::read_to_string(world.sql("ingot.toml")).unwrap();
     std::fs::write(world.sql("ingot.toml"), settings + "\n[upkeep]\nenabled = true\nsnapshots-min-age = \"1 ms\"\n")
         .unwrap();
@@ -115,4 +124,65 @@ async fn upkeep_that_is_off_forgets_nothing() {
     }
     let engine = world.engine().await;
     assert!(table(&engine, "bronze.vehicle_events").await.history().len() > ROUNDS);
+}
+
+/// Messages of which the streaming table over the table of the log takes none.
+fn send_none(world: &World, n: usize) {
+    world.send("log", 0, (0..n).map(|i| format!(r#"{{"k": {i}, "v": 1}}"#)));
+}
+
+/// All that a table did is so much longer ago.
+async fn aged(engine: &Engine, of: &str, by_ms: i64) {
+    edited(engine, of, |json| {
+        for list in ["snapshots", "snapshot-log", "metadata-log"] {
+            for entry in json[list].as_array_mut().into_iter().flatten() {
+                entry["timestamp-ms"] = (entry["timestamp-ms"].as_i64().unwrap() - by_ms).into();
+            }
+        }
+        json["last-updated-ms"] = (json["last-updated-ms"].as_i64().unwrap() - by_ms).into();
+    })
+    .await;
+}
+
+async fn stands_at(engine: &Engine, of: &str, below: &str) -> i64 {
+    let history = table(engine, of).await.history();
+    history.newest_computed().unwrap().sources().unwrap().unwrap()[&name(below)].1.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streaming_table_that_takes_no_rows_keeps_its_place() {
+    let world = forgetful_of(World::of(&[("bronze/t.sql", LOG), ("silver/few.sql", FEW)], &[("log", 1)]));
+    send_none(&world, 3);
+    let engine = world.engine().await;
+    once(&engine).await;
+    let stood = stands_at(&engine, "silver.few", "bronze.t").await;
+    assert_eq!(Some(stood), table(&engine, "bronze.t").await.head());
+    // It is not looked at for longer than a view's place is kept, and the table below goes on.
+    aged(&engine, "bronze.t", 2 * WEEK_MS).await;
+    for _ in 0..ROUNDS {
+        send_none(&world, 1);
+        ingested(&world.engine().await).await;
+    }
+    let engine = world.engine().await;
+    let below = table(&engine, "bronze.t").await;
+    assert!(below.metadata().snapshots().count() < ROUNDS, "{}", below.metadata().snapshots().count());
+    assert!(below.snapshot(stood).is_some(), "where it stood is gone");
+    let head = table(&engine, "silver.few").await.head();
+    let (plan, _) = once(&engine).await;
+    assert!(matches!(action(&plan, "silver.few"), Action::Append { .. }), "{plan}");
+    // Where it stood was old: where it stands is recorded, though there are no rows, and the old place may go.
+    let recorded = table(&engine, "silver.few").await.head();
+    assert_ne!(recorded, head);
+    assert_eq!(Some(stands_at(&engine, "silver.few", "bronze.t").await), below.head());
+    for _ in 0..ROUNDS {
+        send_none(&world, 1);
+        once(&world.engine().await).await;
+    }
+    assert!(table(&engine, "bronze.t").await.snapshot(stood).is_none());
+    // Not with every batch.
+    assert_eq!(table(&engine, "silver.few").await.head(), recorded);
+    world.send("log", 0, [r#"{"k": 1, "v": -1}"#]);
+    once(&world.engine().await).await;
+    assert_eq!(number(&engine, "SELECT count(*) AS n FROM silver.few").await, 1);
+    all_equal(&engine).await;
 }

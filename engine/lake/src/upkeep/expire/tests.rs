@@ -158,10 +158,12 @@ async fn what_is_kept_is_enough() {
     let name = Arc::new(base.name().clone());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 150, ..ProptestConfig::default() });
     let pins = proptest::collection::btree_set(1i64..160, 0..3);
+    let held = proptest::collection::btree_set(1i64..160, 0..2);
+    let pins = (pins, held).prop_map(|(pins, held)| (&pins | &held, held));
     let input = (steps(), pins, prop_oneof![Just(HOUR / 4), Just(HOUR), Just(6 * HOUR)], 1i64..4 * HOUR);
     let forgot_any = std::cell::Cell::new(0);
     runner
-        .run(&input, |(steps, pinned, age, later)| {
+        .run(&input, |(steps, (pinned, held), age, later)| {
             let (metadata, last) = history(base.metadata(), &steps);
             let Some(head) = metadata.current_snapshot_id() else { return Ok(()) };
             let now = last + later;
@@ -170,6 +172,7 @@ async fn what_is_kept_is_enough() {
                 readers_max_age: Duration::from_millis(24 * HOUR as u64),
                 as_of_ms: now,
                 pinned: pinned.clone(),
+                held: held.clone(),
             };
             let gone = expirable(&name, &metadata, &kept, now, BATCH).unwrap();
             forgot_any.set(forgot_any.get() + gone.len());
@@ -182,7 +185,10 @@ async fn what_is_kept_is_enough() {
             let pinned = pinned
                 .iter()
                 .copied()
-                .filter(|id| metadata.snapshot_by_id(*id).is_some_and(|s| s.timestamp_ms() >= now - 24 * HOUR));
+                .filter(|id| {
+                    let young = |s: &SnapshotRef| s.timestamp_ms() >= now - 24 * HOUR || held.contains(id);
+                    metadata.snapshot_by_id(*id).is_some_and(young)
+                });
             let heads: BTreeSet<i64> = young.chain(current).collect();
             let looked_at: BTreeSet<i64> = heads.iter().copied().chain(pinned.clone()).collect();
             for id in &looked_at {
@@ -234,6 +240,7 @@ async fn branches_tags_and_properties_keep_theirs() {
         readers_max_age: Duration::from_secs(60),
         as_of_ms: now,
         pinned: BTreeSet::from([100, 180]),
+        held: BTreeSet::new(),
     };
     let left = |metadata: &TableMetadata| -> Vec<i64> {
         let gone = expirable(&name, metadata, &kept, now, BATCH).unwrap();
@@ -244,6 +251,10 @@ async fn branches_tags_and_properties_keep_theirs() {
     // 100 is read by somebody who has not come for longer than is waited.
     let wanted: Vec<i64> = (1..=20).chain([50, 180]).chain(190..=200).collect();
     assert_eq!(left(&named), wanted);
+    // But for whoever could not go on without it.
+    let held = Kept { held: BTreeSet::from([100]), ..kept.clone() };
+    let gone = expirable(&name, &named, &held, now, BATCH).unwrap();
+    assert!(!gone.contains(&100) && gone.contains(&101), "{gone:?}");
     json["properties"]["history.expire.min-snapshots-to-keep"] = "30".into();
     let counted: TableMetadata = serde_json::from_value(json.clone()).unwrap();
     let wanted: Vec<i64> = (1..=20).chain([50]).chain(171..=200).collect();
