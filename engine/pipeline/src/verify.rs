@@ -36,6 +36,7 @@ use crate::failing;
 use crate::ingest::{facts, rewind};
 use crate::offsets::Offsets;
 use crate::refresh::changes::{Changed, Input, empty};
+use crate::refresh::made_by;
 use crate::refresh::spill::BoundedDiff;
 use ingot_project::project::{Model, ModelKind, SourceModel};
 use ingot_query::context;
@@ -160,6 +161,11 @@ impl Engine {
         let sources = ours.sources()?.unwrap_or_default();
         let by = |s: &SnapshotInfo| s.fingerprint().is_some_and(|f| f != model.fingerprint);
         let earlier = history.iter().find(|s| by(s)).filter(|_| model.is_streaming());
+        // Which rows an earlier definition made cannot be told once its snapshots are forgotten.
+        let others = match model.is_streaming() && earlier.is_none() {
+            true => made_by::others_than(table, &model.fingerprint)?,
+            false => None,
+        };
         let mut bound: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
         for name in &model.inputs {
             let Some((uuid, snapshot)) = sources.get(name).copied() else {
@@ -225,13 +231,14 @@ impl Engine {
             });
         }
         let rows = add(&mut diff, self.rows(table).await?, -1).await?;
-        match recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
-            Some(at) => {
-                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-                verdict_of(diff, rows, &format!("against its query over the recorded snapshots, as of {at}, its now()"))
-            }
-            None => verdict_of(diff, rows, "against its query over the recorded snapshots"),
+        let mut how = "against its query over the recorded snapshots".to_owned();
+        if let Some(at) = recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
+            how += &format!(", as of {}, its now()", at.to_rfc3339_opts(SecondsFormat::Secs, true));
         }
+        Ok(match (verdict_of(diff, rows, &how)?, others) {
+            (Verdict::Different { .. }, Some(why)) => unverifiable(again(model, why)),
+            (verdict, _) => verdict,
+        })
     }
 
     /// The rows that a table only gained; nothing where it lost some, or where that cannot be told any more.

@@ -13,6 +13,7 @@ use ingot_model::{Operation, TableName};
 
 use super::act::{Job, Outcome, Prepared, Ready};
 use super::changes::{self, Changed};
+use super::made_by;
 use super::read::Bound;
 use crate::error::{PipelineError, Result};
 
@@ -75,6 +76,7 @@ impl Job<'_> {
             add,
             summary: self.summary(&refreshed)?,
             definition: redefine.cloned(),
+            set_properties: made_by::recorded_with(&table, &self.model.fingerprint)?.into_iter().collect(),
             ..Commit::default()
         };
         let outcome = Outcome { mode: "append".into(), rows_in, rows_out, files, ..Outcome::default() };

@@ -4,6 +4,7 @@ use ingot_lake::Table;
 use ingot_model::Operation;
 use ingot_pipeline::engine::Engine;
 use ingot_pipeline::plan::Action;
+use ingot_pipeline::verify::Verdict;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, action, all_equal, edited, name, number, once, query};
@@ -185,4 +186,63 @@ async fn a_streaming_table_that_takes_no_rows_keeps_its_place() {
     once(&world.engine().await).await;
     assert_eq!(number(&engine, "SELECT count(*) AS n FROM silver.few").await, 1);
     all_equal(&engine).await;
+}
+
+async fn verdict(engine: &Engine, of: &str) -> Verdict {
+    engine.verify(&name(of)).await.unwrap().verdict
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_forgotten_definition_are_told_from_wrong_ones() {
+    let copy = "CREATE STREAMING TABLE silver.few AS SELECT k, v FROM STREAM bronze.t;\n";
+    let world = forgetful_of(World::of(&[("bronze/t.sql", LOG), ("silver/few.sql", copy)], &[("log", 1)]));
+    let more = async || {
+        for _ in 0..ROUNDS {
+            send_none(&world, 1);
+            once(&world.engine().await).await;
+        }
+        world.engine().await
+    };
+    let engine = more().await;
+    assert!(matches!(verdict(&engine, "silver.few").await, Verdict::Equal { .. }));
+    world.edit("silver/few.sql", "k, v FROM", "k, v + 1 AS v FROM");
+    let engine = world.engine().await;
+    send_none(&world, 1);
+    once(&engine).await;
+    assert!(matches!(verdict(&engine, "silver.few").await, Verdict::Consistent { .. }));
+    let engine = more().await;
+    let by = table(&engine, "silver.few").await.history().iter().filter_map(|s| s.fingerprint().map(str::to_owned)).collect::<Vec<_>>();
+    assert!(by.iter().all(|f| *f == by[0]), "the earlier definition is not forgotten");
+    let told = verdict(&engine, "silver.few").await;
+    let Verdict::Unverifiable { reason } = &told else { panic!("{told:?}") };
+    assert!(reason.contains("by an earlier definition") && reason.contains("silver.few --full"), "{reason}");
+    // A table whose history was cut by a version that did not record it.
+    edited(&engine, "silver.few", |json| drop(json["properties"].as_object_mut().unwrap().remove("ingot.made-by"))).await;
+    let engine = world.engine().await;
+    let told = verdict(&engine, "silver.few").await;
+    assert!(matches!(&told, Verdict::Unverifiable { reason } if reason.contains("was cut before")), "{told:?}");
+    send_none(&world, 1);
+    once(&engine).await;
+    let told = verdict(&engine, "silver.few").await;
+    assert!(matches!(&told, Verdict::Unverifiable { reason } if reason.contains("was cut before")), "{told:?}");
+
+    let stop = CancellationToken::new();
+    assert!(!engine.refresh(&name("silver.few"), true, false, &stop).await.unwrap().failed());
+    let engine = more().await;
+    assert!(matches!(verdict(&engine, "silver.few").await, Verdict::Equal { .. }));
+    // One definition made all: what is wrong is still wrong after its history is cut.
+    let few = table(&engine, "silver.few").await;
+    assert!(few.history().iter().last().unwrap().parent.is_some());
+    let remove = ingot_lake::live_files(&few, few.head().unwrap()).await.unwrap()[0].path.clone();
+    let summary = few.metadata().current_snapshot().unwrap().summary().additional_properties.clone();
+    let forged = ingot_lake::Commit {
+        commit_id: uuid::Uuid::now_v7(),
+        operation: Operation::Overwrite,
+        remove: vec![remove],
+        summary: summary.into_iter().filter(|(name, _)| name.starts_with("ingot.")).collect(),
+        ..ingot_lake::Commit::default()
+    };
+    engine.lake().commit(&few, forged, &|_| ingot_lake::Rebase::Retry).await.unwrap();
+    let told = verdict(&engine, "silver.few").await;
+    assert!(matches!(told, Verdict::Different { .. }), "{told:?}");
 }
