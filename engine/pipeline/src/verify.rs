@@ -6,6 +6,7 @@
 //!
 //! Invariants
 //! * "equal" is said only after a comparison of every row; what cannot be compared any more is "unverifiable".
+//! * What was forgotten while it was compared is "unverifiable"; a file that is missing of what is kept is an error.
 //! * Nothing here writes, but for rows to compare that are more than fit in memory.
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::TryStreamExt;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::IncludeKind;
-use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning};
+use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning, crash};
 use ingot_model::{Count, FlowPositions, Partition, SnapshotInfo, TableName};
 use ingot_source::{BatchLimits, Connector, Short};
 use serde::Serialize;
@@ -92,6 +93,10 @@ impl Verified {
     }
 }
 
+/// What has longer comparisons find what they read.
+const MORE_HISTORY: &str = "have more history kept, of that table by its property history.expire.max-snapshot-age-ms, or of \
+                            all by upkeep.snapshots-min-age";
+
 fn unverifiable(reason: impl Into<String>) -> Verdict {
     Verdict::Unverifiable { reason: reason.into() }
 }
@@ -107,19 +112,46 @@ impl Engine {
         let mut warnings = vec![];
         let verdict = match self.lake().load_table(name).await? {
             None => unverifiable("the table does not exist yet"),
-            Some(table) => {
-                self.unique_key(model, &table, &mut warnings).await?;
-                match &model.kind {
-                    ModelKind::View | ModelKind::Quarantine { .. } => self.verify_view(model, &table).await?,
-                    ModelKind::DecodeErrors { of } => self.verify_errors(model, of, &table).await?,
-                    ModelKind::Streaming { .. } if model.source().is_some() => {
-                        self.verify_stream(model, &table).await?
-                    }
-                    ModelKind::Streaming { .. } => self.verify_view(model, &table).await?,
-                }
-            }
+            Some(table) => match self.compared(model, &table, &mut warnings).await {
+                Err(error) if error.overtaken() => match self.forgotten(model, &table).await? {
+                    Some(what) => unverifiable(format!("{what} while it was compared: verify again, or {MORE_HISTORY}")),
+                    None => return Err(error),
+                },
+                compared => compared?,
+            },
         };
         Ok(Verified { table: name.clone(), verdict, warnings, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    async fn compared(&self, model: &Model, table: &Table, warnings: &mut Vec<String>) -> Result<Verdict> {
+        crash::point("verify.loaded", &model.name);
+        self.unique_key(model, table, warnings).await?;
+        match &model.kind {
+            ModelKind::View | ModelKind::Quarantine { .. } => self.verify_view(model, table).await,
+            ModelKind::DecodeErrors { of } => self.verify_errors(model, of, table).await,
+            ModelKind::Streaming { .. } if model.source().is_some() => self.verify_stream(model, table).await,
+            ModelKind::Streaming { .. } => self.verify_view(model, table).await,
+        }
+    }
+
+    /// What a comparison reads and is there no more, though it was when the table was loaded.
+    async fn forgotten(&self, model: &Model, was: &Table) -> Result<Option<String>> {
+        let history = was.history();
+        let earlier = history.iter().find(|s| s.fingerprint().is_some_and(|f| f != model.fingerprint));
+        let mut read: Vec<(TableName, i64)> = was.head().map(|id| (was.name().clone(), id)).into_iter().collect();
+        read.extend(earlier.map(|s| (was.name().clone(), s.id)));
+        for snapshot in history.newest_computed().into_iter().chain(earlier) {
+            let sources = snapshot.sources()?.unwrap_or_default();
+            read.extend(sources.into_iter().filter_map(|(name, (_, id))| Some((name, id?))));
+        }
+        for (name, id) in read {
+            if let Some(now) = self.lake().load_table(&name).await?
+                && now.snapshot(id).is_none()
+            {
+                return Ok(Some(format!("snapshot {id} of \"{name}\" was forgotten")));
+            }
+        }
+        Ok(None)
     }
 
     async fn rows(&self, table: &Table) -> Result<SendableRecordBatchStream> {
@@ -181,7 +213,7 @@ impl Engine {
             if let Some(id) = snapshot
                 && source.snapshot(id).is_none()
             {
-                return Ok(unverifiable(format!("snapshot {id} of source \"{name}\" is gone")));
+                return Ok(unverifiable(format!("snapshot {id} of source \"{name}\" is gone: run first, or {MORE_HISTORY}")));
             }
             if let Some(column) = snapshot.and_then(|id| source.redefined_since(id)) {
                 return Ok(unverifiable(format!(
@@ -294,6 +326,9 @@ impl Engine {
             Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
         let mut diff = BoundedDiff::new(table.defined_schema(), self.context().runtime_env())?;
+        // Before the log, which takes its time: what is stored may be forgotten meanwhile.
+        add(&mut diff, self.rows(table).await?, -1).await?;
+        crash::point("verify.replaying", &model.name);
         let until = positions.ends();
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(model, source);
@@ -312,7 +347,6 @@ impl Engine {
                 }
             }
         }
-        add(&mut diff, self.rows(table).await?, -1).await?;
         match replayed.thinned(&connector, &positions).await {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
             None => verdict_of(diff, total, "against recorded counts, positions and the log itself"),
@@ -432,10 +466,13 @@ impl Engine {
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
         let until = positions.ends();
         let numbers = rewind::numbers(&until);
+        let mut diff = BoundedDiff::new(model.schema.clone(), self.context().runtime_env())?;
         let mut total = 0;
         let mut stored = self.rows(table).await?;
         while let Some(batch) = stored.try_next().await? {
-            total += below(&batch, &numbers)?.num_rows() as u64;
+            let below = below(&batch, &numbers)?;
+            total += below.num_rows() as u64;
+            diff.add(&below, -1)?;
         }
         if total != counted {
             let text = format!("it holds {total} rows up to the main table's position and {counted} are recorded");
@@ -446,7 +483,6 @@ impl Engine {
             Replay::From(from) => from,
             Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
-        let mut diff = BoundedDiff::new(model.schema.clone(), self.context().runtime_env())?;
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(main, source);
         let mut stream = connector.read(&from, schema, self.replay_limits(), Some(&until))?;
@@ -461,10 +497,6 @@ impl Engine {
                     failed.iter().try_for_each(|failed| diff.add(failed, 1))?;
                 }
             }
-        }
-        let mut stored = self.rows(table).await?;
-        while let Some(batch) = stored.try_next().await? {
-            diff.add(&below(&batch, &numbers)?, -1)?;
         }
         match replayed.thinned(&connector, &positions).await {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
