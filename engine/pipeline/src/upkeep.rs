@@ -8,14 +8,16 @@
 //! Not here: what else is kept, and forgetting the rest (`ingot_lake`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use chrono::Utc;
 use ingot_lake::Table;
 use ingot_model::TableName;
 use ingot_project::project::Model;
+use tracing::{debug, warn};
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{PipelineError, Result};
 
 /// Snapshots by table.
 type Snapshots = BTreeMap<TableName, BTreeSet<i64>>;
@@ -27,6 +29,8 @@ struct Read {
     pinned: Snapshots,
     /// Of streaming tables, which is in `pinned`, too.
     held: Snapshots,
+    /// Readers that cannot be read, with what is wrong with each. Nothing of the tables below them is above.
+    unread: BTreeMap<TableName, PipelineError>,
 }
 
 impl Engine {
@@ -38,11 +42,14 @@ impl Engine {
         }
         let now = Utc::now().timestamp_millis();
         match self.read_snapshots().await {
-            Ok(Read { pinned, held }) => {
+            Ok(Read { pinned, held, unread }) => {
+                for (table, error) in self.readers.to_tell(&unread, Instant::now()) {
+                    warn!(%table, code = error.code(), %error, hint = error.hint(), "this table cannot be read: the tables below it keep their history until it can be");
+                }
                 retention.hold(held);
                 retention.pin(now, pinned);
             }
-            Err(error) => tracing::debug!(%error, "the readers of tables are not known: no history is let go"),
+            Err(error) => debug!(%error, "the readers of tables are not known: no history is let go"),
         }
     }
 
@@ -50,25 +57,25 @@ impl Engine {
     async fn read_snapshots(&self) -> Result<Read> {
         // Before the tables: what ends meanwhile is recorded in them.
         let running: Vec<_> = self.looked_at().into_iter().chain(self.readers.running()).collect();
-        let stored = self.stored(&|_| true).await?;
+        let mut stored = self.stored(&|_| true).await?;
         let mut found: Snapshots = stored.tables.keys().map(|name| (name.clone(), BTreeSet::new())).collect();
-        let (mut unknown, mut held) = (BTreeSet::new(), found.clone());
+        let (mut unread, mut held) = (BTreeMap::new(), found.clone());
         for model in self.project().tables.values().filter(|model| !model.inputs.is_empty()) {
             let stands_on = match stored.tables.get(&model.name) {
                 Some(table) => stands_on(model, table, &stored.tables),
-                None if stored.unreadable.contains_key(&model.name) => None,
-                None => Some(Snapshots::new()),
+                None => stored.unreadable.remove(&model.name).map_or_else(|| Ok(Snapshots::new()), Err),
             };
             match stands_on {
-                Some(snapshots) => {
+                Ok(snapshots) => {
                     if model.is_streaming() {
                         merge(&mut held, snapshots.clone());
                     }
                     merge(&mut found, snapshots);
                 }
-                None => unknown.extend(self.below(&model.name)),
+                Err(error) => drop(unread.insert(model.name.clone(), error)),
             }
         }
+        let unknown: BTreeSet<TableName> = unread.keys().flat_map(|name| self.below(name)).collect();
         found.retain(|name, _| !unknown.contains(name));
         held.retain(|name, _| !unknown.contains(name));
         for (name, at) in running {
@@ -76,7 +83,7 @@ impl Engine {
                 known.insert(at);
             }
         }
-        Ok(Read { pinned: found, held })
+        Ok(Read { pinned: found, held, unread })
     }
 
     /// All tables below one.
@@ -97,16 +104,19 @@ fn merge(into: &mut Snapshots, snapshots: Snapshots) {
     }
 }
 
-/// The snapshots that a table was computed from, and those of the streaming tables below them; none if they are not known.
-fn stands_on(model: &Model, table: &Table, tables: &BTreeMap<TableName, Table>) -> Option<Snapshots> {
+/// The snapshots that a table was computed from, and those of the streaming tables below them.
+///
+/// # Errors
+/// What it records and does not parse.
+fn stands_on(model: &Model, table: &Table, tables: &BTreeMap<TableName, Table>) -> Result<Snapshots> {
     // A view that lost all of ours is computed anew; a streaming table goes on from what is known of them.
     let history = if model.is_streaming() { table.past() } else { table.history() };
     let mut found = Snapshots::new();
     let Some(computed) = history.newest_computed() else {
         // Made and not yet computed, or another's: it is computed anew, from the heads.
-        return Some(found);
+        return Ok(found);
     };
-    for versions in [computed.sources().ok()?, computed.bases().ok()?].into_iter().flatten() {
+    for versions in [computed.sources()?, computed.bases()?].into_iter().flatten() {
         for (name, (uuid, id)) in versions {
             // A table made anew is another table.
             if let Some(id) = id.filter(|_| tables.get(&name).is_none_or(|now| now.uuid() == uuid)) {
@@ -114,5 +124,5 @@ fn stands_on(model: &Model, table: &Table, tables: &BTreeMap<TableName, Table>) 
             }
         }
     }
-    Some(found)
+    Ok(found)
 }
