@@ -16,7 +16,6 @@ use chrono::{SecondsFormat, Utc};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
-use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNode;
@@ -29,8 +28,12 @@ use ingot_dialect::ast::IncludeKind;
 use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning, crash};
 use ingot_model::{Count, FlowPositions, Partition, SnapshotInfo, TableName};
 use ingot_source::{BatchLimits, Connector, Short};
-use serde::Serialize;
 
+mod verdict;
+
+pub use verdict::{Verdict, Verified};
+
+use self::verdict::{MORE_HISTORY, uncompared, unverifiable, verdict_of, verdict_of_thinned};
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::failing;
@@ -41,65 +44,6 @@ use crate::refresh::made_by;
 use crate::refresh::spill::BoundedDiff;
 use ingot_project::project::{Model, ModelKind, SourceModel};
 use ingot_query::context;
-
-/// What verification found of one table.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Every row was compared.
-    Equal {
-        rows: u64,
-        how: String,
-    },
-    Different {
-        findings: Vec<String>,
-    },
-    /// Counts and positions agree, nobody else wrote to it, and the rows themselves cannot be compared any more.
-    Consistent {
-        rows: u64,
-        reason: String,
-    },
-    /// The comparison itself failed.
-    Failed {
-        code: String,
-        message: String,
-        exit_code: u8,
-    },
-    /// What it would be compared with is gone, or was never there.
-    Unverifiable {
-        reason: String,
-    },
-}
-
-/// What was found of one table.
-#[derive(Debug, Clone, Serialize)]
-pub struct Verified {
-    pub table: TableName,
-    #[serde(flatten)]
-    pub verdict: Verdict,
-    pub warnings: Vec<String>,
-    pub seconds: f64,
-}
-
-impl Verified {
-    /// 0 equal or consistent, 1 different, 4 unverifiable.
-    pub fn exit_code(&self) -> u8 {
-        match self.verdict {
-            Verdict::Equal { .. } | Verdict::Consistent { .. } => 0,
-            Verdict::Different { .. } => 1,
-            Verdict::Failed { exit_code, .. } => exit_code,
-            Verdict::Unverifiable { .. } => 4,
-        }
-    }
-}
-
-/// What has longer comparisons find what they read.
-const MORE_HISTORY: &str = "have more history kept, of that table by its property history.expire.max-snapshot-age-ms, or of \
-                            all by upkeep.snapshots-min-age";
-
-fn unverifiable(reason: impl Into<String>) -> Verdict {
-    Verdict::Unverifiable { reason: reason.into() }
-}
 
 impl Engine {
     /// Verifies one table.
@@ -114,7 +58,9 @@ impl Engine {
             None => unverifiable("the table does not exist yet"),
             Some(table) => match self.compared(model, &table, &mut warnings).await {
                 Err(error) if error.overtaken() => match self.forgotten(model, &table).await? {
-                    Some(what) => unverifiable(format!("{what} while it was compared: verify again, or {MORE_HISTORY}")),
+                    Some(what) => {
+                        unverifiable(format!("{what} while it was compared: verify again, or {MORE_HISTORY}"))
+                    }
                     None => return Err(error),
                 },
                 compared => compared?,
@@ -213,7 +159,9 @@ impl Engine {
             if let Some(id) = snapshot
                 && source.snapshot(id).is_none()
             {
-                return Ok(unverifiable(format!("snapshot {id} of source \"{name}\" is gone: run first, or {MORE_HISTORY}")));
+                return Ok(unverifiable(format!(
+                    "snapshot {id} of source \"{name}\" is gone: run first, or {MORE_HISTORY}"
+                )));
             }
             if let Some(column) = snapshot.and_then(|id| source.redefined_since(id)) {
                 return Ok(unverifiable(format!(
@@ -562,26 +510,6 @@ impl Replayed {
     }
 }
 
-/// The verdict when the log no longer holds all that was read: what it still holds must be in the table.
-fn verdict_of_thinned(diff: BoundedDiff, rows: u64, foreign: Option<i64>, reason: String) -> Result<Verdict> {
-    let found = diff.finish()?;
-    if found.only_plus == 0 {
-        return Ok(uncompared(rows, foreign, reason));
-    }
-    let text = format!("{} row(s) of the log are missing from the table ({reason})", found.only_plus);
-    Ok(Verdict::Different { findings: vec![text] })
-}
-
-/// What is said when counts agree and rows cannot be compared.
-fn uncompared(rows: u64, foreign: Option<i64>, reason: String) -> Verdict {
-    match foreign {
-        None => Verdict::Consistent { rows, reason },
-        Some(id) => {
-            unverifiable(format!("counts agree ({rows} rows), but snapshot {id} is another writer's, and {reason}"))
-        }
-    }
-}
-
 /// Error rows below the main table's position; rows past it belong to a batch that has not been committed yet.
 fn below(batch: &RecordBatch, until: &BTreeMap<i32, i64>) -> Result<RecordBatch> {
     let (Some(p), Some(o)) = (batch.column_by_name("partition"), batch.column_by_name("offset")) else {
@@ -600,29 +528,6 @@ async fn add(diff: &mut BoundedDiff, mut rows: SendableRecordBatchStream, weight
         diff.add(&batch, weight)?;
     }
     Ok(count)
-}
-
-fn verdict_of(diff: BoundedDiff, rows: u64, how: &str) -> Result<Verdict> {
-    let found = diff.finish()?;
-    if found.is_equal() {
-        return Ok(Verdict::Equal { rows, how: how.to_owned() });
-    }
-    let findings = [
-        (found.only_plus, true, "missing from the table"),
-        (found.only_minus, false, "in the table that should not be"),
-    ]
-    .into_iter()
-    .filter(|(count, _, _)| *count > 0)
-    .map(|(count, positive, what)| {
-        let samples: Vec<RecordBatch> =
-            found.examples.iter().filter(|(_, weight)| (*weight > 0) == positive).map(|(b, _)| b.clone()).collect();
-        match pretty_format_batches(&samples) {
-            Ok(shown) if !samples.is_empty() => format!("{count} row(s) {what}, the first of them:\n{shown}"),
-            _ => format!("{count} row(s) {what}"),
-        }
-    })
-    .collect();
-    Ok(Verdict::Different { findings })
 }
 
 /// Whether an error means "cannot be compared any more" rather than "failed".
