@@ -40,7 +40,8 @@ impl Job<'_> {
                 Changed::Rows(change) if change.deleted.is_none() => change,
                 // Appended now, rows would lack the column's values for ever.
                 Changed::Redefined { column } => return Err(self.redefined_below(name, &column)),
-                _ => return Err(self.replaced_below(name)),
+                Changed::Rows(_) => return Err(self.replaced_below(name)),
+                Changed::TooLarge { bytes } => return Err(self.too_much_below(name, bytes)),
             };
             rows_in += change.rows_inserted;
             files.extend(change.files);
@@ -107,6 +108,16 @@ impl Job<'_> {
             "if another engine did this, run again when \"{input}\" has its column back; else `ingot refresh {reader} \
              --full` reads it again"
         ))
+    }
+
+    fn too_much_below(&self, input: &TableName, bytes: u64) -> PipelineError {
+        let reader = &self.model.name;
+        let text = format!(
+            "\"{reader}\" reads STREAM {input}, of which {bytes} bytes of files were rewritten since, more than fits in \
+             memory to tell whether rows were replaced"
+        );
+        let hint = format!("allow more with run.memory_bytes_max; or ingot refresh {reader} --full reads it again");
+        PipelineError::stopped("R0309", text).with_hint(hint)
     }
 
     fn replaced_below(&self, input: &TableName) -> PipelineError {
