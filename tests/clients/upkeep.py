@@ -199,9 +199,16 @@ def compared_late(project, checks):
     """What a comparison reads is forgotten, and its files are deleted, while it stands still."""
     for point, table, wanted in (("loaded", STREAMING, "unverifiable"), ("loaded", SILVER, "unverifiable"),
                                  ("replaying", STREAMING, "equal")):
+        head = project.state.load().tables[table].head["manifest-list"].removeprefix("file://")
         child = project.spawn("verify", table, "--json", crash=f"verify.{point}:{table}=stop")
         wait_until(lambda: stopped(child))
-        busy(project, 12)
+        run = project.spawn("run")
+        deadline = time.monotonic() + 90
+        while os.path.exists(head) and time.monotonic() < deadline:
+            project.traffic.send(10)
+            time.sleep(0.05)
+        kill(run)
+        checks.that(not os.path.exists(head), f"the snapshot of {table} that is compared is forgotten", said(run))
         child.send_signal(signal.SIGCONT)
         project.end(child)
         told = [json.loads(line)["tables"][0] for line in open(child.log) if line.startswith("{")]
