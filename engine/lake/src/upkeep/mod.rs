@@ -10,6 +10,7 @@
 pub mod compact;
 pub(crate) mod expire;
 pub(crate) mod garbage;
+mod marks;
 pub mod orphans;
 pub mod retention;
 pub mod sweep;

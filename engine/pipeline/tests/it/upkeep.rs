@@ -211,13 +211,19 @@ async fn rows_of_a_forgotten_definition_are_told_from_wrong_ones() {
     once(&engine).await;
     assert!(matches!(verdict(&engine, "silver.few").await, Verdict::Consistent { .. }));
     let engine = more().await;
-    let by = table(&engine, "silver.few").await.history().iter().filter_map(|s| s.fingerprint().map(str::to_owned)).collect::<Vec<_>>();
+    let by = table(&engine, "silver.few")
+        .await
+        .history()
+        .iter()
+        .filter_map(|s| s.fingerprint().map(str::to_owned))
+        .collect::<Vec<_>>();
     assert!(by.iter().all(|f| *f == by[0]), "the earlier definition is not forgotten");
     let told = verdict(&engine, "silver.few").await;
     let Verdict::Unverifiable { reason } = &told else { panic!("{told:?}") };
     assert!(reason.contains("by an earlier definition") && reason.contains("silver.few --full"), "{reason}");
     // A table whose history was cut by a version that did not record it.
-    edited(&engine, "silver.few", |json| drop(json["properties"].as_object_mut().unwrap().remove("ingot.made-by"))).await;
+    edited(&engine, "silver.few", |json| drop(json["properties"].as_object_mut().unwrap().remove("ingot.made-by")))
+        .await;
     let engine = world.engine().await;
     let told = verdict(&engine, "silver.few").await;
     assert!(matches!(&told, Verdict::Unverifiable { reason } if reason.contains("was cut before")), "{told:?}");
@@ -245,4 +251,39 @@ async fn rows_of_a_forgotten_definition_are_told_from_wrong_ones() {
     engine.lake().commit(&few, forged, &|_| ingot_lake::Rebase::Retry).await.unwrap();
     let told = verdict(&engine, "silver.few").await;
     assert!(matches!(told, Verdict::Different { .. }), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_is_far_behind_catches_up_in_parts() {
+    let stream = "CREATE SOURCE s (k BIGINT, v ARRAY<BIGINT>) WITH ('connector' = 'kafka', 'topic' = 'log') FORMAT PLAIN ENCODE JSON;\n\
+        CREATE STREAMING TABLE bronze.t AS SELECT k, x FROM STREAM s CROSS JOIN UNNEST(v) AS u(x);\n";
+    let view =
+        "CREATE MATERIALIZED VIEW silver.sums AS SELECT k, sum(x) AS total, count(*) AS n FROM bronze.t GROUP BY k;\n";
+    let world = forgetful_of(World::of(&[("bronze/t.sql", stream), ("silver/sums.sql", view)], &[("log", 1)]));
+    world.edit("ingot.toml", "commit_interval_ms", "memory_bytes_max = 134217728\ncommit_interval_ms");
+    let values = (0..5_000).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
+    let send = |n: usize| world.send("log", 0, (0..n).map(|k| format!(r#"{{"k": {k}, "v": [{values}]}}"#)));
+    send(1);
+    once(&world.engine().await).await;
+    for n in 0..2 * ROUNDS {
+        send(1);
+        let engine = world.engine().await;
+        ingested(&engine).await;
+        if n == ROUNDS {
+            engine.tell_readers().await;
+            assert!(engine.maintain(&name("bronze.t"), false).await.unwrap().files_in > 1);
+        }
+    }
+    let engine = world.engine().await;
+    let below = table(&engine, "bronze.t").await;
+    let stood = stands_at(&engine, "silver.sums", "bronze.t").await;
+    assert!(below.snapshot(stood).is_some() && below.history().iter().all(|s| s.id != stood), "nothing was forgotten");
+    let left = below.metadata().snapshots().count();
+    assert!(left < ROUNDS, "{left} are left");
+    let before = table(&engine, "silver.sums").await.history().len();
+    let (_, report) = once(&engine).await;
+    assert!(report.steps.iter().all(|step| step.mode != "full"), "{:?}", report.steps);
+    let parts = table(&engine, "silver.sums").await.metadata().last_sequence_number() as usize - before;
+    assert!(parts >= 3, "{parts} parts");
+    all_equal(&engine).await;
 }

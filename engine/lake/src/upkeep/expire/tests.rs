@@ -182,13 +182,10 @@ async fn what_is_kept_is_enough() {
             let line: BTreeSet<i64> = ancestry(&metadata).map(|s| s.snapshot_id()).collect();
             let young = metadata.snapshots().filter(|s| s.timestamp_ms() >= cutoff).map(|s| s.snapshot_id());
             let current = current_since(&metadata, cutoff).into_iter().filter(|id| line.contains(id));
-            let pinned = pinned
-                .iter()
-                .copied()
-                .filter(|id| {
-                    let young = |s: &SnapshotRef| s.timestamp_ms() >= now - 24 * HOUR || held.contains(id);
-                    metadata.snapshot_by_id(*id).is_some_and(young)
-                });
+            let pinned = pinned.iter().copied().filter(|id| {
+                let young = |s: &SnapshotRef| s.timestamp_ms() >= now - 24 * HOUR || held.contains(id);
+                metadata.snapshot_by_id(*id).is_some_and(young)
+            });
             let heads: BTreeSet<i64> = young.chain(current).collect();
             let looked_at: BTreeSet<i64> = heads.iter().copied().chain(pinned.clone()).collect();
             for id in &looked_at {
@@ -268,4 +265,71 @@ async fn branches_tags_and_properties_keep_theirs() {
     let gone = expirable(&name, &metadata, &unseen, now, BATCH).unwrap();
     assert!((170..=200).all(|id| !gone.contains(&id)), "{gone:?}");
     assert!(gone.contains(&169), "{gone:?}");
+}
+
+#[tokio::test]
+async fn who_is_far_behind_finds_snapshots_to_go_on_by() {
+    let (_folder, lake) = lake().await;
+    let base = create(&lake, "t", plain()).await;
+    let name = Arc::new(base.name().clone());
+    const N: i64 = 2_000;
+    let pinned = 100;
+    let kept_of = |rows_each: i64| {
+        let (metadata, now) = history(base.metadata(), &vec![(Step::Rows(7), 1_000); N as usize]);
+        let mut json = serde_json::to_value(&metadata).unwrap();
+        for snapshot in json["snapshots"].as_array_mut().unwrap() {
+            let total = snapshot["snapshot-id"].as_i64().unwrap() * rows_each;
+            snapshot["summary"]["total-records"] = total.to_string().into();
+        }
+        let metadata: TableMetadata = serde_json::from_value(json).unwrap();
+        let kept = Kept {
+            min_age: Duration::from_secs(10),
+            readers_max_age: Duration::from_secs(86_400),
+            as_of_ms: now,
+            pinned: BTreeSet::from([pinned]),
+            held: BTreeSet::new(),
+        };
+        let gone = expirable(&name, &metadata, &kept, now, BATCH).unwrap();
+        let left = without(&metadata, &gone);
+        assert_eq!(expirable(&name, &left, &kept, now, BATCH).unwrap(), Vec::<i64>::new());
+        let mut ids: Vec<i64> = left.snapshots().map(|s| s.snapshot_id()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    // One for every hundred thousand rows.
+    let whole: Vec<i64> = (N - 10..=N).collect();
+    let wanted: Vec<i64> = [pinned]
+        .into_iter()
+        .chain((1..).map(|n| pinned + n * 500).take_while(|id| *id < N - 10))
+        .chain(whole)
+        .collect();
+    assert_eq!(kept_of(200), wanted);
+    // Each commit is more than that, and all of them would be too many.
+    let many = kept_of(1_000_000);
+    assert!((200..=256 + 12).contains(&many.len()), "{}", many.len());
+    let most = many.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(most <= 16, "{most} commits lie between two");
+}
+
+#[tokio::test]
+async fn a_table_that_never_had_a_row_keeps_no_more_than_another() {
+    let (_folder, lake) = lake().await;
+    let base = create(&lake, "t", plain()).await;
+    let name = Arc::new(base.name().clone());
+    let (metadata, now) = history(base.metadata(), &vec![(Step::PositionsAlone, 1_000); 100]);
+    let mut json = serde_json::to_value(&metadata).unwrap();
+    for snapshot in json["snapshots"].as_array_mut().unwrap() {
+        snapshot["summary"]["total-data-files"] = "0".into();
+    }
+    let metadata: TableMetadata = serde_json::from_value(json).unwrap();
+    let kept = Kept {
+        min_age: Duration::from_secs(10),
+        readers_max_age: Duration::from_secs(86_400),
+        as_of_ms: now,
+        pinned: BTreeSet::from([60]),
+        held: BTreeSet::new(),
+    };
+    let gone = expirable(&name, &metadata, &kept, now, BATCH).unwrap();
+    let wanted: Vec<i64> = (1..60).chain(61..90).collect();
+    assert_eq!(gone, wanted);
 }
