@@ -38,7 +38,7 @@ OTHER = {"mend": ("mend.files_written", "mend.committed"), "full": ("full.emptie
          "drop": ("drop.before_catalog", "drop.after_catalog"), "conflict": ("commit.conflict",),
          "keep": ("compact.chosen", "compact.files_written", "compact.committed", "orphans.listed", "orphans.fenced",
                   "orphans.deleted"),
-         "sweep": ("sweep.chosen", "sweep.deleted")}
+         "sweep": ("sweep.chosen", "sweep.deleted"), "verify": ("verify.loaded", "verify.replaying")}
 ROUND = 50          # kills on one lake
 CATCH_UP = 5        # kills between two runs that are left alone
 
@@ -193,6 +193,11 @@ class Run:
             if time.monotonic() > child.began + 60 or not self.died(child, f"at {point}"):
                 raise Wrong(f"{point}: was not passed: {child.log}\n{said(child)}")
             self.hit[point] += 1
+
+    def verify(self):
+        """A comparison, which writes nothing."""
+        for point in OTHER["verify"]:
+            self.kill_at(f"{point}=kill", "verify")
 
     def conflict(self):
         """A process that finds another one's commit in its way, and dies right then."""

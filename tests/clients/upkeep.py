@@ -2,12 +2,14 @@
 lost or there twice, histories and small files stay few, and views go on from what they stand on.
 
 A project whose tables keep two seconds of history is run, killed and judged in turn; then `ingot maintain`, files that
-nothing names, another engine's eyes, and a view that was left alone while the others went on.
+nothing names, another engine's eyes, a view that was left alone while the others went on, a comparison that takes longer than
+what it reads is kept, and a view that cannot be read.
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +18,8 @@ from collections import Counter
 from pyiceberg.manifest import DataFileContent
 
 from lake_args import open_catalog
-from project import (COPY, GOLD, REJECTED, SILVER, STREAMING, Project, add_setting_arguments, kill, said, setting)
+from project import (COPY, GOLD, REJECTED, SILVER, STREAMING, Project, add_setting_arguments, kill, said, setting, stopped,
+                     wait_until)
 
 AGE_S = 2
 #: Snapshots of two seconds at a commit each 100 ms, what is forgotten together, and what stands on full vectors.
@@ -99,6 +102,8 @@ def main():
         left_alone(project, checks)
         by_hand(project, checks)
         nameless(project, checks)
+        compared_late(project, checks)
+        unread(project, checks)
     finally:
         project.close()
     print(f"{checks.passed} right, {checks.failed} wrong")
@@ -192,6 +197,50 @@ def nameless(project, checks):
     busy(project, 5)
     once(project, checks, "and on it goes")
     checks.right(project, "right to the end", project.behind)
+
+
+def compared_late(project, checks):
+    """What a comparison reads is forgotten, and its files are deleted, while it stands still."""
+    for point, table, wanted in (("loaded", STREAMING, "unverifiable"), ("loaded", SILVER, "unverifiable"),
+                                 ("replaying", STREAMING, "equal")):
+        head = project.state.load().tables[table].head["manifest-list"].removeprefix("file://")
+        child = project.spawn("verify", table, "--json", crash=f"verify.{point}:{table}=stop")
+        wait_until(lambda: stopped(child))
+        run = project.spawn("run")
+        deadline = time.monotonic() + 90
+        while os.path.exists(head) and time.monotonic() < deadline:
+            project.traffic.send(10)
+            time.sleep(0.05)
+        kill(run)
+        checks.that(not os.path.exists(head), f"the snapshot of {table} that is compared is forgotten", said(run))
+        child.send_signal(signal.SIGCONT)
+        project.end(child)
+        told = [json.loads(line)["tables"][0] for line in open(child.log) if line.startswith("{")]
+        text = f"a comparison of {table} that stood still at verify.{point} is {wanted}"
+        checks.that(told and told[0]["verdict"] == wanted, text, said(child))
+        if wanted == "unverifiable" and told:
+            reason = told[0].get("reason", "")
+            checks.that("was forgotten" in reason and "history.expire.max-snapshot-age-ms" in reason, "and says what to set", reason)
+    once(project, checks, "after the comparisons")
+    checks.right(project, "nothing is lost by them", project.behind)
+
+
+def unread(project, checks):
+    """A view whose table cannot be read: the others go on, and somebody is told what it costs."""
+    project.state.load()
+    path = project.state.pointers()[GOLD].removeprefix("file://")
+    with open(path, "rb") as f:
+        whole = f.read()
+    with open(path, "wb") as f:
+        f.write(whole[:100])
+    _, child = busy(project, 14)
+    with open(path, "wb") as f:
+        f.write(whole)
+    with open(child.log) as f:
+        told = [line for line in f if "the tables below it keep their history" in line]
+    checks.that(len(told) == 1 and GOLD in told[0] and "L0" in told[0], "a view that cannot be read is told of, once", told or said(child))
+    once(project, checks, "the view is there again")
+    checks.right(project, "and it holds what it should", project.behind)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ pub const POINTS: &[&str] = &[
     "full.side_emptied",
     "drop.before_catalog",
     "drop.after_catalog",
+    "verify.loaded",
+    "verify.replaying",
 ];
 
 /// Passes a point; `on` is the table that is worked on, or nothing.

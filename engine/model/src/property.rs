@@ -45,6 +45,9 @@ pub const POSITIONS: &str = "ingot.kafka.positions";
 /// holds a list of [`crate::Beginning`].
 pub const BEGAN_AT: &str = "ingot.began-at";
 
+/// Table property: the fingerprints of the definitions that a streaming table over another table was made by, a JSON list;
+/// an empty one stands for those that nobody knows.
+pub(crate) const MADE_BY: &str = "ingot.made-by";
 /// Table property: the project that writes the table.
 pub const PROJECT: &str = "ingot.project";
 /// Table property: the hidden columns, a JSON list of Iceberg fields.

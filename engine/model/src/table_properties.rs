@@ -99,6 +99,14 @@ impl<'a> TableProperties<'a> {
         self.json(property::BEGAN_AT)
     }
 
+    /// The definitions that a streaming table over another table was made by; none if that is not recorded.
+    ///
+    /// # Errors
+    /// A property that does not parse.
+    pub fn made_by(self) -> Result<Option<BTreeSet<String>>, Unreadable> {
+        self.read(property::MADE_BY, |text| serde_json::from_str(text))
+    }
+
     /// What of ours decides how new files are laid out, as it is stored: the columns left out, and the kept types.
     pub fn layout(self) -> [Option<&'a str>; 2] {
         [property::LEFT_OUT_COLUMNS, property::KEPT_TYPES].map(|name| self.properties.get(name).map(String::as_str))
@@ -176,6 +184,14 @@ pub fn set_positions(
 ) -> Result<(), serde_json::Error> {
     properties.insert(property::POSITIONS.to_owned(), print_recorded(vectors)?);
     Ok(())
+}
+
+/// The property that records which definitions a table was made by.
+///
+/// # Errors
+/// What serde_json cannot print.
+pub fn made_by(fingerprints: &BTreeSet<String>) -> Result<(String, String), serde_json::Error> {
+    Ok((property::MADE_BY.to_owned(), serde_json::to_string(fingerprints)?))
 }
 
 /// Records where the table began, oldest first.

@@ -6,6 +6,7 @@
 //!
 //! Invariants
 //! * "equal" is said only after a comparison of every row; what cannot be compared any more is "unverifiable".
+//! * What was forgotten while it was compared is "unverifiable"; a file that is missing of what is kept is an error.
 //! * Nothing here writes, but for rows to compare that are more than fit in memory.
 
 use std::collections::BTreeMap;
@@ -15,7 +16,6 @@ use chrono::{SecondsFormat, Utc};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
-use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNode;
@@ -25,75 +25,25 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::TryStreamExt;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::IncludeKind;
-use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning};
+use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning, crash};
 use ingot_model::{Count, FlowPositions, Partition, SnapshotInfo, TableName};
 use ingot_source::{BatchLimits, Connector, Short};
-use serde::Serialize;
 
+mod verdict;
+
+pub use verdict::{Verdict, Verified};
+
+use self::verdict::{MORE_HISTORY, uncompared, unverifiable, verdict_of, verdict_of_thinned};
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::failing;
 use crate::ingest::{facts, rewind};
 use crate::offsets::Offsets;
 use crate::refresh::changes::{Changed, Input, empty};
+use crate::refresh::made_by;
 use crate::refresh::spill::BoundedDiff;
 use ingot_project::project::{Model, ModelKind, SourceModel};
 use ingot_query::context;
-
-/// What verification found of one table.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Every row was compared.
-    Equal {
-        rows: u64,
-        how: String,
-    },
-    Different {
-        findings: Vec<String>,
-    },
-    /// Counts and positions agree, nobody else wrote to it, and the rows themselves cannot be compared any more.
-    Consistent {
-        rows: u64,
-        reason: String,
-    },
-    /// The comparison itself failed.
-    Failed {
-        code: String,
-        message: String,
-        exit_code: u8,
-    },
-    /// What it would be compared with is gone, or was never there.
-    Unverifiable {
-        reason: String,
-    },
-}
-
-/// What was found of one table.
-#[derive(Debug, Clone, Serialize)]
-pub struct Verified {
-    pub table: TableName,
-    #[serde(flatten)]
-    pub verdict: Verdict,
-    pub warnings: Vec<String>,
-    pub seconds: f64,
-}
-
-impl Verified {
-    /// 0 equal or consistent, 1 different, 4 unverifiable.
-    pub fn exit_code(&self) -> u8 {
-        match self.verdict {
-            Verdict::Equal { .. } | Verdict::Consistent { .. } => 0,
-            Verdict::Different { .. } => 1,
-            Verdict::Failed { exit_code, .. } => exit_code,
-            Verdict::Unverifiable { .. } => 4,
-        }
-    }
-}
-
-fn unverifiable(reason: impl Into<String>) -> Verdict {
-    Verdict::Unverifiable { reason: reason.into() }
-}
 
 impl Engine {
     /// Verifies one table.
@@ -106,19 +56,48 @@ impl Engine {
         let mut warnings = vec![];
         let verdict = match self.lake().load_table(name).await? {
             None => unverifiable("the table does not exist yet"),
-            Some(table) => {
-                self.unique_key(model, &table, &mut warnings).await?;
-                match &model.kind {
-                    ModelKind::View | ModelKind::Quarantine { .. } => self.verify_view(model, &table).await?,
-                    ModelKind::DecodeErrors { of } => self.verify_errors(model, of, &table).await?,
-                    ModelKind::Streaming { .. } if model.source().is_some() => {
-                        self.verify_stream(model, &table).await?
+            Some(table) => match self.compared(model, &table, &mut warnings).await {
+                Err(error) if error.overtaken() => match self.forgotten(model, &table).await? {
+                    Some(what) => {
+                        unverifiable(format!("{what} while it was compared: verify again, or {MORE_HISTORY}"))
                     }
-                    ModelKind::Streaming { .. } => self.verify_view(model, &table).await?,
-                }
-            }
+                    None => return Err(error),
+                },
+                compared => compared?,
+            },
         };
         Ok(Verified { table: name.clone(), verdict, warnings, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    async fn compared(&self, model: &Model, table: &Table, warnings: &mut Vec<String>) -> Result<Verdict> {
+        crash::point("verify.loaded", &model.name);
+        self.unique_key(model, table, warnings).await?;
+        match &model.kind {
+            ModelKind::View | ModelKind::Quarantine { .. } => self.verify_view(model, table).await,
+            ModelKind::DecodeErrors { of } => self.verify_errors(model, of, table).await,
+            ModelKind::Streaming { .. } if model.source().is_some() => self.verify_stream(model, table).await,
+            ModelKind::Streaming { .. } => self.verify_view(model, table).await,
+        }
+    }
+
+    /// What a comparison reads and is there no more, though it was when the table was loaded.
+    async fn forgotten(&self, model: &Model, was: &Table) -> Result<Option<String>> {
+        let history = was.history();
+        let earlier = history.iter().find(|s| s.fingerprint().is_some_and(|f| f != model.fingerprint));
+        let mut read: Vec<(TableName, i64)> = was.head().map(|id| (was.name().clone(), id)).into_iter().collect();
+        read.extend(earlier.map(|s| (was.name().clone(), s.id)));
+        for snapshot in history.newest_computed().into_iter().chain(earlier) {
+            let sources = snapshot.sources()?.unwrap_or_default();
+            read.extend(sources.into_iter().filter_map(|(name, (_, id))| Some((name, id?))));
+        }
+        for (name, id) in read {
+            if let Some(now) = self.lake().load_table(&name).await?
+                && now.snapshot(id).is_none()
+            {
+                return Ok(Some(format!("snapshot {id} of \"{name}\" was forgotten")));
+            }
+        }
+        Ok(None)
     }
 
     async fn rows(&self, table: &Table) -> Result<SendableRecordBatchStream> {
@@ -160,6 +139,11 @@ impl Engine {
         let sources = ours.sources()?.unwrap_or_default();
         let by = |s: &SnapshotInfo| s.fingerprint().is_some_and(|f| f != model.fingerprint);
         let earlier = history.iter().find(|s| by(s)).filter(|_| model.is_streaming());
+        // Which rows an earlier definition made cannot be told once its snapshots are forgotten.
+        let others = match model.is_streaming() && earlier.is_none() {
+            true => made_by::others_than(table, &model.fingerprint)?,
+            false => None,
+        };
         let mut bound: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
         for name in &model.inputs {
             let Some((uuid, snapshot)) = sources.get(name).copied() else {
@@ -175,7 +159,9 @@ impl Engine {
             if let Some(id) = snapshot
                 && source.snapshot(id).is_none()
             {
-                return Ok(unverifiable(format!("snapshot {id} of source \"{name}\" is gone")));
+                return Ok(unverifiable(format!(
+                    "snapshot {id} of source \"{name}\" is gone: run first, or {MORE_HISTORY}"
+                )));
             }
             if let Some(column) = snapshot.and_then(|id| source.redefined_since(id)) {
                 return Ok(unverifiable(format!(
@@ -225,13 +211,14 @@ impl Engine {
             });
         }
         let rows = add(&mut diff, self.rows(table).await?, -1).await?;
-        match recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
-            Some(at) => {
-                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-                verdict_of(diff, rows, &format!("against its query over the recorded snapshots, as of {at}, its now()"))
-            }
-            None => verdict_of(diff, rows, "against its query over the recorded snapshots"),
+        let mut how = "against its query over the recorded snapshots".to_owned();
+        if let Some(at) = recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
+            how += &format!(", as of {}, its now()", at.to_rfc3339_opts(SecondsFormat::Secs, true));
         }
+        Ok(match (verdict_of(diff, rows, &how)?, others) {
+            (Verdict::Different { .. }, Some(why)) => unverifiable(again(model, why)),
+            (verdict, _) => verdict,
+        })
     }
 
     /// The rows that a table only gained; nothing where it lost some, or where that cannot be told any more.
@@ -287,6 +274,9 @@ impl Engine {
             Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
         let mut diff = BoundedDiff::new(table.defined_schema(), self.context().runtime_env())?;
+        // Before the log, which takes its time: what is stored may be forgotten meanwhile.
+        add(&mut diff, self.rows(table).await?, -1).await?;
+        crash::point("verify.replaying", &model.name);
         let until = positions.ends();
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(model, source);
@@ -305,7 +295,6 @@ impl Engine {
                 }
             }
         }
-        add(&mut diff, self.rows(table).await?, -1).await?;
         match replayed.thinned(&connector, &positions).await {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
             None => verdict_of(diff, total, "against recorded counts, positions and the log itself"),
@@ -425,10 +414,13 @@ impl Engine {
         let counted: u64 = positions.partitions.values().map(|r| r.errors).sum();
         let until = positions.ends();
         let numbers = rewind::numbers(&until);
+        let mut diff = BoundedDiff::new(model.schema.clone(), self.context().runtime_env())?;
         let mut total = 0;
         let mut stored = self.rows(table).await?;
         while let Some(batch) = stored.try_next().await? {
-            total += below(&batch, &numbers)?.num_rows() as u64;
+            let below = below(&batch, &numbers)?;
+            total += below.num_rows() as u64;
+            diff.add(&below, -1)?;
         }
         if total != counted {
             let text = format!("it holds {total} rows up to the main table's position and {counted} are recorded");
@@ -439,7 +431,6 @@ impl Engine {
             Replay::From(from) => from,
             Replay::Not(reason) => return Ok(uncompared(total, foreign, reason)),
         };
-        let mut diff = BoundedDiff::new(model.schema.clone(), self.context().runtime_env())?;
         let mut replayed = Replayed::default();
         let schema = failing::schema_to_read(main, source);
         let mut stream = connector.read(&from, schema, self.replay_limits(), Some(&until))?;
@@ -454,10 +445,6 @@ impl Engine {
                     failed.iter().try_for_each(|failed| diff.add(failed, 1))?;
                 }
             }
-        }
-        let mut stored = self.rows(table).await?;
-        while let Some(batch) = stored.try_next().await? {
-            diff.add(&below(&batch, &numbers)?, -1)?;
         }
         match replayed.thinned(&connector, &positions).await {
             Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
@@ -523,26 +510,6 @@ impl Replayed {
     }
 }
 
-/// The verdict when the log no longer holds all that was read: what it still holds must be in the table.
-fn verdict_of_thinned(diff: BoundedDiff, rows: u64, foreign: Option<i64>, reason: String) -> Result<Verdict> {
-    let found = diff.finish()?;
-    if found.only_plus == 0 {
-        return Ok(uncompared(rows, foreign, reason));
-    }
-    let text = format!("{} row(s) of the log are missing from the table ({reason})", found.only_plus);
-    Ok(Verdict::Different { findings: vec![text] })
-}
-
-/// What is said when counts agree and rows cannot be compared.
-fn uncompared(rows: u64, foreign: Option<i64>, reason: String) -> Verdict {
-    match foreign {
-        None => Verdict::Consistent { rows, reason },
-        Some(id) => {
-            unverifiable(format!("counts agree ({rows} rows), but snapshot {id} is another writer's, and {reason}"))
-        }
-    }
-}
-
 /// Error rows below the main table's position; rows past it belong to a batch that has not been committed yet.
 fn below(batch: &RecordBatch, until: &BTreeMap<i32, i64>) -> Result<RecordBatch> {
     let (Some(p), Some(o)) = (batch.column_by_name("partition"), batch.column_by_name("offset")) else {
@@ -561,29 +528,6 @@ async fn add(diff: &mut BoundedDiff, mut rows: SendableRecordBatchStream, weight
         diff.add(&batch, weight)?;
     }
     Ok(count)
-}
-
-fn verdict_of(diff: BoundedDiff, rows: u64, how: &str) -> Result<Verdict> {
-    let found = diff.finish()?;
-    if found.is_equal() {
-        return Ok(Verdict::Equal { rows, how: how.to_owned() });
-    }
-    let findings = [
-        (found.only_plus, true, "missing from the table"),
-        (found.only_minus, false, "in the table that should not be"),
-    ]
-    .into_iter()
-    .filter(|(count, _, _)| *count > 0)
-    .map(|(count, positive, what)| {
-        let samples: Vec<RecordBatch> =
-            found.examples.iter().filter(|(_, weight)| (*weight > 0) == positive).map(|(b, _)| b.clone()).collect();
-        match pretty_format_batches(&samples) {
-            Ok(shown) if !samples.is_empty() => format!("{count} row(s) {what}, the first of them:\n{shown}"),
-            _ => format!("{count} row(s) {what}"),
-        }
-    })
-    .collect();
-    Ok(Verdict::Different { findings })
 }
 
 /// Whether an error means "cannot be compared any more" rather than "failed".

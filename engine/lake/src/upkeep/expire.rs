@@ -10,7 +10,8 @@
 //! * Kept are: every snapshot that was current within the age, or since readers were looked at; what branches and tags
 //!   name, with the ancestors of branches; what was staged for publication, for as long as a reader's snapshot; the
 //!   snapshots that readers stand on, and after the oldest of those each rewrite with its parent, the newest
-//!   `REWRITES_MAX`, so that a change between two kept snapshots need not read what was only rewritten.
+//!   `REWRITES_MAX`, so that a change between two kept snapshots need not read what was only rewritten; and now and
+//!   then one of the others, so that nobody has to take what came since in one piece (`marks`).
 //! * The history that is kept in one piece ends where a reader of it has all it looks for: a snapshot of ours that
 //!   changed rows, and a full vector of positions.
 //! * Nothing is forgotten one by one: what a removal costs goes with the history, so it waits for `BATCH` of them.
@@ -23,12 +24,13 @@ use std::time::Duration;
 
 use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, TableMetadata};
 use ingot_model::file_settings::HistorySettings;
-use ingot_model::{SnapshotInfo, TableName};
+use ingot_model::{Count, SnapshotInfo, TableName, Unreadable};
 
 use crate::error::Result;
 use crate::table::position::FlowKey;
 use crate::table::refs::{Ref, refs};
 use crate::table::{ancestry, ancestry_of, info};
+use crate::upkeep::marks;
 use crate::upkeep::retention::Kept;
 
 /// So many go at a time.
@@ -36,6 +38,8 @@ pub(crate) const BATCH: usize = 32;
 /// So many rewrites since what readers stand on are kept, the newest: for one that is missing a change is read as rows
 /// that went and came again.
 const REWRITES_MAX: usize = 100;
+/// The same where a streaming table is among the readers: it stops where it cannot tell what went from what came again.
+const REWRITES_HELD_MAX: usize = 1_000;
 /// What another engine sets on a snapshot that is to be looked at before it is published.
 const STAGED: &str = "wap.id";
 /// Commits between two looks: a look goes through the whole history.
@@ -81,12 +85,15 @@ pub(crate) fn expirable(
         |s: &&SnapshotRef| s.summary().additional_properties.contains_key(STAGED) && s.timestamp_ms() >= oldest_read;
     keep.extend(metadata.snapshots().filter(staged).map(|s| s.snapshot_id()));
     let pinned = kept.pinned.iter().filter_map(|id| metadata.snapshot_by_id(*id));
-    let pinned: Vec<&SnapshotRef> = pinned.filter(|s| s.timestamp_ms() >= oldest_read).collect();
+    let is_needed = |s: &&SnapshotRef| s.timestamp_ms() >= oldest_read || kept.held.contains(&s.snapshot_id());
+    let pinned: Vec<&SnapshotRef> = pinned.filter(is_needed).collect();
     for snapshot in &pinned {
         keep.extend(down_to_rows(table, metadata, snapshot)?);
     }
-    if let Some(oldest) = pinned.iter().map(|s| s.sequence_number()).min() {
-        keep.extend(rewrites_since(metadata, oldest));
+    if let Some(oldest) = pinned.iter().min_by_key(|s| s.sequence_number()) {
+        let most = if kept.held.is_empty() { REWRITES_MAX } else { REWRITES_HELD_MAX };
+        keep.extend(rewrites_since(metadata, oldest.sequence_number(), most));
+        keep.extend(marks::since(table, metadata, oldest)?);
     }
     let goes = |s: &&SnapshotRef| s.timestamp_ms() < cutoff && !keep.contains(&s.snapshot_id());
     let mut gone: Vec<&SnapshotRef> = metadata.snapshots().filter(goes).collect();
@@ -131,7 +138,7 @@ fn in_one_piece(table: &Arc<TableName>, metadata: &TableMetadata, cutoff: i64) -
     let mut has_rows = false;
     for snapshot in line.iter().skip(young) {
         keep.push(snapshot.id);
-        has_rows |= snapshot.is_ours() && moves_rows(snapshot)?;
+        has_rows |= snapshot.is_ours() && (moves_rows(snapshot)? || holds_none(snapshot)?);
         if let Some(positions) = snapshot.positions()?.filter(|positions| positions.full) {
             open.remove(&FlowKey::of(&positions));
         }
@@ -147,7 +154,8 @@ fn down_to_rows(table: &Arc<TableName>, metadata: &TableMetadata, from: &Snapsho
     let mut keep = Vec::new();
     for snapshot in ancestry_of(metadata, from.snapshot_id()) {
         keep.push(snapshot.snapshot_id());
-        if moves_rows(&info(table, snapshot))? {
+        let snapshot = info(table, snapshot);
+        if moves_rows(&snapshot)? || holds_none(&snapshot)? {
             break;
         }
     }
@@ -158,13 +166,20 @@ fn moves_rows(snapshot: &SnapshotInfo) -> Result<bool> {
     Ok(snapshot.changes_files()? && !snapshot.operation.is_rewrite())
 }
 
+/// Whether there is nothing in it, so that nothing before it is worth looking for: a table that takes no rows has commits of
+/// positions alone.
+fn holds_none(snapshot: &SnapshotInfo) -> Result<bool> {
+    let none = |of, unsaid| Ok::<_, Unreadable>(snapshot.count(of)?.map_or(unsaid, |n| n == 0));
+    Ok(none(Count::TotalDataFiles, false)? && none(Count::TotalDeleteFiles, true)?)
+}
+
 /// The rewrites at or after a sequence number, each with its parent.
-fn rewrites_since(metadata: &TableMetadata, sequence_number: i64) -> Vec<i64> {
+fn rewrites_since(metadata: &TableMetadata, sequence_number: i64, most: usize) -> Vec<i64> {
     let is_rewrite =
         |s: &&SnapshotRef| s.sequence_number() >= sequence_number && s.summary().operation == Operation::Replace;
     let mut rewrites: Vec<&SnapshotRef> = metadata.snapshots().filter(is_rewrite).collect();
     rewrites.sort_by_key(|s| std::cmp::Reverse(s.sequence_number()));
-    rewrites.truncate(REWRITES_MAX);
+    rewrites.truncate(most);
     rewrites.into_iter().flat_map(|s| std::iter::once(s.snapshot_id()).chain(s.parent_snapshot_id())).collect()
 }
 

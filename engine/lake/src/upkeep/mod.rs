@@ -11,6 +11,7 @@
 pub mod compact;
 pub(crate) mod expire;
 pub(crate) mod garbage;
+mod marks;
 pub mod metadata;
 pub mod orphans;
 pub mod retention;

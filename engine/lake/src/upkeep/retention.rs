@@ -18,6 +18,7 @@ pub struct Retention {
     min_age: Duration,
     readers_max_age: Duration,
     pinned: Mutex<BTreeMap<TableName, (i64, BTreeSet<i64>)>>,
+    held: Mutex<BTreeMap<TableName, BTreeSet<i64>>>,
 }
 
 /// What is kept of one table.
@@ -31,13 +32,15 @@ pub(crate) struct Kept {
     pub(crate) as_of_ms: i64,
     /// The snapshots that readers stood on then.
     pub(crate) pinned: BTreeSet<i64>,
+    /// Those of them that stay whatever their age.
+    pub(crate) held: BTreeSet<i64>,
 }
 
 impl Retention {
     /// Keeps the history of `min_age` whole, unless a table's property says another age, and before that the snapshots
     /// that readers stand on, up to `readers_max_age`.
     pub fn new(min_age: Duration, readers_max_age: Duration) -> Self {
-        Self { min_age, readers_max_age, pinned: Mutex::default() }
+        Self { min_age, readers_max_age, pinned: Mutex::default(), held: Mutex::default() }
     }
 
     /// Says which snapshots of some tables were read at a time, in milliseconds since 1970. Only tables that have been named
@@ -47,9 +50,15 @@ impl Retention {
         pinned.extend(snapshots.into_iter().map(|(name, ids)| (name, (as_of_ms, ids))));
     }
 
+    /// Says which of the snapshots that are pinned never grow too old: whoever stands on them could not go on without.
+    pub fn hold(&self, snapshots: BTreeMap<TableName, BTreeSet<i64>>) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(snapshots);
+    }
+
     /// What is kept of a table; none if nobody said who reads it.
     pub(crate) fn of(&self, table: &TableName) -> Option<Kept> {
         let (as_of_ms, pinned) = self.pinned.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned()?;
-        Some(Kept { min_age: self.min_age, readers_max_age: self.readers_max_age, as_of_ms, pinned })
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned().unwrap_or_default();
+        Some(Kept { min_age: self.min_age, readers_max_age: self.readers_max_age, as_of_ms, pinned, held })
     }
 }

@@ -2,18 +2,23 @@
 //!
 //! Invariants
 //! * Rows are appended once and never taken back: where rows of the input were removed or replaced, it stops.
+//! * What was read without a row to append is recorded now and then, so that the input need not keep its history for it.
 //!
 //! Not here: views (`act`), streaming tables over a source (`ingest`).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ingot_lake::{Commit, Table, Writer};
 use ingot_model::{Operation, TableName};
 
 use super::act::{Job, Outcome, Prepared, Ready};
 use super::changes::{self, Changed};
+use super::made_by;
 use super::read::Bound;
 use crate::error::{PipelineError, Result};
+
+/// How old the snapshot may be at which a table stands by what it records, while it reads on and has nothing to append.
+const PROGRESS: Duration = Duration::from_secs(600);
 
 impl Job<'_> {
     /// A streaming table over another table: the rows appended there since, with this definition from here on.
@@ -35,7 +40,8 @@ impl Job<'_> {
                 Changed::Rows(change) if change.deleted.is_none() => change,
                 // Appended now, rows would lack the column's values for ever.
                 Changed::Redefined { column } => return Err(self.redefined_below(name, &column)),
-                _ => return Err(self.replaced_below(name)),
+                Changed::Rows(_) => return Err(self.replaced_below(name)),
+                Changed::TooLarge { bytes } => return Err(self.too_much_below(name, bytes)),
             };
             rows_in += change.rows_inserted;
             files.extend(change.files);
@@ -61,7 +67,7 @@ impl Job<'_> {
             Ok(written) => written,
             Err(error) => return Err(self.first_said(&bound, error).await),
         };
-        if add.is_empty() && same {
+        if add.is_empty() && same && !self.stands_on_old(&table)? {
             return Ok(Outcome::nothing(files));
         }
         let refreshed = self.refreshed("append", None, rows_in, rows_out, started, &counts);
@@ -71,10 +77,23 @@ impl Job<'_> {
             add,
             summary: self.summary(&refreshed)?,
             definition: redefine.cloned(),
+            set_properties: made_by::recorded_with(&table, &self.model.fingerprint)?.into_iter().collect(),
             ..Commit::default()
         };
         let outcome = Outcome { mode: "append".into(), rows_in, rows_out, files, ..Outcome::default() };
         self.land(Prepared::Commit(Box::new(Ready { table, is_new, commit, outcome }))).await
+    }
+
+    /// Whether the table records an old snapshot of an input and has read a later one.
+    fn stands_on_old(&self, table: &Table) -> Result<bool> {
+        let past = table.past();
+        let recorded = past.newest_of_ours().map(|ours| ours.sources()).transpose()?.flatten().unwrap_or_default();
+        let old = self.now.timestamp_millis() - i64::try_from(PROGRESS.as_millis()).unwrap_or(i64::MAX);
+        Ok(self.inputs.iter().any(|(name, input)| {
+            let at = recorded.get(name).and_then(|(_, id)| *id);
+            let is_old = |id| input.table.snapshot(id).is_none_or(|s| s.timestamp_ms <= old);
+            at != input.to && at.is_none_or(is_old)
+        }))
     }
 
     fn redefined_below(&self, input: &TableName, column: &str) -> PipelineError {
@@ -89,6 +108,16 @@ impl Job<'_> {
             "if another engine did this, run again when \"{input}\" has its column back; else `ingot refresh {reader} \
              --full` reads it again"
         ))
+    }
+
+    fn too_much_below(&self, input: &TableName, bytes: u64) -> PipelineError {
+        let reader = &self.model.name;
+        let text = format!(
+            "\"{reader}\" reads STREAM {input}, of which {bytes} bytes of files were rewritten since, more than fits in \
+             memory to tell whether rows were replaced"
+        );
+        let hint = format!("allow more with run.memory_bytes_max; or ingot refresh {reader} --full reads it again");
+        PipelineError::stopped("R0309", text).with_hint(hint)
     }
 
     fn replaced_below(&self, input: &TableName) -> PipelineError {

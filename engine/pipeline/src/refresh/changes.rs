@@ -127,15 +127,17 @@ impl Input {
 
     /// The latest snapshot whose rows since `from` take about `bytes_max` in memory: `to` itself, or an earlier one where
     /// so much was appended that it is better taken in parts. One snapshot is never divided.
-    pub fn part(&self, bytes_max: u64) -> Option<i64> {
+    pub async fn part(&self, bytes_max: u64) -> Option<i64> {
         let (from, to) = (self.from?, self.to?);
         let width: usize = self.table.schema().fields().iter().map(|f| width(f.data_type())).sum();
         let rows_max = bytes_max / (width + KEPT_ROW_BYTES) as u64;
         let history = self.table.history();
         let after = |s: &&SnapshotInfo| s.id != from;
         let since: Vec<_> = history.iter().skip_while(|s| s.id != to).take_while(after).collect();
-        let reaches = history.iter().any(|s| s.id == from);
-        if !reaches || since.iter().any(|s| s.operation != Operation::Append && !s.operation.is_rewrite()) {
+        if history.iter().all(|s| s.id != from) {
+            return Some(self.mark(from, to, rows_max).await);
+        }
+        if since.iter().any(|s| s.operation != Operation::Append && !s.operation.is_rewrite()) {
             return Some(to);
         }
         let mut rows = 0;
@@ -151,6 +153,36 @@ impl Input {
             part = Some(snapshot.id);
         }
         Some(to)
+    }
+
+    /// The same where the history in one piece does not reach back to `from`: at one of the snapshots that are left in
+    /// between. Only where rows came alone, before it and after it: what went must be seen with what came for it.
+    async fn mark(&self, from: i64, to: i64, rows_max: u64) -> i64 {
+        let total = |id: i64| self.table.snapshot(id).and_then(|s| s.count(Count::TotalRecords).ok().flatten());
+        let number = |id: i64| self.table.snapshot(id).map(|s| s.sequence_number);
+        let (Some(start), Some(first), Some(last)) = (total(from), number(from), number(to)) else { return to };
+        if total(to).is_none_or(|all| all.saturating_sub(start) <= rows_max) {
+            return to;
+        }
+        let mut between: Vec<(i64, i64, u64)> = self
+            .table
+            .metadata()
+            .snapshots()
+            .filter(|s| first < s.sequence_number() && s.sequence_number() < last)
+            .filter_map(|s| Some((s.sequence_number(), s.snapshot_id(), total(s.snapshot_id())?.checked_sub(start)?)))
+            .filter(|(_, _, rows)| *rows > 0)
+            .collect();
+        between.sort_unstable();
+        let fitting = between.iter().take_while(|(_, _, rows)| *rows <= rows_max).last();
+        let Some((_, mark, _)) = fitting.or(between.first()).copied() else { return to };
+        for (before, after) in [(from, mark), (mark, to)] {
+            match change_between(&self.table, Some(before), after).await {
+                Ok(change) if change.removed.is_empty() => {}
+                // An error is that of whoever reads it all.
+                _ => return to,
+            }
+        }
+        mark
     }
 
     /// The change from `from` to `to`; `bytes_max` bounds the files that must be held in memory to consolidate.

@@ -13,6 +13,7 @@ pub mod decide;
 pub mod expectations;
 mod facts;
 mod judge;
+pub(crate) mod made_by;
 mod pin;
 mod read;
 pub mod rewrite;

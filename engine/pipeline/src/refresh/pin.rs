@@ -51,7 +51,7 @@ impl Engine {
             let mut input = Input { table, from: read.and_then(|r| r.from), to };
             // Rows of a keyed merge are held, so a catch-up goes by parts. Inputs that are joined or united must agree
             // on what they stand on, and go on at once.
-            if in_parts && let Some(part) = input.part(bytes_max) {
+            if in_parts && let Some(part) = input.part(bytes_max).await {
                 more = input.to != Some(part);
                 input.to = Some(part);
             }

@@ -19,7 +19,7 @@ use ingot_project::stored::{Stored, StoredTypes};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, action, name, number, once, query};
+use crate::world::{World, action, edited, name, number, once, query};
 
 const EVENTS: &str = "CREATE SOURCE vehicles (id VARCHAR) INCLUDE PARTITION AS _partition INCLUDE OFFSET AS _offset\n\
      WITH ('connector' = 'kafka', 'topic' = 'vehicles-events') FORMAT PLAIN ENCODE JSON;\n";
@@ -44,13 +44,6 @@ fn world(share: &str) -> World {
 
 async fn table(engine: &Engine, of: &str) -> Table {
     engine.lake().load_table(&name(of)).await.unwrap().unwrap()
-}
-
-async fn edited(engine: &Engine, of: &str, edit: impl FnOnce(&mut Value)) {
-    let path = table(engine, of).await.metadata_location().strip_prefix("file://").unwrap().to_owned();
-    let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    edit(&mut json);
-    std::fs::write(&path, serde_json::to_vec(&json).unwrap()).unwrap();
 }
 
 fn summaries(json: &mut Value) -> impl Iterator<Item = &mut serde_json::Map<String, Value>> {

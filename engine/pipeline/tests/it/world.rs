@@ -19,6 +19,7 @@ use ingot_query::Caller;
 use ingot_source::{Fleet, FleetConfig, MockBroker};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 const TOPIC: &str = "vehicles-events";
@@ -121,6 +122,15 @@ impl World {
         let project = checked.project.unwrap_or_else(|| panic!("{shown:#?}"));
         Engine::open(Arc::new(project), Arc::new(config)).await.unwrap()
     }
+}
+
+/// Changes the metadata of a table where it is stored.
+pub async fn edited(engine: &Engine, of: &str, edit: impl FnOnce(&mut Value)) {
+    let table = engine.lake().load_table(&name(of)).await.unwrap().unwrap();
+    let path = table.metadata_location().strip_prefix("file://").unwrap().to_owned();
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    edit(&mut json);
+    std::fs::write(&path, serde_json::to_vec(&json).unwrap()).unwrap();
 }
 
 pub async fn once(engine: &Engine) -> (Plan, Report) {

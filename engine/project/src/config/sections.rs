@@ -200,7 +200,7 @@ section! {
     pub struct UpkeepConfig at "upkeep." {
         /// Whether commits forget the snapshots that need not be kept, small files are brought together, and files that
         /// nothing needs are deleted. Only tables of the project are touched.
-        "enabled" = "false" => pub enabled: bool as Shape::Boolean;
+        "enabled" = "true" => pub enabled: bool as Shape::Boolean;
         /// How far back a table's history is whole: every snapshot that was current within this time is kept. A table's
         /// property `history.expire.max-snapshot-age-ms` says it of that table, and `history.expire.min-snapshots-to-keep`
         /// keeps at least so many. Older ones are kept where a view of the project stands on them (for a week), where a

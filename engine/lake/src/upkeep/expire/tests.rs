@@ -158,10 +158,12 @@ async fn what_is_kept_is_enough() {
     let name = Arc::new(base.name().clone());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 150, ..ProptestConfig::default() });
     let pins = proptest::collection::btree_set(1i64..160, 0..3);
+    let held = proptest::collection::btree_set(1i64..160, 0..2);
+    let pins = (pins, held).prop_map(|(pins, held)| (&pins | &held, held));
     let input = (steps(), pins, prop_oneof![Just(HOUR / 4), Just(HOUR), Just(6 * HOUR)], 1i64..4 * HOUR);
     let forgot_any = std::cell::Cell::new(0);
     runner
-        .run(&input, |(steps, pinned, age, later)| {
+        .run(&input, |(steps, (pinned, held), age, later)| {
             let (metadata, last) = history(base.metadata(), &steps);
             let Some(head) = metadata.current_snapshot_id() else { return Ok(()) };
             let now = last + later;
@@ -170,6 +172,7 @@ async fn what_is_kept_is_enough() {
                 readers_max_age: Duration::from_millis(24 * HOUR as u64),
                 as_of_ms: now,
                 pinned: pinned.clone(),
+                held: held.clone(),
             };
             let gone = expirable(&name, &metadata, &kept, now, BATCH).unwrap();
             forgot_any.set(forgot_any.get() + gone.len());
@@ -178,10 +181,10 @@ async fn what_is_kept_is_enough() {
             let cutoff = now - age;
             let young = metadata.snapshots().filter(|s| s.timestamp_ms() >= cutoff).map(|s| s.snapshot_id());
             let current = heads_since(&metadata, cutoff);
-            let pinned = pinned
-                .iter()
-                .copied()
-                .filter(|id| metadata.snapshot_by_id(*id).is_some_and(|s| s.timestamp_ms() >= now - 24 * HOUR));
+            let pinned = pinned.iter().copied().filter(|id| {
+                let young = |s: &SnapshotRef| s.timestamp_ms() >= now - 24 * HOUR || held.contains(id);
+                metadata.snapshot_by_id(*id).is_some_and(young)
+            });
             let heads: BTreeSet<i64> = young.chain(current).collect();
             let looked_at: BTreeSet<i64> = heads.iter().copied().chain(pinned.clone()).collect();
             for id in &looked_at {
@@ -233,6 +236,7 @@ async fn branches_tags_and_properties_keep_theirs() {
         readers_max_age: Duration::from_secs(60),
         as_of_ms: now,
         pinned: BTreeSet::from([100, 180]),
+        held: BTreeSet::new(),
     };
     let left = |metadata: &TableMetadata| -> Vec<i64> {
         let gone = expirable(&name, metadata, &kept, now, BATCH).unwrap();
@@ -243,6 +247,10 @@ async fn branches_tags_and_properties_keep_theirs() {
     // 100 is read by somebody who has not come for longer than is waited.
     let wanted: Vec<i64> = (1..=20).chain([50, 180]).chain(190..=200).collect();
     assert_eq!(left(&named), wanted);
+    // But for whoever could not go on without it.
+    let held = Kept { held: BTreeSet::from([100]), ..kept.clone() };
+    let gone = expirable(&name, &named, &held, now, BATCH).unwrap();
+    assert!(!gone.contains(&100) && gone.contains(&101), "{gone:?}");
     json["properties"]["history.expire.min-snapshots-to-keep"] = "30".into();
     let counted: TableMetadata = serde_json::from_value(json.clone()).unwrap();
     let wanted: Vec<i64> = (1..=20).chain([50]).chain(171..=200).collect();
@@ -256,4 +264,71 @@ async fn branches_tags_and_properties_keep_theirs() {
     let gone = expirable(&name, &metadata, &unseen, now, BATCH).unwrap();
     assert!((170..=200).all(|id| !gone.contains(&id)), "{gone:?}");
     assert!(gone.contains(&169), "{gone:?}");
+}
+
+#[tokio::test]
+async fn who_is_far_behind_finds_snapshots_to_go_on_by() {
+    let (_folder, lake) = lake().await;
+    let base = create(&lake, "t", plain()).await;
+    let name = Arc::new(base.name().clone());
+    const N: i64 = 2_000;
+    let pinned = 100;
+    let kept_of = |rows_each: i64| {
+        let (metadata, now) = history(base.metadata(), &vec![(Step::Rows(7), 1_000); N as usize]);
+        let mut json = serde_json::to_value(&metadata).unwrap();
+        for snapshot in json["snapshots"].as_array_mut().unwrap() {
+            let total = snapshot["snapshot-id"].as_i64().unwrap() * rows_each;
+            snapshot["summary"]["total-records"] = total.to_string().into();
+        }
+        let metadata: TableMetadata = serde_json::from_value(json).unwrap();
+        let kept = Kept {
+            min_age: Duration::from_secs(10),
+            readers_max_age: Duration::from_secs(86_400),
+            as_of_ms: now,
+            pinned: BTreeSet::from([pinned]),
+            held: BTreeSet::new(),
+        };
+        let gone = expirable(&name, &metadata, &kept, now, BATCH).unwrap();
+        let left = without(&metadata, &gone);
+        assert_eq!(expirable(&name, &left, &kept, now, BATCH).unwrap(), Vec::<i64>::new());
+        let mut ids: Vec<i64> = left.snapshots().map(|s| s.snapshot_id()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    // One for every hundred thousand rows.
+    let whole: Vec<i64> = (N - 10..=N).collect();
+    let wanted: Vec<i64> = [pinned]
+        .into_iter()
+        .chain((1..).map(|n| pinned + n * 500).take_while(|id| *id < N - 10))
+        .chain(whole)
+        .collect();
+    assert_eq!(kept_of(200), wanted);
+    // Each commit is more than that, and all of them would be too many.
+    let many = kept_of(1_000_000);
+    assert!((200..=256 + 12).contains(&many.len()), "{}", many.len());
+    let most = many.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(most <= 16, "{most} commits lie between two");
+}
+
+#[tokio::test]
+async fn a_table_that_never_had_a_row_keeps_no_more_than_another() {
+    let (_folder, lake) = lake().await;
+    let base = create(&lake, "t", plain()).await;
+    let name = Arc::new(base.name().clone());
+    let (metadata, now) = history(base.metadata(), &vec![(Step::PositionsAlone, 1_000); 100]);
+    let mut json = serde_json::to_value(&metadata).unwrap();
+    for snapshot in json["snapshots"].as_array_mut().unwrap() {
+        snapshot["summary"]["total-data-files"] = "0".into();
+    }
+    let metadata: TableMetadata = serde_json::from_value(json).unwrap();
+    let kept = Kept {
+        min_age: Duration::from_secs(10),
+        readers_max_age: Duration::from_secs(86_400),
+        as_of_ms: now,
+        pinned: BTreeSet::from([60]),
+        held: BTreeSet::new(),
+    };
+    let gone = expirable(&name, &metadata, &kept, now, BATCH).unwrap();
+    let wanted: Vec<i64> = (1..60).chain(61..90).collect();
+    assert_eq!(gone, wanted);
 }

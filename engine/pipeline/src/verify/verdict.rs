@@ -1,0 +1,121 @@
+//! What is said of a table that was verified, and how it follows from a comparison.
+//!
+//! Invariants
+//! * "equal" is said only after a comparison of every row.
+//!
+//! Not here: comparing (`verify`).
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use ingot_model::TableName;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::refresh::spill::BoundedDiff;
+
+/// What verification found of one table.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every row was compared.
+    Equal {
+        rows: u64,
+        how: String,
+    },
+    Different {
+        findings: Vec<String>,
+    },
+    /// Counts and positions agree, nobody else wrote to it, and the rows themselves cannot be compared any more.
+    Consistent {
+        rows: u64,
+        reason: String,
+    },
+    /// The comparison itself failed.
+    Failed {
+        code: String,
+        message: String,
+        exit_code: u8,
+    },
+    /// What it would be compared with is gone, or was never there.
+    Unverifiable {
+        reason: String,
+    },
+}
+
+/// What was found of one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verified {
+    pub table: TableName,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    pub warnings: Vec<String>,
+    pub seconds: f64,
+}
+
+impl Verified {
+    /// 0 equal or consistent, 1 different, 4 unverifiable.
+    pub fn exit_code(&self) -> u8 {
+        match self.verdict {
+            Verdict::Equal { .. } | Verdict::Consistent { .. } => 0,
+            Verdict::Different { .. } => 1,
+            Verdict::Failed { exit_code, .. } => exit_code,
+            Verdict::Unverifiable { .. } => 4,
+        }
+    }
+}
+
+/// What has longer comparisons find what they read.
+pub(super) const MORE_HISTORY: &str = "have more history kept, of that table by its property history.expire.max-snapshot-age-ms, or of \
+                            all by upkeep.snapshots-min-age";
+
+pub(super) fn unverifiable(reason: impl Into<String>) -> Verdict {
+    Verdict::Unverifiable { reason: reason.into() }
+}
+
+/// The verdict when the log no longer holds all that was read: what it still holds must be in the table.
+pub(super) fn verdict_of_thinned(
+    diff: BoundedDiff,
+    rows: u64,
+    foreign: Option<i64>,
+    reason: String,
+) -> Result<Verdict> {
+    let found = diff.finish()?;
+    if found.only_plus == 0 {
+        return Ok(uncompared(rows, foreign, reason));
+    }
+    let text = format!("{} row(s) of the log are missing from the table ({reason})", found.only_plus);
+    Ok(Verdict::Different { findings: vec![text] })
+}
+
+/// What is said when counts agree and rows cannot be compared.
+pub(super) fn uncompared(rows: u64, foreign: Option<i64>, reason: String) -> Verdict {
+    match foreign {
+        None => Verdict::Consistent { rows, reason },
+        Some(id) => {
+            unverifiable(format!("counts agree ({rows} rows), but snapshot {id} is another writer's, and {reason}"))
+        }
+    }
+}
+
+pub(super) fn verdict_of(diff: BoundedDiff, rows: u64, how: &str) -> Result<Verdict> {
+    let found = diff.finish()?;
+    if found.is_equal() {
+        return Ok(Verdict::Equal { rows, how: how.to_owned() });
+    }
+    let findings = [
+        (found.only_plus, true, "missing from the table"),
+        (found.only_minus, false, "in the table that should not be"),
+    ]
+    .into_iter()
+    .filter(|(count, _, _)| *count > 0)
+    .map(|(count, positive, what)| {
+        let samples: Vec<RecordBatch> =
+            found.examples.iter().filter(|(_, weight)| (*weight > 0) == positive).map(|(b, _)| b.clone()).collect();
+        match pretty_format_batches(&samples) {
+            Ok(shown) if !samples.is_empty() => format!("{count} row(s) {what}, the first of them:\n{shown}"),
+            _ => format!("{count} row(s) {what}"),
+        }
+    })
+    .collect();
+    Ok(Verdict::Different { findings })
+}
