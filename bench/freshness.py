@@ -38,6 +38,8 @@ def at_rate(scene, figures, rate, seconds):
     topic = scene.topic("freshness")
     project = scene.project(topic)
     scene.produce(topic, WARM)
+    # The snapshots are read at the end.
+    project.options += ["--set", "upkeep.snapshots-min-age=1 h"]
     up = project.serve("up")
     client = pyarrow.flight.connect(project.uri)
     wait_for(lambda: total(client) > 0, 120, "the first rows in gold")

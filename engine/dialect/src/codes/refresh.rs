@@ -46,7 +46,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "R0309",
         "a stream's rows changed",
-        "A streaming table reads STREAM of another table, and rows of that table were removed or replaced, by another engine or by its own full refresh. A streaming table only appends, so it cannot follow. `ingot refresh TABLE --full` reads the other table again. The same where a column of the other table was made anew or changed its type; when it was another engine that dropped a column, a run of the other table puts it back, and this table goes on.",
+        "A streaming table reads STREAM of another table, and rows of that table were removed or replaced, by another engine or by its own full refresh. A streaming table only appends, so it cannot follow. `ingot refresh TABLE --full` reads the other table again. The same where so many bytes of its files were rewritten that they cannot be compared in memory; `run.memory_bytes_max` allows more. The same where a column of the other table was made anew or changed its type; when it was another engine that dropped a column, a run of the other table puts it back, and this table goes on.",
     ),
     code(
         "R0310",
