@@ -130,10 +130,8 @@ def at_work(project, checks, args):
     checks.that(code == 0 and shown == {name: shape(project, name)[:2] for name in shown}, "status shows the same", shown)
     snapshots = project.state.tables[STREAMING].snapshots.values()
     checks.that(commits > len(snapshots), f"{STREAMING}: {commits - len(snapshots)} snapshots are forgotten")
-    for name in (STREAMING, SILVER):
-        kept = project.state.tables[name].snapshots.values()
-        rewrites = [s for s in kept if s["summary"]["operation"] == "replace" and int(s["summary"].get("deleted-data-files", 0))]
-        checks.that(rewrites, f"{name}: small files were brought together")
+    rewrites = [s for s in snapshots if s["summary"]["operation"] == "replace" and int(s["summary"].get("deleted-data-files", 0))]
+    checks.that(rewrites, f"{STREAMING}: small files were brought together")
     for name in (STREAMING, SILVER, GOLD):
         theirs, ours = len(read_by_pyiceberg(project, name)), len(project.state.rows(name))
         checks.that(theirs == ours, f"{name}: PyIceberg reads {theirs} rows", f"{ours} are there")
@@ -162,7 +160,8 @@ def by_hand(project, checks):
     checks.that(code == 0 and project.state.pointers() == before, "maintain --dry-run changes nothing", said(child))
     code, child = project.run("maintain", "--json")
     told = {t["table"]: t for line in open(child.log) if line.startswith("{") for t in json.loads(line)["tables"]}
-    checks.that(code == 0 and told[STREAMING]["files_in"] >= 2, "maintain brings files together", said(child))
+    for name in (STREAMING, SILVER):
+        checks.that(code == 0 and told[name]["files_in"] >= 2, f"{name}: maintain brings files together", said(child))
     checks.right(project, "and nothing else changes", project.behind)
     files, rewrites = shape(project, STREAMING)[1], told[STREAMING]
     checks.that(rewrites["files_out"] < rewrites["files_in"], f"{STREAMING}: {rewrites['files_in']} files became {rewrites['files_out']}, {files} in all")
@@ -207,7 +206,8 @@ def compared_late(project, checks):
         child = project.spawn("verify", table, "--json", crash=f"verify.{point}:{table}=stop")
         wait_until(lambda: stopped(child))
         run = project.spawn("run")
-        deadline = time.monotonic() + 90
+        # A round of upkeep takes long where the machine is busy with something else.
+        deadline = time.monotonic() + 240
         while os.path.exists(head) and time.monotonic() < deadline:
             project.traffic.send(10)
             time.sleep(0.05)
