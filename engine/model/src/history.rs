@@ -164,10 +164,12 @@ impl SnapshotInfo {
         each.into_iter().try_fold(false, |some, of| Ok(some | (self.count(of)?.unwrap_or(0) > 0)))
     }
 
-    /// Whether every file that it brought has the hidden columns of its table: other engines do not know of them. Where the
-    /// counts do not parse, files may have come.
+    /// Whether every file that it brought has the hidden columns of its table: other engines do not know of them. Where it
+    /// does not count its files, or the counts do not parse, files may have come.
     pub fn keeps_hidden_columns(&self) -> bool {
-        self.is_ours() || self.changes_files().is_ok_and(|some| !some)
+        let counts = [Count::AddedDataFiles, Count::DeletedDataFiles, Count::TotalDataFiles];
+        let counted = counts.into_iter().any(|of| self.count(of).is_ok_and(|n| n.is_some()));
+        self.is_ours() || counted && self.changes_files().is_ok_and(|some| !some)
     }
 
     /// Whether it has no parent and holds nothing of what was there before: as the first snapshot does, and the one that

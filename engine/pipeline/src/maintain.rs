@@ -14,7 +14,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use ingot_lake::{CommitError, Compaction, FAN_IN, Lake, Orphans, Small, Table};
+use ingot_lake::{CommitError, Compaction, FAN_IN, Lake, Orphans, Small, Swept, Table};
 use ingot_model::{Count, TableName};
 use ingot_project::project::{Model, ModelKind};
 use ingot_telemetry::{metrics, outcome};
@@ -111,7 +111,11 @@ impl Engine {
 
     async fn keep_table(&self, model: &Model, rounds: &mut Rounds, orphans: bool) -> Result<()> {
         let lake = self.lake();
-        let swept = lake.sweep(&model.name, GRACE).await?;
+        // A store that refuses to delete does not keep small files from being brought together.
+        let (swept, refused) = match lake.sweep(&model.name, GRACE).await {
+            Ok(swept) => (swept, None),
+            Err(error) => (Swept::default(), Some(error)),
+        };
         let deleted = |kind, files: usize| {
             if files > 0 {
                 metrics().deleted_files.add([&model.name.to_string(), kind], files as u64);
@@ -128,14 +132,16 @@ impl Engine {
         }
         let files = live_files(&table);
         let looked = rounds.files.get(&model.name).copied();
-        // Fewer than there were: the table was made anew, or another engine brought files together.
-        if looked.is_none_or(|(were, more)| files >= were + more || files < were) {
+        if let Some((_, more)) = looked.filter(|(were, _)| files < *were) {
+            // The table was made anew, or a refresh or another engine brought files together.
+            rounds.files.insert(model.name.clone(), (files, more));
+        } else if looked.is_none_or(|(were, more)| files >= were + more) {
             let more = looked.map_or(0, |(_, more)| more);
             let twice = (more * 2).max(FAN_IN as u64);
             // Until it is known to be worth it: where it fails, or nothing is gained, twice as much must come first.
             rounds.files.insert(model.name.clone(), (files, twice));
-            let done = self.compact(&table, compaction(model, Small::Many)).await?;
-            if done.files_in == 0 || done.files_out * 2 <= done.files_in {
+            let (done, is_worth_it) = self.compact(&table, compaction(model, Small::Many)).await?;
+            if is_worth_it {
                 let now = (files + done.files_out as u64).saturating_sub(done.files_in as u64);
                 rounds.files.insert(model.name.clone(), (now, FAN_IN as u64));
             }
@@ -147,23 +153,30 @@ impl Engine {
                 info!(table = %model.name, files = removed.files.len(), bytes = removed.bytes, "files that nothing names were deleted");
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Brings files together, until there is nothing to gain.
-    async fn compact(&self, table: &Table, compaction: Compaction) -> Result<Maintained> {
+    /// Brings files together, until there is nothing to gain. The flag says whether nothing was done in vain.
+    async fn compact(&self, table: &Table, compaction: Compaction) -> Result<(Maintained, bool)> {
         let mut done = Maintained::default();
         let mut table = table.clone();
         loop {
+            // What came since must be seen to have left the files, so its head is not forgotten meanwhile.
+            let base = table.head().map(|head| (table.name().clone(), head));
+            let _in_use = self.readers.reading(base.into_iter().collect());
             let compacted = self.lake().compact(self.context(), &table, compaction).await;
-            let Some(compacted) = compacted.map_err(|e| lost(table.name(), e))? else { return Ok(done) };
+            let Some(compacted) = compacted.map_err(|e| lost(table.name(), e))? else { return Ok((done, true)) };
+            if !compacted.is_in {
+                debug!(table = %table.name(), compacted.files_in, compacted.files_out, "small files are not fewer when brought together");
+                return Ok((done, false));
+            }
             debug!(table = %table.name(), compacted.files_in, compacted.files_out, compacted.bytes_in, "small files were brought together");
             metrics().compacted_files.add([&table.name().to_string()], compacted.files_in as u64);
             done.files_in += compacted.files_in;
             done.files_out += compacted.files_out;
             done.bytes_rewritten += compacted.bytes_in;
             if compacted.files_out * 2 > compacted.files_in {
-                return Ok(done);
+                return Ok((done, true));
             }
             table = compacted.table;
         }
@@ -193,7 +206,7 @@ impl Engine {
                 ..Maintained::default()
             });
         }
-        let mut done = self.compact(&table, compaction(model, Small::All)).await?;
+        let (mut done, _) = self.compact(&table, compaction(model, Small::All)).await?;
         lake.maintain_metadata(name).await.map_err(|e| lost(name, e))?;
         lake.sweep(name, GRACE).await?;
         let table = lake.load_table(name).await?.unwrap_or(table);

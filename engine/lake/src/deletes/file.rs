@@ -154,6 +154,18 @@ impl FileDeletes {
         self.vector.iter().chain(&self.positions)
     }
 
+    /// How many rows those name that are about this data file alone.
+    pub(crate) fn own_rows(&self) -> u64 {
+        let is_own = |file: &&Arc<DeleteFile>| match &file.kind {
+            DeleteKind::Vector { .. } => true,
+            DeleteKind::Positions { referenced, paths: (low, high) } => {
+                referenced.is_some() || low.is_some() && low == high
+            }
+            DeleteKind::Equality { .. } => false,
+        };
+        self.positional().filter(is_own).map(|file| file.data_file.record_count()).fold(0, u64::saturating_add)
+    }
+
     /// How many rows they may name, those of other data files included.
     pub(crate) fn rows(&self) -> u64 {
         let equality = self.equality.iter().flat_map(|group| &group.files);

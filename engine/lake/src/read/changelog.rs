@@ -128,12 +128,12 @@ pub(crate) async fn changelog(table: &Table, from: Option<i64>, to: i64) -> Resu
         None => (Vec::new(), Vec::new()),
     };
     if new_deletes.is_empty() && old_deletes.is_empty() {
-        return changed_files(table, old, new).await;
+        return changed_files(table, old, new, false).await;
     }
     let deletes =
         DeleteChange::between(table, delete_files(table, old_deletes).await?, delete_files(table, new_deletes).await?);
     if deletes.is_nothing() {
-        let mut change = changed_files(table, old, new).await?;
+        let mut change = changed_files(table, old, new, true).await?;
         apply(&mut change.added, &deletes.new)?;
         apply(&mut change.removed, &deletes.old)?;
         return Ok(change);
@@ -155,8 +155,14 @@ pub(crate) async fn changelog(table: &Table, from: Option<i64>, to: i64) -> Resu
     Ok(change)
 }
 
-/// The files that are live on one side only, deletes left aside.
-async fn changed_files(table: &Table, old: Vec<ManifestFile>, new: Vec<ManifestFile>) -> Result<FileChange, LakeError> {
+/// The files that are live on one side only, deletes left aside. With `numbered`, a file that was put back under another
+/// sequence number is another one: other deletes apply to it.
+async fn changed_files(
+    table: &Table,
+    old: Vec<ManifestFile>,
+    new: Vec<ManifestFile>,
+    numbered: bool,
+) -> Result<FileChange, LakeError> {
     let paths = |list: &[ManifestFile]| -> HashSet<String> { list.iter().map(|m| m.manifest_path.clone()).collect() };
     let (in_old, in_new) = (paths(&old), paths(&new));
     let only_new = new.into_iter().filter(|m| !in_old.contains(&m.manifest_path));
@@ -164,10 +170,11 @@ async fn changed_files(table: &Table, old: Vec<ManifestFile>, new: Vec<ManifestF
     let added = data_files(table, only_new.collect()).await?;
     let removed = data_files(table, only_old.collect()).await?;
     // A rewritten manifest carries files of the other side as existing entries.
-    let was: HashSet<String> = removed.iter().map(|f| f.path.clone()).collect();
-    let is: HashSet<String> = added.iter().map(|f| f.path.clone()).collect();
-    let keep = |files: Vec<FileRef>, other: &HashSet<String>| -> Vec<FileRef> {
-        files.into_iter().filter(|f| !other.contains(&f.path)).collect()
+    let key = |file: &FileRef| (file.path.clone(), numbered.then_some(file.sequence_number));
+    let was: HashSet<_> = removed.iter().map(key).collect();
+    let is: HashSet<_> = added.iter().map(key).collect();
+    let keep = |files: Vec<FileRef>, other: &HashSet<(String, Option<i64>)>| -> Vec<FileRef> {
+        files.into_iter().filter(|file| !other.contains(&key(file))).collect()
     };
     Ok(FileChange { added: keep(added, &was), removed: keep(removed, &is) })
 }

@@ -18,6 +18,8 @@ const FILE_BYTES_MAX: usize = 128 << 20;
 /// A row group is closed once it is this large, unless told.
 const ROW_GROUP_BYTES_MAX: usize = 32 << 20;
 const ZSTD_LEVEL: i32 = 1;
+/// Row groups of a file that is closed early.
+const ROW_GROUPS_MIN: usize = 4;
 
 /// How a table's data files are written.
 pub(crate) struct FileWriting {
@@ -33,6 +35,13 @@ impl FileWriting {
             tracing::warn!(property, value, "this property's value is not known here: the default is taken");
         }
         Self { file_bytes_max: settings.file_bytes.unwrap_or(FILE_BYTES_MAX), settings }
+    }
+
+    /// Closes files at another size, and row groups so early that what is stored is known.
+    pub(crate) fn close_at(&mut self, bytes: usize) {
+        let group = (bytes / ROW_GROUPS_MIN).max(1);
+        self.file_bytes_max = bytes;
+        self.settings.row_group_bytes = Some(self.settings.row_group_bytes.map_or(group, |own| own.min(group)));
     }
 
     /// The settings of Parquet's writer.

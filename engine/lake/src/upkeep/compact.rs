@@ -40,7 +40,7 @@ pub const FAN_IN: usize = 32;
 /// A size class is this many times the one below, as a power of two.
 const CLASS_BITS: u32 = 3;
 
-/// A file of which more than one of so many rows may be deleted is written anew.
+/// A file of which deletes of its own take more than one of so many rows is written anew.
 const DELETED_SHARE: u64 = 4;
 
 /// A file in order holds the rows that are sorted together, in memory: it does not get larger than about this.
@@ -77,6 +77,8 @@ pub struct Compacted {
     pub bytes_in: u64,
     /// Files that came.
     pub files_out: usize,
+    /// Whether that was worth a commit: else nothing changed.
+    pub is_in: bool,
 }
 
 impl Lake {
@@ -96,6 +98,7 @@ impl Lake {
             return Ok(None);
         }
         let bytes_in = bytes(&chosen);
+        let has_deletes = chosen.iter().any(|file| !file.deletes.is_empty());
         let remove: Vec<String> = chosen.iter().map(|file| file.path.clone()).collect();
         let files_in = remove.len();
         crash::point("compact.chosen", table.name());
@@ -106,6 +109,11 @@ impl Lake {
         let ((), add) = writer.close_after(written).await?;
         let files_out = add.len();
         crash::point("compact.files_written", table.name());
+        if !has_deletes && files_out * 2 > files_in {
+            self.delete_unused(&add).await;
+            return Ok(Some(Compacted { table: table.clone(), files_in, bytes_in, files_out, is_in: false }));
+        }
+        let written = add.clone();
         let commit = Commit {
             commit_id: Uuid::now_v7(),
             operation: Operation::Replace,
@@ -119,9 +127,15 @@ impl Lake {
             true => Rebase::Retry,
             false => Rebase::Abandon("its rows were changed while small files were brought together".into()),
         };
-        let table = self.commit(table, commit, &guard).await?;
+        let table = match self.commit(table, commit, &guard).await {
+            Err(error @ CommitError::Superseded { .. }) => {
+                self.delete_unused(&written).await;
+                return Err(error);
+            }
+            committed => committed?,
+        };
         crash::point("compact.committed", table.name());
-        Ok(Some(Compacted { table, files_in, bytes_in, files_out }))
+        Ok(Some(Compacted { table, files_in, bytes_in, files_out, is_in: true }))
     }
 
     /// How many files `compact` would bring together by now, in as many commits as it takes, and their bytes.
@@ -215,7 +229,7 @@ fn choose(files: Vec<FileRef>, spec: i32, target: u64, compaction: Compaction) -
 fn has_many_deletes(file: &FileRef, small: Small) -> bool {
     match small {
         Small::All => !file.deletes.is_empty(),
-        Small::Many => file.deletes.rows().saturating_mul(DELETED_SHARE) > file.record_count(),
+        Small::Many => file.deletes.own_rows().saturating_mul(DELETED_SHARE) > file.record_count(),
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn expirable(
     let cutoff = before(age.or(settings.min_age).unwrap_or(kept.min_age)).min(kept.as_of_ms);
     let mut keep = named_by(&named, metadata);
     keep.extend(ancestry(metadata).take(count.or(settings.snapshots_min).unwrap_or(1)).map(|s| s.snapshot_id()));
-    keep.extend(in_one_piece(table, metadata, cutoff)?);
+    keep.extend(in_one_piece(table, metadata, cutoff, kept.pinned.is_empty())?);
     // Heads that somebody rolled the table back from or to: a reader may stand on them.
     let current = current_since(metadata, cutoff);
     let is_young = |s: &SnapshotRef| s.timestamp_ms() >= cutoff || current.contains(&s.snapshot_id());
@@ -126,7 +126,7 @@ fn named_by(refs: &BTreeMap<String, Ref>, metadata: &TableMetadata) -> HashSet<i
 
 /// The head and its ancestors, down to the one that was current at `cutoff`, and on to where a reader of the history has
 /// what it looks for.
-fn in_one_piece(table: &Arc<TableName>, metadata: &TableMetadata, cutoff: i64) -> Result<Vec<i64>> {
+fn in_one_piece(table: &Arc<TableName>, metadata: &TableMetadata, cutoff: i64, is_unread: bool) -> Result<Vec<i64>> {
     let line: Vec<SnapshotInfo> = ancestry(metadata).map(|snapshot| info(table, snapshot)).collect();
     // The flows that a full vector is still looked for of: a snapshot may have only the partitions that moved, or none.
     let mut open = HashSet::new();
@@ -138,7 +138,7 @@ fn in_one_piece(table: &Arc<TableName>, metadata: &TableMetadata, cutoff: i64) -
     let mut has_rows = false;
     for snapshot in line.iter().skip(young) {
         keep.push(snapshot.id);
-        has_rows |= snapshot.is_ours() && (moves_rows(snapshot)? || holds_none(snapshot)?);
+        has_rows |= snapshot.is_ours() && (moves_rows(snapshot)? || is_unread && holds_none(snapshot)?);
         if let Some(positions) = snapshot.positions()?.filter(|positions| positions.full) {
             open.remove(&FlowKey::of(&positions));
         }
@@ -154,8 +154,7 @@ fn down_to_rows(table: &Arc<TableName>, metadata: &TableMetadata, from: &Snapsho
     let mut keep = Vec::new();
     for snapshot in ancestry_of(metadata, from.snapshot_id()) {
         keep.push(snapshot.snapshot_id());
-        let snapshot = info(table, snapshot);
-        if moves_rows(&snapshot)? || holds_none(&snapshot)? {
+        if moves_rows(&info(table, snapshot))? {
             break;
         }
     }
@@ -167,7 +166,7 @@ fn moves_rows(snapshot: &SnapshotInfo) -> Result<bool> {
 }
 
 /// Whether there is nothing in it, so that nothing before it is worth looking for: a table that takes no rows has commits of
-/// positions alone.
+/// positions alone. Who reads it names the oldest that is kept, so with readers none of them may go.
 fn holds_none(snapshot: &SnapshotInfo) -> Result<bool> {
     let none = |of, unsaid| Ok::<_, Unreadable>(snapshot.count(of)?.map_or(unsaid, |n| n == 0));
     Ok(none(Count::TotalDataFiles, false)? && none(Count::TotalDeleteFiles, true)?)

@@ -168,7 +168,10 @@ impl Writer {
     #[must_use]
     pub(crate) fn closing_at(mut self, file_bytes_max: Option<u64>) -> Writer {
         let max = file_bytes_max.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        self.settings.file_bytes_max = self.settings.file_bytes_max.min(max);
+        if max < self.settings.file_bytes_max {
+            // Of a row group that is not closed only the size before compression is known.
+            self.settings.close_at(max);
+        }
         self
     }
 

@@ -406,6 +406,35 @@ async fn a_change_of_deletes_reads_what_they_took() {
     );
 }
 
+/// The same file under a later sequence number has the rows that older deletes took.
+#[tokio::test]
+async fn a_file_that_is_put_back_is_another_one_to_deletes() {
+    let fixture = Fixture::new().await;
+    let table = fixture.create(definition(&[("id", DataType::Int64)])).await;
+    let ids = |of: Range<i64>| batch(vec![("id", Arc::new(of.collect::<Int64Array>()) as ArrayRef)]);
+    let (file, other) = (data_file(&table, &ids(0..4)), data_file(&table, &ids(10..12)));
+    let one = add(&table, vec![file.clone(), other]).await;
+    let two = delete(&one, vec![equality_deletes(&one, &[1], &ids(2..3))], &[]).await;
+    let gone =
+        Commit { operation: Operation::Overwrite, remove: vec![file.file_path().to_owned()], ..Commit::default() };
+    let three = two.lake().commit(&two, gone, &|_| Rebase::Retry).await.unwrap();
+    let four = add(&three, vec![file]).await;
+    let all = context(&four, ScanOptions::default()).await;
+    assert_eq!(lines(&all, "SELECT * FROM t").await, ["0", "1", "10", "11", "2", "3"]);
+    let rows = async |from: &Table, to: &Table| {
+        let change = changelog(&four, from.head(), to.head().unwrap()).await.unwrap();
+        let mut found = Vec::new();
+        for files in [change.added, change.removed] {
+            let options = ScanOptions { files: Some(files), ..ScanOptions::default() };
+            found.push(lines(&context(&four, options).await, "SELECT * FROM t").await);
+        }
+        (difference(&found[0], &found[1]), difference(&found[1], &found[0]))
+    };
+    let only = |id: &str| vec![id.to_owned()];
+    assert_eq!(rows(&two, &four).await, (difference(&only("2"), &[]), difference(&[], &[])));
+    assert_eq!(rows(&four, &two).await, (difference(&[], &[]), difference(&only("2"), &[])));
+}
+
 /// Row groups without a wanted row are left out beside deletes.
 #[tokio::test]
 async fn row_groups_are_pruned_beside_deletes() {
