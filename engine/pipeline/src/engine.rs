@@ -523,12 +523,16 @@ impl Engine {
     /// Remembers what a refresh looked at without a commit, and says what one did.
     pub(crate) fn note_refreshed(&self, member: &Member<'_>, outcome: &Outcome) {
         let Member { job, target, .. } = member;
+        let mut all = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if outcome.committed.is_none() {
             let head = target.as_ref().and_then(Table::head);
             let looked = job.inputs.iter().map(|(n, i)| (n.clone(), i.to)).collect();
-            let mut all = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
             all.insert(job.model.name.clone(), (head, looked));
+        } else {
+            // The commit says it: what was looked at before it need not be kept any more.
+            all.remove(&job.model.name);
         }
+        drop(all);
         if outcome.mode != "nothing" {
             info!(table = %job.model.name, mode = outcome.mode, rows_in = outcome.rows_in, rows_out = outcome.rows_out, "refreshed");
         }
