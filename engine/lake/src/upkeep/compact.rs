@@ -3,7 +3,7 @@
 //! ```text
 //!   live files ─▶ small ones by partition ─▶ 32 of one size class? ─▶ read in order ─▶ Writer ─▶ replace
 //!       │                                        └── a class is eight times the one below
-//!       └─▶ those of which deletes took a quarter of the rows or more ─▶ likewise
+//!       └─▶ those of which deletes took more than a quarter of the rows ─▶ likewise
 //! ```
 //!
 //! Invariants
@@ -113,7 +113,6 @@ impl Lake {
             self.delete_unused(&add).await;
             return Ok(Some(Compacted { table: table.clone(), files_in, bytes_in, files_out, is_in: false }));
         }
-        let written = add.clone();
         let commit = Commit {
             commit_id: Uuid::now_v7(),
             operation: Operation::Replace,
@@ -127,13 +126,8 @@ impl Lake {
             true => Rebase::Retry,
             false => Rebase::Abandon("its rows were changed while small files were brought together".into()),
         };
-        let table = match self.commit(table, commit, &guard).await {
-            Err(error @ CommitError::Superseded { .. }) => {
-                self.delete_unused(&written).await;
-                return Err(error);
-            }
-            committed => committed?,
-        };
+        // What was written stays where it is superseded: it may have been committed and rolled back.
+        let table = self.commit(table, commit, &guard).await?;
         crash::point("compact.committed", table.name());
         Ok(Some(Compacted { table, files_in, bytes_in, files_out, is_in: true }))
     }
