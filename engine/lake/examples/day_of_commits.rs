@@ -4,15 +4,15 @@
 //!
 //! A day at the default interval is 207,360 commits. Each appends one file and moves the position of every partition.
 //! Upkeep comes as often between commits as it would: small files are looked for every 12 commits (5 s at the interval), and
-//! what is kept by age is kept by as many commits as come in that age: its length here is what so many take, judged by the
-//! first 200. At 100, 1,000, 10,000, 100,000 commits and at the end it prints CPU a commit over the commits just before,
+//! what is kept by age is kept by as many commits as come in that age, so that other work on the machine changes nothing:
+//! what the readers saw is dated so many commits ago, and files wait for as long as an hour's commits took. At 100, 1,000, 10,000, 100,000 commits and at the end it prints CPU a commit over the commits just before,
 //! upkeep's own beside it, what is stored, and the memory of the process. At the end it reads every row once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::DataType;
@@ -104,7 +104,7 @@ async fn main() -> Outcome<()> {
         definition.properties.insert("write.metadata.compression-codec".into(), "gzip".into());
     }
     let mut table = lake.create_table(NewTable { name: name.clone(), definition, first_summary: None }).await?;
-    let keeps = u32::try_from(args.age.as_millis() / args.interval.as_millis())?;
+    let keeps = usize::try_from(args.age.as_millis() / args.interval.as_millis())?;
     println!(
         "{} commits of {} partitions; {keeps} of them are the history that is kept",
         args.commits, args.partitions
@@ -114,16 +114,12 @@ async fn main() -> Outcome<()> {
     let session = SessionContext::new();
     lake.register(&session.runtime_env());
     let (mut began, mut before, mut counted) = (Instant::now(), cpu()?, 0u64);
-    let (mut kept_up, mut grace, mut most_files) = (Duration::ZERO, Duration::from_secs(3_600), 0u64);
-    let start = Instant::now();
+    let (mut kept_up, mut most_files) = (Duration::ZERO, 0u64);
+    let retention = Arc::new(Retention::new(Duration::ZERO, Duration::from_secs(86_400)));
+    lake.retain(Arc::clone(&retention));
+    let waits = usize::try_from(3_600_000 / args.interval.as_millis())?;
+    let mut made = VecDeque::from([SystemTime::now()]);
     for n in 1..=args.commits {
-        if n == 200 {
-            let age = start.elapsed() / 200 * keeps;
-            grace = age * u32::try_from(3_600 / args.age.as_secs().max(1))?;
-            let retention = Retention::new(age, Duration::from_secs(86_400));
-            retention.pin(i64::MAX, BTreeMap::from([(name.clone(), BTreeSet::new())]));
-            lake.retain(Arc::new(retention));
-        }
         let at = i64::try_from(n)?;
         let numbers = || Arc::new(Int64Array::from_iter_values(at * 10..at * 10 + 10)) as ArrayRef;
         let batch = RecordBatch::try_from_iter(["id", "a", "b", "c"].map(|column| (column, numbers())))?;
@@ -145,8 +141,16 @@ async fn main() -> Outcome<()> {
         let commit = Commit { add, summary, ..Commit::default() };
         table = lake.commit(&table, commit, &|_| Rebase::Retry).await?;
         counted += 1;
+        made.push_front(SystemTime::now());
+        made.truncate(waits + 1);
         if n % 12 == 0 {
             let at = cpu()?;
+            let kept_from = made.get(keeps).or(made.back()).ok_or("no commit")?.duration_since(UNIX_EPOCH)?;
+            retention.pin(i64::try_from(kept_from.as_millis())?, BTreeMap::from([(name.clone(), BTreeSet::new())]));
+            let grace = match made.get(waits) {
+                Some(commit) => commit.elapsed()?,
+                None => Duration::from_secs(86_400),
+            };
             most_files = most_files.max(lake.small_files(&table, every(Small::All)).await?.0 as u64);
             if let Some(done) = lake.compact(&session, &table, every(Small::Many)).await? {
                 table = done.table;
