@@ -321,4 +321,5 @@ def main():
     print(f"{RIGHT} right, {WRONG} wrong")
 
 
-main()
+if __name__ == "__main__":
+    main()

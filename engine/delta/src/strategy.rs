@@ -22,6 +22,9 @@ use crate::shape::classify::{KeyedOperator, Shape, check_columns, shape_of};
 use crate::target::keyed::Keyed;
 use crate::target::landing::Landing;
 
+/// A file in which rows are changed by their key.
+const KEYED_FILE_BYTES_MAX: u64 = 8 << 20;
+
 /// How a view follows its sources.
 ///
 /// ```
@@ -141,6 +144,12 @@ impl Strategy {
     /// change at once.
     pub fn merges_by_key(&self) -> bool {
         matches!(self.0, How::Keyed(_))
+    }
+
+    /// How large a file of the target becomes at most, in bytes, where the table says more: rows are looked for in it, and it is
+    /// written anew once many of them changed. None where they are not looked for by their key.
+    pub fn file_bytes_max(&self) -> Option<u64> {
+        self.merges_by_key().then_some(KEYED_FILE_BYTES_MAX)
     }
 
     /// The hidden columns it keeps in the target: `_ingot_key` (a hash of 16 bytes), then `_ingot_s0`...; all of types

@@ -31,7 +31,7 @@ pub mod write;
 pub use catalog::error::{CatalogError, CatalogErrorKind};
 pub use catalog::lease::{self, Lease, LeaseHeld};
 pub use catalog::unread::UnreadColumn;
-pub use commit::{Commit, CommitError, Rebase};
+pub use commit::{Basis, Commit, CommitError, Rebase};
 pub use error::{LakeError, Result, STORE_HINT};
 /// Iceberg's own type for one file of a table, as commits and scans exchange it.
 pub use iceberg::spec::DataFile;
@@ -53,6 +53,7 @@ pub use upkeep::orphans::Orphans;
 pub use upkeep::retention::Retention;
 pub use upkeep::sweep::Swept;
 pub use write::Writer;
+pub use write::deletes::{RowDeletes, delete_rows};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ const VERSIONS_MAX: &str = "write.metadata.previous-versions-max";
 const METADATA_CODEC: &str = "write.metadata.compression-codec";
 const HISTORY_AGE: &str = "history.expire.max-snapshot-age-ms";
 const HISTORY_COUNT: &str = "history.expire.min-snapshots-to-keep";
+const DELETE_MODE: &str = "write.delete.mode";
+const MERGE_MODE: &str = "write.merge.mode";
 const FORMAT: &str = "write.format.default";
 const FORMAT_VERSION: &str = "format-version";
 
@@ -39,6 +41,8 @@ pub const KNOWN: &[&str] = &[
     METADATA_CODEC,
     HISTORY_AGE,
     HISTORY_COUNT,
+    DELETE_MODE,
+    MERGE_MODE,
     FORMAT,
     FORMAT_VERSION,
 ];
@@ -89,6 +93,9 @@ pub fn check(name: &str, value: &str, all: &HashMap<String, String>) -> Result<(
         }
         DELETE_OLD => takes(matches!(value, "true" | "false"), "write 'true' or 'false'"),
         METADATA_CODEC => takes(matches!(value, "none" | "gzip"), "write 'none' or 'gzip'"),
+        DELETE_MODE | MERGE_MODE => {
+            takes(RowMode::parse(value).is_some(), "write 'copy-on-write' or 'merge-on-read', or leave it out")
+        }
         FORMAT => takes(value == "parquet", "leave it out: data files are Parquet"),
         FORMAT_VERSION => takes(value == "2", "leave it out: tables have format version 2"),
         name if RESERVED.contains(&name) || ICEBERGS.iter().any(|prefix| name.starts_with(prefix)) => {
@@ -138,6 +145,45 @@ impl HistorySettings {
         let age = number(HISTORY_AGE).and_then(|ms| u64::try_from(ms).ok());
         Self { min_age: age.map(Duration::from_millis), snapshots_min: number(HISTORY_COUNT) }
     }
+}
+
+/// How rows leave files that hold others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowMode {
+    /// The file is written anew without them.
+    CopyOnWrite,
+    /// A delete file names them.
+    MergeOnRead,
+    /// Whichever costs less, for each file.
+    ByCost,
+}
+
+impl RowMode {
+    fn parse(value: &str) -> Option<Self> {
+        match value {
+            "copy-on-write" => Some(Self::CopyOnWrite),
+            "merge-on-read" => Some(Self::MergeOnRead),
+            _ => None,
+        }
+    }
+}
+
+/// What a commit does to rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowChange {
+    /// Rows leave.
+    Delete,
+    /// Rows leave and others come.
+    Merge,
+}
+
+/// How rows leave the files of a table with these properties; by cost where they say nothing, or nothing that is known.
+pub fn row_mode(properties: &HashMap<String, String>, change: RowChange) -> RowMode {
+    let name = match change {
+        RowChange::Delete => DELETE_MODE,
+        RowChange::Merge => MERGE_MODE,
+    };
+    properties.get(name).and_then(|value| RowMode::parse(value)).unwrap_or(RowMode::ByCost)
 }
 
 /// How pages are compressed.
@@ -239,6 +285,8 @@ mod tests {
             (METADATA_CODEC, "gzip"),
             (HISTORY_AGE, "3600000"),
             (HISTORY_COUNT, "20"),
+            (MERGE_MODE, "merge-on-read"),
+            (DELETE_MODE, "copy-on-write"),
             (FORMAT_VERSION, "2"),
             ("owner.team", "data"),
             ("note", "x"),
@@ -263,6 +311,7 @@ mod tests {
             (CODEC, "gzip"),
             (LEVEL, "23"),
             (DELETE_OLD, "yes"),
+            (MERGE_MODE, "lazy"),
             (FORMAT, "orc"),
         ] {
             assert!(matches!(checked(name, value), Err(Refused::Value(_))), "{name} {value}");

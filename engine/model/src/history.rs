@@ -155,7 +155,16 @@ impl SnapshotInfo {
         self.read(property::BEGAN_AT, i64::from_str)
     }
 
-    /// Whether it brought or took files, or another writer's delete files came with it.
+    /// Rows of the table, as far as its summary tells: those of its data files without those that deletes name by position.
+    ///
+    /// # Errors
+    /// Counts that do not parse.
+    pub fn rows(&self) -> Result<Option<u64>, Unreadable> {
+        let deleted = self.count(Count::TotalPositionDeletes)?.unwrap_or(0);
+        Ok(self.count(Count::TotalRecords)?.map(|rows| rows.saturating_sub(deleted)))
+    }
+
+    /// Whether it brought or took files, or delete files came with it.
     ///
     /// # Errors
     /// Counts that do not parse.

@@ -56,15 +56,27 @@ pub enum Count {
     AddedBytes,
     /// Delete files added.
     AddedDeleteFiles,
+    /// Those of positions among them, that are no vectors.
+    AddedPositionDeleteFiles,
+    /// Deletion vectors among them.
+    AddedVectors,
+    /// Positions in both.
+    AddedPositionDeletes,
     /// Data files removed.
     DeletedDataFiles,
     /// Rows in them.
     DeletedRecords,
     /// Delete files removed.
     RemovedDeleteFiles,
-    /// Positions in them.
+    /// Those of positions among them, that are no vectors.
+    RemovedPositionDeleteFiles,
+    /// Deletion vectors among them.
+    RemovedVectors,
+    /// Positions in both.
     RemovedPositionDeletes,
-    /// Rows in those of equality deletes.
+    /// Those of equality deletes among them.
+    RemovedEqualityDeleteFiles,
+    /// Rows in those.
     RemovedEqualityDeletes,
     /// Bytes of all files removed.
     RemovedBytes,
@@ -98,10 +110,16 @@ impl Count {
             Self::AddedRecords => "added-records",
             Self::AddedBytes => "added-files-size",
             Self::AddedDeleteFiles => "added-delete-files",
+            Self::AddedPositionDeleteFiles => "added-position-delete-files",
+            Self::AddedVectors => "added-dvs",
+            Self::AddedPositionDeletes => "added-position-deletes",
             Self::DeletedDataFiles => "deleted-data-files",
             Self::DeletedRecords => "deleted-records",
             Self::RemovedDeleteFiles => "removed-delete-files",
+            Self::RemovedPositionDeleteFiles => "removed-position-delete-files",
+            Self::RemovedVectors => "removed-dvs",
             Self::RemovedPositionDeletes => "removed-position-deletes",
+            Self::RemovedEqualityDeleteFiles => "removed-equality-delete-files",
             Self::RemovedEqualityDeletes => "removed-equality-deletes",
             Self::RemovedBytes => "removed-files-size",
             Self::ChangedPartitions => "changed-partition-count",

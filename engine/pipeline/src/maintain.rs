@@ -32,9 +32,6 @@ const GRACE: Duration = Duration::from_secs(3_600);
 const ORPHANS: Duration = Duration::from_secs(86_400);
 /// One rewrite takes no more than this: a conflict costs no more either.
 const BYTES_MAX: u64 = 512 << 20;
-/// A changed key rewrites the file that has it: those of a view that is kept by key get no larger by upkeep.
-const KEYED_FILE_BYTES_MAX: u64 = 8 << 20;
-
 /// What rounds of upkeep remember of each other.
 #[derive(Debug, Default)]
 pub struct Rounds {
@@ -64,8 +61,9 @@ pub struct Maintained {
 
 /// How files of a table are brought together.
 fn compaction(model: &Model, small: Small) -> Compaction {
-    let is_kept_by_key = matches!(model.kind, ModelKind::View) && !model.strategy.is_row_by_row();
-    Compaction { small, bytes_max: BYTES_MAX, file_bytes_max: is_kept_by_key.then_some(KEYED_FILE_BYTES_MAX) }
+    let is_view = matches!(model.kind, ModelKind::View);
+    let file_bytes_max = model.strategy.file_bytes_max().filter(|_| is_view);
+    Compaction { small, bytes_max: BYTES_MAX, file_bytes_max }
 }
 
 impl Engine {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use ingot_lake::position::{self, PositionError};
 use ingot_lake::{LakeError, Table};
-use ingot_model::{Count, Partition, Position, Positions, SnapshotInfo, TableName};
+use ingot_model::{Count, Partition, Position, Positions, SnapshotInfo, TableName, Unreadable};
 use serde::Serialize;
 
 use crate::engine::{Engine, StepError, Stored};
@@ -77,8 +77,16 @@ impl Reading {
     }
 
     fn count(&mut self, snapshot: Option<&SnapshotInfo>, of: Count) -> u64 {
-        let counted = snapshot.map(|s| s.count(of)).transpose().map_err(LakeError::from);
+        self.number(snapshot.map(|s| s.count(of)).transpose())
+    }
+
+    fn rows(&mut self, snapshot: Option<&SnapshotInfo>) -> u64 {
+        self.number(snapshot.map(SnapshotInfo::rows).transpose())
+    }
+
+    fn number(&mut self, counted: std::result::Result<Option<Option<u64>>, Unreadable>) -> u64 {
         counted
+            .map_err(LakeError::from)
             .unwrap_or_else(|e: LakeError| {
                 self.note(e.code(), &e);
                 None
@@ -180,7 +188,7 @@ impl Engine {
                     kind: "external table",
                     refresh: "another engine writes it".into(),
                     exists: table.is_some() || error.is_some(),
-                    rows: reading.count(head.as_ref(), Count::TotalRecords),
+                    rows: reading.rows(head.as_ref()),
                     files: reading.count(head.as_ref(), Count::TotalDataFiles),
                     bytes: reading.count(head.as_ref(), Count::TotalBytes),
                     delete_files: reading.count(head.as_ref(), Count::TotalDeleteFiles),
@@ -213,7 +221,7 @@ impl Engine {
         });
         TableStatus {
             exists: true,
-            rows: reading.count(head.as_ref(), Count::TotalRecords),
+            rows: reading.rows(head.as_ref()),
             files: reading.count(head.as_ref(), Count::TotalDataFiles),
             bytes: reading.count(head.as_ref(), Count::TotalBytes),
             delete_files: reading.count(head.as_ref(), Count::TotalDeleteFiles),

@@ -26,7 +26,7 @@ use futures::TryStreamExt;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_dialect::ast::IncludeKind;
 use ingot_lake::{LakeError, LakeTableProvider, ScanOptions, Table, beginning, crash};
-use ingot_model::{Count, FlowPositions, Partition, SnapshotInfo, TableName};
+use ingot_model::{FlowPositions, Partition, SnapshotInfo, TableName};
 use ingot_source::{BatchLimits, Connector, Short};
 
 mod verdict;
@@ -200,7 +200,7 @@ impl Engine {
             if let Some(rows) = rows {
                 rows_since = add(&mut diff, self.context().read_table(rows)?.execute_stream().await?, -1).await?;
             }
-            let all = table.head().and_then(|id| table.snapshot(id)).map(|s| s.count(Count::TotalRecords));
+            let all = table.head().and_then(|id| table.snapshot(id)).map(|s| s.rows());
             let rows = all.transpose()?.flatten().unwrap_or(rows_since);
             return Ok(match verdict_of(diff, rows, "")? {
                 Verdict::Equal { .. } => {

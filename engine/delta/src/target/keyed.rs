@@ -252,7 +252,8 @@ impl Keyed {
         if self.key_exprs().is_empty() {
             hashes.extend(key_hashes(&[], 1)?);
         }
-        Ok(KeyFilter { column: self.0.shape.projections.schema.fields().len(), hashes })
+        let column = self.0.shape.projections.schema.fields().len();
+        Ok(KeyFilter { column, hashes: Arc::new(hashes) })
     }
 
     /// Merges a change into stored rows.

@@ -9,6 +9,7 @@
 //! Not here: what becomes of a key (`keyed` and the kinds it merges).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::DataType;
@@ -24,7 +25,7 @@ use crate::values::hidden::{KEY, key_hashes};
 pub(crate) struct KeyFilter {
     /// Where the hidden key stands among the stored columns.
     pub(crate) column: usize,
-    pub(crate) hashes: HashSet<[u8; 16]>,
+    pub(crate) hashes: Arc<HashSet<[u8; 16]>>,
 }
 
 impl KeyFilter {

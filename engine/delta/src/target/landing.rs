@@ -5,6 +5,9 @@
 //!
 //! Not here: how keys merge (`keyed`), how rows are found by value (`rows`), reading and writing tables (`pipeline`).
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use datafusion::logical_expr::LogicalPlan;
 use ingot_model::KeyRange;
@@ -34,6 +37,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The hidden keys of the wanted rows; `None` where rows are not known by them.
+    pub fn keys(&self) -> Option<&Arc<HashSet<[u8; 16]>>> {
+        self.keys.as_ref().map(|keys| &keys.hashes)
+    }
+
     /// Which rows of a stored batch (public and hidden columns by position) are wanted. The others need not be held.
     ///
     /// # Errors

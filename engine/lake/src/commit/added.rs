@@ -17,7 +17,8 @@ pub(super) struct Added {
 impl Added {
     pub(super) fn by(commit: &Commit) -> Self {
         let rows = commit.add.iter().map(DataFile::record_count).sum();
-        Self { rows, bytes: commit.add.iter().map(DataFile::file_size_in_bytes).sum() }
+        let deletes: u64 = commit.deletes.files.iter().map(|(_, file)| file.file_size_in_bytes()).sum();
+        Self { rows, bytes: commit.add.iter().map(DataFile::file_size_in_bytes).sum::<u64>() + deletes }
     }
 
     /// Notes what became of it.

@@ -80,7 +80,11 @@ impl Lake {
         }
         crash::point("commit.begun", base.name());
         let mut current = base.clone();
-        let removal = Removal { all: commit.remove_all, paths: commit.remove.iter().cloned().collect() };
+        let removal = Removal {
+            all: commit.remove_all,
+            paths: commit.remove.iter().cloned().collect(),
+            deletes: commit.deletes.replaced.clone(),
+        };
         let mut refusals = 0;
         // An earlier attempt that the catalog refused may be in its log, and come back when it recovers.
         let mut doubt: Option<LakeError> = None;

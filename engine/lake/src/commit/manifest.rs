@@ -3,7 +3,7 @@
 //! ```text
 //!   base's manifests ──▶ untouched: carried    holding removed files: rewritten    no live file: dropped
 //!                            └── more than 100 small ones: merged up to 8 MiB each
-//!   added files ───────▶ one new manifest
+//!   added files ───────▶ one new manifest          added deletes ──▶ one for each partition spec of their data files
 //! ```
 //!
 //! Invariants
@@ -20,11 +20,12 @@ use std::sync::Arc;
 
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestWriter,
-    ManifestWriterBuilder, PartitionSpec, SchemaRef, TableMetadata,
+    DataFile, DataFileFormat, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile,
+    ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, TableMetadata,
 };
 use uuid::Uuid;
 
+use crate::deletes::file::{Identity, canonical};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::table::avro_names::{self, all_plain};
@@ -41,7 +42,10 @@ type Loaded = (ManifestFile, Arc<Manifest>);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Removal {
     pub(crate) all: bool,
+    /// Data files.
     pub(crate) paths: HashSet<String>,
+    /// Delete files that others replace.
+    pub(crate) deletes: HashSet<Identity>,
 }
 
 /// Builds the manifests of one attempt at a commit.
@@ -80,14 +84,16 @@ impl<'a> ManifestSet<'a> {
 
     /// Takes over the base's manifests, without the files to remove. Gives the paths that were not found.
     pub(crate) async fn carry(&mut self, base: Vec<ManifestFile>, removal: &Removal) -> Result<Vec<String>> {
-        let mut missing = removal.paths.clone();
+        let (mut missing, mut replaced) = (removal.paths.clone(), removal.deletes.clone());
         for file in base {
             if !file.has_added_files() && !file.has_existing_files() {
                 continue;
             }
             let is_data = file.content == ManifestContentType::Data;
             // Delete files go with the data file they name; those that name none go with all of it.
-            let concerned = removal.all || !removal.paths.is_empty() && (!is_data || !missing.is_empty());
+            let concerned = removal.all
+                || !removal.paths.is_empty() && (!is_data || !missing.is_empty())
+                || !is_data && !replaced.is_empty();
             if !concerned {
                 self.keep(file).await?;
                 continue;
@@ -99,7 +105,9 @@ impl<'a> ManifestSet<'a> {
                 } else {
                     entry.data_file().referenced_data_file()
                 };
-                removal.all || path.is_some_and(|path| removal.paths.contains(&path))
+                removal.all
+                    || path.is_some_and(|path| removal.paths.contains(&path))
+                    || !is_data && removal.deletes.contains(&identity(entry.data_file()))
             };
             if !manifest.entries().iter().any(|entry| entry.is_alive() && goes(entry)) {
                 self.keep(file).await?;
@@ -110,7 +118,11 @@ impl<'a> ManifestSet<'a> {
                 let (snapshot, sequence) = lineage(entry)?;
                 let data_file = entry.data_file().clone();
                 if goes(entry) {
-                    missing.remove(entry.file_path());
+                    if is_data {
+                        missing.remove(entry.file_path());
+                    } else {
+                        replaced.remove(&identity(entry.data_file()));
+                    }
                     self.removed.push(data_file.clone());
                     open.writer.add_delete_file(data_file, sequence, entry.file_sequence_number)?;
                 } else {
@@ -119,7 +131,7 @@ impl<'a> ManifestSet<'a> {
             }
             self.manifests.push(open.finish(self.lake).await?);
         }
-        Ok(missing.into_iter().collect())
+        Ok(missing.into_iter().chain(replaced.into_iter().map(|(path, _)| path)).collect())
     }
 
     /// Takes over a manifest as it is, but for partition field names that other readers would stumble over.
@@ -138,7 +150,7 @@ impl<'a> ManifestSet<'a> {
         Ok(())
     }
 
-    /// Merges small manifests of data files when there are too many, or in any case.
+    /// Merges small manifests when there are too many, or in any case.
     pub(crate) async fn merge(&mut self, always: bool) -> Result<()> {
         let own = self.snapshot_id;
         // Entries of this commit stay where they are: their status is still "added" or "deleted". Full ones stay, too,
@@ -148,12 +160,13 @@ impl<'a> ManifestSet<'a> {
             return Ok(());
         }
         let (candidates, mut kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.manifests).into_iter().partition(goes);
-        // One bin holds manifests of one spec and one schema.
-        let mut bins: BTreeMap<(i32, i32), Vec<Loaded>> = BTreeMap::new();
+        // One bin holds manifests of one content, one spec and one schema.
+        let mut bins: BTreeMap<(bool, i32, i32), Vec<Loaded>> = BTreeMap::new();
         let mut merged = Vec::new();
         for file in candidates {
             let manifest = self.load(&file).await?;
-            let key = (file.partition_spec_id, manifest.metadata().schema_id());
+            let is_data = file.content == ManifestContentType::Data;
+            let key = (is_data, file.partition_spec_id, manifest.metadata().schema_id());
             let bin = bins.entry(key).or_default();
             let size: i64 = bin.iter().map(|(file, _)| file.manifest_length).sum();
             if size + file.manifest_length > MERGED_BYTES_MAX {
@@ -209,6 +222,41 @@ impl<'a> ManifestSet<'a> {
         Ok(())
     }
 
+    /// Writes the manifests of the added deletes, one for each partition spec.
+    pub(crate) async fn add_deletes(
+        &mut self,
+        files: &[(i32, DataFile)],
+        schema: &SchemaRef,
+        metadata: &TableMetadata,
+    ) -> Result<()> {
+        let mut specs: BTreeMap<i32, Vec<&DataFile>> = BTreeMap::new();
+        for (spec_id, file) in files {
+            specs.entry(*spec_id).or_default().push(file);
+        }
+        for (spec_id, files) in specs {
+            let Some(spec) = metadata.partition_spec_by_id(spec_id) else {
+                return Err(LakeError::Corrupt(format!("deletes of a partition spec {spec_id} that is not there")));
+            };
+            // A column of an older spec may be gone from the current schema.
+            let has_columns = spec.fields().iter().all(|field| schema.field_by_id(field.source_id).is_some());
+            let older = || {
+                metadata
+                    .schemas_iter()
+                    .find(|schema| spec.fields().iter().all(|field| schema.field_by_id(field.source_id).is_some()))
+            };
+            let schema = if has_columns { Some(schema) } else { older() };
+            let Some(schema) = schema else {
+                return Err(LakeError::Corrupt(format!("no schema has the columns of partition spec {spec_id}")));
+            };
+            let mut open = self.open(schema, spec, ManifestContentType::Deletes)?;
+            for file in files {
+                open.writer.add_file(file.clone(), -1)?;
+            }
+            self.manifests.push(open.finish(self.lake).await?);
+        }
+        Ok(())
+    }
+
     async fn load(&self, file: &ManifestFile) -> Result<Arc<Manifest>> {
         self.lake.manifest(file).await
     }
@@ -240,9 +288,18 @@ impl<'a> ManifestSet<'a> {
     }
 }
 
-/// Whether a manifest of data files is worth merging with others.
+/// Whether a manifest is worth merging with others.
 pub(crate) fn is_small(file: &ManifestFile) -> bool {
-    file.content == ManifestContentType::Data && file.manifest_length < MERGED_BYTES_MAX / 2
+    file.manifest_length < MERGED_BYTES_MAX / 2
+}
+
+/// What tells a file of deletes apart.
+fn identity(file: &DataFile) -> Identity {
+    let offset = match file.file_format() {
+        DataFileFormat::Puffin => file.content_offset().and_then(|n| u64::try_from(n).ok()),
+        _ => None,
+    };
+    (canonical(file.file_path()).to_owned(), offset)
 }
 
 /// A manifest that is being written.

@@ -8,10 +8,12 @@
 
 mod added;
 mod attempts;
+pub(crate) mod basis;
 mod create;
 pub(crate) mod manifest;
 mod prepare;
 mod request;
 mod totals;
 
+pub use basis::Basis;
 pub use request::{Commit, CommitError, Rebase};

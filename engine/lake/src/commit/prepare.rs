@@ -84,8 +84,11 @@ impl Prepared {
         let metadata = base.metadata();
         check_version(metadata)?;
         let now = SystemTime::now();
-        if commit.add.iter().any(|file| is_too_old(file, now)) {
+        if commit.written().iter().any(|file| is_too_old(file, now)) {
             let reason = "its files were written so long ago that they may be gone".to_owned();
+            return Err(CommitError::Superseded { reason, current: base.clone() });
+        }
+        if let Some(reason) = commit.basis.broken(base).await? {
             return Err(CommitError::Superseded { reason, current: base.clone() });
         }
         let parent = metadata.current_snapshot().cloned();
@@ -132,9 +135,10 @@ impl Prepared {
             return Err(CommitError::Superseded { reason, current: base.clone() });
         }
         manifests.add(&commit.add, shape.current_schema(), spec).await?;
+        manifests.add_deletes(&commit.deletes.files, shape.current_schema(), &shape).await?;
         manifests.merge(commit.maintains).await?;
         let mut record = counts(
-            &commit.add,
+            &commit.written(),
             &manifests.removed,
             &manifests.manifests,
             parent.as_ref().map(|snapshot| info(&base.shared_name(), snapshot)).as_ref(),

@@ -8,8 +8,10 @@ use iceberg::spec::DataFile;
 use ingot_model::{Definition, Operation, Record, TableName};
 use uuid::Uuid;
 
+use crate::commit::basis::Basis;
 use crate::error::LakeError;
 use crate::table::Table;
+use crate::write::deletes::RowDeletes;
 
 /// One commit of a table.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,10 @@ pub struct Commit {
     pub remove: Vec<String>,
     /// Whether to remove every file, delete files too.
     pub remove_all: bool,
+    /// Deletes of rows of files that stay.
+    pub deletes: RowDeletes,
+    /// The files that are removed or lose rows, as they were: where one is not so any more, the commit is superseded.
+    pub basis: Basis,
     /// What its snapshot says beside the counts.
     pub summary: Record,
     /// Table properties to set.
@@ -38,6 +44,13 @@ pub struct Commit {
     pub maintains: bool,
     /// Snapshots to forget. The head and what refs name are kept, whatever is asked.
     pub expire_snapshots: Vec<i64>,
+}
+
+impl Commit {
+    /// Every file that was written for it: of no use to anybody if it is given up.
+    pub fn written(&self) -> Vec<DataFile> {
+        self.add.iter().cloned().chain(self.deletes.written()).collect()
+    }
 }
 
 /// What to do with a commit when its base is no longer the head.

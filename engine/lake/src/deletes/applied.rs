@@ -51,6 +51,11 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    /// Positions of rows that are gone.
+    pub(crate) fn deleted(&self) -> &RoaringTreemap {
+        &self.deleted
+    }
+
     /// Whether the row at a position is left.
     pub(crate) fn leaves(&self, position: u64) -> bool {
         !self.deleted.contains(position) && self.only.as_ref().is_none_or(|only| only.contains(position))

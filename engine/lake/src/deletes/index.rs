@@ -91,6 +91,12 @@ impl DeleteIndex {
             && self.everywhere.is_empty()
     }
 
+    /// The canonical locations of the data files that its delete files are about, if each is about one alone.
+    pub(crate) fn named(&self) -> Option<impl Iterator<Item = &String>> {
+        let is_told = self.of_partition.is_empty() && self.equality.is_empty() && self.everywhere.is_empty();
+        is_told.then(|| self.of_file.keys())
+    }
+
     fn name(&mut self, path: &str, delete: &Arc<DeleteFile>) {
         self.of_file.entry(canonical(path).to_owned()).or_default().push(Arc::clone(delete));
     }

@@ -7,7 +7,8 @@
 //!   existing; its path names it.
 //! * `changelog` is exact for any two snapshots of one table, rollbacks included:
 //!   it compares live sets by path, and never trusts ancestry or entry status.
-//!   Manifests that both snapshots share hold the same entries; without delete files they stay closed.
+//!   Manifests that both snapshots share hold the same entries: they stay closed where the same deletes apply, and of
+//!   the files in them only those are taken that changed deletes name, if these are about one file each.
 //! * A file that stays and whose deletes changed is in the change with the rows alone that they took or gave back.
 //!
 //! Not here: which of these files a query needs (`prune`), reading their rows
@@ -21,7 +22,7 @@ use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, SnapshotRef,
 };
 
-use crate::deletes::file::{DeleteFile, FileDeletes, Identity};
+use crate::deletes::file::{DeleteFile, FileDeletes, Identity, canonical};
 use crate::deletes::index::{DeleteIndex, Target};
 use crate::error::LakeError;
 use crate::table::Table;
@@ -45,7 +46,7 @@ pub struct FileRef {
     pub has_state: bool,
     /// The partition spec of the file's partition values.
     pub spec_id: i32,
-    /// What other writers' delete files may take out of it.
+    /// What delete files may take out of it.
     pub(crate) deletes: FileDeletes,
     /// Of the rows that `deletes` leave, only those that these take: the rows that a change of deletes is about.
     pub(crate) only: Option<FileDeletes>,
@@ -55,6 +56,11 @@ impl FileRef {
     /// Rows in the file, those that deletes take away included.
     pub(crate) fn record_count(&self) -> u64 {
         self.data_file.record_count()
+    }
+
+    /// Rows that deletes about this file alone take away.
+    pub fn rows_deleted(&self) -> u64 {
+        self.deletes.own_rows()
     }
 
     /// Whether all its rows are read.
@@ -96,7 +102,7 @@ pub struct FileChange {
 pub async fn live_files(table: &Table, snapshot: i64) -> Result<Vec<FileRef>, LakeError> {
     let (data, deletes) = split(manifests(table, &find(table, snapshot)?).await?);
     let deletes = delete_files(table, deletes).await?;
-    let mut files = data_files(table, data).await?;
+    let mut files = data_files(table, data, None).await?;
     apply(&mut files, &DeleteIndex::of(table, &deletes))?;
     Ok(files)
 }
@@ -138,8 +144,14 @@ pub(crate) async fn changelog(table: &Table, from: Option<i64>, to: i64) -> Resu
         apply(&mut change.removed, &deletes.old)?;
         return Ok(change);
     }
-    // A delete file may apply to any file that stays: all have to be looked at.
-    let (mut now, mut then) = (data_files(table, new).await?, data_files(table, old).await?);
+    // Else a delete file may apply to any file that stays: all have to be looked at.
+    let shared = deletes.named().map(|named| {
+        let old: HashSet<&String> = old.iter().map(|m| &m.manifest_path).collect();
+        let both = new.iter().map(|m| &m.manifest_path).filter(|path| old.contains(path)).cloned();
+        Shared { manifests: both.collect(), files: named }
+    });
+    let mut now = data_files(table, new, shared.as_ref()).await?;
+    let mut then = data_files(table, old, shared.as_ref()).await?;
     apply(&mut now, &deletes.new)?;
     apply(&mut then, &deletes.old)?;
     let mut then: HashMap<String, FileRef> = then.into_iter().map(|file| (file.path.clone(), file)).collect();
@@ -167,8 +179,8 @@ async fn changed_files(
     let (in_old, in_new) = (paths(&old), paths(&new));
     let only_new = new.into_iter().filter(|m| !in_old.contains(&m.manifest_path));
     let only_old = old.into_iter().filter(|m| !in_new.contains(&m.manifest_path));
-    let added = data_files(table, only_new.collect()).await?;
-    let removed = data_files(table, only_old.collect()).await?;
+    let added = data_files(table, only_new.collect(), None).await?;
+    let removed = data_files(table, only_old.collect(), None).await?;
     // A rewritten manifest carries files of the other side as existing entries.
     let key = |file: &FileRef| (file.path.clone(), numbered.then_some(file.sequence_number));
     let was: HashSet<_> = removed.iter().map(key).collect();
@@ -197,6 +209,12 @@ impl DeleteChange {
         let (came, went) = (without(&new, &was), without(&old, &is));
         let index = |all: &[Arc<DeleteFile>]| DeleteIndex::of(table, all);
         Self { old: index(&old), new: index(&new), came: index(&came), went: index(&went) }
+    }
+
+    /// The canonical locations of the only data files that the deletes which came or went can be about; `None` where they may
+    /// be about any.
+    fn named(&self) -> Option<HashSet<String>> {
+        Some(self.came.named()?.chain(self.went.named()?).cloned().collect())
     }
 
     fn is_nothing(&self) -> bool {
@@ -257,7 +275,7 @@ pub(crate) async fn all_manifests(table: &Table, snapshot: Option<i64>) -> Resul
 /// All live entries of a snapshot with their specs, of data and of deletes of every kind; none without one.
 pub(crate) async fn live_entries(table: &Table, snapshot: Option<i64>) -> Result<Vec<(i32, ManifestEntry)>, LakeError> {
     match snapshot {
-        Some(snapshot) => entries(table, manifests(table, &find(table, snapshot)?).await?).await,
+        Some(snapshot) => entries(table, manifests(table, &find(table, snapshot)?).await?, None).await,
         None => Ok(Vec::new()),
     }
 }
@@ -266,32 +284,50 @@ fn split(manifests: Vec<ManifestFile>) -> (Vec<ManifestFile>, Vec<ManifestFile>)
     manifests.into_iter().partition(|m| m.content == ManifestContentType::Data)
 }
 
+/// Manifests of which only some files are wanted.
+struct Shared {
+    manifests: HashSet<String>,
+    /// Their canonical locations.
+    files: HashSet<String>,
+}
+
 /// Live entries of manifests, in order, each with the manifest's partition spec.
-async fn entries(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<(i32, ManifestEntry)>, LakeError> {
+async fn entries(
+    table: &Table,
+    manifests: Vec<ManifestFile>,
+    shared: Option<&Shared>,
+) -> Result<Vec<(i32, ManifestEntry)>, LakeError> {
     let lake = table.lake();
     let loads = manifests.into_iter().map(|file| async move {
         let manifest = lake.manifest(&file).await?;
-        Ok::<_, LakeError>((file.partition_spec_id, manifest.entries().to_vec()))
+        Ok::<_, LakeError>((file, manifest))
     });
     let loaded: Vec<_> = stream::iter(loads).buffered(MANIFESTS_CONCURRENT).try_collect().await?;
-    let mut live = Vec::with_capacity(loaded.iter().map(|(_, e)| e.len()).sum());
-    for (spec_id, entries) in loaded {
-        for entry in entries {
-            if entry.is_alive() {
-                live.push((spec_id, Arc::unwrap_or_clone(entry)));
-            }
-        }
+    let mut live = Vec::new();
+    for (file, manifest) in loaded {
+        let wanted = shared.filter(|shared| shared.manifests.contains(&file.manifest_path));
+        let is_wanted = |entry: &ManifestEntry| {
+            entry.is_alive() && wanted.is_none_or(|shared| shared.files.contains(canonical(entry.file_path())))
+        };
+        live.extend(manifest.entries().iter().filter(|entry| is_wanted(entry)).map(|e| {
+            let entry: &ManifestEntry = e;
+            (file.partition_spec_id, entry.clone())
+        }));
     }
     Ok(live)
 }
 
-async fn data_files(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<FileRef>, LakeError> {
+async fn data_files(
+    table: &Table,
+    manifests: Vec<ManifestFile>,
+    shared: Option<&Shared>,
+) -> Result<Vec<FileRef>, LakeError> {
     let state: Vec<i32> = table.state_columns().iter().map(|c| c.field_id).collect();
     let mut files = Vec::new();
     // Two manifests of one snapshot may name a file twice after a faulty rewrite;
     // reading it twice would double its rows.
     let mut seen = HashSet::new();
-    for (spec_id, entry) in entries(table, manifests).await? {
+    for (spec_id, entry) in entries(table, manifests, shared).await? {
         let (sequence_number, snapshot) = (entry.sequence_number, entry.snapshot_id);
         let data_file = Arc::new(entry.data_file);
         if data_file.content_type() != DataContentType::Data {
@@ -332,7 +368,7 @@ async fn data_files(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<F
 
 async fn delete_files(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<Arc<DeleteFile>>, LakeError> {
     let mut deletes = Vec::new();
-    for (spec_id, entry) in entries(table, manifests).await? {
+    for (spec_id, entry) in entries(table, manifests, None).await? {
         let sequence_number = entry.sequence_number.unwrap_or(0);
         deletes.push(Arc::new(DeleteFile::listed(table.name(), entry.data_file, sequence_number, spec_id)?));
     }

@@ -5,6 +5,7 @@
 pub(crate) mod adapt;
 pub mod changelog;
 mod deleting;
+pub(crate) mod key_probe;
 pub mod key_ranges;
 pub mod metadata_tables;
 pub(crate) mod parquet_files;

@@ -39,6 +39,7 @@ use crate::error::LakeError;
 use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames, PartitionValues};
 use crate::read::changelog::{FileRef, live_files, unsupported};
 use crate::read::deleting::{DeletingSource, Scanned};
+use crate::read::key_probe::{KeyProbe, key_column};
 use crate::read::parquet_files::ParquetFiles;
 use crate::read::prune::{TableBounds, computed_columns};
 use crate::read::row_positions::{ById, PlacedFile, RowPositionsExec};
@@ -58,6 +59,8 @@ pub struct ScanOptions {
     pub with_state: bool,
     /// Columns `_ingot_file` (Utf8) and `_ingot_pos` (Int64, from 0) after all others.
     pub with_positions: bool,
+    /// Rows that have none of these hidden keys may be left out; with positions and hidden columns alone.
+    pub keys: Option<Arc<HashSet<[u8; 16]>>>,
     /// Only these files, instead of all of the snapshot's.
     pub files: Option<Vec<FileRef>>,
     /// Receives the files that remain after pruning, at every scan.
@@ -219,7 +222,11 @@ impl LakeTableProvider {
             });
             groups.push(group.collect::<Result<Vec<_>>>()?);
         }
-        Ok(Arc::new(RowPositionsExec::new(by_id, projected, groups, deletes)))
+        let keys = self.options.keys.as_ref().filter(|_| self.options.with_state);
+        let probe = keys
+            .zip(key_column(self.table.state_columns()))
+            .map(|(keys, column)| KeyProbe { column: column.name.clone(), keys: Arc::clone(keys) });
+        Ok(Arc::new(RowPositionsExec::new(by_id, projected, groups, deletes, probe)))
     }
 }
 

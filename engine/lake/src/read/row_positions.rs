@@ -5,7 +5,8 @@
 //! Invariants
 //! * `_ingot_pos` counts the rows of the file as written, from 0, deleted ones included.
 //! * Every row that no delete takes away comes out once. No filter is pushed
-//!   in here: a copy-on-write that missed rows would lose them.
+//!   in here: a copy-on-write that missed rows would lose them. Hidden keys are,
+//!   where the caller names them.
 //!
 //! Not here: which files (`prune`), what to do with the rows (`ingot-delta`).
 
@@ -40,6 +41,7 @@ use crate::deletes::applied::{ScanDeletes, Taken};
 use crate::error::not_read;
 use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory};
 use crate::read::changelog::FileRef;
+use crate::read::key_probe::KeyProbe;
 
 /// What the reader calls positions; no table column can have this name.
 const ROW_NUMBER: &str = "\u{1}position";
@@ -75,17 +77,20 @@ pub(crate) struct RowPositionsExec {
     outputs: Vec<OutputColumn>,
     groups: Vec<Vec<PlacedFile>>,
     deletes: Arc<ScanDeletes>,
+    probe: Option<KeyProbe>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl RowPositionsExec {
-    /// A scan with the columns of `projected`, among them `_ingot_file` and `_ingot_pos` by these names.
+    /// A scan with the columns of `projected`, among them `_ingot_file` and `_ingot_pos` by these names. With `probe` rows
+    /// of other keys may be left out.
     pub(crate) fn new(
         by_id: ById,
         projected: SchemaRef,
         groups: Vec<Vec<PlacedFile>>,
         deletes: Arc<ScanDeletes>,
+        probe: Option<KeyProbe>,
     ) -> Self {
         let outputs = projected
             .fields()
@@ -103,13 +108,13 @@ impl RowPositionsExec {
             Boundedness::Bounded,
         );
         let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
-        Self { by_id, outputs, groups, deletes, properties, metrics }
+        Self { by_id, outputs, groups, deletes, probe, properties, metrics }
     }
 
     fn rows(&self, group: &[PlacedFile]) -> Precision<usize> {
         let rows: u64 = group.iter().map(|f| f.of.record_count()).sum();
         match usize::try_from(rows) {
-            Ok(rows) if group.iter().all(|f| f.of.is_whole()) => Precision::Exact(rows),
+            Ok(rows) if self.probe.is_none() && group.iter().all(|f| f.of.is_whole()) => Precision::Exact(rows),
             Ok(rows) => Precision::Inexact(rows),
             Err(_) => Precision::Absent,
         }
@@ -157,6 +162,7 @@ impl ExecutionPlan for RowPositionsExec {
             outputs: self.outputs.clone(),
             schema: Arc::clone(&schema),
             deletes: Arc::clone(&self.deletes),
+            probe: self.probe.clone(),
             partition,
             batch_size: context.session_config().batch_size(),
             metrics: self.metrics.clone(),
@@ -197,6 +203,7 @@ struct FileScan {
     outputs: Vec<OutputColumn>,
     schema: SchemaRef,
     deletes: Arc<ScanDeletes>,
+    probe: Option<KeyProbe>,
     partition: usize,
     batch_size: usize,
     metrics: ExecutionPlanMetricsSet,
@@ -239,10 +246,13 @@ impl FileScan {
             exprs.push(Some(expr));
         }
         let mask = ProjectionMask::roots(parquet, roots);
-        let batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
             .with_projection(mask)
-            .with_batch_size(self.batch_size)
-            .build()?;
+            .with_batch_size(self.batch_size);
+        if let Some(probe) = &self.probe {
+            builder = probe.applied(builder, &stored).await?;
+        }
+        let batches = builder.build()?;
         let mut columns = None;
         let batches = batches.map(move |batch| {
             let batch = batch?;

@@ -15,6 +15,7 @@ mod left_out;
 mod names;
 mod positions;
 mod records;
+mod row_deletes;
 mod s3;
 mod unreadable;
 mod upkeep;

@@ -9,7 +9,7 @@
 //! Invariants
 //! * The rows of a table are the same before and after; their order within a partition stays, or is that of `SORTED BY`.
 //! * A row is written once a size class, so however many files come, a row is rewritten a few times.
-//! * A commit that takes one of the files, or brings deletes, makes the rewrite moot.
+//! * A commit that takes one of the files, or deletes rows of one, makes the rewrite moot; deletes of other files do not.
 //!
 //! Not here: when it is done (`ingot-pipeline`), files that are no longer needed (`sweep`).
 
@@ -20,11 +20,11 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use iceberg::spec::Struct;
-use ingot_model::{Count, Operation, Record};
+use ingot_model::{Operation, Record};
 use uuid::Uuid;
 
 use crate::commit::manifest::check_version;
-use crate::commit::{Commit, CommitError, Rebase};
+use crate::commit::{Basis, Commit, CommitError, Rebase};
 use crate::crash;
 use crate::deletes::index::promoted;
 use crate::error::{LakeError, Result};
@@ -98,9 +98,10 @@ impl Lake {
             return Ok(None);
         }
         let bytes_in = bytes(&chosen);
-        let has_deletes = chosen.iter().any(|file| !file.deletes.is_empty());
+        let has_deletes = chosen.iter().any(|file| has_many_deletes(file, compaction.small));
         let remove: Vec<String> = chosen.iter().map(|file| file.path.clone()).collect();
         let files_in = remove.len();
+        let basis = Basis::of(table, &chosen);
         crash::point("compact.chosen", table.name());
         let mut writer = Writer::new(table, None)?
             .counted_in(&session.runtime_env().memory_pool)
@@ -118,13 +119,14 @@ impl Lake {
             operation: Operation::Replace,
             add,
             remove,
+            basis,
             summary: Record::because("small files were brought together"),
             ..Commit::default()
         };
-        let base = table.clone();
-        let guard = move |now: &Table| match has_no_new_deletes(now, &base) {
+        let uuid = table.uuid();
+        let guard = move |now: &Table| match now.uuid() == uuid {
             true => Rebase::Retry,
-            false => Rebase::Abandon("its rows were changed while small files were brought together".into()),
+            false => Rebase::Abandon("the table was made anew while small files were brought together".into()),
         };
         // What was written stays where it is superseded: it may have been committed and rolled back.
         let table = self.commit(table, commit, &guard).await?;
@@ -164,38 +166,19 @@ fn is_fit(table: &Table) -> bool {
     table.left_out().is_empty() && table.refuses_rows().is_none() && check_version(table.metadata()).is_ok()
 }
 
-/// Whether the files that `base` has, as far as they are still there, have the same rows. That they are there is what a
-/// commit that removes them finds out.
-fn has_no_new_deletes(now: &Table, base: &Table) -> bool {
-    if now.uuid() != base.uuid() {
-        return false;
-    }
-    for snapshot in now.line() {
-        if Some(snapshot.id) == base.head() {
-            return true;
-        }
-        // Another engine's summary need not count the delete files that it brings.
-        let may_bring = !snapshot.is_ours() && !matches!(snapshot.operation, Operation::Append | Operation::Replace);
-        let brings = snapshot.count(Count::AddedDeleteFiles).map_or(true, |n| n.unwrap_or(0) > 0);
-        if may_bring || brings {
-            return false;
-        }
-    }
-    false
-}
-
 /// The files to bring together, in the order of their rows.
 fn choose(files: Vec<FileRef>, spec: i32, target: u64, compaction: Compaction) -> Vec<FileRef> {
     let Compaction { small, bytes_max, .. } = compaction;
     let size = |file: &FileRef| file.data_file.file_size_in_bytes();
     let mut partitions: HashMap<Struct, Vec<FileRef>> = HashMap::new();
     for file in files {
-        let is_small = size(&file) < target / 4 * 3 && file.deletes.is_empty();
-        if file.spec_id == spec && file.has_state && (is_small || has_many_deletes(&file, small)) {
+        let goes = is_small(&file, target) || has_many_deletes(&file, small);
+        if file.spec_id == spec && file.has_state && goes {
             partitions.entry(promoted(file.data_file.partition())).or_default().push(file);
         }
     }
-    let mut candidates: Vec<Vec<FileRef>> = partitions.into_values().filter_map(|of| worth(of, small)).collect();
+    let mut candidates: Vec<Vec<FileRef>> =
+        partitions.into_values().filter_map(|of| worth(of, small, target)).collect();
     // The fullest partitions first.
     candidates.sort_by_key(|of| std::cmp::Reverse(of.len()));
     let (mut chosen, mut bytes) = (Vec::new(), 0);
@@ -209,7 +192,7 @@ fn choose(files: Vec<FileRef>, spec: i32, target: u64, compaction: Compaction) -
             bytes += size(&file);
             taken.push(file);
         }
-        if taken.len() > 1 || taken.iter().any(|file| !file.deletes.is_empty()) {
+        if taken.len() > 1 || taken.iter().any(|file| has_many_deletes(file, small)) {
             chosen.append(&mut taken);
         }
         if bytes >= bytes_max {
@@ -227,21 +210,27 @@ fn has_many_deletes(file: &FileRef, small: Small) -> bool {
     }
 }
 
+/// Whether a file is so small that it is brought together with others, deletes or not.
+fn is_small(file: &FileRef, target: u64) -> bool {
+    file.data_file.file_size_in_bytes() < target / 4 * 3
+}
+
 /// The files of one partition that are worth a rewrite; none if none are.
-fn worth(files: Vec<FileRef>, small: Small) -> Option<Vec<FileRef>> {
-    let has_deletes = files.iter().any(|file| !file.deletes.is_empty());
+fn worth(files: Vec<FileRef>, small: Small, target: u64) -> Option<Vec<FileRef>> {
+    let has_deletes = files.iter().any(|file| has_many_deletes(file, small));
     let class = |file: &FileRef| file.data_file.file_size_in_bytes().max(1).ilog2() / CLASS_BITS;
     match small {
         Small::All => (has_deletes || files.len() > 1).then_some(files),
         Small::Many => {
             let mut count: HashMap<u32, usize> = HashMap::new();
-            for file in files.iter().filter(|file| file.deletes.is_empty()) {
+            for file in files.iter().filter(|file| is_small(file, target)) {
                 *count.entry(class(file)).or_default() += 1;
             }
             // The smallest first: they come fastest.
             let full = count.into_iter().filter(|(_, n)| *n >= FAN_IN).map(|(class, _)| class).min();
             // Smaller ones go with them: they cost little and would only wait.
-            let goes = |file: &FileRef| !file.deletes.is_empty() || full.is_some_and(|full| class(file) <= full);
+            let is_full = |file: &FileRef| full.is_some_and(|full| is_small(file, target) && class(file) <= full);
+            let goes = |file: &FileRef| has_many_deletes(file, small) || is_full(file);
             (has_deletes || full.is_some()).then(|| files.into_iter().filter(goes).collect())
         }
     }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use iceberg::spec::ManifestContentType;
 use ingot_model::{Operation, Record, TableName};
 use uuid::Uuid;
 
@@ -55,12 +56,13 @@ impl Lake {
         Ok(expire::expirable(&table.shared_name(), table.metadata(), &kept, now, 1)?.len())
     }
 
-    /// Whether two small manifests of one partition spec and one schema are there: others are never merged.
+    /// Whether two small manifests of one content, one partition spec and one schema are there: others are never merged.
     async fn has_manifests_to_merge(&self, table: &Table) -> Result<bool> {
-        let mut bins: HashMap<(i32, i32), usize> = HashMap::new();
+        let mut bins: HashMap<(bool, i32, i32), usize> = HashMap::new();
         for file in all_manifests(table, table.head()).await?.iter().filter(|file| is_small(file)) {
             let schema = self.manifest(file).await?.metadata().schema_id();
-            let bin = bins.entry((file.partition_spec_id, schema)).or_default();
+            let bin =
+                bins.entry((file.content == ManifestContentType::Data, file.partition_spec_id, schema)).or_default();
             *bin += 1;
             if *bin > 1 {
                 return Ok(true);

@@ -1,4 +1,4 @@
-//! Which columns of a file are worth a dictionary.
+//! Which columns of a file are worth a dictionary, and which one a Bloom filter.
 //!
 //! Invariants
 //! * Encodings are PLAIN and dictionary alone: Iceberg's vectorized readers refuse the delta encodings.
@@ -28,6 +28,20 @@ pub(crate) fn choose(mut properties: WriterPropertiesBuilder, batch: &RecordBatc
         properties = properties.set_column_dictionary_enabled(ColumnPath::new(vec![field.name().clone()]), false);
     }
     properties
+}
+
+/// Keys that a row group may have before its Bloom filter gets less exact than its rate of wrong answers says.
+const FILTERED_KEYS: u64 = 262_144;
+/// One in so many row groups is read in vain.
+const WRONG_ANSWERS: f64 = 0.05;
+
+/// Turns the Bloom filter on for the hidden key: rows are looked for by it. It is cut to the keys that came.
+pub(crate) fn with_key_filter(properties: WriterPropertiesBuilder, key: &str) -> WriterPropertiesBuilder {
+    let column = ColumnPath::new(vec![key.to_owned()]);
+    properties
+        .set_column_bloom_filter_enabled(column.clone(), true)
+        .set_column_bloom_filter_fpp(column.clone(), WRONG_ANSWERS)
+        .set_column_bloom_filter_max_ndv(column, FILTERED_KEYS)
 }
 
 /// Whether a dictionary of this column's values would stay small; `None` where nothing can be said.

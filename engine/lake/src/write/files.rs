@@ -216,11 +216,11 @@ impl Streamed {
 
 /// The name of a data file below the folder of them. The last byte is random: folders fill evenly, and object stores can
 /// split them.
-fn name_of(id: Uuid) -> String {
+pub(super) fn name_of(id: Uuid) -> String {
     format!("{:02x}/{id}.parquet", id.as_bytes()[15])
 }
 
-/// When a data file was begun, by its name, if that is one that this engine gives: no other engine's looks like it.
+/// When a file of rows or of deletes was begun, by its name, if that is one that this engine gives: no other engine's looks like it.
 pub(crate) fn begun_at(path: &str) -> Option<SystemTime> {
     let id = path.rsplit('/').next()?.strip_suffix(".parquet").and_then(|id| Uuid::try_parse(id).ok())?;
     if !path.ends_with(&format!("/data/{}", name_of(id))) {

@@ -31,6 +31,7 @@ use ingot_model::{Definition, TableName};
 use crate::crash;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
+use crate::read::key_probe::key_column;
 use crate::table::definition::{ResolvedDefinition, resolve_definition};
 use crate::table::partition::PartitionSplitter;
 use crate::table::properties::FileWriting;
@@ -41,6 +42,7 @@ use crate::write::parquet_schema::parquet_schema;
 
 pub mod bounds;
 mod conform;
+pub(crate) mod deletes;
 mod encode;
 mod files;
 pub(crate) mod parquet_schema;
@@ -166,7 +168,7 @@ impl Writer {
 
     /// Closes a file at this size already, in bytes, where the table says more.
     #[must_use]
-    pub(crate) fn closing_at(mut self, file_bytes_max: Option<u64>) -> Writer {
+    pub fn closing_at(mut self, file_bytes_max: Option<u64>) -> Writer {
         let max = file_bytes_max.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if max < self.settings.file_bytes_max {
             // Of a row group that is not closed only the size before compression is known.
@@ -315,7 +317,11 @@ impl Writer {
         let arrow = Arc::new(arrow_schema(&fields, true)?);
         let parquet = parquet_schema(&arrow, &fields)?;
         let conform = Conform::new(arrow, fields.clone(), public, not_null);
-        let properties = encode::choose(self.settings.parquet()?, &conform.apply(first)?).build();
+        let mut properties = encode::choose(self.settings.parquet()?, &conform.apply(first)?);
+        if let Some(key) = key_column(&self.resolved.state).filter(|_| has_state) {
+            properties = encode::with_key_filter(properties, &key.name);
+        }
+        let properties = properties.build();
         Ok(Shape { conform, fields, parquet, properties, has_state })
     }
 

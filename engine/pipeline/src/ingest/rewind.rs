@@ -13,6 +13,7 @@ use ingot_lake::{Commit, Lake, LakeTableProvider, Rebase, ScanOptions, Table, li
 use crate::error::{PipelineError, Result};
 use crate::refresh::expectations::Counts;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
+use ingot_model::file_settings::RowMode;
 use ingot_model::place::{FILE, POSITION};
 use ingot_model::{FlowPositions, Partition, Position, Positions, Record, Refresh};
 use ingot_project::project::Model;
@@ -65,7 +66,9 @@ pub(crate) async fn delete_from(
             }
         }
     }
-    let changed = rewrite::rewrite(ctx, side, &live, &remove, rewrite::Insert::Rows(vec![]), None).await?;
+    // Counts of positions go by rows and files: no deletes in a table of a stream.
+    let none = rewrite::Insert::Rows(vec![]);
+    let changed = rewrite::rewrite(ctx, side, &live, &remove, none, None, RowMode::CopyOnWrite).await?;
     crash::point("mend.files_written", side.name());
     let counts = Counts::new();
     let refreshed = Refresh {
@@ -83,14 +86,7 @@ pub(crate) async fn delete_from(
     let mut shown = positions.clone();
     shown.full = true;
     properties.set_positions(Some(&shown))?;
-    let commit = Commit {
-        commit_id: uuid::Uuid::now_v7(),
-        operation: changed.operation(),
-        add: changed.add,
-        remove: changed.remove,
-        summary: properties,
-        ..Commit::default()
-    };
+    let commit = Commit { commit_id: uuid::Uuid::now_v7(), summary: properties, ..changed.commit() };
     let guard = |_: &Table| Rebase::Abandon("its head moved".into());
     let table = lake.commit(side, commit, &guard).await.map_err(|e| PipelineError::commit(side.name(), e))?;
     crash::point("mend.committed", side.name());

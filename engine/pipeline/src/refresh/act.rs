@@ -12,6 +12,7 @@
 //! Not here: which refresh is right (`planner`, `decide`), several tables of one read (`together`), the merge rules
 //! (`ingot_delta`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ use ingot_delta::{ENGINE_SEMANTICS_VERSION, Merge, Merged, Wanted};
 use ingot_lake::{
     Commit, FileRef, Lake, LakeError, LakeTableProvider, Rebase, ScanOptions, Table, Writer, live_files, prune_files,
 };
+use ingot_model::file_settings::{RowChange, row_mode};
 use ingot_model::{Definition, Operation, Record, Refresh, TableName};
 use ingot_project::project::{CheckedRelation, Model, ViolationAction};
 use ingot_query::context;
@@ -254,7 +256,10 @@ impl Job<'_> {
         // All rows are new, so the definition may be, too: another writer may have changed the columns.
         let redefine = (!is_new).then_some(&definition);
         let pool = &self.ctx.runtime_env().memory_pool;
-        let mut writer = Writer::new(&table, redefine)?.enforcing(&definition).counted_in(pool);
+        let mut writer = Writer::new(&table, redefine)?
+            .enforcing(&definition)
+            .counted_in(pool)
+            .closing_at(self.model.strategy.file_bytes_max());
         let filled = self.fill(&mut writer, rows, verdicts).await;
         let ((rows_out, counts), add) = writer.close_after(filled).await?;
         let rows_in = facts::rows(&self.inputs)?;
@@ -305,7 +310,7 @@ impl Job<'_> {
     /// Gives up what was prepared.
     pub(super) async fn discard(&self, prepared: Prepared) {
         if let Prepared::Commit(ready) = prepared {
-            self.lake.delete_unused(&ready.commit.add).await;
+            self.lake.delete_unused(&ready.commit.written()).await;
         }
     }
 
@@ -383,26 +388,26 @@ impl Job<'_> {
                 (merge.remove, Insert::Rows(merge.insert))
             }
         };
-        let changed = rewrite::rewrite(self.ctx, table, &live, &remove, insert, redefine).await?;
+        let brings = !matches!(&insert, Insert::Rows(rows) if rows.iter().all(|batch| batch.num_rows() == 0));
+        let mode = row_mode(table.properties(), if brings { RowChange::Merge } else { RowChange::Delete });
+        let changed = rewrite::rewrite(self.ctx, table, &live, &remove, insert, redefine, mode).await?;
+        let (rows_out, changed) = (changed.rows_out, changed.commit());
         let counts = match verdicts.counts_and(&merged) {
             Ok(counts) => counts,
             Err(error) => {
-                self.lake.delete_unused(&changed.add).await;
+                self.lake.delete_unused(&changed.written()).await;
                 return Err(error);
             }
         };
         let rows_in = moved.rows_inserted + moved.rows_deleted;
-        let refreshed = self.refreshed("incremental", None, rows_in, changed.rows_out, started, &counts);
+        let refreshed = self.refreshed("incremental", None, rows_in, rows_out, started, &counts);
         let commit = Commit {
             commit_id: uuid::Uuid::now_v7(),
-            operation: changed.operation(),
-            add: changed.add,
-            remove: changed.remove,
             summary: self.summary(&refreshed)?,
             definition: redefine.cloned(),
-            ..Commit::default()
+            ..changed
         };
-        let outcome = Outcome { mode: "incremental".into(), rows_in, rows_out: changed.rows_out, ..Outcome::default() };
+        let outcome = Outcome { mode: "incremental".into(), rows_in, rows_out, ..Outcome::default() };
         Ok(Prepared::Commit(Box::new(Ready { table: table.clone(), is_new: false, commit, outcome })))
     }
 
@@ -458,7 +463,7 @@ impl Job<'_> {
         if files.is_empty() {
             return Ok(kept);
         }
-        let mut rows = self.scan(table, files).await?;
+        let mut rows = self.scan(table, files, wanted.keys().map(Arc::clone)).await?;
         while let Some(batch) = rows.try_next().await? {
             let mask = wanted.select(&batch)?;
             if mask.true_count() > 0 {
@@ -468,11 +473,17 @@ impl Job<'_> {
         Ok(kept)
     }
 
-    async fn scan(&self, table: &Table, files: Vec<FileRef>) -> Result<SendableRecordBatchStream> {
+    async fn scan(
+        &self,
+        table: &Table,
+        files: Vec<FileRef>,
+        keys: Option<Arc<HashSet<[u8; 16]>>>,
+    ) -> Result<SendableRecordBatchStream> {
         let options = ScanOptions {
             snapshot: table.head(),
             with_state: !table.state_columns().is_empty(),
             with_positions: true,
+            keys,
             files: Some(files),
             ..ScanOptions::default()
         };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::prelude::SessionContext;
 use ingot_lake::{LakeError, Table};
-use ingot_model::{Count, SnapshotInfo, TableName};
+use ingot_model::{SnapshotInfo, TableName};
 
 use super::bases::Bases;
 use super::changes::{self, Changed, Input};
@@ -52,7 +52,7 @@ pub(crate) fn rows(inputs: &Inputs) -> Result<u64> {
 
 fn rows_of(input: &Input) -> Result<u64> {
     let pinned = input.to.and_then(|id| input.table.snapshot(id));
-    let rows = pinned.map(|s| s.count(Count::TotalRecords)).transpose()?;
+    let rows = pinned.as_ref().map(SnapshotInfo::rows).transpose()?;
     Ok(rows.flatten().unwrap_or(0))
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod flow;
 mod ingest;
 mod lost;
+mod row_level;
 mod running;
 mod secrets;
 mod upgraded;

@@ -238,7 +238,7 @@ async fn step(dice: &mut Dice, table: &Table, files: &mut Vec<Known>) -> Table {
         (Some(x), Some(y)) if x.is_nan() && y.is_nan() => true,
         _ => a == b,
     };
-    match if files.is_empty() { 0 } else { dice.throw(9) } {
+    match if files.is_empty() { 0 } else { dice.throw(10) } {
         0..=2 => {
             let rows: Vec<Row> = (0..dice.throw(150) + 1).map(|_| value(dice)).collect();
             let file = data_file(table, &columns(&rows));
@@ -286,6 +286,22 @@ async fn step(dice: &mut Dice, table: &Table, files: &mut Vec<Known>) -> Table {
             }
             let keys = columns(&keys).project(&[1]).unwrap();
             delete(table, vec![equality_deletes(table, &[2], &keys)], &[]).await
+        }
+        // Our own, which take in what was there of one file alone.
+        8 => {
+            let mut gone = Vec::new();
+            for of in live_files(table, table.head().unwrap()).await.unwrap() {
+                let file = files.iter_mut().find(|file| file.path == of.path).unwrap();
+                let chosen: Vec<usize> =
+                    (0..file.rows.len()).filter(|at| !file.rows[*at].1 && dice.throw(8) == 0).collect();
+                chosen.iter().for_each(|at| file.rows[*at].1 = true);
+                file.named.extend(chosen.iter().map(|at| *at as u64));
+                file.vector = file.vector.take().filter(|_| chosen.is_empty());
+                gone.push((of, chosen.into_iter().map(|at| at as i64).collect::<Vec<i64>>()));
+            }
+            let deletes = crate::delete_rows(table, &SessionContext::new().runtime_env(), &gone).await.unwrap();
+            assert_eq!(deletes.rows(), gone.iter().map(|(_, at)| at.len() as u64).sum::<u64>());
+            commit(table, Commit { operation: Operation::Delete, deletes, ..Commit::default() }).await
         }
         // By two, in another order than the table's.
         _ => {
