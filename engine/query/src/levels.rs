@@ -62,6 +62,13 @@ fn joined(idents: &[Ident]) -> Option<[Ident; 3]> {
     Some([first.clone(), Ident::with_quote_and_span('"', place, value), last.clone()])
 }
 
+/// A name of these parts, brought to three.
+pub(crate) fn shortened(parts: Vec<Ident>) -> ObjectName {
+    let mut name = ObjectName(parts.into_iter().map(ObjectNamePart::Identifier).collect());
+    shorten(&mut name);
+    name
+}
+
 fn shorten(name: &mut ObjectName) {
     if name.0.len() > PARTS_MAX
         && let Some(three) = idents(name).as_deref().and_then(joined)

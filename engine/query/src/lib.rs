@@ -9,6 +9,8 @@
 
 mod attempts;
 mod caller;
+mod changes;
+mod changes_call;
 pub mod context;
 mod error;
 mod headers;

@@ -28,6 +28,7 @@ use ingot_lake::{Lake, LakeTableProvider, MetadataTable, ScanOptions, Table, Unr
 use ingot_model::{NotATableName, Readings, TableName};
 use ingot_project::project::ViewModel;
 
+use crate::changes::Changes;
 use crate::error::{ErrorKind, QueryError, missing_column, shortened};
 use crate::pins::{Pin, Pins};
 use crate::statement::{Relation, Statement, Version};
@@ -178,7 +179,7 @@ impl Served {
         }
         let exists = |n: &TableName| loaded.contains_key(n) || unreadable.contains_key(n) || self.views.contains_key(n);
         let mut named: Vec<(&Relation, TableName)> = Vec::new();
-        let mut told: Vec<(&Relation, TableName, MetadataTable)> = Vec::new();
+        let mut told: Vec<(&Relation, TableName, Told)> = Vec::new();
         let mut read: BTreeSet<TableName> = BTreeSet::new();
         for (relation, readings, about) in written {
             let ambiguous =
@@ -254,7 +255,7 @@ impl Served {
         named.retain(|(relation, _)| !told.iter().any(|(of, ..)| std::ptr::eq(*of, *relation)));
         for (relation, name) in &named {
             if let Some(view) = self.views.get(name) {
-                if relation.version.is_some() {
+                if relation.version.is_some() || relation.changes.is_some() {
                     return Err(QueryError::new(ErrorKind::Unsupported, format!("view \"{name}\" has no versions"))
                         .at(sql, relation.span));
                 }
@@ -265,13 +266,13 @@ impl Served {
             let Some(table) = loaded.get(name) else {
                 return Err(self.unknown(sql, relation, name).await?);
             };
-            if let Some(version) = &relation.version {
+            if relation.version.is_some() || relation.changes.is_some() {
                 let Loaded::Table(t) = table else {
                     return Err(QueryError::new(ErrorKind::Unsupported, format!("table \"{name}\" has no versions"))
                         .at(sql, relation.span));
                 };
-                let (table, snapshot) = at_version(t, version).map_err(|e| e.at(sql, relation.span))?;
-                let provider = scan(&table, Some(snapshot)).await?;
+                let head = kept.0.get(name).and_then(|pin| pin.snapshot);
+                let provider = asked(t, relation, head).await.map_err(|e| e.at(sql, relation.span))?;
                 out.add(name, &relation.planned_as, Arc::clone(&provider))?;
                 out.add_as_written(relation, name, &provider)?;
             } else if let Some(provider) = open.get(name) {
@@ -363,14 +364,25 @@ impl Served {
 struct About {
     /// What the other one's name may mean.
     readings: Readings,
-    kind: MetadataTable,
+    kind: Told,
+}
+
+/// What is told of a table.
+#[derive(Clone, Copy)]
+enum Told {
+    Metadata(MetadataTable),
+    /// What each of its snapshots did to its rows.
+    Changes,
 }
 
 /// `t$snapshots` as a name may be a table of that name, or tell about `t`.
-fn about(relation: &Relation) -> Option<(Relation, MetadataTable)> {
+fn about(relation: &Relation) -> Option<(Relation, Told)> {
     let (last, before) = relation.parts.split_last()?;
     let (of, kind) = last.rsplit_once('$')?;
-    let kind = MetadataTable::named(kind)?;
+    let kind = match kind {
+        "changes" => Told::Changes,
+        kind => Told::Metadata(MetadataTable::named(kind)?),
+    };
     let parts = before.iter().cloned().chain([of.to_owned()]).collect();
     Some((Relation { parts, ..relation.clone() }, kind))
 }
@@ -382,12 +394,20 @@ fn nothing_about(name: &TableName) -> QueryError {
 async fn rows_about(
     table: &Table,
     relation: &Relation,
-    kind: MetadataTable,
+    kind: Told,
     head: Option<i64>,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
+    if relation.changes.is_some() {
+        let text = format!("what tells about table \"{}\" has no changes", table.name());
+        return Err(QueryError::new(ErrorKind::Unsupported, text).with_hint("ask for those of the table"));
+    }
     let (table, snapshot) = match &relation.version {
         Some(version) => at_version(table, version).map(|(table, snapshot)| (table, Some(snapshot)))?,
         None => (table.clone(), head),
+    };
+    let kind = match kind {
+        Told::Metadata(kind) => kind,
+        Told::Changes => return Ok(Arc::new(Changes::of_each(table, snapshot)?)),
     };
     let rows = kind.rows(&table, snapshot).await.map_err(|e| QueryError::from_lake(&e))?;
     let provider = MemTable::try_new(rows.schema(), vec![vec![rows]]).map_err(|e| QueryError::from_engine("", &e))?;
@@ -418,6 +438,25 @@ async fn scan(table: &Table, snapshot: Option<i64>) -> Result<Arc<dyn TableProvi
     let options = ScanOptions { snapshot, ..ScanOptions::default() };
     let provider = LakeTableProvider::try_new(table, options).await.map_err(|e| QueryError::from_lake(&e))?;
     Ok(Arc::new(provider))
+}
+
+/// The rows of a version, or what changed between two.
+async fn asked(table: &Table, relation: &Relation, head: Option<i64>) -> Result<Arc<dyn TableProvider>, QueryError> {
+    if let Some(between) = &relation.changes {
+        let from = between.from.as_ref().map(|version| at_version(table, version)).transpose()?;
+        let (table, to) = match &between.to {
+            Some(version) => at_version(table, version).map(|(table, to)| (table, Some(to)))?,
+            None => (table.clone(), head),
+        };
+        return Ok(Arc::new(Changes::between(table, from.map(|(_, from)| from), to)?));
+    }
+    match &relation.version {
+        Some(version) => {
+            let (table, snapshot) = at_version(table, version)?;
+            scan(&table, Some(snapshot)).await
+        }
+        None => scan(table, head).await,
+    }
 }
 
 /// The snapshot that a version means, and the table with the columns in which it is read: those of then, but for a

@@ -26,6 +26,7 @@ use ingot_dialect::ast::AsOf;
 pub(crate) use ingot_dialect::ast::Version;
 use ingot_dialect::{GRAMMAR, PARSER_RECURSION_MAX, client_statement, written_query};
 
+use crate::changes_call::{self, Between};
 use crate::error::{ErrorKind, QueryError, syntax_error};
 use crate::levels;
 
@@ -37,7 +38,9 @@ pub(crate) struct Relation {
     pub span: Span,
     /// `None`: the head.
     pub version: Option<Version>,
-    /// The table's name in the syntax tree: unlike the last part where a version is asked for.
+    /// What changed between two snapshots is asked for, not the rows.
+    pub changes: Option<Between>,
+    /// The table's name in the syntax tree: unlike the last part where a version or a change is asked for.
     pub planned_as: String,
 }
 
@@ -202,12 +205,51 @@ fn number_parameters(sql: &str, tokens: &mut [TokenWithSpan]) -> Result<(), Quer
     Ok(())
 }
 
-/// Gives names with a version a name of their own in the tree, so that one table can be read at two versions.
+/// What is asked of a table other than its rows of now.
+#[derive(Clone)]
+enum Asked {
+    Version(Version),
+    Changes(Between),
+}
+
+/// Gives names with a version a name of their own in the tree, so that one table can be read at two versions; and a call
+/// of `changes` the name of a table.
 struct VersionNames<'a> {
     sql: &'a str,
     travels: Vec<AsOf>,
-    renamed: BTreeMap<String, (String, Version)>,
+    renamed: BTreeMap<String, (String, Asked)>,
     error: Option<QueryError>,
+}
+
+impl VersionNames<'_> {
+    /// Another name in place of a table's last, which is what it is called by unless it has an alias.
+    fn rename(&mut self, name: &mut ObjectName, asked: Asked) -> Option<Ident> {
+        let last = name.0.last_mut()?;
+        let written = last.as_ident()?.clone();
+        let folded = fold(&written);
+        let kind = match asked {
+            Asked::Version(_) => "as_of",
+            Asked::Changes(_) => "changes",
+        };
+        let planned_as = format!("{folded}${kind}_{}", self.renamed.len());
+        *last = ObjectNamePart::Identifier(Ident::with_quote_and_span('"', written.span, planned_as.clone()));
+        self.renamed.insert(planned_as, (folded, asked));
+        Some(written)
+    }
+
+    fn changes(&mut self, factor: &mut TableFactor) -> Result<(), QueryError> {
+        let TableFactor::Table { name, args, alias, .. } = factor else { return Ok(()) };
+        let Some(call) = args.as_ref().filter(|_| changes_call::is_changes(name)) else { return Ok(()) };
+        let (parts, between) = changes_call::read(self.sql, name, call)?;
+        let called = name.0.first().and_then(|part| part.as_ident().cloned());
+        *name = levels::shortened(parts);
+        *args = None;
+        self.rename(name, Asked::Changes(between));
+        if alias.is_none() {
+            *alias = called.map(|name| TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+        }
+        Ok(())
+    }
 }
 
 impl VisitorMut for VersionNames<'_> {
@@ -219,6 +261,10 @@ impl VisitorMut for VersionNames<'_> {
         };
         if let TableFactor::Derived { sample: Some(_), subquery, .. } = factor {
             self.error = Some(refuse("TABLESAMPLE", subquery.span()));
+            return ControlFlow::Break(());
+        }
+        if let Err(e) = self.changes(factor) {
+            self.error = Some(e);
             return ControlFlow::Break(());
         }
         let TableFactor::Table { name, alias, version, sample, .. } = factor else { return ControlFlow::Continue(()) };
@@ -238,15 +284,7 @@ impl VisitorMut for VersionNames<'_> {
             return ControlFlow::Continue(());
         };
         let version = self.travels.remove(i).at;
-        let Some(last) = name.0.last_mut().and_then(|p| p.as_ident().cloned()) else {
-            return ControlFlow::Continue(());
-        };
-        let folded = fold(&last);
-        let planned_as = format!("{folded}$as_of_{}", self.renamed.len());
-        self.renamed.insert(planned_as.clone(), (folded, version));
-        if let Some(part) = name.0.last_mut() {
-            *part = ObjectNamePart::Identifier(Ident::with_quote_and_span('"', last.span, planned_as));
-        }
+        let Some(last) = self.rename(name, Asked::Version(version)) else { return ControlFlow::Continue(()) };
         if alias.is_none() {
             *alias = Some(TableAlias { explicit: true, name: last, columns: Vec::new(), at: None });
         }
@@ -415,7 +453,13 @@ fn relation_of(sql: &str, name: &ObjectName) -> Result<Relation, QueryError> {
             .at(sql, name.span()));
     }
     let parts = levels::three(parts);
-    Ok(Relation { planned_as: parts.last().cloned().unwrap_or_default(), parts, span: name.span(), version: None })
+    Ok(Relation {
+        planned_as: parts.last().cloned().unwrap_or_default(),
+        parts,
+        span: name.span(),
+        version: None,
+        changes: None,
+    })
 }
 
 /// Collects names with their places, and the names of table functions.
@@ -444,7 +488,7 @@ impl Visitor for Names {
 fn relations(
     sql: &str,
     statement: &EngineStatement,
-    renamed: &BTreeMap<String, (String, Version)>,
+    renamed: &BTreeMap<String, (String, Asked)>,
 ) -> Result<Vec<Relation>, QueryError> {
     let (references, _) = resolve_table_references(statement, true).map_err(|e| QueryError::from_engine(sql, &e))?;
     let mut names = Names::default();
@@ -471,10 +515,18 @@ fn relations(
             continue;
         }
         let span = written.iter().find(|r| r.parts == parts).map_or_else(Span::empty, |r| r.span);
-        let mut relation =
-            Relation { planned_as: parts.last().cloned().unwrap_or_default(), parts, span, version: None };
-        if let Some((name, version)) = renamed.get(&relation.planned_as) {
-            relation.version = Some(version.clone());
+        let mut relation = Relation {
+            planned_as: parts.last().cloned().unwrap_or_default(),
+            parts,
+            span,
+            version: None,
+            changes: None,
+        };
+        if let Some((name, asked)) = renamed.get(&relation.planned_as) {
+            match asked {
+                Asked::Version(version) => relation.version = Some(version.clone()),
+                Asked::Changes(between) => relation.changes = Some(between.clone()),
+            }
             if let Some(last) = relation.parts.last_mut() {
                 last.clone_from(name);
             }

@@ -114,6 +114,33 @@ async fn a_statement_reads_the_snapshots_it_was_planned_against() {
         message(sql.execute("SELECT * FROM gold.things FOR VERSION AS OF 1".into(), None).await.unwrap_err());
     assert!(none.contains(&a.to_string()), "{none}");
 
+    // What changed: rows of every snapshot, of the difference of two, and of a table that is called by levels.
+    let change = |sql: &str| format!("SELECT count(*) AS n FROM {sql}");
+    assert_eq!(number(&mut sql, &change(&format!("changes('gold.things', {a}, {b})"))).await, 5);
+    assert_eq!(
+        number(&mut sql, &change(&format!("changes('gold.things', {b}, {a}) WHERE _change_type = 'delete'"))).await,
+        5
+    );
+    assert_eq!(number(&mut sql, &change("changes('ingot.gold.things', NULL)")).await, 15);
+    assert_eq!(number(&mut sql, &change(&format!("changes('gold.things', {b}, {b})"))).await, 0);
+    let joined =
+        format!("changes('\"gold\".things', {a}) c JOIN gold.things t ON t.id = c.id AND c._change_type = 'insert'");
+    assert_eq!(number(&mut sql, &change(&joined)).await, 5);
+    let each = format!("gold.\"things$changes\" WHERE _change_version_id = {a} AND _change_ordinal = 0 AND id < 10");
+    assert_eq!(number(&mut sql, &change(&each)).await, 10);
+    let entries = "SELECT sum(data_file['record_count']) AS n FROM gold.\"things$entries\" WHERE status < 2";
+    assert_eq!(number(&mut sql, entries).await, 15);
+    for (wrong, code, words) in [
+        ("changes('gold.things')", "Q0101", "two snapshots"),
+        ("changes('gold.things', 1 + 1)", "Q0101", "literals"),
+        ("changes('gold.', NULL)", "Q0101", "not a table's name"),
+        ("changes('gold.thing', NULL)", "Q0102", "did you mean gold.things"),
+        ("changes('gold.things', 77)", "Q0102", "no snapshot 77"),
+    ] {
+        let (_, said) = message(sql.execute(change(wrong), None).await.unwrap_err());
+        assert!(said.starts_with(code) && said.contains(words), "{wrong}: {said}");
+    }
+
     // Recreated under its name: another table.
     let pinned = sql.execute(COUNT.into(), None).await.unwrap();
     lake.drop_table(second.name()).await.unwrap();

@@ -3,6 +3,7 @@
 //! ```text
 //!   metadata ──▶ snapshots, history, refs, properties        manifest list ──▶ manifests
 //!   live entries, deletes too ──▶ files                      live data files ──▶ partitions
+//!   all entries of its manifests ──▶ entries
 //! ```
 //!
 //! Invariants
@@ -24,8 +25,8 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{
-    DataContentType, DataFile, Datum, Literal, ManifestEntry, ManifestFile, NestedFieldRef, PrimitiveLiteral,
-    PrimitiveType, Transform, Type,
+    DataContentType, DataFile, Datum, Literal, ManifestEntry, ManifestFile, ManifestStatus, NestedFieldRef,
+    PrimitiveLiteral, PrimitiveType, Transform, Type,
 };
 use serde_json::{Value, json};
 
@@ -51,6 +52,8 @@ pub enum MetadataTable {
     Manifests,
     /// The files of a snapshot.
     Files,
+    /// All that the manifests of a snapshot say, of files that it took away too.
+    Entries,
     /// The partitions of a snapshot.
     Partitions,
 }
@@ -65,12 +68,13 @@ impl MetadataTable {
             "properties" => Self::Properties,
             "manifests" => Self::Manifests,
             "files" => Self::Files,
+            "entries" => Self::Entries,
             "partitions" => Self::Partitions,
             _ => return None,
         })
     }
 
-    /// Its rows; those of manifests, files and partitions at a snapshot, none without one.
+    /// Its rows; those of manifests, files, entries and partitions at a snapshot, none without one.
     ///
     /// # Errors
     /// The store's; manifests that cannot be read.
@@ -82,6 +86,7 @@ impl MetadataTable {
             Self::Properties => properties(table),
             Self::Manifests => manifests(table, &all_manifests(table, snapshot).await?),
             Self::Files => files(table, &live_entries(table, snapshot).await?),
+            Self::Entries => entries(table, &all_manifests(table, snapshot).await?).await,
             Self::Partitions => partitions(table, &live_entries(table, snapshot).await?),
         }
     }
@@ -278,6 +283,39 @@ fn array_of(of: &DataType, values: impl Iterator<Item = Option<PrimitiveLiteral>
 
 fn files(table: &Table, entries: &[(i32, ManifestEntry)]) -> Result<RecordBatch> {
     let files: Vec<(i32, &DataFile)> = entries.iter().map(|(spec, entry)| (*spec, entry.data_file())).collect();
+    let mut columns = file_columns(table, &files)?;
+    columns.push(("readable_metrics", metrics_of(table, &files)));
+    batch(columns)
+}
+
+fn metrics_of(table: &Table, files: &[(i32, &DataFile)]) -> ArrayRef {
+    text(files.iter().map(|(_, file)| Some(readable_metrics(table, file).to_string())))
+}
+
+async fn entries(table: &Table, manifests: &[ManifestFile]) -> Result<RecordBatch> {
+    let mut all = Vec::new();
+    for manifest in manifests {
+        let read = table.lake().manifest(manifest).await?;
+        all.extend(read.entries().iter().map(|entry| (manifest.partition_spec_id, Arc::clone(entry))));
+    }
+    let files: Vec<(i32, &DataFile)> = all.iter().map(|(spec, entry)| (*spec, entry.data_file())).collect();
+    let status = |entry: &ManifestEntry| match entry.status() {
+        ManifestStatus::Existing => 0,
+        ManifestStatus::Added => 1,
+        ManifestStatus::Deleted => 2,
+    };
+    batch(vec![
+        ("status", ints(all.iter().map(|(_, entry)| Some(status(entry))))),
+        ("snapshot_id", longs(all.iter().map(|(_, entry)| entry.snapshot_id()))),
+        ("sequence_number", longs(all.iter().map(|(_, entry)| entry.sequence_number()))),
+        ("file_sequence_number", longs(all.iter().map(|(_, entry)| entry.file_sequence_number))),
+        ("data_file", Arc::new(record(file_columns(table, &files)?)?)),
+        ("readable_metrics", metrics_of(table, &files)),
+    ])
+}
+
+/// What a manifest says of each file.
+fn file_columns(table: &Table, files: &[(i32, &DataFile)]) -> Result<Vec<(&'static str, ArrayRef)>> {
     let each = || files.iter().map(|(_, file)| *file);
     let counts = |of: fn(&DataFile) -> &HashMap<i32, u64>| {
         let mut map = MapBuilder::new(None, Int32Builder::new(), Int64Builder::new());
@@ -319,7 +357,7 @@ fn files(table: &Table, entries: &[(i32, ManifestEntry)]) -> Result<RecordBatch>
         ("file_format", text(each().map(|file| Some(file.file_format().to_string().to_ascii_uppercase())))),
         ("spec_id", ints(files.iter().map(|(spec, _)| Some(*spec)))),
     ];
-    columns.extend(partition_rows(table, &files)?.map(|partition| ("partition", partition)));
+    columns.extend(partition_rows(table, files)?.map(|partition| ("partition", partition)));
     columns.extend([
         ("record_count", longs(each().map(|file| long(file.record_count())))),
         ("file_size_in_bytes", longs(each().map(|file| long(file.file_size_in_bytes())))),
@@ -333,9 +371,8 @@ fn files(table: &Table, entries: &[(i32, ManifestEntry)]) -> Result<RecordBatch>
         ("split_offsets", Arc::new(offsets.finish())),
         ("equality_ids", Arc::new(equality.finish())),
         ("sort_order_id", ints(each().map(DataFile::sort_order_id))),
-        ("readable_metrics", text(each().map(|file| Some(readable_metrics(table, file).to_string())))),
     ]);
-    batch(columns)
+    Ok(columns)
 }
 
 /// What is known about each column of a file, by name.
