@@ -5,6 +5,7 @@
 
 use ingot_query::STACK_BYTES;
 
+mod alter;
 mod args;
 mod check;
 mod demo;

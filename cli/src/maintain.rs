@@ -27,13 +27,18 @@ pub async fn maintain(global: &Global, tables: &[String], dry_run: bool) -> Resu
     if dry_run || lease.is_some() {
         engine.tell_readers().await;
     }
+    let told = |line: &str| {
+        if !global.quiet && !global.json {
+            note!("{line}");
+        }
+    };
     let mut all = vec![];
     for name in engine.project().order.iter().filter(|name| selected.contains(*name)) {
         if stop.is_cancelled() {
             break;
         }
         let maintained = tokio::select! {
-            maintained = engine.maintain(name, dry_run) => maintained,
+            maintained = engine.maintain(name, dry_run, &told) => maintained,
             () = stop.cancelled() => break,
         };
         all.push(match maintained {

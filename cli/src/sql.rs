@@ -13,6 +13,7 @@ use ingot_pipeline::engine::StepError;
 use ingot_query::{Caller, Session};
 use rustyline::error::ReadlineError;
 
+use crate::alter;
 use crate::args::{Format, Global, SqlArgs};
 use crate::open::{self, Failure};
 use crate::printable::{NamedDoubles, printable};
@@ -23,16 +24,19 @@ const TABLE_ROWS: usize = 10_000;
 
 /// Where statements go.
 enum Target {
-    Embedded(Session),
+    Embedded(Session, Box<Global>),
     Remote(Box<Client>),
 }
 
-type Rows = BoxStream<'static, Result<RecordBatch, Failure>>;
+pub type Rows = BoxStream<'static, Result<RecordBatch, Failure>>;
 
 impl Target {
     async fn query(&mut self, sql: &str) -> Result<(SchemaRef, Rows), Failure> {
         match self {
-            Self::Embedded(session) => {
+            Self::Embedded(session, global) => {
+                if let Some(done) = alter::carried_out(global, sql).await? {
+                    return Ok(done);
+                }
                 let planned = session.plan(&Caller::ANONYMOUS, sql, None).await.map_err(query_error)?;
                 let schema = planned.schema.clone();
                 let rows = session.execute(&Caller::ANONYMOUS, &planned, None).await.map_err(query_error)?;
@@ -63,7 +67,10 @@ pub fn query_error(e: ingot_query::QueryError) -> Failure {
 pub async fn sql(global: &Global, args: &SqlArgs) -> Result<u8, Failure> {
     let mut target = match &args.connect {
         Some(uri) => Target::Remote(Box::new(Client::connect(uri).await.map_err(|e| Failure::Outside(e.to_string()))?)),
-        None => Target::Embedded(open::queried(global).await?.session().map_err(query_error)?),
+        None => {
+            let session = open::queried(global).await?.session().map_err(query_error)?;
+            Target::Embedded(session, Box::new(global.clone()))
+        }
     };
     let statement = match (&args.statement, &args.file) {
         (Some(s), _) => Some(s.clone()),

@@ -486,6 +486,8 @@ pub enum Command {
         table: ObjectName,
         action: MaintenanceAction,
         options: Vec<(Ident, Expr)>,
+        /// Of `optimize`: which partitions.
+        filter: Option<Expr>,
     },
 }
 
@@ -494,5 +496,6 @@ pub enum Command {
 pub enum MaintenanceAction {
     Optimize,
     ExpireSnapshots,
+    RewriteManifests,
     RemoveOrphanFiles,
 }

@@ -383,16 +383,18 @@ impl Layout {
             Command::ShowRefreshHistory(None) => "SHOW REFRESH HISTORY".to_string(),
             Command::ShowRefreshHistory(Some(table)) => format!("SHOW REFRESH HISTORY {}", name(table)),
             Command::ShowLineage(table) => format!("SHOW LINEAGE {}", name(table)),
-            Command::AlterExecute { table, action, options } => {
+            Command::AlterExecute { table, action, options, filter } => {
                 let action = match action {
                     MaintenanceAction::Optimize => "optimize",
                     MaintenanceAction::ExpireSnapshots => "expire_snapshots",
+                    MaintenanceAction::RewriteManifests => "rewrite_manifests",
                     MaintenanceAction::RemoveOrphanFiles => "remove_orphan_files",
                 };
                 let options: Vec<String> =
                     options.iter().map(|(k, e)| format!("{} => {}", ident(k), self.expr(e))).collect();
                 let options = if options.is_empty() { String::new() } else { format!("({})", options.join(", ")) };
-                format!("ALTER TABLE {} EXECUTE {action}{options}", name(table))
+                let filter = filter.as_ref().map(|e| format!(" WHERE {}", self.expr(e))).unwrap_or_default();
+                format!("ALTER TABLE {} EXECUTE {action}{options}{filter}", name(table))
             }
         };
         self.line(text, Anchor::At(start));

@@ -35,7 +35,7 @@ struct Args {
 }
 
 fn every(small: Small) -> Compaction {
-    Compaction { small, bytes_max: u64::MAX, file_bytes_max: None }
+    Compaction { small, bytes_max: u64::MAX, file_bytes_max: None, below: None, among: None }
 }
 
 fn args() -> Outcome<Args> {

@@ -8,6 +8,7 @@
 
 pub mod engine;
 pub mod error;
+pub mod execute;
 mod external;
 mod failing;
 mod freshness;

@@ -27,7 +27,7 @@ use crate::error::{PipelineError, Result};
 /// How often tables are looked at.
 pub(crate) const ROUND: Duration = Duration::from_secs(5);
 /// Data files that a commit took away are kept for so long: queries may read them.
-const GRACE: Duration = Duration::from_secs(3_600);
+pub(crate) const GRACE: Duration = Duration::from_secs(3_600);
 /// How often files that nothing names are looked for.
 const ORPHANS: Duration = Duration::from_secs(86_400);
 /// One rewrite takes no more than this: a conflict costs no more either.
@@ -59,11 +59,14 @@ pub struct Maintained {
     pub orphan_bytes: u64,
 }
 
+/// Hears of each step of long work, as a line for people.
+pub type Told<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
 /// How files of a table are brought together.
-fn compaction(model: &Model, small: Small) -> Compaction {
+pub(crate) fn compaction(model: &Model, small: Small) -> Compaction {
     let is_view = matches!(model.kind, ModelKind::View);
     let file_bytes_max = model.strategy.file_bytes_max().filter(|_| is_view);
-    Compaction { small, bytes_max: BYTES_MAX, file_bytes_max }
+    Compaction { small, bytes_max: BYTES_MAX, file_bytes_max, below: None, among: None }
 }
 
 impl Engine {
@@ -138,7 +141,7 @@ impl Engine {
             let twice = (more * 2).max(FAN_IN as u64);
             // Until it is known to be worth it: where it fails, or nothing is gained, twice as much must come first.
             rounds.files.insert(model.name.clone(), (files, twice));
-            let (done, is_worth_it) = self.compact(&table, compaction(model, Small::Many)).await?;
+            let (done, is_worth_it) = self.compact(&table, compaction(model, Small::Many), &|_| {}).await?;
             if is_worth_it {
                 let now = (files + done.files_out as u64).saturating_sub(done.files_in as u64);
                 rounds.files.insert(model.name.clone(), (now, FAN_IN as u64));
@@ -155,14 +158,19 @@ impl Engine {
     }
 
     /// Brings files together, until there is nothing to gain. The flag says whether nothing was done in vain.
-    async fn compact(&self, table: &Table, compaction: Compaction) -> Result<(Maintained, bool)> {
+    pub(crate) async fn compact(
+        &self,
+        table: &Table,
+        compaction: Compaction,
+        told: Told<'_>,
+    ) -> Result<(Maintained, bool)> {
         let mut done = Maintained::default();
         let mut table = table.clone();
         loop {
             // What came since must be seen to have left the files, so its head is not forgotten meanwhile.
             let base = table.head().map(|head| (table.name().clone(), head));
             let _in_use = self.readers.reading(base.into_iter().collect());
-            let compacted = self.lake().compact(self.context(), &table, compaction).await;
+            let compacted = self.lake().compact(self.context(), &table, compaction.clone()).await;
             let Some(compacted) = compacted.map_err(|e| lost(table.name(), e))? else { return Ok((done, true)) };
             if !compacted.is_in {
                 debug!(table = %table.name(), compacted.files_in, compacted.files_out, "small files are not fewer when brought together");
@@ -173,6 +181,12 @@ impl Engine {
             done.files_in += compacted.files_in;
             done.files_out += compacted.files_out;
             done.bytes_rewritten += compacted.bytes_in;
+            told(&format!(
+                "{}  {} small files brought together to {}",
+                table.name(),
+                compacted.files_in,
+                compacted.files_out
+            ));
             if compacted.files_out * 2 > compacted.files_in {
                 return Ok((done, true));
             }
@@ -184,7 +198,7 @@ impl Engine {
     ///
     /// # Errors
     /// Lake errors; a table that is missing or another project's.
-    pub async fn maintain(&self, name: &TableName, dry_run: bool) -> Result<Maintained> {
+    pub async fn maintain(&self, name: &TableName, dry_run: bool, told: Told<'_>) -> Result<Maintained> {
         let lake: &Lake = self.lake();
         let model = self.model(name)?;
         let table = lake.load_table(name).await?;
@@ -204,7 +218,7 @@ impl Engine {
                 ..Maintained::default()
             });
         }
-        let (mut done, _) = self.compact(&table, compaction(model, Small::All)).await?;
+        let (mut done, _) = self.compact(&table, compaction(model, Small::All), told).await?;
         lake.maintain_metadata(name).await.map_err(|e| lost(name, e))?;
         lake.sweep(name, GRACE).await?;
         let table = lake.load_table(name).await?.unwrap_or(table);
@@ -229,7 +243,7 @@ fn live_files(table: &Table) -> u64 {
     count(Count::TotalDataFiles) + count(Count::TotalDeleteFiles)
 }
 
-fn lost(table: &TableName, error: CommitError) -> PipelineError {
+pub(crate) fn lost(table: &TableName, error: CommitError) -> PipelineError {
     PipelineError::commit(table, error)
 }
 

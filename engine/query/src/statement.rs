@@ -168,6 +168,13 @@ fn refuse_by_verb(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), QueryError>
             .with_hint("write names in full, as in namespace.table; the time zone is UTC")
             .at(sql, first.span));
     }
+    if verb == "ALTER" && tokens.iter().any(|t| word(&t.token).as_deref() == Some("EXECUTE")) {
+        return Err(refusal("ALTER TABLE ... EXECUTE")
+            .with_hint(
+                "run it in the project's folder: `ingot sql \"ALTER TABLE ...\"`, or all of it: `ingot maintain`",
+            )
+            .at(sql, first.span));
+    }
     if WRITES.contains(&verb.as_str()) {
         let what = second.map_or(verb.clone(), |s| format!("{verb} {s}"));
         return Err(refusal(&what).at(sql, first.span));

@@ -154,6 +154,16 @@ pub(super) const CODES: &[CodeInfo] = &[
         "The file beside the catalog that holds the lease cannot be opened or locked; the message is the system's own. Check permissions, and that it lies on a local file system.",
     ),
     code(
+        "L0143",
+        "no such upkeep",
+        "`ALTER TABLE t EXECUTE` was given a parameter that the command has not, a value that it does not take, or a condition on something other than partition columns. `optimize` takes `file_size_threshold => '128MB'` and `WHERE` over columns that the table is partitioned by, `expire_snapshots` and `remove_orphan_files` take `retention_threshold => '7d'`, `rewrite_manifests` takes nothing.",
+    ),
+    code(
+        "L0144",
+        "retention too short",
+        "`retention_threshold` is below what is safe: snapshots are kept for `upkeep.snapshots-min-age` at least, because queries that run read them, and a file that nothing names is left for three days, because a commit in flight may be about to name it.",
+    ),
+    code(
         "Q0101",
         "syntax error",
         "The statement is not SQL that the server's parser accepts. The message has the place where it stopped.",

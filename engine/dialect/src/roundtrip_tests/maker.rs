@@ -453,7 +453,8 @@ impl Maker {
             ("lineage", 6),
             ("alter.optimize", 7),
             ("alter.expire", 8),
-            ("alter.orphans", 9),
+            ("alter.manifests", 9),
+            ("alter.orphans", 10),
         ]);
         let name = self.name();
         let action = match kind {
@@ -466,10 +467,12 @@ impl Maker {
             6 => return Command::ShowLineage(name),
             7 => MaintenanceAction::Optimize,
             8 => MaintenanceAction::ExpireSnapshots,
+            9 => MaintenanceAction::RewriteManifests,
             _ => MaintenanceAction::RemoveOrphanFiles,
         };
         let options = self.maybe("alter.options", |m| m.many(|m| (m.ident(), expr("'7d'"))));
-        Command::AlterExecute { table: name, action, options: options.unwrap_or_default() }
+        let filter = if kind == 7 { self.maybe("alter.where", |m| m.expr()) } else { None };
+        Command::AlterExecute { table: name, action, options: options.unwrap_or_default(), filter }
     }
 
     pub(super) fn statement(&mut self) -> Statement {

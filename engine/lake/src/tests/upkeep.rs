@@ -41,7 +41,7 @@ async fn compacted(table: &Table, small: Small) -> Option<crate::Compacted> {
 }
 
 fn every(small: Small) -> Compaction {
-    Compaction { small, bytes_max: u64::MAX, file_bytes_max: None }
+    Compaction { small, bytes_max: u64::MAX, file_bytes_max: None, below: None, among: None }
 }
 
 fn files(folder: &Path) -> BTreeSet<String> {

@@ -13,7 +13,7 @@
 //!
 //! Not here: when it is done (`ingot-pipeline`), files that are no longer needed (`sweep`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
@@ -47,7 +47,7 @@ const DELETED_SHARE: u64 = 4;
 const SORTED_BYTES: u64 = 4 << 20;
 
 /// Which files are brought together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compaction {
     /// How many there must be.
     pub small: Small,
@@ -55,6 +55,10 @@ pub struct Compaction {
     pub bytes_max: u64,
     /// Bytes of a file at most, where the table's own target is larger.
     pub file_bytes_max: Option<u64>,
+    /// A file below so many bytes is small; without it, one below three quarters of the target.
+    pub below: Option<u64>,
+    /// The paths of the files that may be taken; without it all.
+    pub among: Option<Arc<HashSet<String>>>,
 }
 
 /// How many files of a partition are worth bringing together.
@@ -93,6 +97,7 @@ impl Lake {
         table: &Table,
         compaction: Compaction,
     ) -> Result<Option<Compacted>, CommitError> {
+        let file_bytes_max = compaction.file_bytes_max;
         let chosen = chosen(table, compaction).await?;
         if chosen.is_empty() {
             return Ok(None);
@@ -103,9 +108,8 @@ impl Lake {
         let files_in = remove.len();
         let basis = Basis::of(table, &chosen);
         crash::point("compact.chosen", table.name());
-        let mut writer = Writer::new(table, None)?
-            .counted_in(&session.runtime_env().memory_pool)
-            .closing_at(compaction.file_bytes_max);
+        let mut writer =
+            Writer::new(table, None)?.counted_in(&session.runtime_env().memory_pool).closing_at(file_bytes_max);
         let written = rewrite(session, table, chosen, &mut writer).await;
         let ((), add) = writer.close_after(written).await?;
         let files_out = add.len();
@@ -168,17 +172,19 @@ fn is_fit(table: &Table) -> bool {
 
 /// The files to bring together, in the order of their rows.
 fn choose(files: Vec<FileRef>, spec: i32, target: u64, compaction: Compaction) -> Vec<FileRef> {
-    let Compaction { small, bytes_max, .. } = compaction;
+    let Compaction { small, bytes_max, below, among, .. } = compaction;
+    let below = below.unwrap_or(target / 4 * 3);
     let size = |file: &FileRef| file.data_file.file_size_in_bytes();
     let mut partitions: HashMap<Struct, Vec<FileRef>> = HashMap::new();
     for file in files {
-        let goes = is_small(&file, target) || has_many_deletes(&file, small);
-        if file.spec_id == spec && file.has_state && goes {
+        let may_go = among.as_ref().is_none_or(|among| among.contains(&file.path));
+        let is_fit = may_go && file.spec_id == spec && file.has_state;
+        if is_fit && (is_small(&file, below) || has_many_deletes(&file, small)) {
             partitions.entry(promoted(file.data_file.partition())).or_default().push(file);
         }
     }
     let mut candidates: Vec<Vec<FileRef>> =
-        partitions.into_values().filter_map(|of| worth(of, small, target)).collect();
+        partitions.into_values().filter_map(|of| worth(of, small, below)).collect();
     // The fullest partitions first.
     candidates.sort_by_key(|of| std::cmp::Reverse(of.len()));
     let (mut chosen, mut bytes) = (Vec::new(), 0);
@@ -211,25 +217,25 @@ fn has_many_deletes(file: &FileRef, small: Small) -> bool {
 }
 
 /// Whether a file is so small that it is brought together with others, deletes or not.
-fn is_small(file: &FileRef, target: u64) -> bool {
-    file.data_file.file_size_in_bytes() < target / 4 * 3
+fn is_small(file: &FileRef, below: u64) -> bool {
+    file.data_file.file_size_in_bytes() < below
 }
 
 /// The files of one partition that are worth a rewrite; none if none are.
-fn worth(files: Vec<FileRef>, small: Small, target: u64) -> Option<Vec<FileRef>> {
+fn worth(files: Vec<FileRef>, small: Small, below: u64) -> Option<Vec<FileRef>> {
     let has_deletes = files.iter().any(|file| has_many_deletes(file, small));
     let class = |file: &FileRef| file.data_file.file_size_in_bytes().max(1).ilog2() / CLASS_BITS;
     match small {
         Small::All => (has_deletes || files.len() > 1).then_some(files),
         Small::Many => {
             let mut count: HashMap<u32, usize> = HashMap::new();
-            for file in files.iter().filter(|file| is_small(file, target)) {
+            for file in files.iter().filter(|file| is_small(file, below)) {
                 *count.entry(class(file)).or_default() += 1;
             }
             // The smallest first: they come fastest.
             let full = count.into_iter().filter(|(_, n)| *n >= FAN_IN).map(|(class, _)| class).min();
             // Smaller ones go with them: they cost little and would only wait.
-            let is_full = |file: &FileRef| full.is_some_and(|full| is_small(file, target) && class(file) <= full);
+            let is_full = |file: &FileRef| full.is_some_and(|full| is_small(file, below) && class(file) <= full);
             let goes = |file: &FileRef| has_many_deletes(file, small) || is_full(file);
             (has_deletes || full.is_some()).then(|| files.into_iter().filter(goes).collect())
         }

@@ -61,7 +61,7 @@ pub(crate) fn expirable(
     let before = |age: Duration| now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
     let settings = HistorySettings::of(metadata.properties());
     let is_old = |cutoff: i64| metadata.snapshots().filter(|s| s.timestamp_ms() < cutoff).count() >= batch;
-    if !is_old(before(settings.min_age.unwrap_or(kept.min_age)).min(kept.as_of_ms)) {
+    if !is_old(before(kept.asked.or(settings.min_age).unwrap_or(kept.min_age)).min(kept.as_of_ms)) {
         return Ok(Vec::new());
     }
     let named = refs(metadata)?;
@@ -69,7 +69,7 @@ pub(crate) fn expirable(
     // The branch's own settings win over the table's, as the specification has it.
     let age = main.and_then(|main| u64::try_from(main.max_snapshot_age_ms?).ok()).map(Duration::from_millis);
     let count = main.and_then(|main| usize::try_from(main.min_snapshots_to_keep?).ok());
-    let cutoff = before(age.or(settings.min_age).unwrap_or(kept.min_age)).min(kept.as_of_ms);
+    let cutoff = before(kept.asked.or(age).or(settings.min_age).unwrap_or(kept.min_age)).min(kept.as_of_ms);
     let mut keep = named_by(&named, metadata);
     keep.extend(ancestry(metadata).take(count.or(settings.snapshots_min).unwrap_or(1)).map(|s| s.snapshot_id()));
     keep.extend(in_one_piece(table, metadata, cutoff, kept.pinned.is_empty())?);

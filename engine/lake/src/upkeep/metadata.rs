@@ -6,6 +6,7 @@
 //! Not here: what every commit forgets and merges by itself (`expire`, `commit::manifest`).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use iceberg::spec::ManifestContentType;
 use ingot_model::{Operation, Record, TableName};
@@ -18,6 +19,7 @@ use crate::lake::Lake;
 use crate::read::changelog::all_manifests;
 use crate::table::Table;
 use crate::upkeep::expire;
+use crate::upkeep::retention::Kept;
 
 impl Lake {
     /// Merges the small manifests of a table and forgets the snapshots that need not be kept, by a commit without rows. None
@@ -37,13 +39,36 @@ impl Lake {
             summary: Record::because("small manifests were merged and old snapshots forgotten"),
             ..Commit::default()
         };
-        let uuid = table.uuid();
-        let guard = move |now: &Table| match now.uuid() == uuid {
-            true => Rebase::Retry,
-            false => Rebase::Abandon("the table was made anew".into()),
-        };
-        self.commit(&table, commit, &guard).await?;
+        self.commit(&table, commit, &while_it_is(&table)).await?;
         Ok(())
+    }
+
+    /// Forgets the snapshots that a table need not keep, by commits without rows; those of `min_age` are kept, whatever the
+    /// table's properties say, or of what they say where it is none. Gives how many went: none where the readers of the
+    /// table are not known.
+    ///
+    /// # Errors
+    /// As `Lake::commit`.
+    pub async fn expire(&self, name: &TableName, min_age: Option<Duration>) -> Result<usize, CommitError> {
+        let mut gone = 0;
+        loop {
+            let Some(table) = self.load_table(name).await? else { return Ok(gone) };
+            let Some(kept) = self.0.retention.get().and_then(|retention| retention.of(name)) else { return Ok(gone) };
+            let kept = Kept { asked: min_age, ..kept };
+            let now = chrono::Utc::now().timestamp_millis();
+            let ids = expire::expirable(&table.shared_name(), table.metadata(), &kept, now, 1)?;
+            if ids.is_empty() {
+                return Ok(gone);
+            }
+            gone += ids.len();
+            let commit = Commit {
+                operation: Operation::Replace,
+                expire_snapshots: ids,
+                summary: Record::because("old snapshots were forgotten"),
+                ..Commit::default()
+            };
+            self.commit(&table, commit, &while_it_is(&table)).await?;
+        }
     }
 
     /// How many snapshots of a table may be forgotten now; none where its readers are not known.
@@ -77,5 +102,14 @@ impl Lake {
     /// Those of reading its list.
     pub async fn manifest_count(&self, table: &Table) -> Result<usize> {
         Ok(all_manifests(table, table.head()).await?.len())
+    }
+}
+
+/// A commit without rows goes on over whatever came, unless the table was made anew.
+fn while_it_is(table: &Table) -> impl Fn(&Table) -> Rebase + Send + Sync + use<> {
+    let uuid = table.uuid();
+    move |now: &Table| match now.uuid() == uuid {
+        true => Rebase::Retry,
+        false => Rebase::Abandon("the table was made anew".into()),
     }
 }

@@ -26,6 +26,8 @@ pub struct Retention {
 pub(crate) struct Kept {
     /// The history of so long is kept whole: every snapshot that was current within it.
     pub(crate) min_age: Duration,
+    /// The same where somebody has just said so: it counts whatever the table's properties say.
+    pub(crate) asked: Option<Duration>,
     /// What a reader stands on is kept while it is not older than this.
     pub(crate) readers_max_age: Duration,
     /// When its readers were looked at, in milliseconds since 1970.
@@ -59,6 +61,6 @@ impl Retention {
     pub(crate) fn of(&self, table: &TableName) -> Option<Kept> {
         let (as_of_ms, pinned) = self.pinned.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned()?;
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned().unwrap_or_default();
-        Some(Kept { min_age: self.min_age, readers_max_age: self.readers_max_age, as_of_ms, pinned, held })
+        Some(Kept { min_age: self.min_age, asked: None, readers_max_age: self.readers_max_age, as_of_ms, pinned, held })
     }
 }

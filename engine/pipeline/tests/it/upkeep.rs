@@ -271,7 +271,7 @@ async fn a_view_that_is_far_behind_catches_up_in_parts() {
         ingested(&engine).await;
         if n == ROUNDS {
             engine.tell_readers().await;
-            assert!(engine.maintain(&name("bronze.t"), false).await.unwrap().files_in > 1);
+            assert!(engine.maintain(&name("bronze.t"), false, &|_| {}).await.unwrap().files_in > 1);
         }
     }
     let engine = world.engine().await;

@@ -44,6 +44,7 @@ use crate::config::Config;
 use crate::project::{Checked, Project, SqlFile};
 use crate::stored::Stored;
 
+pub use query::condition;
 use trial::Trials;
 pub use types::DialectTypes;
 pub use types::type_word;

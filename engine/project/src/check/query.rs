@@ -171,6 +171,22 @@ impl Planner {
     }
 }
 
+/// The condition that an expression is over the columns of a table, with its types coerced as it will run. Columns may be
+/// written with the table's name.
+///
+/// # Errors
+/// What does not exist, does not fit, or is no condition.
+pub fn condition(tree: &SqlExpr, table: &str, columns: &SchemaRef) -> Result<Expr> {
+    let planner = Planner::new();
+    let scan = scan(TableReference::bare(table), Arc::clone(columns))?;
+    let expr = planner.expr(tree, scan.schema())?;
+    let plan = planner.analyze(&LogicalPlanBuilder::from(scan).filter(expr)?.build()?)?;
+    match plan {
+        LogicalPlan::Filter(filter) => Ok(filter.predicate),
+        _ => plan_err!("the condition is none"),
+    }
+}
+
 /// A scan of a placeholder under a name.
 ///
 /// # Errors

@@ -168,6 +168,7 @@ async fn what_is_kept_is_enough() {
             let Some(head) = metadata.current_snapshot_id() else { return Ok(()) };
             let now = last + later;
             let kept = Kept {
+                asked: None,
                 min_age: Duration::from_millis(age as u64),
                 readers_max_age: Duration::from_millis(24 * HOUR as u64),
                 as_of_ms: now,
@@ -232,6 +233,7 @@ async fn branches_tags_and_properties_keep_theirs() {
     json["refs"]["work"] = json!({"snapshot-id": 20, "type": "branch"});
     let named: TableMetadata = serde_json::from_value(json.clone()).unwrap();
     let kept = Kept {
+        asked: None,
         min_age: Duration::from_secs(10),
         readers_max_age: Duration::from_secs(60),
         as_of_ms: now,
@@ -282,6 +284,7 @@ async fn who_is_far_behind_finds_snapshots_to_go_on_by() {
         }
         let metadata: TableMetadata = serde_json::from_value(json).unwrap();
         let kept = Kept {
+            asked: None,
             min_age: Duration::from_secs(10),
             readers_max_age: Duration::from_secs(86_400),
             as_of_ms: now,
@@ -322,6 +325,7 @@ async fn a_table_that_never_had_a_row_keeps_no_more_than_another() {
     }
     let metadata: TableMetadata = serde_json::from_value(json).unwrap();
     let kept = Kept {
+        asked: None,
         min_age: Duration::from_secs(10),
         readers_max_age: Duration::from_secs(86_400),
         as_of_ms: now,

@@ -370,7 +370,7 @@ async fn histories_of_deletes_of_every_kind() {
             assert_eq!(difference(minus, plus), difference(before, after), "seed {seed}: {from} to {to}");
         }
         // Written anew without what was deleted: the same rows, and the same change from everything before.
-        let all = Compaction { small: Small::All, bytes_max: u64::MAX, file_bytes_max: None };
+        let all = Compaction { small: Small::All, bytes_max: u64::MAX, file_bytes_max: None, below: None, among: None };
         let ours = context(&table, ScanOptions::default()).await;
         let Some(done) = table.lake().compact(&ours, &table, all).await.unwrap() else { continue };
         written_anew += 1;
