@@ -276,6 +276,12 @@ fn view(model: &Model, facts: &Facts, working: &BTreeSet<TableName>) -> Action {
         };
     }
     if let Some(reason) = must_recompute(model, facts, table, recorded, &since) {
+        // It promises never to be computed anew by itself: whoever does it says so.
+        if model.policy == Policy::IncrementalStrict && reason.code == "R0534" {
+            let hint =
+                format!("REFRESH POLICY INCREMENTAL STRICT: ingot refresh {} --full computes it anew", model.name);
+            return Action::Blocked { reason: Reason { hint: Some(hint), ..reason } };
+        }
         return Action::Recompute { reason, reads: all };
     }
     match model.strategy.incremental() {

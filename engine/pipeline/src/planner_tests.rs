@@ -209,6 +209,21 @@ fn state_that_does_not_fit_is_built_anew() {
 }
 
 #[test]
+fn a_strict_view_whose_history_is_gone_says_what_to_run() {
+    let p = project("CREATE MATERIALIZED VIEW gold.x REFRESH POLICY INCREMENTAL STRICT AS SELECT id, v FROM silver.t;");
+    let mut facts = fresh(&p);
+    let t = table(&mut facts, "silver.t");
+    t.head = Some(3);
+    t.snapshots = BTreeSet::from([3]);
+    let plan = all(&p, &facts);
+    let Action::Blocked { reason } = of(&plan, "gold.x") else { panic!("{plan}") };
+    assert_eq!(reason.code, "R0534");
+    assert!(reason.hint.as_deref().is_some_and(|hint| hint.contains("ingot refresh gold.x --full")), "{reason:?}");
+    // Others are computed anew by themselves.
+    assert_eq!(recompute_code(of(&plan, "gold.t")), "R0534");
+}
+
+#[test]
 fn keep_first_over_a_view_that_changes_rows_is_planned_as_it_runs() {
     let p = project(
         "CREATE MATERIALIZED VIEW gold.x REFRESH POLICY INCREMENTAL STRICT AS SELECT id, v FROM gold.t \
