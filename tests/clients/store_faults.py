@@ -1,7 +1,7 @@
 """A store and a catalog that fail, and what Ingot makes of it.
 
 On MinIO behind a proxy (`s3_proxy.py`): every fault on every kind of file, written and read; a storm of all faults under a
-seed while `run` goes on; an outage; queries over Flight SQL during faults. On local disk: a full disk, a file size limit,
+seed while `run` goes on; an outage; queries over Flight SQL during faults; upkeep by hand under each of them. On local disk: a full disk, a file size limit,
 the SQLite catalog locked for a while and for longer than its busy timeout, a read-only catalog and a read-only folder.
 
 After each, on what is left: the rows of Bronze and its error table are the log's up to the recorded position, every other
@@ -152,6 +152,31 @@ def ways(draw):
         return found
     chosen = {draw.random.choice([way for way in found if way[1] == fault]) for fault in FAULTS}
     return [way for way in found if way in chosen]
+
+
+def upkeep_faults(report, shared, draw):
+    """The same under upkeep by hand, which reads, writes and deletes: what it says is its own matter, the lake stays right."""
+    proxy = S3Proxy(os.environ["INGOT_TEST_S3_ENDPOINT"], draw.seed, hold=TIMEOUT + 2)
+    project = Store(shared, draw.seed + 1, proxy)
+    project.options += ["--set", "upkeep.snapshots-min-age=1 s"]
+    deletes = [("POST", fault) for fault in FAULTS if fault not in ("slow", "cut", "short", "slow-forever")]
+    hits = 0
+    for method, fault in draw.some(ways(draw), 5) + draw.some(deletes, 2):
+        for _ in range(2):
+            project.traffic.send(20)
+            recovered(report, project, f"before {method} {fault} under maintain")
+        proxy.set(*[Rule(fault, method, kind, times=2, each_table=True) for kind in ((*KINDS, "other") if method != "POST" else (None,))])
+        child = project.spawn("maintain")
+        code = project.end(child, 240)
+        hits += sum(rule.hits for rule in proxy.rules)
+        told = f"maintain, {method} {fault}, hit {sum(rule.hits for rule in proxy.rules)} times: exit {code}"
+        proxy.set()
+        report.check(told, ([] if code in (0, OUTSIDE) else [said(child, 30)]) + project.problems())
+    report.check(f"{hits} faults were met", [] if hits else ["none: this shows nothing"])
+    recovered(report, project, "after upkeep under faults")
+    code, child = project.run("maintain")
+    report.check("maintain without faults", ([] if code == 0 else [said(child, 30)]) + project.problems() + project.behind() + project.verify_problems())
+    project.close()
 
 
 def free_port():
@@ -444,7 +469,7 @@ def main():
     local.store = "local"
     remote = type(local)(local.ingot, local.brokers, "s3", local.work)
     # Side by side: most of the time is spent waiting.
-    lines = [[(single_faults, remote)], [(locked_catalog, local)], [(full_disk, local), (file_size_limit, local), (read_only_catalog, local)]]
+    lines = [[(single_faults, remote)], [(upkeep_faults, remote)], [(locked_catalog, local)], [(full_disk, local), (file_size_limit, local), (read_only_catalog, local)]]
 
     def work(line):
         for scenario, shared in line:

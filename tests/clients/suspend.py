@@ -8,6 +8,8 @@ commits. After the second has ended, and again after the first has: every offset
 `ingot verify` agrees, no live snapshot misses a file, and nothing of the log is left out in the end. Where the second
 took the first one's work from it, the first says so in its log.
 
+In more cases `maintain` itself stands still while others go on and keep the tables in shape as well.
+
 Prints a line a case; the last line is `N right, N wrong`.
 """
 
@@ -45,6 +47,8 @@ CASES = [
     ("start.table_ready", STREAMING, False),
     ("planned", "", False),
 ]
+#: Where `maintain` stands still while a run and another `maintain` go on.
+IN_UPKEEP = ["compact.chosen", "compact.files_written", "compact.committed", "orphans.listed", "orphans.fenced"]
 SAYS = ("another writer moved this table", "planned again", "superseded")
 CREATES = [("create.before_swap", table) for table in (STREAMING, ERRORS, SILVER, GOLD)]
 #: Points of `refresh --full`: the command, where, for which table, and the exit codes that are right.
@@ -112,6 +116,37 @@ class Suspend:
         """The late one's definition is no longer the table's: it must not go on by it."""
         self.case("commit.before_swap", STREAMING, True, ("run", "--once"), (1,), edited=True)
 
+    def in_upkeep(self, point):
+        project = self.project
+        for _ in range(3):
+            project.traffic.send(20)
+            project.run("run", "--once")
+        project.state.load()
+        project.age()
+        # Something that nothing names, for the removal of orphans to find.
+        late = project.spawn("run", "--once", crash=f"commit.before_swap:{STREAMING}=kill")
+        project.traffic.send(20)
+        project.end(late)
+        project.state.load()
+        project.age()
+        first = project.spawn("maintain", crash=f"{point}:{STREAMING}=stop")
+        wait_until(lambda: first.poll() is not None or stopped(first))
+        name = f"maintain stands still at {point}"
+        if first.poll() is not None:
+            return self.judged(name, [f"it never came there: {said(first)}"])
+        project.drop_lease()
+        project.traffic.send(40)
+        wrong = self.whole()
+        code, second = project.run("maintain")
+        wrong += ([] if code in (0, 3) else [f"the second ended with {code}: {said(second)}"]) + project.problems()
+        project.traffic.send(20)
+        wrong += self.whole()
+        first.send_signal(signal.SIGCONT)
+        code = project.end(first)
+        wrong += [] if code in (0, 3) else [f"the first ended with {code}: {said(first)}"]
+        wrong += project.problems() + project.verify_problems() + self.whole()
+        self.judged(name, wrong)
+
     def all(self):
         self.project = Project(setting(self.args), self.args.seed)
         self.project.traffic.send(60)
@@ -123,6 +158,13 @@ class Suspend:
         cases = [case for case in cases if self.args.only in case[0]]
         if self.args.only == "edited":
             self.edited()
+        upkeep = [(self.in_upkeep, (point,)) for point in IN_UPKEEP]
+        if self.args.only not in ("", "upkeep"):
+            upkeep = []
+        if self.args.share:
+            upkeep = random.Random(self.args.seed).sample(upkeep, min(3, len(upkeep)))
+        for what, case in upkeep:
+            what(*case)
         if self.args.share:
             cases = sorted(random.Random(self.args.seed).sample(cases, self.args.share), key=cases.index)
         for *case, creates in cases:
@@ -136,7 +178,7 @@ class Suspend:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_setting_arguments(parser)
-    parser.add_argument("--only", default="", help="only points with this in their name")
+    parser.add_argument("--only", default="", help="only points with this in their name; `upkeep`: those beside upkeep")
     parser.add_argument("--share", type=int, default=0, help="only so many of the cases, chosen by the seed")
     args = parser.parse_args()
     suspend = Suspend(args)

@@ -97,13 +97,13 @@ impl Lake {
         table: &Table,
         compaction: Compaction,
     ) -> Result<Option<Compacted>, CommitError> {
-        let file_bytes_max = compaction.file_bytes_max;
+        let (file_bytes_max, small) = (compaction.file_bytes_max, compaction.small);
         let chosen = chosen(table, compaction).await?;
         if chosen.is_empty() {
             return Ok(None);
         }
         let bytes_in = bytes(&chosen);
-        let has_deletes = chosen.iter().any(|file| has_many_deletes(file, compaction.small));
+        let has_deletes = chosen.iter().any(|file| has_many_deletes(file, small));
         let remove: Vec<String> = chosen.iter().map(|file| file.path.clone()).collect();
         let files_in = remove.len();
         let basis = Basis::of(table, &chosen);
