@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::catalog::unread::{self, Unread};
 use crate::error::{LakeError, Result};
 use crate::store::Store;
+use crate::table::refs;
 
 /// The newest format version that the parser knows.
 const VERSION_MAX: i64 = 3;
@@ -71,6 +72,15 @@ fn parse(bytes: &Bytes) -> Result<Parsed> {
     } else {
         bytes.as_ref()
     };
+    let mut parsed = parse_json(json)?;
+    if parsed.metadata.format_version() == FormatVersion::V1 {
+        let unread = Unread { refs: refs::in_file(json)?, ..Unread::clone(&parsed.unread) };
+        parsed.unread = Arc::new(unread);
+    }
+    Ok(parsed)
+}
+
+fn parse_json(json: &[u8]) -> Result<Parsed> {
     match serde_json::from_slice::<TableMetadata>(json) {
         // Only a default can be lost in parsing, and few tables have one: the text is not read twice for nothing.
         Ok(metadata) if metadata.format_version() < FormatVersion::V3 || !has_defaults(json) => {
@@ -113,4 +123,37 @@ fn diagnose(json: &[u8], error: &serde_json::Error) -> LakeError {
         return LakeError::Unsupported(format!("format version {version}; 1 to {VERSION_MAX} are known"));
     }
     LakeError::Damaged(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refs_of_the_first_format_version() {
+        let snapshot = |id: i64| {
+            serde_json::json!({"snapshot-id": id, "timestamp-ms": id, "summary": {"operation": "append"}, "schema-id": 0,
+                "manifest-list": "file:///l.avro"})
+        };
+        let file = |refs: Value| {
+            let mut file = serde_json::json!({"format-version": 1, "table-uuid": "9c12d441-03fe-4693-9a96-a0705ddf69c1",
+                "location": "file:///t", "last-updated-ms": 2, "last-column-id": 1, "current-schema-id": 0,
+                "schemas": [{"type": "struct", "schema-id": 0, "fields": [
+                    {"id": 1, "name": "n", "required": true, "type": "long"}]}],
+                "partition-specs": [{"spec-id": 0, "fields": []}], "default-spec-id": 0, "last-partition-id": 999,
+                "sort-orders": [{"order-id": 0, "fields": []}], "default-sort-order-id": 0, "properties": {},
+                "current-snapshot-id": 2, "snapshots": [snapshot(1), snapshot(2)]});
+            if !refs.is_null() {
+                file["refs"] = refs;
+            }
+            let parsed = parse(&Bytes::from(file.to_string())).unwrap();
+            let refs = refs::refs(&parsed.metadata, &parsed.unread.refs).unwrap();
+            refs.into_iter().map(|(name, of)| (name, of.snapshot_id, of.kind())).collect::<Vec<_>>()
+        };
+        assert_eq!(file(Value::Null), [("main".to_owned(), 2, "BRANCH")]);
+        let named = serde_json::json!({"main": {"snapshot-id": 2, "type": "branch"}, "t": {"snapshot-id": 1, "type": "tag"},
+            "b": {"snapshot-id": 1, "type": "branch", "max-ref-age-ms": 5}});
+        let wanted = [("b", 1, "BRANCH"), ("main", 2, "BRANCH"), ("t", 1, "TAG")];
+        assert_eq!(file(named), wanted.map(|(name, id, kind)| (name.to_owned(), id, kind)));
+    }
 }

@@ -11,9 +11,11 @@
 //!
 //! Not here: finding the columns in data files, which goes by field id (`read::adapt`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
+
+use crate::table::refs::Ref;
 
 /// Types without parameters that the parser knows.
 const PLAIN_TYPES: &[&str] = &[
@@ -54,6 +56,8 @@ pub(crate) struct Unread {
     pub(crate) columns: Vec<UnreadColumn>,
     /// Whether the partitions that new rows would have are unknown: the spec needs a column that is gone.
     pub(crate) partition: bool,
+    /// The branches and tags of a table of the first format version.
+    pub(crate) refs: BTreeMap<String, Ref>,
 }
 
 impl Unread {

@@ -27,7 +27,6 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::table::definition::{self, apply_definition};
 use crate::table::position::{self, PositionError};
-use crate::table::refs::refs;
 use crate::table::{Table, beginning, info};
 use crate::upkeep::expire::{BATCH, LOOK_EVERY, expirable};
 use crate::upkeep::garbage::Left;
@@ -106,11 +105,11 @@ impl Prepared {
             });
             let replaces_rows = commit.remove_all || is_empty;
             (builder, _) = apply_definition(builder, base, definition, replaces_rows)?;
-            shape = Arc::new(builder.clone().build()?.metadata);
+            shape = Arc::new(definition::preview(builder.clone(), metadata)?);
         }
         if !commit.prune.is_empty() {
             builder = definition::prune(builder, base.name(), &shape, &commit.prune)?;
-            shape = Arc::new(builder.clone().build()?.metadata);
+            shape = Arc::new(definition::preview(builder.clone(), metadata)?);
         }
         let spec = shape.default_partition_spec();
         for file in &commit.add {
@@ -298,7 +297,7 @@ fn expired(base: &Table, commit: &Commit, kept: Option<&Kept>, now_ms: i64) -> R
         _ => Vec::new(),
     };
     if !commit.expire_snapshots.is_empty() {
-        let named: HashSet<i64> = refs(metadata)?.into_values().map(|named| named.snapshot_id).collect();
+        let named: HashSet<i64> = base.refs()?.into_values().map(|named| named.snapshot_id).collect();
         let there = |id: &i64| Some(*id) != metadata.current_snapshot_id() && metadata.snapshot_by_id(*id).is_some();
         ids.extend(commit.expire_snapshots.iter().copied().filter(|id| there(id) && !named.contains(id)));
     }

@@ -35,7 +35,7 @@ use crate::error::Result;
 use crate::read::changelog::{all_manifests, live_entries};
 use crate::read::value_order::{float_scalar, scalar};
 use crate::read::value_text::value_text;
-use crate::table::{Table, ancestry, refs, schema};
+use crate::table::{Table, ancestry, schema};
 
 /// One of the tables that tell about a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ fn history(table: &Table) -> Result<RecordBatch> {
 }
 
 fn references(table: &Table) -> Result<RecordBatch> {
-    let refs = refs::refs(table.metadata())?;
+    let refs = table.refs()?;
     batch(vec![
         ("name", text(refs.keys().map(Some))),
         ("type", text(refs.values().map(|of| Some(of.kind())))),

@@ -21,7 +21,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::spec::{
-    FormatVersion, NestedField, NestedFieldRef, Schema, SchemaRef, TableMetadata, TableMetadataBuilder, Type,
+    FormatVersion, NestedField, NestedFieldRef, Operation, Schema, SchemaRef, Snapshot, Summary, TableMetadata,
+    TableMetadataBuilder, Type,
 };
 use ingot_model::{Definition, PropertyChanges, Record, TableName, file_settings};
 
@@ -74,9 +75,33 @@ pub(crate) fn resolve(table: &Table, definition: &Definition, replaces_rows: boo
     let base = table.metadata();
     let builder = TableMetadataBuilder::new_from_metadata(base.as_ref().clone(), None);
     let (builder, _) = apply_definition(builder, table, definition, replaces_rows)?;
-    let metadata = builder.build()?.metadata;
+    let metadata = preview(builder, base)?;
     let state = state_columns(table.name(), &metadata)?;
     Ok(ResolvedDefinition { metadata: Arc::new(metadata), state })
+}
+
+/// What is under construction over a base, as it stands: its schemas and specs. Core gives metadata without a new snapshot
+/// this machine's time, and refuses that where another machine's clock was ahead; such metadata gets a snapshot that is
+/// stored nowhere and that nothing names.
+///
+/// # Errors
+/// What core refuses.
+pub(crate) fn preview(builder: TableMetadataBuilder, base: &TableMetadata) -> Result<TableMetadata> {
+    if chrono::Utc::now().timestamp_millis() > base.last_updated_ms() {
+        return Ok(builder.build()?.metadata);
+    }
+    let id = (1..).find(|id| base.snapshot_by_id(*id).is_none()).unwrap_or_default();
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(id)
+        .with_sequence_number(base.next_sequence_number())
+        .with_timestamp_ms(base.last_updated_ms() + 1)
+        .with_manifest_list(String::new())
+        .with_summary(Summary { operation: Operation::Replace, additional_properties: HashMap::new() });
+    let snapshot = match base.format_version() {
+        FormatVersion::V3 => snapshot.with_row_range(base.next_row_id(), 0).build(),
+        _ => snapshot.build(),
+    };
+    Ok(builder.add_snapshot(snapshot)?.build()?.metadata)
 }
 
 /// The metadata of a new table at `location`.

@@ -8,12 +8,12 @@
 //!
 //! Not here: loading (`load`), what a new definition does to it (`evolution`), changing (`commit`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use iceberg::spec::{MAIN_BRANCH, NestedFieldRef, SchemaRef as IcebergSchemaRef, SnapshotRef, TableMetadata};
+use iceberg::spec::{NestedFieldRef, SchemaRef as IcebergSchemaRef, SnapshotRef, TableMetadata};
 use ingot_model::{History, Operation, Properties, SnapshotInfo, Summary, TableName, TableProperties};
 use uuid::Uuid;
 
@@ -268,12 +268,17 @@ impl Table {
 
     /// The snapshot of a branch or a tag, and whether it is a tag.
     pub fn reference(&self, name: &str) -> Option<(i64, bool)> {
-        let id = self.0.metadata.snapshot_for_ref(name)?.snapshot_id();
-        Some((id, name != MAIN_BRANCH && self.is_tag(name)))
+        let of = self.refs().ok()?.remove(name)?;
+        self.0.metadata.snapshot_by_id(of.snapshot_id)?;
+        Some((of.snapshot_id, !of.is_branch()))
     }
 
-    fn is_tag(&self, name: &str) -> bool {
-        refs::refs(&self.0.metadata).is_ok_and(|refs| refs.get(name).is_some_and(|of| !of.is_branch()))
+    /// The branches and tags by name.
+    ///
+    /// # Errors
+    /// Metadata that core does not print.
+    pub(crate) fn refs(&self) -> Result<BTreeMap<String, refs::Ref>> {
+        refs::refs(&self.0.metadata, &self.0.unread.refs)
     }
 
     /// Columns of any of its schemas that are not read, for their types. They are in no schema here.

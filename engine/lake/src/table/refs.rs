@@ -1,8 +1,9 @@
-//! The branches and tags of a table. Core offers no list of them: its JSON does.
+//! The branches and tags of a table. Core offers no list of them: its JSON does, but for tables of the first format
+//! version, of which it reads no refs: those are read from the file itself.
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{FormatVersion, MAIN_BRANCH, TableMetadata};
 use serde::Deserialize;
 
 use crate::error::{LakeError, Result};
@@ -48,12 +49,35 @@ struct Refs {
     refs: BTreeMap<String, Ref>,
 }
 
-/// The refs of a table by name.
+/// The refs of a table by name; `of_first` are those that its file has in the first format version.
 ///
 /// # Errors
 /// Metadata that core does not print.
-pub(crate) fn refs(metadata: &TableMetadata) -> Result<BTreeMap<String, Ref>> {
-    let corrupt = |error: serde_json::Error| LakeError::Corrupt(format!("branches and tags: {error}"));
+pub(crate) fn refs(metadata: &TableMetadata, of_first: &BTreeMap<String, Ref>) -> Result<BTreeMap<String, Ref>> {
+    if metadata.format_version() == FormatVersion::V1 {
+        let mut refs = of_first.clone();
+        if let Some(snapshot_id) = metadata.current_snapshot_id() {
+            let plain = Ref {
+                snapshot_id,
+                of: Type::Branch,
+                max_ref_age_ms: None,
+                min_snapshots_to_keep: None,
+                max_snapshot_age_ms: None,
+            };
+            refs.entry(MAIN_BRANCH.to_owned()).or_insert(plain);
+        }
+        return Ok(refs);
+    }
+    let corrupt = |error| LakeError::Corrupt(format!("branches and tags: {error}"));
     let json = serde_json::to_vec(metadata).map_err(corrupt)?;
-    Ok(serde_json::from_slice::<Refs>(&json).map_err(corrupt)?.refs)
+    in_file(&json)
+}
+
+/// The refs that a metadata file has, as JSON.
+///
+/// # Errors
+/// `Corrupt` when they are none.
+pub(crate) fn in_file(json: &[u8]) -> Result<BTreeMap<String, Ref>> {
+    let corrupt = |error: serde_json::Error| LakeError::Corrupt(format!("branches and tags: {error}"));
+    Ok(serde_json::from_slice::<Refs>(json).map_err(corrupt)?.refs)
 }

@@ -199,13 +199,21 @@ async fn a_definition_that_changed_stops_a_late_writer() {
 
 /// A version of a table with another current schema, as another writer leaves it: no snapshot.
 async fn redefined_elsewhere(table: &Table, fields: serde_json::Value) -> Table {
+    changed_elsewhere(table, |json| {
+        let id = json["schemas"].as_array().unwrap().len();
+        let schema = serde_json::json!({"type": "struct", "schema-id": id, "fields": fields});
+        json["schemas"].as_array_mut().unwrap().push(schema);
+        json["current-schema-id"] = id.into();
+        json["last-column-id"] = 9.into();
+    })
+    .await
+}
+
+/// A version of a table with other metadata.
+async fn changed_elsewhere(table: &Table, change: impl FnOnce(&mut serde_json::Value)) -> Table {
     let lake = table.lake();
     let mut json = serde_json::to_value(table.metadata().as_ref()).unwrap();
-    let id = json["schemas"].as_array().unwrap().len();
-    let schema = serde_json::json!({"type": "struct", "schema-id": id, "fields": fields});
-    json["schemas"].as_array_mut().unwrap().push(schema);
-    json["current-schema-id"] = id.into();
-    json["last-column-id"] = 9.into();
+    change(&mut json);
     let location = format!("{}/metadata/09999-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
     lake.0.store.write(&location, serde_json::to_vec(&json).unwrap().into()).await.unwrap();
     lake.rows().swap(table.name(), table.metadata_location(), &location).await.unwrap();
@@ -250,6 +258,31 @@ async fn a_definition_is_put_back_with_its_values() {
     let table = lake.commit(&create(&lake, "t", narrow.clone()).await, ours, &retry).await.unwrap();
     let foreign = redefined_elsewhere(&table, serde_json::json!([field(1, "id", "long")])).await;
     assert_eq!(foreign.redefined_by(&narrow).unwrap().as_deref(), Some("id"));
+}
+
+/// What a machine wrote whose clock was four days ahead is changed like anything else.
+#[tokio::test]
+async fn a_clock_that_was_ahead_stops_no_definition() {
+    let (_folder, lake) = lake().await;
+    let table = append(&create(&lake, "t", plain()).await, &[1]).await;
+    let then = table.metadata().last_updated_ms() + 4 * 86_400_000;
+    let table = changed_elsewhere(&table, |json| {
+        json["last-updated-ms"] = then.into();
+        for of in ["snapshots", "snapshot-log"] {
+            json[of].as_array_mut().unwrap().last_mut().unwrap()["timestamp-ms"] = then.into();
+        }
+    })
+    .await;
+    let mut wider = plain();
+    wider.columns.push(column("more", DataType::Int32));
+    assert!(table.layout_differs(&wider).unwrap());
+    let files = write(&table, &rows(&[2])).await;
+    let table = lake.commit(&table, appending(files), &retry).await.unwrap();
+    let change = Commit { definition: Some(wider.clone()), ..appending(Vec::new()) };
+    let table = lake.commit(&table, change, &retry).await.unwrap();
+    assert!(!table.layout_differs(&wider).unwrap());
+    assert_eq!((ids(&table).await, table.metadata().last_updated_ms()), (vec![1, 2], then + 2));
+    assert_eq!(table.metadata().snapshots().len(), 3);
 }
 
 #[tokio::test]
