@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, TableMetadata};
+use iceberg::spec::{FormatVersion, MAIN_BRANCH, Operation, SnapshotRef, TableMetadata};
 use ingot_model::file_settings::HistorySettings;
 use ingot_model::{Count, SnapshotInfo, TableName, Unreadable};
 
@@ -64,7 +64,11 @@ pub(crate) fn expirable(
     if !is_old(before(kept.asked.or(settings.min_age).unwrap_or(kept.min_age)).min(kept.as_of_ms)) {
         return Ok(Vec::new());
     }
-    let named = refs(metadata)?;
+    // Core reads no refs of the first format version, and what they name must stay.
+    if metadata.format_version() == FormatVersion::V1 {
+        return Ok(Vec::new());
+    }
+    let named = refs(metadata, &BTreeMap::new())?;
     let main = named.get(MAIN_BRANCH);
     // The branch's own settings win over the table's, as the specification has it.
     let age = main.and_then(|main| u64::try_from(main.max_snapshot_age_ms?).ok()).map(Duration::from_millis);

@@ -89,7 +89,7 @@ async fn rows_leave_by_delete_files_and_readers_follow() {
         let rows = head.snapshot(head.head().unwrap()).unwrap().rows().unwrap();
         assert_eq!(rows, Some(model.len() as u64));
         if round % 5 == 4 {
-            let done = engine.maintain(&name("silver.sums"), false).await.unwrap();
+            let done = engine.maintain(&name("silver.sums"), false, &|_| {}).await.unwrap();
             assert!(done.files_in > 0, "{done:?}");
             assert_eq!(counted(&engine, "silver.sums", Count::TotalDeleteFiles).await, 0);
             all_equal(&engine).await;
