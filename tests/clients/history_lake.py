@@ -259,7 +259,7 @@ class History:
                 chosen = r.sample([f for f in fields if not isinstance(f.field_type, (StructType, ListType, MapType))], r.choice([0, 1, 1, 2]))
                 parts = [(f, random_transform(r, f.field_type)) for f in chosen]
                 spec = PartitionSpec(*[PartitionField(f.field_id, 1000 + i, t, f"p{i}") for i, (f, t) in enumerate(parts) if t is not None])
-                properties = {"format-version": r.choice("2222"), "write.parquet.row-group-limit": r.choice(["2", "1000"]),
+                properties = {"format-version": r.choice("1222"), "write.parquet.row-group-limit": r.choice(["2", "1000"]),
                               "write.metadata.metrics.default": r.choice(["none", "counts", "truncate(4)", "full", "full"])}
                 catalog.create_table(self.table_name, schema, partition_spec=spec, properties=properties)
                 self.load()

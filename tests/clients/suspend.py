@@ -8,14 +8,19 @@ commits. After the second has ended, and again after the first has: every offset
 `ingot verify` agrees, no live snapshot misses a file, and nothing of the log is left out in the end. Where the second
 took the first one's work from it, the first says so in its log.
 
-In more cases `maintain` itself stands still while others go on and keep the tables in shape as well.
+Upkeep by hand is the other process in two more kinds of cases. A writer stands still for four days, by its own clock too
+(`clock.c`), and the removal of orphans takes its files away: woken, it must not bring them into the table. And
+`maintain` itself stands still while others go on and keep the tables in shape as well.
 
 Prints a line a case; the last line is `N right, N wrong`.
 """
 
 import argparse
+import os
 import random
 import signal
+import struct
+import subprocess
 import sys
 import time
 
@@ -47,8 +52,12 @@ CASES = [
     ("start.table_ready", STREAMING, False),
     ("planned", "", False),
 ]
+#: Where a writer stands still while the files that it wrote become old and are taken away.
+ACROSS_ORPHANS = [("files_written", STREAMING), ("commit.before_metadata", STREAMING), ("commit.before_swap", STREAMING),
+                  ("files_written", ERRORS), ("commit.before_swap", SILVER), ("files_written", COPY), ("commit.before_swap", GOLD)]
 #: Where `maintain` stands still while a run and another `maintain` go on.
 IN_UPKEEP = ["compact.chosen", "compact.files_written", "compact.committed", "orphans.listed", "orphans.fenced"]
+DAYS_4 = 4 * 86_400
 SAYS = ("another writer moved this table", "planned again", "superseded")
 CREATES = [("create.before_swap", table) for table in (STREAMING, ERRORS, SILVER, GOLD)]
 #: Points of `refresh --full`: the command, where, for which table, and the exit codes that are right.
@@ -116,6 +125,40 @@ class Suspend:
         """The late one's definition is no longer the table's: it must not go on by it."""
         self.case("commit.before_swap", STREAMING, True, ("run", "--once"), (1,), edited=True)
 
+    def across_orphans(self, point, table):
+        """Nothing that was taken away comes into the table, and no row is lost with it."""
+        project = self.project
+        project.traffic.send(40)
+        before = set(project.state.load().files)
+        library, shift = clock(project.folder)
+        set_clock(shift, -DAYS_4)
+        plain = project.env
+        project.env = plain | {"LD_PRELOAD": library, "INGOT_TEST_CLOCK": shift}
+        first = project.spawn("run", "--once", crash=f"{point}:{table}=stop")
+        project.env = plain
+        wait_until(lambda: first.poll() is not None or stopped(first))
+        name = f"run --once stands still at {point} {table} for four days"
+        if first.poll() is not None:
+            return self.judged(name, [f"it never came there: {said(first)}"])
+        written = {f for f in set(project.state.load().files) - before if f.endswith(".parquet")}
+        project.drop_lease()
+        project.age()
+        code, second = project.run("maintain")
+        left = set(project.state.load().files)
+        folder = "/" + table.replace(".", "/") + "/data/"
+        own = {f for f in written if folder in f}
+        wrong = [] if code == 0 else [f"maintain ended with {code}: {said(second)}"]
+        wrong += [] if own and not own & left else [f"its files were not taken away, so that this shows nothing: {own & left or 'none was written'}"]
+        wrong += project.problems()
+        project.traffic.send(20)
+        set_clock(shift, 0)
+        first.send_signal(signal.SIGCONT)
+        code = project.end(first)
+        if code not in (0, 3):
+            wrong.append(f"the first ended with {code}: {said(first)}")
+        wrong += project.problems() + project.verify_problems() + self.whole()
+        self.judged(f"{name}, and {len(own)} files of it are taken away", wrong)
+
     def in_upkeep(self, point):
         project = self.project
         for _ in range(3):
@@ -158,7 +201,7 @@ class Suspend:
         cases = [case for case in cases if self.args.only in case[0]]
         if self.args.only == "edited":
             self.edited()
-        upkeep = [(self.in_upkeep, (point,)) for point in IN_UPKEEP]
+        upkeep = [(self.across_orphans, case) for case in ACROSS_ORPHANS] + [(self.in_upkeep, (point,)) for point in IN_UPKEEP]
         if self.args.only not in ("", "upkeep"):
             upkeep = []
         if self.args.share:
@@ -173,6 +216,20 @@ class Suspend:
             self.case(*case)
         if not self.args.only:
             self.edited()
+
+
+def clock(folder):
+    """The library that shifts a process' clock, and the file that says by how much."""
+    library, shift = os.path.join(folder, "clock.so"), os.path.join(folder, "clock")
+    if not os.path.exists(library):
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clock.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    return library, shift
+
+
+def set_clock(shift, seconds):
+    with open(shift, "r+b" if os.path.exists(shift) else "wb") as out:       # in place: it is mapped
+        out.write(struct.pack("q", seconds))
 
 
 def main():

@@ -7,6 +7,8 @@
 //! Invariants
 //! * A rewrite and its parent hold the same rows, so the sum is the difference of `from` and `to` wherever the rewrites
 //!   stand, on their line or not.
+//! * No file is in a result twice: where rewrites stand on lines that were left, and the sum would have one so, the result is the
+//!   difference of the two snapshots.
 //! * A file that comes in one difference and goes in another is in neither result. One of which deletes took rows stands for
 //!   other rows each time: it stays in both, and its rows cancel out where they are read.
 //!
@@ -24,11 +26,15 @@ use crate::table::Table;
 /// # Errors
 /// As [`changelog`].
 pub async fn change_between(table: &Table, from: Option<i64>, to: i64) -> Result<FileChange, LakeError> {
+    let whole = (from, to);
     let steps = steps(table, from, to);
     let mut sum = FileChange::default();
     for (from, to) in steps {
         let difference = changelog(table, from, to).await?;
-        sum = added(sum, difference);
+        let Some(both) = added(sum, difference) else {
+            return changelog(table, whole.0, whole.1).await;
+        };
+        sum = both;
     }
     Ok(sum)
 }
@@ -61,10 +67,10 @@ fn steps(table: &Table, from: Option<i64>, to: i64) -> Vec<(Option<i64>, i64)> {
     steps
 }
 
-/// One change after another: what came and went again is in neither.
-fn added(first: FileChange, then: FileChange) -> FileChange {
+/// One change after another: what came and went again is in neither. `None` where a file would come, or go, twice.
+fn added(first: FileChange, then: FileChange) -> Option<FileChange> {
     if first.added.is_empty() && first.removed.is_empty() {
-        return then;
+        return Some(then);
     }
     let mut sums: HashMap<String, (FileRef, i32)> = HashMap::new();
     let mut order = Vec::new();
@@ -89,10 +95,11 @@ fn added(first: FileChange, then: FileChange) -> FileChange {
     }
     for path in order {
         match sums.remove(&path) {
-            Some((file, times)) if times > 0 => sum.added.push(file),
-            Some((file, times)) if times < 0 => sum.removed.push(file),
-            _ => {}
+            Some((file, 1)) => sum.added.push(file),
+            Some((file, -1)) => sum.removed.push(file),
+            Some((_, 0)) | None => {}
+            Some(_) => return None,
         }
     }
-    sum
+    Some(sum)
 }

@@ -127,7 +127,13 @@ async fn histories_of_rows_that_leave_by_delete_files() {
                     table = overwrite(&table, Commit { remove: vec![path], ..Commit::default() }).await.unwrap();
                 }
                 _ => {
-                    let all = Compaction { small: Small::All, bytes_max: u64::MAX, file_bytes_max: None };
+                    let all = Compaction {
+                        small: Small::All,
+                        bytes_max: u64::MAX,
+                        file_bytes_max: None,
+                        below: None,
+                        among: None,
+                    };
                     let session = SessionContext::new();
                     if let Some(done) = lake.compact(&session, &table, all).await.unwrap() {
                         table = done.table;
@@ -179,7 +185,7 @@ async fn what_conflicts_in_truth_and_no_more() {
     assert_eq!(values(&now, ScanOptions::default()).await, [2, 3, 11, 13, 21]);
     totals_are_right(&now).await;
     // A file that was brought together with others is not there any more.
-    let all = Compaction { small: Small::All, bytes_max: u64::MAX, file_bytes_max: None };
+    let all = Compaction { small: Small::All, bytes_max: u64::MAX, file_bytes_max: None, below: None, among: None };
     let done = lake.compact(&SessionContext::new(), &now, all).await.unwrap().unwrap();
     let refused = lake.commit(&base, gone, &retry).await;
     assert!(matches!(&refused, Err(CommitError::Superseded { reason, .. }) if reason.contains("are gone")));

@@ -118,6 +118,24 @@ async fn small_files_are_brought_together_and_rows_stay_in_order() {
     assert_eq!(rows(&back.removed) - rows(&back.added), 3);
 }
 
+/// Rewrites on lines that a rollback left: the files below both of them stay in the sum once.
+#[tokio::test]
+async fn rewrites_on_lines_that_were_left_change_nothing() {
+    let (_folder, lake) = lake().await;
+    let two = append(&append(&create(&lake, "t", plain()).await, &[1, 2, 3]).await, &[4, 5]).await;
+    let three = append(&two, &[6]).await;
+    let (below, from) = (two.head().unwrap(), three.head().unwrap());
+    let first = compacted(&three, Small::All).await.unwrap().table;
+    let second = compacted(&rolled_back(&first, below).await, Small::All).await.unwrap().table;
+    let now = append(&rolled_back(&second, below).await, &[7, 8, 9, 10]).await;
+    let head = now.head().unwrap();
+    let rows = |files: &[crate::FileRef]| files.iter().map(|f| f.record_count()).collect::<Vec<_>>();
+    let change = change_between(&now, Some(from), head).await.unwrap();
+    assert_eq!((rows(&change.added), rows(&change.removed)), (vec![4], vec![1]));
+    let back = change_between(&now, Some(head), from).await.unwrap();
+    assert_eq!((rows(&back.added), rows(&back.removed)), (vec![1], vec![4]));
+}
+
 #[tokio::test]
 async fn each_partition_is_brought_together_by_itself() {
     let (_folder, lake) = lake().await;

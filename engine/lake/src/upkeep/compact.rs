@@ -183,8 +183,7 @@ fn choose(files: Vec<FileRef>, spec: i32, target: u64, compaction: Compaction) -
             partitions.entry(promoted(file.data_file.partition())).or_default().push(file);
         }
     }
-    let mut candidates: Vec<Vec<FileRef>> =
-        partitions.into_values().filter_map(|of| worth(of, small, below)).collect();
+    let mut candidates: Vec<Vec<FileRef>> = partitions.into_values().filter_map(|of| worth(of, small, below)).collect();
     // The fullest partitions first.
     candidates.sort_by_key(|of| std::cmp::Reverse(of.len()));
     let (mut chosen, mut bytes) = (Vec::new(), 0);
