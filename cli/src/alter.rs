@@ -5,8 +5,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
-use futures::{StreamExt as _, stream};
 use ingot_dialect::ast::Command;
 use ingot_dialect::{Diagnostic, client_command};
 use ingot_lake::Lease;
@@ -17,11 +15,10 @@ use ingot_project::project::SqlFile;
 use crate::args::Global;
 use crate::open::{self, Failure};
 use crate::process;
-use crate::sql::Rows;
 use crate::tell::note;
 
 /// What the statement did, as rows of a metric each; none where it is another statement.
-pub async fn carried_out(global: &Global, sql: &str) -> Result<Option<(SchemaRef, Rows)>, Failure> {
+pub async fn carried_out(global: &Global, sql: &str) -> Result<Option<RecordBatch>, Failure> {
     let Some(command) = client_command(sql).map_err(|d| wrong(global, sql, *d))? else { return Ok(None) };
     let Command::AlterExecute { table, action, options, filter } = command else { return Ok(None) };
     let asked = Asked::of(action, &options, filter)?;
@@ -57,7 +54,7 @@ pub async fn carried_out(global: &Global, sql: &str) -> Result<Option<(SchemaRef
     let columns: [(&str, ArrayRef); 2] =
         [("metric_name", Arc::new(StringArray::from(names))), ("metric_value", Arc::new(Int64Array::from(values)))];
     let rows = RecordBatch::try_from_iter(columns).map_err(|e| Failure::Outside(e.to_string()))?;
-    Ok(Some((rows.schema(), stream::iter([Ok(rows)]).boxed())))
+    Ok(Some(rows))
 }
 
 fn wrong(global: &Global, sql: &str, diagnostic: Diagnostic) -> Failure {

@@ -35,7 +35,7 @@ impl Target {
         match self {
             Self::Embedded(session, global) => {
                 if let Some(done) = alter::carried_out(global, sql).await? {
-                    return Ok(done);
+                    return Ok((done.schema(), futures::stream::iter([Ok(done)]).boxed()));
                 }
                 let planned = session.plan(&Caller::ANONYMOUS, sql, None).await.map_err(query_error)?;
                 let schema = planned.schema.clone();

@@ -32,6 +32,7 @@ mod session;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod watch;
 
 pub use caller::Caller;
