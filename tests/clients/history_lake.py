@@ -282,7 +282,7 @@ class History:
         declared = ", ".join(f"{quoted(f.name)} {ddl(f.field_type)}{' NOT NULL' if f.required and self.whole else ''}" for f in columns)
         text = f"CREATE EXTERNAL TABLE {self.feed_name if self.kind == 'ours' else t} ({declared});\n"
         if self.kind == "ours":
-            scalars = [f for f in columns if not isinstance(f.field_type, (StructType, ListType, MapType, FloatType, DoubleType, BooleanType))]
+            scalars = [f for f in columns if not isinstance(f.field_type, (StructType, ListType, MapType, FloatType, DoubleType, BooleanType, UUIDType))]
             field = r.choice(scalars)
             by = f" PARTITIONED BY ({r.choice(['k', 'bucket(3, n)', 'truncate(5, n)', quoted(field.name)])})" if r.random() < 0.6 else ""
             text += f"CREATE STREAMING TABLE {t}{by} AS SELECT * FROM STREAM {self.feed_name};\n"

@@ -84,12 +84,26 @@ impl Lake {
         };
         let fenced = self.commit(table, commit, &guard).await?;
         crash::point("orphans.fenced", table.name());
-        let named = self.named(&fenced).await?;
+        let named = match self.named(&fenced).await {
+            Err(LakeError::NotFound(path)) => return Err(self.overtaken(&fenced, LakeError::NotFound(path)).await),
+            named => named?,
+        };
         let orphans: Vec<Listed> = candidates.into_iter().filter(|file| !named.contains(&file.path)).collect();
         let told = Orphans::of(&orphans);
         self.0.store.delete_paths(orphans.into_iter().map(|file| file.path).collect()).await?;
         crash::point("orphans.deleted", table.name());
         Ok(told)
+    }
+
+    /// What a missing file means: others may have forgotten snapshots of that version since, with their files.
+    async fn overtaken(&self, version: &Table, missing: LakeError) -> CommitError {
+        match self.load_table(version.name()).await {
+            Ok(Some(current)) if current.metadata_location() != version.metadata_location() => {
+                let reason = "snapshots were forgotten while files that nothing names were looked for".to_owned();
+                CommitError::Superseded { reason, current }
+            }
+            _ => missing.into(),
+        }
     }
 
     /// The files below a table's folder that were last written `age` ago or longer and that it does not name.
