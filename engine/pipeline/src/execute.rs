@@ -29,7 +29,7 @@ use crate::maintain::{GRACE, Told, compaction, lost};
 
 /// A file that nothing names is left for so long at least.
 const ORPHANS_MIN: Duration = Duration::from_secs(3 * 86_400);
-/// Files below so many bytes are small where the statement says it without a size: as in Trino.
+/// The units of a size, as Trino reads them.
 const UNITS: &[(&str, u64)] = &[("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
 
 /// What a statement asks for.
