@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The benchmarks: one command, one table.
 #
-#   bench/run.sh [kafka|refresh|freshness|start|fetch|build|release ... | all] [options]
+#   bench/run.sh [kafka|refresh|freshness|start|fetch|scan|build|release ... | all] [options]
 #
 #   --scale quick|full|smoke   how much (quick: minutes; full: what docs/performance.md is made of; smoke: does it work)
 #   --events N                 events of kafka and refresh, rows of fetch, instead of the scale's
