@@ -205,6 +205,16 @@ impl Lake {
         self.0.manifests.read(file).await
     }
 
+    /// Keeps no more than so many bytes of parsed manifests and lists in memory.
+    pub fn limit_caches(&self, bytes_max: usize) {
+        self.0.manifests.limit(bytes_max);
+    }
+
+    /// Bytes of parsed manifests and lists that are kept in memory.
+    pub fn cached_bytes(&self) -> usize {
+        self.0.manifests.bytes_held()
+    }
+
     /// The rows of the catalog, where tests put faults.
     #[cfg(test)]
     pub(crate) fn rows(&self) -> &crate::catalog::sql::rows::Rows {

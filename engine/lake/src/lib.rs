@@ -46,6 +46,7 @@ pub use read::rewrites::change_between;
 pub use table::beginning::{self, beginning};
 pub use table::declared::{DeclaredColumn, Misfit};
 pub use table::definition::{NewTable, ResolvedDefinition};
+pub use table::manifests::SharedFile;
 pub use table::position::{self, FlowKey, PositionError, recorded_position};
 pub use table::{StateColumn, Table, owner, schema};
 pub use upkeep::compact::{Compacted, Compaction, FAN_IN, Small};

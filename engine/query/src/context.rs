@@ -19,13 +19,19 @@ use ingot_lake::Lake;
 
 use crate::pool::{self, SharedPool};
 
+/// The share of the memory (1/n) that parsed manifests take at most, and footers of data files as much.
+const CACHED_OF_MEMORY: usize = 16;
+
 /// A runtime with a bounded memory pool that spills to the system's temporary folder. A process has one: refreshes,
-/// verification, writers and clients' queries share its pool.
+/// verification, writers and clients' queries share its pool. What is kept of files' metadata is within the bound, and what
+/// it may take is not the pool's.
 ///
 /// # Errors
 /// When the disk manager cannot be made.
 pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> {
-    let env = bounded(memory_bytes_max)?;
+    let cached = memory_bytes_max / CACHED_OF_MEMORY;
+    lake.limit_caches(cached);
+    let env = builder(memory_bytes_max - 2 * cached).with_metadata_cache_limit(cached).build_arc()?;
     lake.register(&env);
     Ok(env)
 }
@@ -35,12 +41,15 @@ pub fn runtime(lake: &Lake, memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> 
 /// # Errors
 /// When the disk manager cannot be made.
 pub fn bounded(memory_bytes_max: usize) -> Result<Arc<RuntimeEnv>> {
+    builder(memory_bytes_max).build_arc()
+}
+
+fn builder(memory_bytes_max: usize) -> RuntimeEnvBuilder {
     const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
     let pool = TrackConsumersPool::new(SharedPool::new(memory_bytes_max), NAMED_CONSUMERS);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_max_spill_merge_fan_in(pool::files_at_once(memory_bytes_max))
-        .build_arc()
 }
 
 /// A context for maintenance and verification on a shared runtime.

@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use iceberg::spec::{DataContentType, DataFile, DataFileFormat, Datum, PrimitiveLiteral};
+use iceberg::spec::{DataContentType, DataFileFormat, Datum, PrimitiveLiteral};
 use ingot_model::TableName;
 
 use crate::error::{LakeError, Result};
+use crate::table::manifests::SharedFile;
 
 /// Field id of the path column of position deletes (Iceberg, "Reserved field ids").
 pub(crate) const DELETE_PATH_FIELD_ID: i32 = 2_147_483_546;
@@ -27,7 +28,7 @@ pub(crate) struct DeleteFile {
     /// The partition spec of its partition values.
     pub(crate) spec_id: i32,
     /// Location, size, bounds, partition values.
-    pub(crate) data_file: DataFile,
+    pub(crate) data_file: SharedFile,
 }
 
 /// How rows are named.
@@ -61,7 +62,7 @@ impl DeleteFile {
     ///
     /// # Errors
     /// `Damaged` when the entry lacks what its kind needs; `Unsupported` for formats without a reader.
-    pub(crate) fn listed(table: &TableName, data_file: DataFile, sequence_number: i64, spec_id: i32) -> Result<Self> {
+    pub(crate) fn listed(table: &TableName, data_file: SharedFile, sequence_number: i64, spec_id: i32) -> Result<Self> {
         let path = data_file.file_path();
         let kind = match (data_file.content_type(), data_file.file_format()) {
             (DataContentType::PositionDeletes, DataFileFormat::Puffin) => {

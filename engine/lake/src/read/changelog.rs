@@ -17,15 +17,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use datafusion::common::DataFusionError;
+use datafusion::common::runtime::SpawnedTask;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, SnapshotRef,
-};
+use iceberg::spec::{DataContentType, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, SnapshotRef};
 
 use crate::deletes::file::{DeleteFile, FileDeletes, Identity, canonical};
 use crate::deletes::index::{DeleteIndex, Target};
 use crate::error::LakeError;
 use crate::table::Table;
+use crate::table::manifests::SharedFile;
 
 /// Manifests read at the same time.
 const MANIFESTS_CONCURRENT: usize = 8;
@@ -36,7 +37,7 @@ pub struct FileRef {
     /// Full URI, as the manifest holds it.
     pub path: String,
     /// Counts, bounds, partition values, size.
-    pub data_file: Arc<DataFile>,
+    pub data_file: SharedFile,
     /// Data sequence number.
     pub sequence_number: i64,
     /// The snapshot that added the file. Kept when manifests are rewritten.
@@ -100,7 +101,26 @@ pub struct FileChange {
 /// `SnapshotGone` when the metadata no longer holds the snapshot; `Unsupported` when it holds files that are not
 /// Parquet; `Damaged` and `Corrupt` for entries that contradict the specification.
 pub async fn live_files(table: &Table, snapshot: i64) -> Result<Vec<FileRef>, LakeError> {
-    let (data, deletes) = split(manifests(table, &find(table, snapshot)?).await?);
+    files_of(table, manifests(table, &find(table, snapshot)?).await?).await
+}
+
+/// The manifests of a snapshot that hold live entries, and the location of the list that names them. The list is kept for
+/// the next scan.
+pub(crate) async fn scanned_manifests(
+    table: &Table,
+    snapshot: i64,
+) -> Result<(Arc<[ManifestFile]>, String), LakeError> {
+    let snapshot = find(table, snapshot)?;
+    let list = table.lake().0.manifests.listed(table.metadata(), &snapshot).await?;
+    Ok((list, snapshot.manifest_list().to_owned()))
+}
+
+/// The live data files of some manifests of a snapshot, with the deletes of the delete manifests among them.
+///
+/// # Errors
+/// As [`live_files`].
+pub(crate) async fn files_of(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<FileRef>, LakeError> {
+    let (data, deletes) = split(manifests);
     let deletes = delete_files(table, deletes).await?;
     let mut files = data_files(table, data, None).await?;
     apply(&mut files, &DeleteIndex::of(table, &deletes))?;
@@ -257,11 +277,15 @@ fn find(table: &Table, snapshot: i64) -> Result<SnapshotRef, LakeError> {
         .ok_or_else(|| LakeError::SnapshotGone { table: table.name().clone(), snapshot })
 }
 
+pub(crate) fn has_live_files(manifest: &ManifestFile) -> bool {
+    manifest.has_added_files() || manifest.has_existing_files()
+}
+
 /// The manifests of a snapshot that hold live entries.
 async fn manifests(table: &Table, snapshot: &SnapshotRef) -> Result<Vec<ManifestFile>, LakeError> {
     let list = table.lake().0.manifests.list(table.metadata(), snapshot).await?;
     // Version 1 manifests may leave the counts out.
-    Ok(list.into_iter().filter(|m| m.has_added_files() || m.has_existing_files()).collect())
+    Ok(list.into_iter().filter(has_live_files).collect())
 }
 
 /// All manifests of a snapshot; none without one.
@@ -273,7 +297,10 @@ pub(crate) async fn all_manifests(table: &Table, snapshot: Option<i64>) -> Resul
 }
 
 /// All live entries of a snapshot with their specs, of data and of deletes of every kind; none without one.
-pub(crate) async fn live_entries(table: &Table, snapshot: Option<i64>) -> Result<Vec<(i32, ManifestEntry)>, LakeError> {
+pub(crate) async fn live_entries(
+    table: &Table,
+    snapshot: Option<i64>,
+) -> Result<Vec<(i32, Arc<ManifestEntry>)>, LakeError> {
     match snapshot {
         Some(snapshot) => entries(table, manifests(table, &find(table, snapshot)?).await?, None).await,
         None => Ok(Vec::new()),
@@ -296,11 +323,21 @@ async fn entries(
     table: &Table,
     manifests: Vec<ManifestFile>,
     shared: Option<&Shared>,
-) -> Result<Vec<(i32, ManifestEntry)>, LakeError> {
-    let lake = table.lake();
-    let loads = manifests.into_iter().map(|file| async move {
-        let manifest = lake.manifest(&file).await?;
-        Ok::<_, LakeError>((file, manifest))
+) -> Result<Vec<(i32, Arc<ManifestEntry>)>, LakeError> {
+    let loads = manifests.into_iter().map(|file| {
+        let lake = table.lake().clone();
+        async move {
+            let manifest = match lake.0.manifests.kept(&file) {
+                Some(manifest) => manifest,
+                // A task of its own: parsing takes a core's time.
+                None => {
+                    let file = file.clone();
+                    let read = SpawnedTask::spawn(async move { lake.manifest(&file).await }).await;
+                    read.map_err(|ended| LakeError::DataFusion(DataFusionError::ExecutionJoin(Box::new(ended))))??
+                }
+            };
+            Ok::<_, LakeError>((file, manifest))
+        }
     });
     let loaded: Vec<_> = stream::iter(loads).buffered(MANIFESTS_CONCURRENT).try_collect().await?;
     let mut live = Vec::new();
@@ -309,10 +346,8 @@ async fn entries(
         let is_wanted = |entry: &ManifestEntry| {
             entry.is_alive() && wanted.is_none_or(|shared| shared.files.contains(canonical(entry.file_path())))
         };
-        live.extend(manifest.entries().iter().filter(|entry| is_wanted(entry)).map(|e| {
-            let entry: &ManifestEntry = e;
-            (file.partition_spec_id, entry.clone())
-        }));
+        let entries = manifest.entries().iter().filter(|entry| is_wanted(entry));
+        live.extend(entries.map(|entry| (file.partition_spec_id, Arc::clone(entry))));
     }
     Ok(live)
 }
@@ -323,13 +358,22 @@ async fn data_files(
     shared: Option<&Shared>,
 ) -> Result<Vec<FileRef>, LakeError> {
     let state: Vec<i32> = table.state_columns().iter().map(|c| c.field_id).collect();
-    let mut files = Vec::new();
+    let entries = entries(table, manifests, shared).await?;
+    let mut files = Vec::with_capacity(entries.len());
     // Two manifests of one snapshot may name a file twice after a faulty rewrite;
     // reading it twice would double its rows.
-    let mut seen = HashSet::new();
-    for (spec_id, entry) in entries(table, manifests, shared).await? {
-        let (sequence_number, snapshot) = (entry.sequence_number, entry.snapshot_id);
-        let data_file = Arc::new(entry.data_file);
+    let mut seen = HashSet::with_capacity(entries.len());
+    for (_, entry) in &entries {
+        if !seen.insert(entry.file_path()) {
+            return Err(unsupported(
+                table,
+                &format!("the file {:?}, listed twice", entry.file_path()),
+                "repair the table's manifests",
+            ));
+        }
+    }
+    for (spec_id, entry) in &entries {
+        let data_file = entry.data_file();
         if data_file.content_type() != DataContentType::Data {
             return Err(unsupported(
                 table,
@@ -344,23 +388,16 @@ async fn data_files(
                 "rewrite it as Parquet with the engine that wrote it",
             ));
         }
-        if !seen.insert(data_file.file_path().to_owned()) {
-            return Err(unsupported(
-                table,
-                &format!("the file {:?}, listed twice", data_file.file_path()),
-                "repair the table's manifests",
-            ));
-        }
         let counts = data_file.value_counts();
         files.push(FileRef {
             path: data_file.file_path().to_owned(),
             has_state: state.iter().all(|id| counts.contains_key(id)),
-            sequence_number: sequence_number.unwrap_or(0),
-            added_snapshot_id: snapshot.unwrap_or(-1),
-            spec_id,
+            sequence_number: entry.sequence_number().unwrap_or(0),
+            added_snapshot_id: entry.snapshot_id().unwrap_or(-1),
+            spec_id: *spec_id,
             deletes: FileDeletes::default(),
             only: None,
-            data_file,
+            data_file: Arc::clone(entry).into(),
         });
     }
     Ok(files)
@@ -369,8 +406,8 @@ async fn data_files(
 async fn delete_files(table: &Table, manifests: Vec<ManifestFile>) -> Result<Vec<Arc<DeleteFile>>, LakeError> {
     let mut deletes = Vec::new();
     for (spec_id, entry) in entries(table, manifests, None).await? {
-        let sequence_number = entry.sequence_number.unwrap_or(0);
-        deletes.push(Arc::new(DeleteFile::listed(table.name(), entry.data_file, sequence_number, spec_id)?));
+        let sequence_number = entry.sequence_number().unwrap_or(0);
+        deletes.push(Arc::new(DeleteFile::listed(table.name(), entry.into(), sequence_number, spec_id)?));
     }
     Ok(deletes)
 }

@@ -17,7 +17,7 @@ use datafusion::common::ScalarValue;
 use ingot_model::KeyRange;
 
 use crate::read::changelog::FileRef;
-use crate::read::prune::TableBounds;
+use crate::read::prune::{Buckets, TableBounds};
 use crate::table::Table;
 
 /// The files that may hold a row within all `ranges`, in order. No ranges keep
@@ -58,5 +58,5 @@ fn may_hold(bounds: &TableBounds, file: &FileRef, range: &KeyRange) -> bool {
     {
         return false;
     }
-    range.min != range.max || bounds.may_hold(file, &range.column, std::iter::once(&range.min))
+    range.min != range.max || bounds.may_hold(file, &range.column, &Buckets::of(std::slice::from_ref(&range.min)))
 }

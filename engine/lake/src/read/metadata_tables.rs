@@ -281,7 +281,7 @@ fn array_of(of: &DataType, values: impl Iterator<Item = Option<PrimitiveLiteral>
     Ok(ScalarValue::iter_to_array(values)?)
 }
 
-fn files(table: &Table, entries: &[(i32, ManifestEntry)]) -> Result<RecordBatch> {
+fn files(table: &Table, entries: &[(i32, Arc<ManifestEntry>)]) -> Result<RecordBatch> {
     let files: Vec<(i32, &DataFile)> = entries.iter().map(|(spec, entry)| (*spec, entry.data_file())).collect();
     let mut columns = file_columns(table, &files)?;
     columns.push(("readable_metrics", metrics_of(table, &files)));
@@ -418,7 +418,7 @@ fn readable_metrics(table: &Table, file: &DataFile) -> Value {
         .into()
 }
 
-fn partitions(table: &Table, entries: &[(i32, ManifestEntry)]) -> Result<RecordBatch> {
+fn partitions(table: &Table, entries: &[(i32, Arc<ManifestEntry>)]) -> Result<RecordBatch> {
     let mut places: HashMap<_, usize> = HashMap::new();
     let mut groups: Vec<Vec<(i32, &DataFile)>> = Vec::new();
     for (spec_id, entry) in entries {

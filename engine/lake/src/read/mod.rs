@@ -4,7 +4,10 @@
 
 pub(crate) mod adapt;
 pub mod changelog;
+mod counted_rows;
 mod deleting;
+mod derived;
+pub(crate) mod judge;
 pub(crate) mod key_probe;
 pub mod key_ranges;
 pub mod metadata_tables;
@@ -14,5 +17,6 @@ pub(crate) mod prune;
 pub(crate) mod reshape;
 pub mod rewrites;
 pub(crate) mod row_positions;
+mod summaries;
 pub(crate) mod value_order;
 mod value_text;

@@ -1,10 +1,13 @@
 //! A table's snapshot as a DataFusion table.
 //!
-//!   FileRefs ──▶ prune ──▶ groups by size ──▶ DataSourceExec (Parquet, by field id)
-//!                    ├──▶ with deletes ──▶ the same over a DeletingSource
-//!                    └──▶ rows' positions wanted ──▶ RowPositionsExec
+//!   manifest list ──▶ manifests that can match ──▶ files that can ──▶ groups by size ──▶ DataSourceExec (Parquet, by field id)
+//!        │                                             ├──▶ with deletes ──▶ the same over a DeletingSource
+//!        │                                             └──▶ rows' positions wanted ──▶ RowPositionsExec
+//!        └── no column is wanted, and the rows are known ──▶ CountedRowsExec
 //!
 //! Invariants
+//! * Nothing is read before `scan` knows the filters; what it reads is what they leave.
+//! * Deletes that are left out are of partitions of which no row is wanted.
 //! * A provider reads one snapshot, fixed when it is made, in the columns that the
 //!   table has (`Table::as_of` gives it those of a snapshot).
 //! * Filters are pushed down as inexact: the plan above applies them again unless
@@ -13,7 +16,7 @@
 //! * Filters that DataFusion makes while a query runs are taken as they come;
 //!   `ingot_semantics::exact_options` keeps it from making those that lose rows.
 //!
-//! Not here: which files a snapshot has (`changelog`), columns by id (`adapt`).
+//! Not here: which files a snapshot has (`changelog`), what a filter leaves out (`judge`), columns by id (`adapt`).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -32,17 +35,21 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
+use iceberg::spec::{ManifestContentType, ManifestFile};
 use ingot_model::place;
 
 use crate::deletes::applied::ScanDeletes;
-use crate::error::LakeError;
+use crate::error::{LakeError, external};
 use crate::read::adapt::{ByIdAdapterFactory, ByIdReaderFactory, FieldNames, PartitionValues};
-use crate::read::changelog::{FileRef, live_files, unsupported};
+use crate::read::changelog::{FileRef, files_of, has_live_files, scanned_manifests, unsupported};
+use crate::read::counted_rows::CountedRowsExec;
 use crate::read::deleting::{DeletingSource, Scanned};
+use crate::read::judge::{Files, Filters};
 use crate::read::key_probe::{KeyProbe, key_column};
 use crate::read::parquet_files::ParquetFiles;
 use crate::read::prune::{TableBounds, computed_columns};
 use crate::read::row_positions::{ById, PlacedFile, RowPositionsExec};
+use crate::read::summaries::Summaries;
 use crate::table::Table;
 
 /// Collects the paths of the files that scans open, for tests and EXPLAIN.
@@ -74,10 +81,7 @@ pub struct LakeTableProvider {
     stored: SchemaRef,
     /// `stored`, and positions when asked for.
     schema: SchemaRef,
-    files: Vec<FileRef>,
     bounds: TableBounds,
-    names: Arc<FieldNames>,
-    partitions: Arc<PartitionValues>,
     options: ScanOptions,
 }
 
@@ -85,16 +89,31 @@ impl fmt::Debug for LakeTableProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LakeTableProvider")
             .field("table", self.table.name())
-            .field("files", &self.files.len())
+            .field("snapshot", &self.snapshot())
             .finish_non_exhaustive()
     }
 }
 
+/// What is scanned, pruned.
+enum Found {
+    /// Nothing but how many rows there are.
+    Rows(u64),
+    Files(Vec<FileRef>),
+}
+
+/// What one scan reads with.
+struct Reads<'a> {
+    state: &'a dyn Session,
+    by_id: ById,
+    opened: ParquetFiles,
+    partitions: Arc<PartitionValues>,
+}
+
 impl LakeTableProvider {
-    /// Reads the snapshot's manifests, unless the options name the files.
+    /// A provider; it reads nothing but the metadata that the table holds.
     ///
     /// # Errors
-    /// As [`live_files`]; and `Unsupported` when a column's name is needed twice.
+    /// `Unsupported` when a column's name is needed twice; `SnapshotGone` when the metadata no longer holds the snapshot.
     pub async fn try_new(table: &Table, options: ScanOptions) -> Result<Self, LakeError> {
         let stored = match (options.with_state, options.defined) {
             (true, _) => table.schema_with_state(),
@@ -116,28 +135,24 @@ impl LakeTableProvider {
                 "rename the column",
             ));
         }
-        let files = match (&options.files, options.snapshot.or(table.head())) {
-            (Some(files), _) => files.clone(),
-            (None, Some(snapshot)) => live_files(table, snapshot).await?,
-            (None, None) => Vec::new(),
-        };
-        let bounds = TableBounds::of(table);
-        let partitions = Arc::new(bounds.partition_values(table, &files)?);
-        Ok(Self {
-            bounds,
-            names: Arc::new(FieldNames::of(table, options.with_state, Arc::clone(&partitions))),
-            partitions,
-            table: table.clone(),
-            stored,
-            schema,
-            files,
-            options,
-        })
+        if let (None, Some(snapshot)) = (&options.files, options.snapshot)
+            && table.snapshot(snapshot).is_none()
+        {
+            return Err(LakeError::SnapshotGone { table: table.name().clone(), snapshot });
+        }
+        Ok(Self { bounds: TableBounds::of(table), table: table.clone(), stored, schema, options })
     }
 
-    /// The files that are read when no filter prunes any.
-    pub fn files(&self) -> &[FileRef] {
-        &self.files
+    /// An error of planning a scan: what is wrong with a file of the table's metadata is the table's error.
+    fn in_scan(&self, error: LakeError) -> LakeError {
+        match error {
+            error @ (LakeError::Damaged(_) | LakeError::Corrupt(_)) => error.of_table(self.table.name(), ""),
+            error => error,
+        }
+    }
+
+    fn snapshot(&self) -> Option<i64> {
+        self.options.snapshot.or(self.table.head())
     }
 
     /// The table, as it was when the provider was made.
@@ -145,23 +160,67 @@ impl LakeTableProvider {
         &self.table
     }
 
+    /// What is left of the snapshot once the filters are known.
+    async fn found(&self, filters: &Filters, counts: bool) -> Result<Found, LakeError> {
+        let mut files = match (&self.options.files, self.snapshot()) {
+            (Some(files), _) => files.clone(),
+            (None, None) => Vec::new(),
+            (None, Some(snapshot)) => {
+                let (listed, list) = scanned_manifests(&self.table, snapshot).await?;
+                if counts && let Some(rows) = self.counted(&listed, &list) {
+                    return Ok(Found::Rows(rows));
+                }
+                let live: Vec<ManifestFile> = listed.iter().filter(|m| has_live_files(m)).cloned().collect();
+                let keep = filters.keep(&Summaries { bounds: &self.bounds, manifests: &live });
+                let count = live.len();
+                let kept: Vec<_> = live.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(m, _)| m).collect();
+                tracing::debug!(table = %self.table.name(), manifests = count, read = kept.len(), "scan planned");
+                let is_all = kept.len() == count && !kept.iter().any(|m| m.content == ManifestContentType::Deletes);
+                let files = files_of(&self.table, kept).await?;
+                if is_all {
+                    self.table.lake().0.manifests.note_rows(&list, files.iter().map(FileRef::record_count).sum());
+                }
+                files
+            }
+        };
+        if !filters.is_empty() {
+            let mut keep = filters.keep(&Files { bounds: &self.bounds, files: &files }).into_iter();
+            files.retain(|_| keep.next().unwrap_or(true));
+        }
+        Ok(Found::Files(files))
+    }
+
+    /// How many rows the snapshot has, if that is known without opening a manifest: all of them were read before, or are
+    /// our own, whose counts are right, and nothing is deleted.
+    fn counted(&self, listed: &[ManifestFile], list: &str) -> Option<u64> {
+        if let Some(rows) = self.table.lake().0.manifests.rows(list) {
+            return Some(rows);
+        }
+        listed.iter().filter(|m| has_live_files(m)).try_fold(0u64, |sum, manifest| {
+            let is_ours = manifest.content == ManifestContentType::Data
+                && self.table.snapshot(manifest.added_snapshot_id).is_some_and(|s| s.is_ours());
+            let rows = manifest.added_rows_count?.checked_add(manifest.existing_rows_count?)?;
+            if is_ours { sum.checked_add(rows) } else { None }
+        })
+    }
+
     /// What takes rows out of some files of the table.
-    fn deletes(&self, state: &dyn Session, opened: &ParquetFiles, files: &[FileRef]) -> Arc<ScanDeletes> {
-        let pool = &state.runtime_env().memory_pool;
-        Arc::new(ScanDeletes::of(&self.table, opened.clone(), Arc::clone(&self.partitions), files, pool))
+    fn deletes(&self, reads: &Reads<'_>, files: &[FileRef]) -> Arc<ScanDeletes> {
+        let pool = &reads.state.runtime_env().memory_pool;
+        Arc::new(ScanDeletes::of(&self.table, reads.opened.clone(), Arc::clone(&reads.partitions), files, pool))
     }
 
     /// A scan by DataFusion's own Parquet source. Without `deletes` all rows are read.
     fn parquet(
         &self,
-        state: &dyn Session,
-        (by_id, opened): (&ById, &ParquetFiles),
+        reads: &Reads<'_>,
         (files, deletes): (&[FileRef], Option<Arc<ScanDeletes>>),
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut statistics = self.bounds.statistics(files, &self.stored);
+        let (state, by_id, opened) = (reads.state, &reads.by_id, &reads.opened);
+        let mut statistics = self.bounds.statistics(files, &self.stored, projection);
         for column in computed_columns(filters, &self.schema, state)? {
             if let Ok(index) = self.stored.index_of(&column) {
                 let column = &mut statistics.column_statistics[index];
@@ -208,14 +267,14 @@ impl LakeTableProvider {
     /// A scan that knows rows' positions.
     fn with_positions(
         &self,
-        state: &dyn Session,
-        (by_id, opened): (ById, &ParquetFiles),
+        reads: Reads<'_>,
         files: Vec<FileRef>,
         projected: SchemaRef,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let deletes = self.deletes(state, opened, &files);
+        let deletes = self.deletes(&reads, &files);
+        let opened = &reads.opened;
         let mut groups = Vec::new();
-        for group in spread(files, state.config().target_partitions()) {
+        for group in spread(files, reads.state.config().target_partitions()) {
             let group = group.into_iter().map(|of| {
                 let file = opened.file(&of.path, of.data_file.file_size_in_bytes())?;
                 Ok(PlacedFile { of, file })
@@ -226,7 +285,7 @@ impl LakeTableProvider {
         let probe = keys
             .zip(key_column(self.table.state_columns()))
             .map(|(keys, column)| KeyProbe { column: column.name.clone(), keys: Arc::clone(keys) });
-        Ok(Arc::new(RowPositionsExec::new(by_id, projected, groups, deletes, probe)))
+        Ok(Arc::new(RowPositionsExec::new(reads.by_id, projected, groups, deletes, probe)))
     }
 }
 
@@ -255,9 +314,16 @@ impl TableProvider for LakeTableProvider {
             Some(indices) => Arc::new(self.schema.project(indices)?),
             None => Arc::clone(&self.schema),
         };
-        let keep = self.bounds.keep(&self.files, filters, &self.schema, state);
-        let mut files: Vec<FileRef> =
-            self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| f.clone()).collect();
+        let judged = Filters::of(filters, &self.schema, state);
+        let counts = projected.fields().is_empty() && filters.is_empty() && self.options.log.is_none();
+        let mut files = match self.found(&judged, counts).await.map_err(|e| external(self.in_scan(e)))? {
+            Found::Files(files) => files,
+            Found::Rows(rows) => {
+                let Ok(rows) = usize::try_from(rows) else { return plan_err!("the table has {rows} rows") };
+                let rows = limit.map_or(rows, |limit| rows.min(limit));
+                return Ok(Arc::new(CountedRowsExec::new(projected, rows)));
+            }
+        };
         // A file without rows needs no opening.
         files.retain(|f| f.record_count() > 0);
         // Filters above may drop rows, so that more than `limit` must come out here.
@@ -279,22 +345,31 @@ impl TableProvider for LakeTableProvider {
             lake.register(state.runtime_env());
         }
         let opened = ParquetFiles::of(lake, state.runtime_env());
+        // Equality deletes may go by any column.
+        let wanted = files.iter().all(FileRef::is_whole).then(|| {
+            let mut names: HashSet<String> = projected.fields().iter().map(|field| field.name().clone()).collect();
+            names.extend(filters.iter().flat_map(Expr::column_refs).map(|column| column.name.clone()));
+            names
+        });
+        let partitions = Arc::new(self.bounds.partition_values(&files, wanted.as_ref()).map_err(external)?);
+        let names = Arc::new(FieldNames::of(&self.table, self.options.with_state, Arc::clone(&partitions)));
         let by_id = ById {
             schema: Arc::clone(&self.stored),
-            reader: Arc::new(ByIdReaderFactory { inner: opened.reader(), names: Arc::clone(&self.names) }),
-            adapter: Arc::new(ByIdAdapterFactory { names: Arc::clone(&self.names) }),
+            reader: Arc::new(ByIdReaderFactory { inner: opened.reader(), names: Arc::clone(&names) }),
+            adapter: Arc::new(ByIdAdapterFactory { names }),
         };
+        let reads = Reads { state, by_id, opened, partitions };
         if self.options.with_positions {
-            return self.with_positions(state, (by_id, &opened), files, projected);
+            return self.with_positions(reads, files, projected);
         }
         let (whole, others): (Vec<_>, Vec<_>) = files.into_iter().partition(FileRef::is_whole);
-        let (by_id, mut plans) = ((&by_id, &opened), Vec::new());
+        let mut plans = Vec::new();
         if !whole.is_empty() {
-            plans.push(self.parquet(state, by_id, (&whole, None), projection, filters, limit)?);
+            plans.push(self.parquet(&reads, (&whole, None), projection, filters, limit)?);
         }
         if !others.is_empty() {
-            let deletes = Some(self.deletes(state, &opened, &others));
-            plans.push(self.parquet(state, by_id, (&others, deletes), projection, filters, limit)?);
+            let deletes = Some(self.deletes(&reads, &others));
+            plans.push(self.parquet(&reads, (&others, deletes), projection, filters, limit)?);
         }
         UnionExec::try_new(plans)
     }

@@ -1,41 +1,34 @@
-//! Decides from manifests alone which data files a query can skip, and what is
-//! known about a set of files without opening one.
+//! What manifests say about data files: bounds of their columns, and statistics of many together.
 //!
-//!   filters ──▶ PruningPredicate ──▶ keep or skip, per file
-//!                     ▲
-//!   manifest bounds, counts, partition values (`ColumnBounds`)
+//!   manifest bounds, counts, partition values ──▶ ColumnBounds ──▶ keep or skip (`judge`), statistics of a scan
 //!
 //! Invariants
-//! * A skipped file holds no row for which the filters are true.
 //! * A bound is at or beyond every value, not always a value: only bounds of our
 //!   own files, of types whose bounds no writer truncates, answer min and max.
 //! * Float bounds leave NaN out and may confuse the zeros: they count only when
 //!   the file is known to hold no NaN, with both zeros inside.
-//! * Expressions out of their column's order (`CAST(ts AS TIME)`) skip nothing.
 //!
-//! Not here: pruning within files, which is DataFusion's.
+//! Not here: which files a filter leaves out (`judge`), pruning within files, which is DataFusion's.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::catalog::Session;
-use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
 use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, TryCastExpr};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use iceberg::spec::{Datum, Literal, PrimitiveLiteral, PrimitiveType, Transform as IcebergTransform, Type};
 
 use crate::error::LakeError;
 use crate::read::adapt::PartitionValues;
 use crate::read::changelog::FileRef;
-use crate::read::value_order::{Opaque, float_scalar, scalar, unordered};
+use crate::read::value_order::{float_scalar, scalar};
 use crate::table::Table;
 use crate::table::schema;
 use crate::table::transform::{bucketed, literal};
@@ -54,10 +47,10 @@ pub(crate) struct ColumnBounds {
     pub(crate) exact: bool,
 }
 
-struct BoundColumn {
-    id: i32,
-    primitive: PrimitiveType,
-    data_type: DataType,
+pub(crate) struct BoundColumn {
+    pub(crate) id: i32,
+    pub(crate) primitive: PrimitiveType,
+    pub(crate) data_type: DataType,
 }
 
 struct PartitionColumn {
@@ -70,7 +63,35 @@ struct PartitionColumn {
 pub(crate) struct TableBounds {
     columns: HashMap<String, BoundColumn>,
     specs: HashMap<i32, Vec<PartitionColumn>>,
-    ours: HashSet<i64>,
+    table: Table,
+}
+
+/// Values, and the buckets that they fall into.
+pub(crate) struct Buckets<'v> {
+    values: &'v [ScalarValue],
+    /// By how many buckets there are; `None` where it is not known.
+    of: RefCell<HashMap<u32, Vec<Option<i32>>>>,
+}
+
+impl<'v> Buckets<'v> {
+    pub(crate) fn of(values: &'v [ScalarValue]) -> Self {
+        Self { values, of: RefCell::default() }
+    }
+
+    /// Whether the bucket of one of the values, as values of a type, is as `wanted`, or not known.
+    pub(crate) fn any_in(&self, buckets: u32, data_type: &DataType, wanted: impl Fn(i32) -> bool) -> bool {
+        let bucket = |value: &ScalarValue| {
+            let value = value.cast_to(data_type).and_then(|v| v.to_array()).ok()?;
+            let bucket = literal(&bucketed(buckets, &value)?, 0, &PrimitiveType::Int).ok().flatten()?;
+            match bucket.as_primitive_literal() {
+                Some(PrimitiveLiteral::Int(bucket)) => Some(bucket),
+                _ => None,
+            }
+        };
+        let mut of = self.of.borrow_mut();
+        let of = of.entry(buckets).or_insert_with(|| self.values.iter().map(bucket).collect());
+        of.iter().any(|bucket| bucket.is_none_or(&wanted))
+    }
 }
 
 impl TableBounds {
@@ -100,17 +121,27 @@ impl TableBounds {
                 (spec.spec_id(), fields.collect())
             })
             .collect();
-        let ours = metadata
-            .snapshots()
-            .map(|s| s.snapshot_id())
-            .filter(|id| table.snapshot(*id).is_some_and(|s| s.is_ours()))
-            .collect();
-        Self { columns, specs, ours }
+        Self { columns, specs, table: table.clone() }
+    }
+
+    /// A column of a primitive type, by its name.
+    pub(crate) fn column(&self, name: &str) -> Option<&BoundColumn> {
+        self.columns.get(name)
+    }
+
+    /// How many fields a partition spec has.
+    pub(crate) fn fields_of(&self, spec_id: i32) -> Option<usize> {
+        self.specs.get(&spec_id).map(Vec::len)
+    }
+
+    /// The fields of a spec that are made of a column: where they stand, and how they are made.
+    pub(crate) fn transforms(&self, spec_id: i32, column: i32) -> impl Iterator<Item = (usize, &IcebergTransform)> {
+        self.partition_fields(spec_id, column).map(|field| (field.index, &field.transform))
     }
 
     /// Whether this engine wrote a file, whose bounds are then values of it. The snapshot that would tell may be forgotten.
     fn is_ours(&self, file: &FileRef) -> bool {
-        self.ours.contains(&file.added_snapshot_id) || has_own_name(&file.path)
+        has_own_name(&file.path) || self.table.snapshot(file.added_snapshot_id).is_some_and(|s| s.is_ours())
     }
 
     /// What the manifests know about a column of a file. Nothing about nested
@@ -144,7 +175,7 @@ impl TableBounds {
 
     fn partition_bounds(&self, file: &FileRef, column: &BoundColumn, known: &mut ColumnBounds) {
         let rows = file.record_count();
-        for field in self.partition_fields(file, column.id) {
+        for field in self.partition_fields(file.spec_id, column.id) {
             if field.transform == IcebergTransform::Void {
                 continue;
             }
@@ -177,11 +208,19 @@ impl TableBounds {
         }
     }
 
-    /// The values that the files' identity partitions give to columns that the files may not hold, by location.
+    /// The values that the files' identity partitions give to columns that the files may not hold, by location. Only of the
+    /// columns of these names, where some are named.
     ///
     /// # Errors
     /// A file outside the store.
-    pub(crate) fn partition_values(&self, table: &Table, files: &[FileRef]) -> Result<PartitionValues, LakeError> {
+    pub(crate) fn partition_values(
+        &self,
+        files: &[FileRef],
+        names: Option<&HashSet<String>>,
+    ) -> Result<PartitionValues, LakeError> {
+        let table = &self.table;
+        let ids: Option<HashSet<i32>> =
+            names.map(|names| names.iter().filter_map(|name| self.columns.get(name)).map(|column| column.id).collect());
         let mut types: HashMap<i32, Option<DataType>> =
             self.columns.values().map(|column| (column.id, Some(column.data_type.clone()))).collect();
         // Deletes may go by a column that the table has no more.
@@ -193,7 +232,10 @@ impl TableBounds {
         for file in files {
             let fields = self.specs.get(&file.spec_id).into_iter().flatten();
             let mut values = HashMap::new();
-            for field in fields.filter(|field| field.transform == IcebergTransform::Identity) {
+            for field in fields.filter(|field| {
+                field.transform == IcebergTransform::Identity
+                    && ids.as_ref().is_none_or(|ids| ids.contains(&field.source_id))
+            }) {
                 let of = types.entry(field.source_id).or_insert_with(|| gone(field.source_id));
                 let Some(of) = of.as_ref() else { continue };
                 let Some(value) = file.data_file.partition().fields().get(field.index) else { continue };
@@ -210,83 +252,53 @@ impl TableBounds {
         Ok(all)
     }
 
-    fn partition_fields(&self, file: &FileRef, source: i32) -> impl Iterator<Item = &PartitionColumn> {
-        let fields = self.specs.get(&file.spec_id);
+    fn partition_fields(&self, spec_id: i32, source: i32) -> impl Iterator<Item = &PartitionColumn> {
+        let fields = self.specs.get(&spec_id);
         fields.into_iter().flatten().filter(move |f| f.source_id == source)
     }
 
-    /// Whether a bucketed column of a file can hold one of `values`. Unknown is yes.
-    pub(crate) fn may_hold<'v>(
-        &self,
-        file: &FileRef,
-        column: &str,
-        values: impl Iterator<Item = &'v ScalarValue> + Clone,
-    ) -> bool {
+    /// Whether a bucketed column of a file can hold one of the values. Unknown is yes.
+    pub(crate) fn may_hold(&self, file: &FileRef, column: &str, values: &Buckets<'_>) -> bool {
         let Some(column) = self.columns.get(column) else {
             return true;
         };
-        self.partition_fields(file, column.id).all(|field| {
+        self.partition_fields(file.spec_id, column.id).all(|field| {
             let IcebergTransform::Bucket(buckets) = field.transform else {
                 return true;
             };
-            let Some(stored) = file.data_file.partition().fields().get(field.index) else {
-                return true;
-            };
-            let stored = match stored {
-                Some(literal) => literal.as_primitive_literal(),
+            match file.data_file.partition().fields().get(field.index) {
+                None => true,
                 // The bucket of NULL holds NULL alone.
-                None => return values.clone().any(ScalarValue::is_null),
-            };
-            values.clone().any(|value| {
-                let value = value.cast_to(&column.data_type).and_then(|v| v.to_array());
-                let bucket = value.ok().and_then(|v| bucketed(buckets, &v));
-                let bucket = bucket.and_then(|b| literal(&b, 0, &PrimitiveType::Int).ok().flatten());
-                let bucket = bucket.and_then(|b| b.as_primitive_literal());
-                match (&bucket, &stored) {
-                    (Some(bucket), Some(stored)) => bucket == stored,
+                Some(None) => values.values.iter().any(ScalarValue::is_null),
+                Some(Some(stored)) => match stored.as_primitive_literal() {
+                    Some(PrimitiveLiteral::Int(stored)) => {
+                        values.any_in(buckets, &column.data_type, |bucket| bucket == stored)
+                    }
                     _ => true,
-                }
-            })
+                },
+            }
         })
     }
 
-    /// Which of `files` may hold rows for which all `filters` are true.
-    pub(crate) fn keep(
+    /// Statistics of the rows that these files hold together, one column a field; of columns that are not projected
+    /// nothing is known.
+    pub(crate) fn statistics(
         &self,
         files: &[FileRef],
-        filters: &[Expr],
         schema: &SchemaRef,
-        session: &dyn Session,
-    ) -> Vec<bool> {
-        let mut keep = vec![true; files.len()];
-        let Ok(df_schema) = DFSchema::try_from(Arc::clone(schema)) else {
-            return keep;
-        };
-        let statistics = FileStatistics { bounds: self, files, schema };
-        for filter in filters {
-            // A filter that cannot be planned or judged here is judged by rows.
-            let judged = session
-                .create_physical_expr(filter.clone(), &df_schema)
-                .and_then(|expr| sanitize(expr, schema))
-                .and_then(|expr| PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(expr))
-                .and_then(|predicate| predicate.prune(&statistics));
-            match judged {
-                Ok(judged) => keep.iter_mut().zip(judged).for_each(|(k, j)| *k &= j),
-                Err(error) => tracing::debug!(%filter, %error, "filter does not prune files"),
-            }
-        }
-        keep
-    }
-
-    /// Statistics of the rows that these files hold together, one column a field.
-    pub(crate) fn statistics(&self, files: &[FileRef], schema: &SchemaRef) -> Statistics {
+        projection: Option<&Vec<usize>>,
+    ) -> Statistics {
         let mut statistics = Statistics::new_unknown(schema);
         let rows: u64 = files.iter().map(FileRef::record_count).sum();
         let bytes: u64 = files.iter().map(|f| f.data_file.file_size_in_bytes()).sum();
         let whole = files.iter().all(FileRef::is_whole);
         statistics.num_rows = count(rows, whole);
         statistics.total_byte_size = count(bytes, false);
-        for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+        let columns = schema.fields().iter().zip(&mut statistics.column_statistics).enumerate();
+        for (place, (field, column)) in columns {
+            if projection.is_some_and(|projection| !projection.contains(&place)) {
+                continue;
+            }
             let known = files.iter().map(|f| (f.record_count(), self.bounds(f, field.name())));
             *column = summarize(known, whole);
             if field.data_type().is_floating() {
@@ -388,26 +400,8 @@ fn is_cast(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.is::<CastExpr>() || expr.is::<TryCastExpr>()
 }
 
-/// An expression in which pruning sees no child whose order it would mistake. The canonical value of a float lies
-/// within the bounds of its column: these hold both zeros, and none where there may be a NaN.
-fn sanitize(expr: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
-    expr.transform_down(|expr| {
-        if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>()
-            && call.fun().name() == ingot_semantics::CANONICAL
-            && let [column] = call.args()
-        {
-            return Ok(Transformed::yes(Arc::clone(column)));
-        }
-        if unordered(&expr, schema).is_some() {
-            return Ok(Transformed::new(Opaque::wrap(expr), true, TreeNodeRecursion::Jump));
-        }
-        Ok(Transformed::no(expr))
-    })
-    .map(|t| t.data)
-}
-
 /// Types whose bounds mean the same to every engine.
-fn ordered(of: &PrimitiveType) -> bool {
+pub(crate) fn ordered(of: &PrimitiveType) -> bool {
     !matches!(of, PrimitiveType::Uuid | PrimitiveType::Fixed(_))
 }
 
@@ -424,7 +418,7 @@ fn both_zeros(value: ScalarValue, lower: bool) -> ScalarValue {
 }
 
 /// Bounds of the values that a transform maps to `value`.
-fn preimage(
+pub(crate) fn preimage(
     transform: &IcebergTransform,
     value: &PrimitiveLiteral,
     of: &DataType,
@@ -457,9 +451,34 @@ fn preimage(
             let high = v.checked_add(i128::from(*width) - 1).map(PrimitiveLiteral::Int128);
             (scalar(value, of), high.and_then(|h| scalar(&h, of)))
         }
-        (T::Truncate(_), PrimitiveLiteral::String(_) | PrimitiveLiteral::Binary(_)) => (scalar(value, of), None),
+        // Whatever the writer counted, code points or bytes: the values begin with it.
+        (T::Truncate(_), PrimitiveLiteral::String(text)) => {
+            let high = after_text(text).map(PrimitiveLiteral::String);
+            (scalar(value, of), high.and_then(|h| scalar(&h, of)))
+        }
+        (T::Truncate(_), PrimitiveLiteral::Binary(bytes)) => {
+            let high = after_bytes(bytes).map(PrimitiveLiteral::Binary);
+            (scalar(value, of), high.and_then(|h| scalar(&h, of)))
+        }
         _ => (None, None),
     }
+}
+
+/// The least text above all that begin with one; `None` if there is none.
+fn after_text(text: &str) -> Option<String> {
+    let (at, last) = text.char_indices().rev().find(|(_, c)| *c != char::MAX)?;
+    // The surrogates are no characters.
+    let next = char::from_u32(u32::from(last) + 1).unwrap_or('\u{e000}');
+    let mut after = text.get(..at)?.to_owned();
+    after.push(next);
+    Some(after)
+}
+
+fn after_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
+    let last = bytes.iter().rposition(|b| *b != u8::MAX)?;
+    let mut after = bytes.get(..=last)?.to_vec();
+    *after.last_mut()? += 1;
+    Some(after)
 }
 
 /// Microseconds from 1970 to the start of a year, month, day or hour.
@@ -493,66 +512,5 @@ fn instant(us: i64, of: &DataType, before: i64) -> Option<ScalarValue> {
             Some(ScalarValue::TimestampNanosecond(Some(ns), zone.clone()))
         }
         _ => None,
-    }
-}
-
-/// Files as DataFusion's pruning sees them.
-struct FileStatistics<'a> {
-    bounds: &'a TableBounds,
-    files: &'a [FileRef],
-    schema: &'a SchemaRef,
-}
-
-impl FileStatistics<'_> {
-    fn values(&self, column: &Column, pick: impl Fn(ColumnBounds) -> Option<ScalarValue>) -> Option<ArrayRef> {
-        let field = self.schema.field_with_name(column.name()).ok()?;
-        let null = ScalarValue::try_from(field.data_type()).ok()?;
-        let mut any = false;
-        let values: Vec<ScalarValue> = self
-            .files
-            .iter()
-            .map(|file| {
-                let value = pick(self.bounds.bounds(file, column.name()));
-                any |= value.is_some();
-                value.unwrap_or_else(|| null.clone())
-            })
-            .collect();
-        if any { ScalarValue::iter_to_array(values).ok() } else { None }
-    }
-}
-
-impl PruningStatistics for FileStatistics<'_> {
-    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.values(column, |b| b.min)
-    }
-
-    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.values(column, |b| b.max)
-    }
-
-    fn num_containers(&self) -> usize {
-        self.files.len()
-    }
-
-    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        let counts = self.files.iter().map(|f| self.bounds.bounds(f, column.name()).null_count);
-        Some(Arc::new(counts.collect::<UInt64Array>()))
-    }
-
-    fn row_counts(&self) -> Option<ArrayRef> {
-        let counts = self.files.iter().map(|f| Some(f.record_count()));
-        Some(Arc::new(counts.collect::<UInt64Array>()))
-    }
-
-    #[allow(clippy::mutable_key_type)]
-    fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
-        if values.iter().any(ScalarValue::is_null) {
-            return None;
-        }
-        let held = self.files.iter().map(|f| {
-            let may = self.bounds.may_hold(f, column.name(), values.iter());
-            if may { None } else { Some(false) }
-        });
-        Some(held.collect())
     }
 }

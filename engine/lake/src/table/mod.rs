@@ -28,6 +28,7 @@ pub mod declared;
 pub mod definition;
 mod evolution;
 pub(crate) mod expired_ancestors;
+pub(crate) mod held;
 pub(crate) mod load;
 pub(crate) mod manifests;
 pub mod owner;

@@ -116,7 +116,7 @@ async fn known(
     let opened = ParquetFiles::of(table.lake(), env);
     let whole: Vec<FileRef> = rows.iter().map(|(file, _)| FileRef { only: None, ..file.clone() }).collect();
     let own: Vec<FileRef> = whole.iter().map(|file| FileRef { deletes: taken_in(file), ..file.clone() }).collect();
-    let partitions = Arc::new(TableBounds::of(table).partition_values(table, &whole)?);
+    let partitions = Arc::new(TableBounds::of(table).partition_values(&whole, None)?);
     let both: Vec<FileRef> = whole.iter().chain(&own).cloned().collect();
     let deletes = ScanDeletes::of(table, opened, partitions, &both, &env.memory_pool);
     let mut known = Vec::with_capacity(rows.len());

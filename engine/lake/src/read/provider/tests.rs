@@ -7,6 +7,7 @@ mod absent;
 mod deletes;
 mod evolution;
 mod floats;
+mod planning;
 mod pruning;
 mod rows;
 
@@ -138,7 +139,12 @@ pub(super) async fn plan(context: &SessionContext, sql: &str) -> (String, Arc<dy
 
 /// The rows of a query as sorted lines.
 pub(super) async fn lines(context: &SessionContext, sql: &str) -> Vec<String> {
-    let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
+    answer(context, sql).await.unwrap()
+}
+
+/// The same, or why there are none.
+pub(super) async fn answer(context: &SessionContext, sql: &str) -> Result<Vec<String>> {
+    let batches = context.sql(sql).await?.collect().await?;
     let text = pretty_format_batches(&batches).unwrap().to_string();
     let mut lines: Vec<String> = text
         .lines()
@@ -150,7 +156,7 @@ pub(super) async fn lines(context: &SessionContext, sql: &str) -> Vec<String> {
         })
         .collect();
     lines.sort();
-    lines
+    Ok(lines)
 }
 
 pub(super) fn taken(log: &ScanLog) -> usize {
