@@ -5,12 +5,12 @@
 pub(crate) mod adapt;
 pub mod changelog;
 mod counted_rows;
-mod deleting;
 mod derived;
 pub(crate) mod judge;
 pub(crate) mod key_probe;
 pub mod key_ranges;
 pub mod metadata_tables;
+mod opening;
 pub(crate) mod parquet_files;
 pub mod provider;
 pub(crate) mod prune;
