@@ -29,7 +29,7 @@ use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
-use datafusion::physical_expr::expressions::{BinaryExpr, Column as PhysicalColumn};
+use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column as PhysicalColumn};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 
@@ -78,6 +78,7 @@ impl Containers for Files<'_> {
 }
 
 /// A part of a filter.
+#[derive(Debug)]
 enum Part {
     One(Box<PruningPredicate>),
     All(Vec<Part>),
@@ -87,6 +88,7 @@ enum Part {
 }
 
 /// The filters of a scan.
+#[derive(Debug)]
 pub(crate) struct Filters {
     parts: Vec<Part>,
     derived: Vec<(String, Derived)>,
@@ -97,16 +99,25 @@ pub(crate) struct Filters {
 impl Filters {
     /// Filters over columns of a schema, all of which must be true of a row.
     pub(crate) fn of(filters: &[Expr], schema: &SchemaRef, session: &dyn Session) -> Self {
-        let Ok(df_schema) = DFSchema::try_from(Arc::clone(schema)) else {
-            return Self { parts: Vec::new(), derived: Vec::new(), schema: Arc::clone(schema) };
-        };
-        let mut derived = Vec::new();
-        let mut exprs = Vec::new();
+        let mut planned = Vec::new();
+        if let Ok(df_schema) = DFSchema::try_from(Arc::clone(schema)) {
+            for filter in filters {
+                match session.create_physical_expr(filter.clone(), &df_schema) {
+                    Ok(expr) => planned.push(expr),
+                    Err(error) => tracing::debug!(%filter, %error, "filter does not prune files"),
+                }
+            }
+        }
+        Self::planned(planned, schema)
+    }
+
+    /// The same of filters that are planned already.
+    pub(crate) fn planned(filters: Vec<Arc<dyn PhysicalExpr>>, schema: &SchemaRef) -> Self {
+        let (mut derived, mut exprs) = (Vec::new(), Vec::new());
         for filter in filters {
-            let planned = session.create_physical_expr(filter.clone(), &df_schema);
-            match planned.and_then(|expr| prepared(expr, schema, &mut derived)) {
+            match prepared(filter, schema, &mut derived) {
                 Ok(expr) => exprs.push(expr),
-                Err(error) => tracing::debug!(%filter, %error, "filter does not prune files"),
+                Err(error) => tracing::debug!(%error, "filter does not prune files"),
             }
         }
         let mut fields: Vec<_> = schema.fields().iter().map(Arc::clone).collect();
@@ -185,6 +196,11 @@ fn part(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, splits: bool) -> Part 
             Operator::And => Part::All(sides),
             _ => Part::Any(sides),
         };
+    }
+    // Joins in partitions ask for the filter of the partition that a row's hash gives. It is true where one of them is.
+    if let Some(case) = expr.downcast_ref::<CaseExpr>() {
+        let branches = case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr());
+        return Part::Any(branches.map(|branch| part(branch, schema, splits)).collect());
     }
     match PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(Arc::clone(expr)) {
         Ok(predicate) => Part::One(Box::new(predicate)),

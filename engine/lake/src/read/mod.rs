@@ -11,6 +11,7 @@ pub(crate) mod key_probe;
 pub mod key_ranges;
 pub mod metadata_tables;
 mod opening;
+mod order;
 pub(crate) mod parquet_files;
 pub mod provider;
 pub(crate) mod prune;

@@ -1,7 +1,7 @@
 //! A table's snapshot as a DataFusion table.
 //!
-//!   manifest list ──▶ manifests that can match ──▶ files that can ──▶ groups by size ──▶ DataSourceExec (Parquet, by field id)
-//!        │                                             ├──▶ with deletes ──▶ the same over a DeletingSource
+//!   manifest list ──▶ manifests that can match ──▶ files that can ──▶ groups ──▶ DataSourceExec (Parquet, by field id)
+//!        │                                             │         by size, or in their sort order        over an OpeningSource
 //!        │                                             └──▶ rows' positions wanted ──▶ RowPositionsExec
 //!        └── no column is wanted, and the rows are known ──▶ CountedRowsExec
 //!
@@ -16,7 +16,8 @@
 //! * Filters that DataFusion makes while a query runs are taken as they come;
 //!   `ingot_semantics::exact_options` keeps it from making those that lose rows.
 //!
-//! Not here: which files a snapshot has (`changelog`), what a filter leaves out (`judge`), columns by id (`adapt`).
+//! Not here: which files a snapshot has (`changelog`), what a filter leaves out (`judge`), files left out while a query runs
+//! (`opening`), which groups keep an order (`order`), columns by id (`adapt`).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -29,12 +30,11 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{Result, plan_err};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use iceberg::spec::{ManifestContentType, ManifestFile};
 use ingot_model::place;
 
@@ -45,7 +45,8 @@ use crate::read::changelog::{FileRef, files_of, has_live_files, scanned_manifest
 use crate::read::counted_rows::CountedRowsExec;
 use crate::read::judge::{Files, Filters};
 use crate::read::key_probe::{KeyProbe, key_column};
-use crate::read::opening::{DeletingSource, Scanned};
+use crate::read::opening::{Known, OpeningSource, Scanned};
+use crate::read::order::{Ordered, Piece};
 use crate::read::parquet_files::ParquetFiles;
 use crate::read::prune::{TableBounds, computed_columns};
 use crate::read::row_positions::{ById, PlacedFile, RowPositionsExec};
@@ -81,7 +82,7 @@ pub struct LakeTableProvider {
     stored: SchemaRef,
     /// `stored`, and positions when asked for.
     schema: SchemaRef,
-    bounds: TableBounds,
+    bounds: Arc<TableBounds>,
     options: ScanOptions,
 }
 
@@ -140,7 +141,7 @@ impl LakeTableProvider {
         {
             return Err(LakeError::SnapshotGone { table: table.name().clone(), snapshot });
         }
-        Ok(Self { bounds: TableBounds::of(table), table: table.clone(), stored, schema, options })
+        Ok(Self { bounds: Arc::new(TableBounds::of(table)), table: table.clone(), stored, schema, options })
     }
 
     /// An error of planning a scan: what is wrong with a file of the table's metadata is the table's error.
@@ -210,16 +211,16 @@ impl LakeTableProvider {
         Arc::new(ScanDeletes::of(&self.table, reads.opened.clone(), Arc::clone(&reads.partitions), files, pool))
     }
 
-    /// A scan by DataFusion's own Parquet source. Without `deletes` all rows are read.
+    /// A scan by DataFusion's own Parquet source.
     fn parquet(
         &self,
         reads: &Reads<'_>,
-        (files, deletes): (&[FileRef], Option<Arc<ScanDeletes>>),
+        files: &[FileRef],
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (state, by_id, opened) = (reads.state, &reads.by_id, &reads.opened);
+        let (state, by_id) = (reads.state, &reads.by_id);
         let mut statistics = self.bounds.statistics(files, &self.stored, projection);
         for column in computed_columns(filters, &self.schema, state)? {
             if let Ok(index) = self.stored.index_of(&column) {
@@ -230,14 +231,21 @@ impl LakeTableProvider {
         if limit.is_some() {
             statistics = statistics.to_inexact();
         }
-        let mut groups = Vec::new();
-        for group in spread(files.to_vec(), state.config().target_partitions()) {
-            let group = group.into_iter().map(|of| {
-                let file = opened.file(&of.path, of.data_file.file_size_in_bytes())?;
-                Ok(if deletes.is_some() { file.with_extension(Scanned(Arc::new(of))) } else { file })
-            });
-            groups.push(FileGroup::new(group.collect::<Result<Vec<_>>>()?));
-        }
+        let partitions = state.config().target_partitions();
+        let ordered = Ordered::of(&self.table, &self.bounds, &self.stored, files, partitions);
+        let columns = ordered.as_ref().map(Ordered::columns).unwrap_or_default();
+        let (groups, order) = match ordered {
+            Some(Ordered { groups, order }) => (groups, vec![order]),
+            None => {
+                let whole = |file| Piece { file, range: None };
+                let groups = spread(files.to_vec(), partitions).into_iter();
+                (groups.map(|group| group.into_iter().map(whole).collect()).collect(), Vec::new())
+            }
+        };
+        // DataFusion lets partitions take each other's files where a limit is near, though the order is to be kept: not where
+        // it is told what the partitions are.
+        let kept_apart = (!order.is_empty()).then(|| Partitioning::UnknownPartitioning(groups.len()));
+        let groups = groups.into_iter().map(|group| self.group(reads, group, &columns)).collect::<Result<Vec<_>>>()?;
         let mut global = state.config_options().execution.parquet.clone();
         // Spark's INT96 would otherwise wrap around outside of 1677 to 2262.
         global.coerce_int96 = Some("us".to_owned());
@@ -249,19 +257,38 @@ impl LakeTableProvider {
         if let Some(hint) = hint {
             source = source.with_metadata_size_hint(hint);
         }
-        let source: Arc<dyn FileSource> = match deletes {
-            Some(deletes) => Arc::new(DeletingSource::new(source, deletes)),
-            None => source.into(),
-        };
+        let others: Vec<FileRef> = files.iter().filter(|file| !file.is_whole()).cloned().collect();
+        let deletes = (!others.is_empty()).then(|| self.deletes(reads, &others));
+        let known = Known { bounds: Arc::clone(&self.bounds), schema: Arc::clone(&self.stored), deletes };
         let url = self.table.lake().object_store_url();
-        let config = FileScanConfigBuilder::new(url, source)
+        let config = FileScanConfigBuilder::new(url, Arc::new(OpeningSource::new(source, known)))
             .with_file_groups(groups)
+            .with_output_ordering(order)
+            .with_output_partitioning(kept_apart)
             .with_projection_indices(projection.cloned())?
             .with_expr_adapter(Some(Arc::clone(&by_id.adapter) as _))
             .with_statistics(statistics)
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// Files that are read one after another. DataFusion wants bounds of what it is to believe to be in order.
+    fn group(&self, reads: &Reads<'_>, pieces: Vec<Piece>, ordered_by: &[String]) -> Result<FileGroup> {
+        let is_chain = !ordered_by.is_empty() && pieces.len() > 1;
+        let files = pieces.into_iter().map(|Piece { file: of, range }| {
+            let file = reads.opened.file(&of.path, of.data_file.file_size_in_bytes())?;
+            let file = match is_chain {
+                true => file.with_statistics(Arc::new(Ordered::ends(&self.bounds, &of, &self.stored, ordered_by))),
+                false => file,
+            };
+            let file = match range {
+                Some(range) => file.with_range(range.start, range.end),
+                None => file,
+            };
+            Ok(file.with_extension(Scanned(Arc::new(of))))
+        });
+        Ok(FileGroup::new(files.collect::<Result<Vec<_>>>()?))
     }
 
     /// A scan that knows rows' positions.
@@ -362,16 +389,7 @@ impl TableProvider for LakeTableProvider {
         if self.options.with_positions {
             return self.with_positions(reads, files, projected);
         }
-        let (whole, others): (Vec<_>, Vec<_>) = files.into_iter().partition(FileRef::is_whole);
-        let mut plans = Vec::new();
-        if !whole.is_empty() {
-            plans.push(self.parquet(&reads, (&whole, None), projection, filters, limit)?);
-        }
-        if !others.is_empty() {
-            let deletes = Some(self.deletes(&reads, &others));
-            plans.push(self.parquet(&reads, (&others, deletes), projection, filters, limit)?);
-        }
-        UnionExec::try_new(plans)
+        self.parquet(&reads, &files, projection, filters, limit)
     }
 }
 

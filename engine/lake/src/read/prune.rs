@@ -280,6 +280,19 @@ impl TableBounds {
         })
     }
 
+    /// Bounds of some columns of a file, as statistics of a schema. They are at or beyond all values, never values.
+    pub(crate) fn bounds_of(&self, file: &FileRef, schema: &SchemaRef, columns: &[String]) -> Statistics {
+        let mut statistics = Statistics::new_unknown(schema);
+        for (field, of) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+            if columns.contains(field.name()) {
+                let known = self.bounds(file, field.name());
+                let bound = |value: Option<ScalarValue>| value.map_or(Precision::Absent, Precision::Inexact);
+                (of.min_value, of.max_value) = (bound(known.min), bound(known.max));
+            }
+        }
+        statistics
+    }
+
     /// Statistics of the rows that these files hold together, one column a field; of columns that are not projected
     /// nothing is known.
     pub(crate) fn statistics(

@@ -7,6 +7,8 @@ mod absent;
 mod deletes;
 mod evolution;
 mod floats;
+mod late;
+mod order;
 mod planning;
 mod pruning;
 mod rows;

@@ -20,7 +20,7 @@ use crate::read::rewrites::change_between;
 use crate::{Compaction, Small};
 
 /// A Parquet file of another writer, its fields with these ids, and what a manifest says of it.
-fn parquet_file(table: &Table, ids: &[i32], rows: &RecordBatch) -> (String, DataFileBuilder) {
+pub(super) fn parquet_file(table: &Table, ids: &[i32], rows: &RecordBatch) -> (String, DataFileBuilder) {
     let schema = rows.schema();
     let fields = schema.fields().iter().zip(ids).map(|(field, id)| {
         let id = (PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string());
