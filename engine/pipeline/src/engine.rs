@@ -345,6 +345,7 @@ impl Engine {
             uuid: table.uuid().to_string(),
             head: table.head(),
             snapshots: table.metadata().snapshots().map(|s| s.snapshot_id()).collect(),
+            same_rows: table.same_rows().collect(),
             recorded,
             foreign,
             state_missing,

@@ -114,6 +114,7 @@ impl Engine {
             uuid: table.uuid().to_string(),
             head: table.head(),
             snapshots: table.metadata().snapshots().map(|s| s.snapshot_id()).collect(),
+            same_rows: table.same_rows().collect(),
             external: true,
             ..TableFacts::default()
         })

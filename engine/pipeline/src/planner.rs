@@ -38,6 +38,8 @@ pub struct TableFacts {
     /// Another engine writes it: without a snapshot it is a table without rows.
     pub external: bool,
     pub snapshots: BTreeSet<i64>,
+    /// The head, and those before it that hold the same rows in other files.
+    pub same_rows: BTreeSet<i64>,
     pub recorded: Option<RefreshRecord>,
     /// A snapshot of another writer, other than compaction, stands above our last one.
     pub foreign: Option<String>,
@@ -179,7 +181,9 @@ fn ingest(model: &Model, facts: &Facts) -> Action {
 
 /// The reads of a model from what it recorded to what is there, and whether any of them moved.
 fn reads(model: &Model, facts: &Facts, working: &BTreeSet<TableName>, from_start: bool) -> (Vec<Read>, bool) {
-    let recorded = facts.tables.get(&model.name).and_then(|t| t.recorded.as_ref());
+    let own = facts.tables.get(&model.name);
+    let recorded = own.and_then(|t| t.recorded.as_ref());
+    let redefined = |input| own.is_some_and(|t| t.redefined_inputs.contains_key(input));
     let mut moved = false;
     let reads = model
         .inputs
@@ -195,7 +199,10 @@ fn reads(model: &Model, facts: &Facts, working: &BTreeSet<TableName>, from_start
             } else {
                 Upto::Snapshot(facts.tables.get(input).and_then(|t| t.head))
             };
-            moved |= to == Upto::Step || to != Upto::Snapshot(from);
+            // What was only rewritten is read as it was, unless a column's values went with its definition.
+            let same = |from| facts.tables.get(input).is_some_and(|t| t.same_rows.contains(&from));
+            let is_read = from.is_some_and(same) && !redefined(input);
+            moved |= to == Upto::Step || to != Upto::Snapshot(from) && !is_read;
             Read { table: input.clone(), from, to }
         })
         .collect();

@@ -86,6 +86,24 @@ fn nothing_moved_is_nothing_to_do() {
 }
 
 #[test]
+fn a_rewrite_of_an_input_is_nothing_to_do() {
+    let p = project("");
+    let mut facts = fresh(&p);
+    let rewritten = table(&mut facts, "silver.t");
+    (rewritten.head, rewritten.snapshots) = (Some(3), BTreeSet::from([1, 2, 3]));
+    rewritten.same_rows = BTreeSet::from([1, 2, 3]);
+    assert!(!all(&p, &facts).has_work());
+    // Rows came between.
+    table(&mut facts, "silver.t").same_rows = BTreeSet::from([2, 3]);
+    assert!(matches!(of(&all(&p, &facts), "gold.t"), Action::Refresh { .. }));
+    // The rows are the same, but a column's values went.
+    let facts = &mut facts;
+    table(facts, "silver.t").same_rows = BTreeSet::from([1, 2, 3]);
+    table(facts, "gold.t").redefined_inputs.insert(name("silver.t"), "k".into());
+    assert!(all(&p, facts).has_work());
+}
+
+#[test]
 fn nothing_exists_yet() {
     let p = project("");
     let mut facts = fresh(&p);

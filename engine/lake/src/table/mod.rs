@@ -343,12 +343,26 @@ impl Table {
             if Some(newer.id) == snapshot {
                 return true;
             }
-            let keeps_state = self.state_columns().is_empty() || newer.keeps_hidden_columns();
-            if !newer.operation.is_rewrite() || !keeps_state {
+            if !self.is_rewritten_by(&newer) {
                 return false;
             }
         }
         snapshot.is_none() && self.head().is_none()
+    }
+
+    fn is_rewritten_by(&self, snapshot: &SnapshotInfo) -> bool {
+        snapshot.operation.is_rewrite() && (self.state_columns().is_empty() || snapshot.keeps_hidden_columns())
+    }
+
+    /// The head, and the snapshots before it since which there were only rewrites, and commits of ours of positions alone: a
+    /// reader sees the same rows in each.
+    pub fn same_rows(&self) -> impl Iterator<Item = i64> {
+        let mut same = true;
+        self.line().map_while(move |snapshot| {
+            // Others need not count their files.
+            let moves_none = snapshot.is_ours() && snapshot.changes_files().is_ok_and(|some| !some);
+            std::mem::replace(&mut same, moves_none || self.is_rewritten_by(&snapshot)).then_some(snapshot.id)
+        })
     }
 
     /// Whether this is `before` with other files and the same rows, defined as it was.
