@@ -238,7 +238,7 @@ impl Cursor<'_> {
         if precision.node > PRECISION_MAX {
             let d = Diagnostic::error("T0110", format!("precision {} cannot be stored", precision.node))
                 .span(precision.span)
-                .note("a precision over 6, finer than microseconds, needs Iceberg's format v3")
+                .note("a precision over 6, finer than microseconds, is not written")
                 .suggest(precision.span, PRECISION_MAX.to_string());
             return Err(Box::new(d));
         }

@@ -6,7 +6,7 @@
 //!
 //! Not here: properties of our own (`property`), which nobody declares; Parquet's writer (`ingot-lake`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -97,7 +97,9 @@ pub fn check(name: &str, value: &str, all: &HashMap<String, String>) -> Result<(
             takes(RowMode::parse(value).is_some(), "write 'copy-on-write' or 'merge-on-read', or leave it out")
         }
         FORMAT => takes(value == "parquet", "leave it out: data files are Parquet"),
-        FORMAT_VERSION => takes(value == "2", "leave it out: tables have format version 2"),
+        FORMAT_VERSION => {
+            takes(matches!(value, "2" | "3"), "write '2' or '3', or leave it out: new tables have version 2")
+        }
         name if RESERVED.contains(&name) || ICEBERGS.iter().any(|prefix| name.starts_with(prefix)) => {
             Err(Refused::NoEffect)
         }
@@ -105,9 +107,15 @@ pub fn check(name: &str, value: &str, all: &HashMap<String, String>) -> Result<(
     }
 }
 
-/// Whether a property is one that is stored. `format-version` stands for the version itself.
+/// Whether a property is stored among a table's own. `format-version` stands for the version itself.
 pub fn is_stored(name: &str) -> bool {
     name != FORMAT_VERSION
+}
+
+/// Whether a definition asks for Iceberg's format version 3. Without a word a table keeps the version that it has, and a new
+/// one has version 2; a version is never lowered.
+pub fn is_version_3(properties: &BTreeMap<String, String>) -> bool {
+    properties.get(FORMAT_VERSION).is_some_and(|value| value == "3")
 }
 
 /// Whether metadata files that the log no longer names are deleted. Iceberg's default is that they stay.

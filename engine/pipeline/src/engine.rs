@@ -337,9 +337,7 @@ impl Engine {
         table.recorded().kept_types()?;
         let left_out = streaming.and_then(|m| table.left_out_by(&m.definition).ok()).unwrap_or_default();
         Ok(TableFacts {
-            external: false,
             columns_differ,
-            unreadable: None,
             left_out,
             redefines,
             uuid: table.uuid().to_string(),
@@ -351,7 +349,7 @@ impl Engine {
             state_missing,
             aged: model.and_then(|m| self.aged(m, table)),
             state_columns: table.state_columns().iter().map(|c| (c.name.clone(), c.data_type.clone())).collect(),
-            redefined_inputs: BTreeMap::new(),
+            ..TableFacts::default()
         })
     }
 

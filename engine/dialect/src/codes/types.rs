@@ -51,7 +51,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "T0110",
         "precision cannot be stored",
-        "Times have microseconds: a precision over 6, as in TIMESTAMP(9), needs Iceberg's format v3. Likewise DECIMAL has at most 38 digits, and its scale at most as many as its precision.",
+        "Times have microseconds: a precision over 6, as in TIMESTAMP(9), is not written. Likewise DECIMAL has at most 38 digits, and its scale at most as many as its precision.",
     ),
     code(
         "T0111",

@@ -101,7 +101,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     code(
         "U0121",
         "precision over microseconds is not supported yet",
-        "Precision over 6 needs Iceberg's format v3, which is not written yet. Use TIMESTAMP or TIMESTAMPTZ with microseconds.",
+        "Precision over 6 is not written, in tables of Iceberg's format version 3 neither. Use TIMESTAMP or TIMESTAMPTZ with microseconds.",
     ),
     code(
         "U0123",

@@ -11,6 +11,7 @@
 //! * A manifest is rewritten with the schema and spec it was written with, so columns that are gone
 //!   from the current schema do not matter.
 //! * All files to remove are found, or nothing is written.
+//! * In format version 3 each entry that was there before has its first row id in it; new ones get theirs by the list.
 //! * Partition field names are ones that Avro takes, in manifests carried over as well.
 //!
 //! Not here: the snapshot and the metadata (`commit`).
@@ -52,6 +53,8 @@ pub(crate) struct Removal {
 pub(crate) struct ManifestSet<'a> {
     lake: &'a Lake,
     metadata: &'a TableMetadata,
+    /// Of the snapshot to come.
+    version: FormatVersion,
     snapshot_id: i64,
     commit: Uuid,
     written: usize,
@@ -67,12 +70,14 @@ impl<'a> ManifestSet<'a> {
     pub(crate) fn new(
         lake: &'a Lake,
         metadata: &'a TableMetadata,
+        version: FormatVersion,
         snapshot_id: i64,
         paths: &'a mut Vec<String>,
     ) -> Self {
         ManifestSet {
             lake,
             metadata,
+            version,
             snapshot_id,
             commit: Uuid::now_v7(),
             written: 0,
@@ -280,9 +285,11 @@ impl<'a> ManifestSet<'a> {
             (output, avro_names::neutral(spec, schema)?, Some((io, spec.clone())))
         };
         let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), SchemaRef::clone(schema), core_spec);
-        let writer = match content {
-            ManifestContentType::Data => builder.build_v2_data(),
-            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        let writer = match (self.version, content) {
+            (FormatVersion::V3, ManifestContentType::Data) => builder.build_v3_data(),
+            (FormatVersion::V3, ManifestContentType::Deletes) => builder.build_v3_deletes(),
+            (_, ManifestContentType::Data) => builder.build_v2_data(),
+            (_, ManifestContentType::Deletes) => builder.build_v2_deletes(),
         };
         Ok(OpenManifest { writer, named })
     }
@@ -337,10 +344,9 @@ fn lineage(entry: &ManifestEntryRef) -> Result<(i64, i64)> {
 /// Refuses tables that this version reads but does not write.
 pub(crate) fn check_version(metadata: &TableMetadata) -> Result<()> {
     match metadata.format_version() {
-        FormatVersion::V2 => Ok(()),
-        other => Err(LakeError::Unsupported(format!(
-            "writing to a table of Iceberg format version {}; version 2 is written",
-            other as u8
-        ))),
+        FormatVersion::V2 | FormatVersion::V3 => Ok(()),
+        FormatVersion::V1 => Err(LakeError::Unsupported(
+            "writing to a table of Iceberg format version 1; versions 2 and 3 are written".into(),
+        )),
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use iceberg::spec::{
-    MAIN_BRANCH, ManifestFile, ManifestListWriter, Snapshot, Summary, TableMetadata, TableMetadataBuildResult,
-    UNASSIGNED_SEQUENCE_NUMBER,
+    FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter, Snapshot, Summary,
+    TableMetadata, TableMetadataBuildResult, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use ingot_model::{Count, Operation, Record, Unreadable, table_properties};
@@ -123,7 +123,8 @@ impl Prepared {
         }
         let snapshot_id = new_snapshot_id(metadata);
         let sequence_number = metadata.next_sequence_number();
-        let mut manifests = ManifestSet::new(lake, metadata, snapshot_id, written);
+        let version = shape.format_version();
+        let mut manifests = ManifestSet::new(lake, metadata, version, snapshot_id, written);
         let carried = match &parent {
             Some(parent) => lake.0.manifests.list(metadata, parent).await?,
             None => Vec::new(),
@@ -154,7 +155,10 @@ impl Prepared {
         // Hundreds of manifests: copied only where somebody will ask for them.
         let named = kept.as_ref().map(|_| (snapshot_id, numbered(&listed, sequence_number)));
         let ids = (snapshot_id, parent.as_ref().map(|snapshot| snapshot.snapshot_id()), sequence_number);
-        let list = write_list(lake, metadata, listed, ids, written).await?;
+        // Of the first commit after an upgrade the older manifests get theirs too.
+        let first_row_id = (version == FormatVersion::V3).then(|| shape.next_row_id());
+        let added_rows = listed.iter().map(rows_to_number).sum();
+        let list = write_list(lake, metadata, listed, ids, first_row_id, written).await?;
         let snapshot = Snapshot::builder()
             .with_snapshot_id(snapshot_id)
             .with_parent_snapshot_id(parent.map(|snapshot| snapshot.snapshot_id()))
@@ -165,8 +169,11 @@ impl Prepared {
             .with_summary(Summary {
                 operation: iceberg_operation(commit.operation),
                 additional_properties: record.into(),
-            })
-            .build();
+            });
+        let snapshot = match first_row_id {
+            Some(first) => snapshot.with_row_range(first, added_rows).build(),
+            None => snapshot.build(),
+        };
         let expire = expired(base, commit, kept.as_ref(), snapshot.timestamp_ms())?;
         let forgotten = expire.iter().filter_map(|id| metadata.snapshot_by_id(*id)).cloned().collect();
         let left = named.map(|snapshot| Left { snapshot, sequence_number, forgotten, removed });
@@ -254,18 +261,32 @@ fn unreadable(error: PositionError) -> LakeError {
     }
 }
 
+/// The rows that get ids in a list: those of each manifest that has none yet.
+fn rows_to_number(manifest: &ManifestFile) -> u64 {
+    match (manifest.content, manifest.first_row_id) {
+        (ManifestContentType::Data, None) => {
+            manifest.added_rows_count.unwrap_or(0) + manifest.existing_rows_count.unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
 async fn write_list(
     lake: &Lake,
     metadata: &TableMetadata,
     manifests: Vec<ManifestFile>,
     (snapshot_id, parent, sequence_number): (i64, Option<i64>, i64),
+    first_row_id: Option<u64>,
     written: &mut Vec<String>,
 ) -> Result<String> {
     let name = format!("snap-{snapshot_id}-0-{}.avro", Uuid::now_v7());
     let location = format!("{}/metadata/{name}", metadata.location());
     written.push(location.clone());
     let output = lake.file_io().new_output(&location)?.writer().await?;
-    let mut writer = ManifestListWriter::v2(output, snapshot_id, parent, sequence_number);
+    let mut writer = match first_row_id {
+        Some(_) => ManifestListWriter::v3(output, snapshot_id, parent, sequence_number, first_row_id),
+        None => ManifestListWriter::v2(output, snapshot_id, parent, sequence_number),
+    };
     writer.add_manifests(manifests.into_iter())?;
     writer.close().await?;
     Ok(location)

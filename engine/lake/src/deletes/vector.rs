@@ -14,6 +14,8 @@
 
 use roaring::RoaringTreemap;
 
+use crate::error::{LakeError, Result};
+
 const MAGIC: [u8; 4] = [0xd1, 0xd3, 0x39, 0x64];
 
 /// The positions that a blob holds, which must be `cardinality` many.
@@ -44,6 +46,21 @@ pub(crate) fn parse(blob: &[u8], cardinality: u64) -> Result<RoaringTreemap, Str
         return Err(format!("it holds {} positions, and its manifest says {cardinality}", positions.len()));
     }
     Ok(positions)
+}
+
+/// The blob of some positions: what [`parse`] reads.
+///
+/// # Errors
+/// More than 2 GiB of them.
+pub(crate) fn blob(positions: &RoaringTreemap) -> Result<Vec<u8>> {
+    let mut checked = MAGIC.to_vec();
+    positions
+        .serialize_into(&mut checked)
+        .map_err(|error| LakeError::Corrupt(format!("a deletion vector: {error}")))?;
+    let length = u32::try_from(checked.len()).ok().filter(|length| i32::try_from(*length).is_ok());
+    let length = length.ok_or_else(|| LakeError::Corrupt("a deletion vector of more than 2 GiB".into()))?;
+    let sum = crc32fast::hash(&checked);
+    Ok([length.to_be_bytes().as_slice(), &checked, &sum.to_be_bytes()].concat())
 }
 
 #[cfg(test)]
@@ -95,6 +112,8 @@ mod tests {
         assert_eq!(positions.iter().collect::<Vec<_>>(), [1, 2, 70_000, (1 << 32) + 5]);
         let empty = 0_u64.to_le_bytes();
         assert!(parse(&framed(&empty), 0).unwrap().is_empty());
+        // What is written is the same, byte by byte.
+        assert_eq!(blob(&[1, 2, 70_000, (1 << 32) + 5].into_iter().collect()).unwrap(), framed(&bitmap()));
     }
 
     #[test]

@@ -50,7 +50,7 @@ use parquet::schema::types::{SchemaDescriptor, Type as ParquetType, TypePtr};
 use crate::error::not_read;
 use crate::read::reshape::{convert, default_of};
 use crate::read::value_order::{Opaque, unordered};
-use crate::table::Table;
+use crate::table::{Table, row_ids};
 
 /// Table property with the names that stand for ids in files without any
 /// (Iceberg, "Column Projection").
@@ -75,10 +75,11 @@ pub(crate) struct FieldNames {
 }
 
 impl FieldNames {
-    /// Names of a table's public columns, and with `state` of its hidden ones.
-    pub(crate) fn of(table: &Table, state: bool, partitions: Arc<PartitionValues>) -> Self {
+    /// Names of a table's public columns, with `state` of its hidden ones, and with `lineage` of those of its rows' lineage.
+    pub(crate) fn of(table: &Table, (state, lineage): (bool, bool), partitions: Arc<PartitionValues>) -> Self {
         let hidden = table.state_columns().iter().map(|column| &column.field).filter(|_| state);
-        Self::over(table, table.fields().as_struct().fields().iter().chain(hidden), partitions)
+        let lineage = row_ids::fields().iter().filter(|_| lineage);
+        Self::over(table, table.fields().as_struct().fields().iter().chain(hidden).chain(lineage), partitions)
     }
 
     /// Names of some columns, as these fields have them.

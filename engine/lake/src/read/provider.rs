@@ -51,7 +51,8 @@ use crate::read::parquet_files::ParquetFiles;
 use crate::read::prune::{TableBounds, computed_columns};
 use crate::read::row_positions::{ById, PlacedFile, RowPositionsExec};
 use crate::read::summaries::Summaries;
-use crate::table::Table;
+use crate::table::schema::arrow_schema;
+use crate::table::{Table, row_ids};
 
 /// Collects the paths of the files that scans open, for tests and EXPLAIN.
 pub type ScanLog = Arc<Mutex<Vec<String>>>;
@@ -67,6 +68,9 @@ pub struct ScanOptions {
     pub with_state: bool,
     /// Columns `_ingot_file` (Utf8) and `_ingot_pos` (Int64, from 0) after all others.
     pub with_positions: bool,
+    /// Columns `_row_id` and `_last_updated_sequence_number` (Int64) before those: where a table in format version 3 has
+    /// rows that are copied; NULL in other tables.
+    pub with_lineage: bool,
     /// Rows that have none of these hidden keys may be left out; with positions and hidden columns alone.
     pub keys: Option<Arc<HashSet<[u8; 16]>>>,
     /// Only these files, instead of all of the snapshot's.
@@ -120,6 +124,10 @@ impl LakeTableProvider {
             (true, _) => table.schema_with_state(),
             (false, true) => table.defined_schema(),
             (false, false) => table.schema(),
+        };
+        let stored = match options.with_lineage {
+            true => with_lineage(&stored)?,
+            false => stored,
         };
         let mut schema = Arc::clone(&stored);
         if options.with_positions {
@@ -312,7 +320,8 @@ impl LakeTableProvider {
         let probe = keys
             .zip(key_column(self.table.state_columns()))
             .map(|(keys, column)| KeyProbe { column: column.name.clone(), keys: Arc::clone(keys) });
-        Ok(Arc::new(RowPositionsExec::new(reads.by_id, projected, groups, deletes, probe)))
+        let asked = (probe, self.options.with_lineage);
+        Ok(Arc::new(RowPositionsExec::new(reads.by_id, projected, groups, deletes, asked)))
     }
 }
 
@@ -379,14 +388,18 @@ impl TableProvider for LakeTableProvider {
             names
         });
         let partitions = Arc::new(self.bounds.partition_values(&files, wanted.as_ref()).map_err(external)?);
-        let names = Arc::new(FieldNames::of(&self.table, self.options.with_state, Arc::clone(&partitions)));
+        let names = Arc::new(FieldNames::of(
+            &self.table,
+            (self.options.with_state, self.options.with_lineage),
+            Arc::clone(&partitions),
+        ));
         let by_id = ById {
             schema: Arc::clone(&self.stored),
             reader: Arc::new(ByIdReaderFactory { inner: opened.reader(), names: Arc::clone(&names) }),
             adapter: Arc::new(ByIdAdapterFactory { names }),
         };
         let reads = Reads { state, by_id, opened, partitions };
-        if self.options.with_positions {
+        if self.options.with_positions || self.options.with_lineage {
             return self.with_positions(reads, files, projected);
         }
         self.parquet(&reads, &files, projection, filters, limit)
@@ -423,6 +436,13 @@ fn spread(mut files: Vec<FileRef>, partitions: usize) -> Vec<Vec<FileRef>> {
         }
     }
     groups.into_iter().map(|(_, group)| group).filter(|g| !g.is_empty()).collect()
+}
+
+/// A table's columns, and those of the rows' lineage.
+fn with_lineage(stored: &SchemaRef) -> Result<SchemaRef, LakeError> {
+    let mut fields: Vec<_> = stored.fields().iter().map(Arc::clone).collect();
+    fields.extend(arrow_schema(row_ids::fields(), false)?.fields().iter().map(Arc::clone));
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 #[cfg(test)]

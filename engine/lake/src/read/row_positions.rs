@@ -13,9 +13,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, exec_err};
@@ -57,8 +57,24 @@ pub(crate) struct PlacedFile {
 #[derive(Clone, Debug)]
 enum OutputColumn {
     Stored(String),
+    /// What the file has of a row's id, else its first id and the position.
+    RowId,
+    /// What the file has of a row's last change, else the file's sequence number.
+    LastUpdated,
     File,
     Position,
+}
+
+impl OutputColumn {
+    /// The column of files that it is read from.
+    fn stored(&self) -> Option<&str> {
+        match self {
+            OutputColumn::Stored(name) => Some(name),
+            OutputColumn::RowId => Some(place::ROW_ID),
+            OutputColumn::LastUpdated => Some(place::LAST_UPDATED),
+            OutputColumn::File | OutputColumn::Position => None,
+        }
+    }
 }
 
 /// How files of a table are opened and read.
@@ -83,14 +99,14 @@ pub(crate) struct RowPositionsExec {
 }
 
 impl RowPositionsExec {
-    /// A scan with the columns of `projected`, among them `_ingot_file` and `_ingot_pos` by these names. With `probe` rows
-    /// of other keys may be left out.
+    /// A scan with the columns of `projected`, among them `_ingot_file` and `_ingot_pos` by these names, and with `lineage`
+    /// those of the rows' lineage by theirs. With `probe` rows of other keys may be left out.
     pub(crate) fn new(
         by_id: ById,
         projected: SchemaRef,
         groups: Vec<Vec<PlacedFile>>,
         deletes: Arc<ScanDeletes>,
-        probe: Option<KeyProbe>,
+        (probe, lineage): (Option<KeyProbe>, bool),
     ) -> Self {
         let outputs = projected
             .fields()
@@ -98,6 +114,8 @@ impl RowPositionsExec {
             .map(|field| match field.name().as_str() {
                 place::FILE => OutputColumn::File,
                 place::POSITION => OutputColumn::Position,
+                place::ROW_ID if lineage => OutputColumn::RowId,
+                place::LAST_UPDATED if lineage => OutputColumn::LastUpdated,
                 name => OutputColumn::Stored(name.to_owned()),
             })
             .collect();
@@ -236,7 +254,7 @@ impl FileScan {
         let mut exprs: Vec<Option<Arc<dyn PhysicalExpr>>> = Vec::new();
         let mut roots = Vec::new();
         for output in &self.outputs {
-            let OutputColumn::Stored(name) = output else {
+            let Some(name) = output.stored() else {
                 exprs.push(None);
                 continue;
             };
@@ -298,8 +316,22 @@ impl FileScan {
                     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&file.of.path, rows)))
                 }
                 (OutputColumn::Stored(_), Some(expr)) => expr.evaluate(&batch)?.into_array(rows)?,
-                (OutputColumn::Stored(name), None) => {
-                    return exec_err!("column {name:?} was not planned");
+                (OutputColumn::RowId, Some(expr)) => {
+                    let own = expr.evaluate(&batch)?.into_array(rows)?;
+                    let first = file.of.data_file.first_row_id();
+                    let places = positions(&batch)?.values().iter();
+                    let ids = own.as_primitive::<Int64Type>().iter().zip(places);
+                    Arc::new(ids.map(|(own, place)| own.or_else(|| first?.checked_add(*place))).collect::<Int64Array>())
+                }
+                (OutputColumn::LastUpdated, Some(expr)) => {
+                    let own = expr.evaluate(&batch)?.into_array(rows)?;
+                    // A file without ids has no lineage at all.
+                    let inherited = file.of.data_file.first_row_id().map(|_| file.of.sequence_number);
+                    let own = own.as_primitive::<Int64Type>().iter();
+                    Arc::new(own.map(|own| own.or(inherited)).collect::<Int64Array>())
+                }
+                (OutputColumn::Stored(_) | OutputColumn::RowId | OutputColumn::LastUpdated, None) => {
+                    return exec_err!("column {:?} was not planned", output.stored());
                 }
             });
         }

@@ -24,6 +24,7 @@ use iceberg::spec::{
     FormatVersion, NestedField, NestedFieldRef, Operation, Schema, SchemaRef, Snapshot, Summary, TableMetadata,
     TableMetadataBuilder, Type,
 };
+use ingot_model::file_settings::is_version_3;
 use ingot_model::{Definition, PropertyChanges, Record, TableName, file_settings};
 
 use crate::error::{LakeError, Result};
@@ -96,12 +97,10 @@ pub(crate) fn preview(builder: TableMetadataBuilder, base: &TableMetadata) -> Re
         .with_sequence_number(base.next_sequence_number())
         .with_timestamp_ms(base.last_updated_ms() + 1)
         .with_manifest_list(String::new())
-        .with_summary(Summary { operation: Operation::Replace, additional_properties: HashMap::new() });
-    let snapshot = match base.format_version() {
-        FormatVersion::V3 => snapshot.with_row_range(base.next_row_id(), 0).build(),
-        _ => snapshot.build(),
-    };
-    Ok(builder.add_snapshot(snapshot)?.build()?.metadata)
+        .with_summary(Summary { operation: Operation::Replace, additional_properties: HashMap::new() })
+        // Versions before the third pass it over.
+        .with_row_range(base.next_row_id(), 0);
+    Ok(builder.add_snapshot(snapshot.build())?.build()?.metadata)
 }
 
 /// The metadata of a new table at `location`.
@@ -116,7 +115,8 @@ pub(crate) fn fresh(definition: &Definition, location: String) -> Result<TableMe
     let sort = sort_order(&full, &definition.sort)?;
     let mut properties = PropertyChanges { set: first_properties(definition), ..PropertyChanges::default() };
     properties.state_columns(&fields.hidden).map_err(unprinted)?;
-    let mut builder = TableMetadataBuilder::new(full, spec, sort, location, FormatVersion::V2, properties.set)?;
+    let version = if is_version_3(&definition.properties) { FormatVersion::V3 } else { FormatVersion::V2 };
+    let mut builder = TableMetadataBuilder::new(full, spec, sort, location, version, properties.set)?;
     // A second, current schema without them: the ids stay taken, and the current schema is the newest.
     if !fields.hidden.is_empty() {
         builder = builder.add_current_schema(Schema::builder().with_fields(fields.public).build()?)?;
@@ -136,6 +136,9 @@ pub(crate) fn apply_definition(
 ) -> Result<(TableMetadataBuilder, bool)> {
     validate(definition)?;
     let base = table.metadata();
+    if is_version_3(&definition.properties) {
+        builder = builder.upgrade_format_version(FormatVersion::V3)?;
+    }
     let old = known_columns(base);
     let old_state = table.state_columns();
     let mut ids = Ids::after(base.last_column_id());
@@ -343,6 +346,7 @@ fn number(
 fn first_properties(definition: &Definition) -> HashMap<String, String> {
     let mut properties = HashMap::from(file_settings::defaults().map(|(name, value)| (name.into(), value.into())));
     properties.extend(definition.properties.clone());
+    properties.retain(|name, _| file_settings::is_stored(name));
     properties
 }
 

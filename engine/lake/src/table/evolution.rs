@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use iceberg::spec::{NestedFieldRef, TableMetadata};
+use ingot_model::file_settings;
 use ingot_model::{Definition, TableProperties};
 
 use crate::error::Result;
@@ -61,10 +62,12 @@ impl Table {
         let now = self.metadata();
         // With rows in it: a NOT NULL that only the writer enforces is no difference.
         let then = resolve(self, definition, false)?.metadata;
-        let set = definition.properties.iter().any(|(k, v)| now.properties().get(k) != Some(v));
+        let stored = definition.properties.iter().filter(|(k, _)| file_settings::is_stored(k));
+        let set = stored.into_iter().any(|(k, v)| now.properties().get(k) != Some(v));
         let ours = |of| TableProperties::new(self.name(), TableMetadata::properties(of)).layout();
         Ok(set
             || ours(&then) != ours(now)
+            || then.format_version() != now.format_version()
             || then.current_schema_id() != now.current_schema_id()
             || then.default_partition_spec_id() != now.default_partition_spec_id()
             || then.default_sort_order_id() != now.default_sort_order_id())

@@ -7,6 +7,7 @@
 //!
 //! Not here: writing them (`commit::manifest`), which entries are live (`read::changelog`).
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,8 @@ use iceberg::spec::{DataFile, Manifest, ManifestEntry, ManifestFile, ManifestLis
 
 use crate::error::{LakeError, Result};
 use crate::store::Store;
-use crate::table::avro_names;
 use crate::table::held::{list_bytes, manifest_bytes};
+use crate::table::{avro_names, row_ids};
 
 /// How many bytes in memory are kept of manifests and lists, unless a limit is set.
 const BYTES_CACHED_MAX: usize = 64 << 20;
@@ -168,7 +169,7 @@ impl Manifests {
 
     /// A manifest, if it is kept.
     pub(crate) fn kept(&self, file: &ManifestFile) -> Option<Arc<Manifest>> {
-        match self.cache().get(&file.manifest_path) {
+        match self.cache().get(&key(file)) {
             Some(Parsed::Manifest(manifest)) => Some(manifest),
             _ => None,
         }
@@ -195,7 +196,7 @@ impl Manifests {
         if let Some(manifest) = self.kept(file) {
             return Ok(manifest);
         }
-        let manifest = Arc::new(match file.key_metadata {
+        let manifest = match file.key_metadata {
             Some(_) => file.load_manifest(&self.file_io).await?,
             None => {
                 let bytes = self.store.read(&file.manifest_path).await?;
@@ -209,9 +210,10 @@ impl Manifests {
                     }
                 }
             }
-        });
+        };
+        let manifest = Arc::new(row_ids::inherited(manifest, file.first_row_id)?);
         let parsed = Parsed::Manifest(Arc::clone(&manifest));
-        self.cache().put(&file.manifest_path, manifest_bytes(&manifest), parsed);
+        self.cache().put(&key(file), manifest_bytes(&manifest), parsed);
         Ok(manifest)
     }
 
@@ -236,6 +238,14 @@ impl Manifests {
             cache.sound.clear();
         }
         cache.sound.insert(manifest.to_string());
+    }
+}
+
+/// What a manifest is kept by: after an upgrade to format version 3 an older list has no row ids for it, and a newer one has.
+fn key(file: &ManifestFile) -> Cow<'_, str> {
+    match file.first_row_id {
+        None => Cow::Borrowed(&file.manifest_path),
+        Some(id) => Cow::Owned(format!("{}#{id}", file.manifest_path)),
     }
 }
 

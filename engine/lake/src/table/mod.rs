@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use iceberg::spec::{NestedFieldRef, SchemaRef as IcebergSchemaRef, SnapshotRef, TableMetadata};
+use iceberg::spec::{FormatVersion, NestedFieldRef, SchemaRef as IcebergSchemaRef, SnapshotRef, TableMetadata};
 use ingot_model::{History, Operation, Properties, SnapshotInfo, Summary, TableName, TableProperties};
 use uuid::Uuid;
 
@@ -36,6 +36,7 @@ pub mod partition;
 pub mod position;
 pub(crate) mod properties;
 pub(crate) mod refs;
+pub(crate) mod row_ids;
 pub mod schema;
 mod temporal;
 pub(crate) mod transform;
@@ -320,6 +321,11 @@ impl Table {
     /// The hidden columns.
     pub fn state_columns(&self) -> &[StateColumn] {
         &self.0.state
+    }
+
+    /// Whether rows have ids that stay with them: from Iceberg's format version 3 on.
+    pub fn has_lineage(&self) -> bool {
+        self.0.metadata.format_version() == FormatVersion::V3
     }
 
     /// The table properties.

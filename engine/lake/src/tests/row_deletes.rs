@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
 use iceberg::spec::{DataContentType, ManifestContentType};
 use ingot_model::Count;
@@ -43,6 +45,43 @@ async fn scanned(table: &Table, options: ScanOptions) -> Vec<(i64, String, i64)>
     }
     rows.sort();
     rows
+}
+
+/// Of each value of `id` the row's id and the sequence number of its last change.
+async fn lineage(table: &Table) -> BTreeMap<i64, (i64, i64)> {
+    let options = ScanOptions { with_lineage: true, ..ScanOptions::default() };
+    let provider = LakeTableProvider::try_new(table, options).await.unwrap();
+    let batches = SessionContext::new().read_table(Arc::new(provider)).unwrap().collect().await.unwrap();
+    let mut rows = BTreeMap::new();
+    for batch in batches {
+        let of = |name: &str| batch.column_by_name(name).unwrap().as_primitive::<Int64Type>().clone();
+        let (ids, row_ids, updated) = (of("id"), of("_row_id"), of("_last_updated_sequence_number"));
+        for at in 0..batch.num_rows() {
+            assert!(row_ids.is_valid(at) && updated.is_valid(at));
+            assert!(rows.insert(ids.value(at), (row_ids.value(at), updated.value(at))).is_none());
+        }
+    }
+    rows
+}
+
+/// Rows that stay keep their ids and what is said of their last change, however their files are written anew; a new row has
+/// an id that none had before, and this commit's number. `known` has all rows that there ever were.
+async fn rows_keep_their_ids(table: &Table, known: &mut BTreeMap<i64, (i64, i64)>) {
+    let now = lineage(table).await;
+    let number = table.snapshot(table.head().unwrap()).unwrap().sequence_number;
+    let mut used: BTreeSet<i64> = known.values().map(|row| row.0).collect();
+    for (id, row) in now {
+        match known.get(&id) {
+            Some(was) => assert_eq!(row, *was, "id {id}"),
+            None => {
+                assert!(used.insert(row.0), "row id {} was used before", row.0);
+                assert_eq!(row.1, number, "id {id}");
+                known.insert(id, row);
+            }
+        }
+    }
+    let next = i64::try_from(table.metadata().next_row_id()).unwrap();
+    assert!(known.values().all(|row| row.0 < next));
 }
 
 async fn values(table: &Table, options: ScanOptions) -> Vec<i64> {
@@ -91,13 +130,32 @@ async fn totals_are_right(table: &Table) {
 
 #[tokio::test]
 async fn histories_of_rows_that_leave_by_delete_files() {
-    for seed in 1..=8_u64 {
+    for seed in 1..=12_u64 {
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let (_folder, lake) = lake().await;
-        let mut table = create(&lake, "t", plain()).await;
+        let third =
+            Definition { properties: BTreeMap::from([("format-version".to_owned(), "3".to_owned())]), ..plain() };
+        // Version 2, version 3, and one that becomes the other.
+        let (first, becomes) = match seed % 3 {
+            0 => (plain(), None),
+            1 => (third.clone(), None),
+            _ => (plain(), Some((seed / 3 + 3, third.clone()))),
+        };
+        let mut table = create(&lake, "t", first).await;
         let (mut model, mut next) = (BTreeSet::<i64>::new(), 0);
-        let mut past = Vec::new();
-        for _ in 0..18 {
+        let (mut past, mut known) = (Vec::new(), BTreeMap::new());
+        for step in 0..18 {
+            if let Some((_, definition)) = becomes.as_ref().filter(|(at, _)| *at == step) {
+                let commit = Commit {
+                    commit_id: Uuid::new_v4(),
+                    operation: Operation::Append,
+                    definition: Some(definition.clone()),
+                    ..Commit::default()
+                };
+                table = lake.commit(&table, commit, &retry).await.unwrap();
+                assert!(table.has_lineage());
+                known = lineage(&table).await;
+            }
             match if model.is_empty() { 0 } else { dice.throw(6) } {
                 0 | 1 => {
                     let ids: Vec<i64> = (next..next + 20 + dice.throw(40).cast_signed()).collect();
@@ -142,10 +200,16 @@ async fn histories_of_rows_that_leave_by_delete_files() {
             }
             assert_eq!(values(&table, ScanOptions::default()).await, model.iter().copied().collect::<Vec<_>>());
             totals_are_right(&table).await;
+            if table.has_lineage() {
+                rows_keep_their_ids(&table, &mut known).await;
+            }
             past.push((table.head().unwrap(), model.clone()));
         }
         lake.maintain_metadata(table.name()).await.unwrap();
         let table = lake.load_table(table.name()).await.unwrap().unwrap();
+        if table.has_lineage() {
+            rows_keep_their_ids(&table, &mut known).await;
+        }
         assert_eq!(values(&table, ScanOptions::default()).await, model.into_iter().collect::<Vec<_>>());
         totals_are_right(&table).await;
         for _ in 0..20 {

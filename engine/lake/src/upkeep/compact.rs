@@ -110,6 +110,7 @@ impl Lake {
         crash::point("compact.chosen", table.name());
         let mut writer =
             Writer::new(table, None)?.counted_in(&session.runtime_env().memory_pool).closing_at(file_bytes_max);
+        writer = writer.keeping_lineage();
         let written = rewrite(session, table, chosen, &mut writer).await;
         let ((), add) = writer.close_after(written).await?;
         let files_out = add.len();
@@ -251,6 +252,7 @@ async fn rewrite(session: &SessionContext, table: &Table, files: Vec<FileRef>, w
         let options = ScanOptions {
             snapshot: table.head(),
             with_state: !table.state_columns().is_empty(),
+            with_lineage: table.has_lineage(),
             files: Some(vec![file]),
             ..ScanOptions::default()
         };

@@ -1,12 +1,13 @@
 //! Rows to delete, written as delete files for one commit.
 //!
 //! ```text
-//!   positions of a data file ─┬─▶ one position delete file, which replaces those that it takes in
-//!   its own deletes so far ───┘
+//!   positions of a data file ─┬─▶ one position delete file (format version 2) or deletion vector (3), which replaces
+//!   its own deletes so far ───┘    those that it takes in
 //! ```
 //!
 //! Invariants
-//! * A data file has one delete file of ours at most: a new one takes in those that are about that file alone.
+//! * A data file has one delete file of ours at most: a new one takes in those that are about that file alone. A vector takes
+//!   in all positions, those in files about others too: readers look at nothing else once there is one.
 //! * Rows are sorted, the bounds are the file's whole path, and the entry names the file.
 //! * No equality deletes, ever: what is deleted is known by its place.
 //!
@@ -29,13 +30,15 @@ use uuid::Uuid;
 use crate::crash;
 use crate::deletes::applied::ScanDeletes;
 use crate::deletes::file::{DELETE_PATH_FIELD_ID, DELETE_POS_FIELD_ID, DeleteFile, DeleteKind, FileDeletes, Identity};
+use crate::deletes::vector;
 use crate::error::{LakeError, Result};
 use crate::read::changelog::FileRef;
 use crate::read::parquet_files::ParquetFiles;
 use crate::read::prune::TableBounds;
 use crate::table::Table;
 use crate::table::properties::FileWriting;
-use crate::write::files::name_of;
+use crate::write::files::{name_of, vectors_name_of};
+use crate::write::puffin::Vectors;
 
 /// Delete files that are written at a time.
 const IN_FLIGHT_MAX: usize = 8;
@@ -86,10 +89,10 @@ pub async fn delete_rows(table: &Table, env: &Arc<RuntimeEnv>, rows: &[(FileRef,
             continue;
         }
         all.rows += set.len() - before;
-        all.replaced.extend(taken_in(file).positional().filter(|d| is_of_one_file(d)).map(|d| d.identity()));
+        all.replaced.extend(file.deletes.positional().filter(|d| is_of_one_file(d)).map(|d| d.identity()));
         sets.push((file, set));
     }
-    all.files = position_files(table, &sets).await?;
+    all.files = delete_files(table, &sets).await?;
     // The second time for a refresh that brings rows too.
     crash::point("files_written", table.name());
     Ok(all)
@@ -101,10 +104,15 @@ fn is_of_one_file(delete: &DeleteFile) -> bool {
 }
 
 /// The deletes of a file that a new delete file holds too.
-fn taken_in(file: &FileRef) -> FileDeletes {
+fn taken_in(table: &Table, file: &FileRef) -> FileDeletes {
     let mut own = FileDeletes { equality: Vec::new(), ..file.deletes.clone() };
-    own.positions.retain(|delete| is_of_one_file(delete));
+    own.positions.retain(|delete| has_vectors(table) || is_of_one_file(delete));
     own
+}
+
+/// Whether deletes of a table are vectors: the format version that brought them brought lineage too.
+fn has_vectors(table: &Table) -> bool {
+    table.has_lineage()
 }
 
 /// Of each file the positions that a new delete file takes in, and those that any delete has.
@@ -115,7 +123,8 @@ async fn known(
 ) -> Result<Vec<(RoaringTreemap, RoaringTreemap)>> {
     let opened = ParquetFiles::of(table.lake(), env);
     let whole: Vec<FileRef> = rows.iter().map(|(file, _)| FileRef { only: None, ..file.clone() }).collect();
-    let own: Vec<FileRef> = whole.iter().map(|file| FileRef { deletes: taken_in(file), ..file.clone() }).collect();
+    let own: Vec<FileRef> =
+        whole.iter().map(|file| FileRef { deletes: taken_in(table, file), ..file.clone() }).collect();
     let partitions = Arc::new(TableBounds::of(table).partition_values(&whole, None)?);
     let both: Vec<FileRef> = whole.iter().chain(&own).cloned().collect();
     let deletes = ScanDeletes::of(table, opened, partitions, &both, &env.memory_pool);
@@ -134,12 +143,15 @@ async fn known(
     Ok(known)
 }
 
-/// One position delete file for each data file.
-async fn position_files(table: &Table, sets: &[(&FileRef, RoaringTreemap)]) -> Result<Vec<(i32, DataFile)>> {
+/// One file of deletes for each data file.
+async fn delete_files(table: &Table, sets: &[(&FileRef, RoaringTreemap)]) -> Result<Vec<(i32, DataFile)>> {
     // Boxed: the compiler does not see that a closure's futures may be sent.
     let mut writes = Vec::with_capacity(sets.len());
     for (file, set) in sets {
-        writes.push(position_file(table, file, set).boxed());
+        writes.push(match has_vectors(table) {
+            true => vector_file(table, file, set).boxed(),
+            false => position_file(table, file, set).boxed(),
+        });
     }
     let written: Vec<Result<(i32, DataFile)>> = futures::stream::iter(writes).buffered(IN_FLIGHT_MAX).collect().await;
     all_or_none(table, written).await
@@ -157,6 +169,28 @@ async fn all_or_none(table: &Table, written: Vec<Result<(i32, DataFile)>>) -> Re
             Err(error)
         }
     }
+}
+
+async fn vector_file(table: &Table, of: &FileRef, set: &RoaringTreemap) -> Result<(i32, DataFile)> {
+    let mut vectors = Vectors::default();
+    let (offset, length) = vectors.push(&of.path, &vector::blob(set)?, set.len());
+    let bytes = vectors.finish()?;
+    let path = format!("{}/data/{}", table.metadata().location(), vectors_name_of(Uuid::now_v7()));
+    let file = DataFileBuilder::default()
+        .content(DataContentType::PositionDeletes)
+        .file_path(path.clone())
+        .file_format(DataFileFormat::Puffin)
+        .partition(of.data_file.partition().clone())
+        .partition_spec_id(of.spec_id)
+        .record_count(set.len())
+        .file_size_in_bytes(bytes.len() as u64)
+        .referenced_data_file(Some(of.path.clone()))
+        .content_offset(Some(offset))
+        .content_size_in_bytes(Some(length))
+        .build()
+        .map_err(|error| LakeError::Corrupt(format!("delete file: {error}")))?;
+    table.lake().0.store.write(&path, Bytes::from(bytes)).await?;
+    Ok((of.spec_id, file))
 }
 
 async fn position_file(table: &Table, of: &FileRef, set: &RoaringTreemap) -> Result<(i32, DataFile)> {

@@ -217,13 +217,24 @@ impl Streamed {
 /// The name of a data file below the folder of them. The last byte is random: folders fill evenly, and object stores can
 /// split them.
 pub(super) fn name_of(id: Uuid) -> String {
-    format!("{:02x}/{id}.parquet", id.as_bytes()[15])
+    named(id, "parquet")
+}
+
+/// The name of a file of deletion vectors, likewise.
+pub(super) fn vectors_name_of(id: Uuid) -> String {
+    named(id, "puffin")
+}
+
+fn named(id: Uuid, kind: &str) -> String {
+    format!("{:02x}/{id}.{kind}", id.as_bytes()[15])
 }
 
 /// When a file of rows or of deletes was begun, by its name, if that is one that this engine gives: no other engine's looks like it.
 pub(crate) fn begun_at(path: &str) -> Option<SystemTime> {
-    let id = path.rsplit('/').next()?.strip_suffix(".parquet").and_then(|id| Uuid::try_parse(id).ok())?;
-    if !path.ends_with(&format!("/data/{}", name_of(id))) {
+    let (id, kind) =
+        path.rsplit('/').next()?.split_once('.').filter(|(_, kind)| ["parquet", "puffin"].contains(kind))?;
+    let id = Uuid::try_parse(id).ok()?;
+    if !path.ends_with(&format!("/data/{}", named(id, kind))) {
         return None;
     }
     let (seconds, nanos) = id.get_timestamp()?.to_unix();

@@ -21,11 +21,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{SortOptions, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::StreamExt;
-use iceberg::spec::{DataFile, NestedFieldRef, NullOrder, SortDirection, SortOrder, Struct, Transform};
+use iceberg::spec::{DataFile, FormatVersion, NestedFieldRef, NullOrder, SortDirection, SortOrder, Struct, Transform};
 use ingot_model::{Definition, TableName};
 
 use crate::crash;
@@ -36,7 +37,7 @@ use crate::table::definition::{ResolvedDefinition, resolve_definition};
 use crate::table::partition::PartitionSplitter;
 use crate::table::properties::FileWriting;
 use crate::table::schema::arrow_schema;
-use crate::table::{Table, left_out_ids};
+use crate::table::{Table, left_out_ids, row_ids};
 use crate::write::conform::Conform;
 use crate::write::parquet_schema::parquet_schema;
 
@@ -46,6 +47,7 @@ pub(crate) mod deletes;
 mod encode;
 mod files;
 pub(crate) mod parquet_schema;
+mod puffin;
 mod shape;
 mod spill;
 
@@ -89,6 +91,8 @@ pub struct Writer {
     splitter: PartitionSplitter,
     /// None until the first batch tells whether it brings the hidden columns.
     shape: Option<Shape>,
+    /// Whether files have the columns of the rows' lineage.
+    keeps_lineage: bool,
     sort: Vec<SortKey>,
     settings: FileWriting,
     /// Batches that are not split yet, and their bytes.
@@ -148,6 +152,7 @@ impl Writer {
             public,
             not_null,
             shape: None,
+            keeps_lineage: false,
             unsplit: (Vec::new(), 0),
             open: HashMap::new(),
             gathered: 0,
@@ -163,6 +168,14 @@ impl Writer {
     #[must_use]
     pub fn enforcing(mut self, definition: &Definition) -> Writer {
         self.not_null.extend(definition.columns.iter().filter(|c| !c.nullable).map(|c| c.name.clone()));
+        self
+    }
+
+    /// Gives the files the columns of the rows' lineage: copied rows bring theirs (`ScanOptions::with_lineage`), new ones have
+    /// none yet. Nothing where the table, as it will be, is of a format version without lineage.
+    #[must_use]
+    pub fn keeping_lineage(mut self) -> Writer {
+        self.keeps_lineage = self.resolved.metadata.format_version() == FormatVersion::V3;
         self
     }
 
@@ -197,7 +210,8 @@ impl Writer {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let public = self.public.len();
+        let batch = &self.with_lineage(batch)?;
+        let public = self.public.len() + if self.keeps_lineage { row_ids::fields().len() } else { 0 };
         let has_state = batch.num_columns() > public && !self.resolved.state.is_empty();
         let shape = match self.shape.take() {
             Some(shape) if shape.has_state == has_state => shape,
@@ -307,11 +321,35 @@ impl Writer {
         self.bound().await
     }
 
+    /// The batch with the columns of its rows' lineage where files have them, and without where they have not.
+    fn with_lineage(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let has_own = |column: &str| self.public.iter().any(|field| field.name == column);
+        let is_lineage =
+            |field: &Field| row_ids::fields().iter().any(|of| of.name == *field.name() && !has_own(&of.name));
+        let schema = batch.schema();
+        let brings = schema.fields().iter().any(|field| is_lineage(field));
+        if brings == self.keeps_lineage {
+            return Ok(batch.clone());
+        }
+        if brings {
+            let others: Vec<usize> = (0..batch.num_columns()).filter(|at| !is_lineage(schema.field(*at))).collect();
+            return Ok(batch.project(&others)?);
+        }
+        let mut fields: Vec<_> = schema.fields().iter().map(Arc::clone).collect();
+        fields.extend(arrow_schema(row_ids::fields(), false)?.fields().iter().map(Arc::clone));
+        let none = new_null_array(&DataType::Int64, batch.num_rows());
+        let columns = batch.columns().iter().cloned().chain([Arc::clone(&none), none]).collect();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
     fn shape_of(&self, has_state: bool, first: &RecordBatch) -> Result<Shape> {
         let mut fields = self.public.clone();
         let public = fields.len();
         if has_state {
             fields.extend(self.resolved.state.iter().map(|column| Arc::clone(&column.field)));
+        }
+        if self.keeps_lineage {
+            fields.extend(row_ids::fields().iter().map(Arc::clone));
         }
         let not_null = (0..public).filter(|at| self.not_null.contains(&fields[*at].name)).collect();
         let arrow = Arc::new(arrow_schema(&fields, true)?);

@@ -79,6 +79,9 @@ pub async fn rewrite(
     let by_file = by_file(table, live, remove)?;
     let (copied, deleted): (Vec<_>, Vec<_>) =
         by_file.into_iter().partition(|(file, positions)| is_copied(mode, file, positions.len() as u64));
+    if !copied.is_empty() {
+        writer = writer.keeping_lineage();
+    }
     let written = write(ctx, table, &copied, insert, &mut writer).await;
     let (rows_out, add) = writer.close_after(written).await?;
     let deletes = match deletes(ctx, table, &deleted).await {
@@ -159,6 +162,7 @@ async fn write(
             snapshot: table.head(),
             with_state: !table.state_columns().is_empty(),
             with_positions: true,
+            with_lineage: table.has_lineage(),
             files: Some(vec![file.clone()]),
             ..ScanOptions::default()
         };

@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use ingot_dialect::ast::{Clauses, Ident, Pair, TableDef, Transform};
 use ingot_dialect::diagnostic::{Diagnostic, did_you_mean};
 use ingot_model::file_settings::{self, Refused};
-use ingot_model::{Column, Definition, PartitionBy, SortBy};
+use ingot_model::{Column, Definition, PartitionBy, SortBy, place};
 
 use super::output::find_column;
 use super::types::type_word;
@@ -50,6 +50,9 @@ pub(crate) fn definition(
     let mut properties = self::properties(file, clauses, found);
     if let Some(comment) = &clauses.comment {
         properties.insert("comment".to_owned(), comment.node.clone());
+    }
+    if file_settings::is_version_3(&properties) {
+        found.extend(lineage_names(file, table, schema));
     }
     let mut definition = Definition {
         columns,
@@ -208,8 +211,22 @@ fn properties(file: &str, clauses: &Clauses, found: &mut Vec<Diagnostic>) -> BTr
             found.push(d.help("keep one of the two"));
         }
     }
-    out.retain(|key, _| file_settings::is_stored(key));
+    // The version that new tables have anyway says nothing.
+    let is_three = file_settings::is_version_3(&out);
+    out.retain(|key, _| file_settings::is_stored(key) || is_three);
     out
+}
+
+/// Columns under names that Iceberg's format version 3 has for itself.
+fn lineage_names(file: &str, table: &TableDef, schema: &Schema) -> Vec<Diagnostic> {
+    let taken = |f: &&FieldRef| [place::ROW_ID, place::LAST_UPDATED].contains(&f.name().as_str());
+    let refused = |f: &FieldRef| {
+        Diagnostic::error("N0106", format!("column \"{}\" has a reserved name", f.name()))
+            .at(file, table.name.span())
+            .note("Iceberg's format version 3 keeps what it knows of each row under it")
+            .help("give it another name, or leave out 'format-version'")
+    };
+    schema.fields().iter().filter(taken).map(refused).collect()
 }
 
 fn refused(file: &str, pair: &Pair, all: &HashMap<String, String>) -> Option<Diagnostic> {
