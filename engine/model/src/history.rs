@@ -18,7 +18,7 @@ use crate::operation::Operation;
 use crate::position::FlowPositions;
 use crate::properties::{Properties, Unreadable, read};
 use crate::property;
-use crate::record::{Count, Versions, versions};
+use crate::record::{Count, Record, Versions, versions};
 
 /// The properties of a snapshot's summary. Shared: a history of thousands of commits is looked at again and again.
 #[derive(Clone)]
@@ -173,6 +173,11 @@ impl SnapshotInfo {
         each.into_iter().try_fold(false, |some, of| Ok(some | (self.count(of)?.unwrap_or(0) > 0)))
     }
 
+    /// Whether it took rows out for good: who keeps what it has taken passes it by.
+    pub fn erases_rows(&self) -> bool {
+        erases_rows(&*self.summary.0)
+    }
+
     /// Whether every file that it brought has the hidden columns of its table: other engines do not know of them. Where it
     /// does not count its files, or the counts do not parse, files may have come.
     pub fn keeps_hidden_columns(&self) -> bool {
@@ -194,6 +199,11 @@ impl SnapshotInfo {
     fn read<T, E: ToString>(&self, name: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, Unreadable> {
         read(&self.table, || format!("snapshot {}", self.id), &*self.summary.0, name, parse)
     }
+}
+
+/// Whether properties are those of a snapshot of ours that took rows out for good.
+pub fn erases_rows(properties: &dyn Properties) -> bool {
+    is_ours(properties) && properties.get(property::ERASED).is_some()
 }
 
 /// Whether properties are those of a snapshot that this engine made.
@@ -224,6 +234,28 @@ impl History {
     /// The newest snapshot of a refresh.
     pub fn newest_refresh(&self) -> Option<&SnapshotInfo> {
         self.0.iter().find(|s| s.refresh().is_some())
+    }
+
+    /// What a snapshot says that stands for all before it: which definition made the rows, and from what. It gives a reason of
+    /// its own.
+    pub fn carried(&self, reason: &str) -> Record {
+        let mut record = Record::because(reason);
+        let names = [
+            property::FINGERPRINT,
+            property::SEMANTICS,
+            property::SOURCES,
+            property::BASE_SNAPSHOTS,
+            property::NOW,
+            property::TIME_ZONE,
+        ];
+        for snapshot in self.newest_computed().into_iter().chain(self.newest_of_ours()) {
+            for name in names {
+                if let Some(value) = snapshot.summary.get(name) {
+                    record.set(name, value);
+                }
+            }
+        }
+        record
     }
 
     /// The fingerprint of the definition in the newest of our snapshots that records one.

@@ -32,7 +32,7 @@ mod record;
 pub mod table_properties;
 
 pub use definition::{Column, Definition, PartitionBy, SortBy, Transform};
-pub use history::{History, SnapshotInfo, Summary, is_ours};
+pub use history::{History, SnapshotInfo, Summary, erases_rows, is_ours};
 pub use lake_config::{LakeConfig, S3Config};
 pub use name::{Namespace, NotATableName, Readings, TableName};
 pub use operation::Operation;

@@ -45,6 +45,11 @@ pub const POSITIONS: &str = "ingot.kafka.positions";
 /// holds a list of [`crate::Beginning`].
 pub const BEGAN_AT: &str = "ingot.began-at";
 
+/// How many rows were erased: in a summary by that snapshot, as a table property since the table began.
+pub(crate) const ERASED: &str = "ingot.erased";
+/// Table property: files that nothing names and that are to be deleted, a JSON list.
+pub(crate) const TO_DELETE: &str = "ingot.to-delete";
+
 /// Table property: the fingerprints of the definitions that a streaming table over another table was made by, a JSON list;
 /// an empty one stands for those that nobody knows.
 pub(crate) const MADE_BY: &str = "ingot.made-by";

@@ -269,12 +269,17 @@ impl Record {
         self.set(property::BEGAN_AT, snapshot.to_string());
     }
 
+    /// Says how many rows the commit takes out for good.
+    pub fn set_erased(&mut self, rows: u64) {
+        self.set(property::ERASED, rows.to_string());
+    }
+
     /// Adds another record's properties; they win.
     pub fn extend(&mut self, other: Record) {
         self.0.extend(other.0);
     }
 
-    fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_owned(), value.into());
     }
 }

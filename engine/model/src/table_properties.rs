@@ -107,6 +107,22 @@ impl<'a> TableProperties<'a> {
         self.read(property::MADE_BY, |text| serde_json::from_str(text))
     }
 
+    /// How many rows were erased since the table began.
+    ///
+    /// # Errors
+    /// A property that does not parse.
+    pub fn erased(self) -> Result<u64, Unreadable> {
+        self.json(property::ERASED)
+    }
+
+    /// Files that nothing names and that are to be deleted.
+    ///
+    /// # Errors
+    /// A property that does not parse.
+    pub fn to_delete(self) -> Result<HashSet<String>, Unreadable> {
+        self.json(property::TO_DELETE)
+    }
+
     /// What of ours decides how new files are laid out, as it is stored: the columns left out, and the kept types.
     pub fn layout(self) -> [Option<&'a str>; 2] {
         [property::LEFT_OUT_COLUMNS, property::KEPT_TYPES].map(|name| self.properties.get(name).map(String::as_str))
@@ -192,6 +208,20 @@ pub fn set_positions(
 /// What serde_json cannot print.
 pub fn made_by(fingerprints: &BTreeSet<String>) -> Result<(String, String), serde_json::Error> {
     Ok((property::MADE_BY.to_owned(), serde_json::to_string(fingerprints)?))
+}
+
+/// The property that says how many rows were erased since the table began.
+pub fn erased(rows: u64) -> (String, String) {
+    (property::ERASED.to_owned(), rows.to_string())
+}
+
+/// The property that names files which nothing names and which are to be deleted.
+///
+/// # Errors
+/// What serde_json cannot print.
+pub fn to_delete(files: &HashSet<String>) -> Result<(String, String), serde_json::Error> {
+    let files: BTreeSet<&String> = files.iter().collect();
+    Ok((property::TO_DELETE.to_owned(), serde_json::to_string(&files)?))
 }
 
 /// Records where the table began, oldest first.

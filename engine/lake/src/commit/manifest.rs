@@ -160,7 +160,10 @@ impl<'a> ManifestSet<'a> {
         let own = self.snapshot_id;
         // Entries of this commit stay where they are: their status is still "added" or "deleted". Full ones stay, too,
         // however many there are: merging them would give as many again.
-        let goes = |file: &ManifestFile| is_small(file) && file.added_snapshot_id != own;
+        // Where it is asked for, entries of files that are gone go as well: they hold bounds of what was in them.
+        let goes = |file: &ManifestFile| {
+            (is_small(file) || always && file.has_deleted_files()) && file.added_snapshot_id != own
+        };
         if !always && self.manifests.iter().filter(|file| goes(file)).count() <= MANIFESTS_MAX {
             return Ok(());
         }
@@ -190,6 +193,7 @@ impl<'a> ManifestSet<'a> {
 
     async fn merge_bin(&mut self, mut bin: Vec<Loaded>) -> Result<ManifestFile> {
         if bin.len() == 1
+            && bin.iter().all(|(file, _)| !file.has_deleted_files())
             && let Some((file, _)) = bin.pop()
         {
             return Ok(file);

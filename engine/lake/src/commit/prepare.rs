@@ -179,6 +179,10 @@ impl Prepared {
         let left = named.map(|snapshot| Left { snapshot, sequence_number, forgotten, removed });
         if !expire.is_empty() {
             builder = builder.remove_snapshots(&expire);
+            // Statistics of a snapshot go with it: core leaves them.
+            for id in &expire {
+                builder = builder.remove_statistics(*id).remove_partition_statistics(*id);
+            }
         }
         let built = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.set_properties(set)?.build()?;
         let updates = with_spec_ids(&built);

@@ -64,6 +64,11 @@ impl FileRef {
         self.deletes.own_rows()
     }
 
+    /// Whether deletes may take rows out of it.
+    pub fn has_deletes(&self) -> bool {
+        !self.deletes.is_empty()
+    }
+
     /// Whether all its rows are read.
     pub(crate) fn is_whole(&self) -> bool {
         self.deletes.is_empty() && self.only.is_none()

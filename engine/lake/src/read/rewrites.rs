@@ -16,6 +16,8 @@
 
 use std::collections::HashMap;
 
+use ingot_model::SnapshotInfo;
+
 use crate::error::LakeError;
 use crate::read::changelog::{FileChange, FileRef, changelog};
 use crate::table::Table;
@@ -26,10 +28,24 @@ use crate::table::Table;
 /// # Errors
 /// As [`changelog`].
 pub async fn change_between(table: &Table, from: Option<i64>, to: i64) -> Result<FileChange, LakeError> {
-    let whole = (from, to);
-    let steps = steps(table, from, to);
+    sum_of(table, (from, to), |s| s.operation.is_rewrite()).await
+}
+
+/// The same for who keeps what it has taken: erasures are left out as rewrites are.
+///
+/// # Errors
+/// As [`changelog`].
+pub async fn appended_between(table: &Table, from: Option<i64>, to: i64) -> Result<FileChange, LakeError> {
+    sum_of(table, (from, to), |s| s.operation.is_rewrite() || s.erases_rows()).await
+}
+
+async fn sum_of(
+    table: &Table,
+    whole: (Option<i64>, i64),
+    is_left_out: impl Fn(&SnapshotInfo) -> bool,
+) -> Result<FileChange, LakeError> {
     let mut sum = FileChange::default();
-    for (from, to) in steps {
+    for (from, to) in steps(table, whole.0, whole.1, is_left_out) {
         let difference = changelog(table, from, to).await?;
         let Some(both) = added(sum, difference) else {
             return changelog(table, whole.0, whole.1).await;
@@ -40,7 +56,12 @@ pub async fn change_between(table: &Table, from: Option<i64>, to: i64) -> Result
 }
 
 /// The pairs whose differences are summed, oldest first.
-fn steps(table: &Table, from: Option<i64>, to: i64) -> Vec<(Option<i64>, i64)> {
+fn steps(
+    table: &Table,
+    from: Option<i64>,
+    to: i64,
+    is_left_out: impl Fn(&SnapshotInfo) -> bool,
+) -> Vec<(Option<i64>, i64)> {
     let (Some(start), Some(end)) = (from.and_then(|id| table.snapshot(id)), table.snapshot(to)) else {
         return vec![(from, to)];
     };
@@ -49,7 +70,7 @@ fn steps(table: &Table, from: Option<i64>, to: i64) -> Vec<(Option<i64>, i64)> {
         .snapshots()
         .filter(|s| start.sequence_number < s.sequence_number() && s.sequence_number() <= end.sequence_number)
         .filter_map(|s| {
-            let info = table.snapshot(s.snapshot_id()).filter(|info| info.operation.is_rewrite())?;
+            let info = table.snapshot(s.snapshot_id()).filter(|info| is_left_out(info))?;
             let parent = table.snapshot(info.parent?)?;
             // One that moved no files is passed by its neighbours.
             let moves = info.changes_files().unwrap_or(true) && parent.sequence_number >= start.sequence_number;

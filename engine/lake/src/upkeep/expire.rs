@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use iceberg::spec::{FormatVersion, MAIN_BRANCH, Operation, SnapshotRef, TableMetadata};
 use ingot_model::file_settings::HistorySettings;
-use ingot_model::{Count, SnapshotInfo, TableName, Unreadable};
+use ingot_model::{Count, SnapshotInfo, TableName, Unreadable, erases_rows};
 
 use crate::error::Result;
 use crate::table::position::FlowKey;
@@ -178,8 +178,11 @@ fn holds_none(snapshot: &SnapshotInfo) -> Result<bool> {
 
 /// The rewrites at or after a sequence number, each with its parent.
 fn rewrites_since(metadata: &TableMetadata, sequence_number: i64, most: usize) -> Vec<i64> {
-    let is_rewrite =
-        |s: &&SnapshotRef| s.sequence_number() >= sequence_number && s.summary().operation == Operation::Replace;
+    // A streaming table passes by an erasure as by a rewrite.
+    let is_rewrite = |s: &&SnapshotRef| {
+        let passed = s.summary().operation == Operation::Replace || erases_rows(&s.summary().additional_properties);
+        s.sequence_number() >= sequence_number && passed
+    };
     let mut rewrites: Vec<&SnapshotRef> = metadata.snapshots().filter(is_rewrite).collect();
     rewrites.sort_by_key(|s| std::cmp::Reverse(s.sequence_number()));
     rewrites.truncate(most);

@@ -9,6 +9,7 @@
 //! Not here: what a commit writes (`commit`), who reads which snapshot and when upkeep is done (`ingot-pipeline`).
 
 pub mod compact;
+pub mod erase;
 pub(crate) mod expire;
 pub(crate) mod garbage;
 mod marks;

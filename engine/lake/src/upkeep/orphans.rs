@@ -150,7 +150,7 @@ impl Lake {
     }
 
     /// Every file that a version of a table names, and those that somebody may still read.
-    async fn named(&self, table: &Table) -> Result<HashSet<Path>> {
+    pub(super) async fn named(&self, table: &Table) -> Result<HashSet<Path>> {
         let metadata = table.metadata();
         let mut named: HashSet<String> = HashSet::from([table.metadata_location().to_owned()]);
         named.extend(metadata.metadata_log().iter().map(|log| log.metadata_file.clone()));
