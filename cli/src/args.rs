@@ -126,6 +126,8 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Take rows out of a streaming table, its error table and the views over it, with the files that held them; asks first
+    Erase(EraseArgs),
     /// Drop columns that a streaming table's SELECT has no more, whose values are kept until then; asks first
     Prune { tables: Vec<String> },
     /// Print a reference page
@@ -240,6 +242,23 @@ pub struct SqlArgs {
     pub connect: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    pub table: String,
+    /// WHERE and a condition over its columns: rows for which it is TRUE go
+    #[arg(required = true, value_name = "WHERE CONDITION")]
+    pub condition: Vec<String>,
+    /// Say what would go, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Of messages that did not decode, those whose bytes hold this text [default: the texts that the condition compares with]
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw_kept")]
+    pub raw_matching: Vec<String>,
+    /// Leave messages that did not decode
+    #[arg(long)]
+    pub raw_kept: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod args;
 mod check;
 mod demo;
 mod docs;
+mod erase;
 mod infer;
 mod maintain;
 mod open;
@@ -125,6 +126,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Verify { tables } => verify::verify(global, tables).await,
         Command::Infer { tables } => infer::infer(global, tables).await,
         Command::Maintain { tables, dry_run } => maintain::maintain(global, tables, *dry_run).await,
+        Command::Erase(args) => erase::erase(global, args).await,
         Command::Prune { tables } => prune::prune(global, tables).await,
         Command::Refresh(args) => refresh::refresh(global, args).await,
         Command::Docs { page } => docs::print(*page),

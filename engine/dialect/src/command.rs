@@ -35,6 +35,25 @@ pub fn client_command(text: &str) -> Result<Option<Command>, Box<Diagnostic>> {
     if cursor.is_done() { Ok(Some(command)) } else { Err(cursor.unexpected("the end of the statement")) }
 }
 
+/// The condition that a text is.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn client_condition(text: &str) -> Result<Expr, Box<Diagnostic>> {
+    size::check_text(text)?;
+    let lexed = lex_to_first_error(text);
+    if let Some(d) = lexed.diagnostics.first() {
+        return Err(Box::new(d.clone()));
+    }
+    let Some(run) = lexed.statements().into_iter().next() else {
+        return Err(Box::new(Diagnostic::error("P0129", "expected a condition, found nothing")));
+    };
+    let mut cursor = Cursor::new(&lexed, run, false);
+    let condition = cursor.expr()?;
+    let is_whole = cursor.is_done() && lexed.statements().len() == 1;
+    if is_whole { Ok(condition) } else { Err(cursor.unexpected("the end of the condition")) }
+}
+
 impl Cursor<'_> {
     /// Behind `REFRESH`.
     pub fn refresh(&mut self) -> Step<Command> {

@@ -46,7 +46,7 @@ mod written;
 pub use body::parser_message;
 pub use client::{ClientStatement, PARSER_RECURSION_MAX, client_statement};
 pub use codes::{CODES, CodeInfo, explain};
-pub use command::client_command;
+pub use command::{client_command, client_condition};
 pub use diagnostic::{Diagnostic, Severity, Suggestion, did_you_mean, to_json};
 pub use env::expand_env;
 pub use fingerprint::{fingerprint, fold_tokens};

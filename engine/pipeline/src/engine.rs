@@ -17,8 +17,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
-use ingot_lake::crash;
-use ingot_lake::{Lake, Retention, Table};
+use ingot_lake::{Lake, Retention, Table, crash};
 use ingot_model::{SnapshotInfo, TableName};
 use ingot_source::BatchLimits;
 use tokio_util::sync::CancellationToken;
@@ -550,6 +549,7 @@ impl Engine {
     ) -> Result<Report> {
         let model = self.model(name)?;
         if full && model.is_streaming() {
+            self.keep_erased(name, accept_loss).await?;
             if !model.kept.is_empty() {
                 let own = self.with_own_types(name).await?;
                 return own.refresh_stream_fully(own.model(name)?, accept_loss, shutdown).await;

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod engine;
+pub mod erase;
 pub mod error;
 pub mod execute;
 mod external;

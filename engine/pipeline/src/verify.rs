@@ -33,7 +33,9 @@ mod verdict;
 
 pub use verdict::{Verdict, Verified};
 
-use self::verdict::{MORE_HISTORY, uncompared, unverifiable, verdict_of, verdict_of_thinned};
+use self::verdict::{
+    Erased, MORE_HISTORY, uncompared, unverifiable, verdict_of, verdict_of_thinned, verdict_with_erased,
+};
 use crate::engine::{ANSWER, Engine};
 use crate::error::{PipelineError, Result};
 use crate::failing;
@@ -145,6 +147,7 @@ impl Engine {
             false => None,
         };
         let mut bound: BTreeMap<TableName, Arc<dyn TableProvider>> = BTreeMap::new();
+        let mut erased_below = false;
         for name in &model.inputs {
             let Some((uuid, snapshot)) = sources.get(name).copied() else {
                 return Ok(unverifiable(format!("its snapshot does not record which snapshot of \"{name}\" it read")));
@@ -168,6 +171,7 @@ impl Engine {
                     "column \"{column}\" of source \"{name}\" was redefined since; run first"
                 )));
             }
+            erased_below |= source.recorded().erased()? > 0;
             let mut input = Input { table: source, from: None, to: snapshot };
             let Some(earlier) = &earlier else {
                 bound.insert(name.clone(), input.full_scan().await?);
@@ -215,7 +219,11 @@ impl Engine {
         if let Some(at) = recorded_now.filter(|_| ingot_delta::clock(&model.plan).is_some()) {
             how += &format!(", as of {}, its now()", at.to_rfc3339_opts(SecondsFormat::Secs, true));
         }
-        Ok(match (verdict_of(diff, rows, &how)?, others) {
+        let erased = match model.is_streaming() {
+            true => Erased { here: table.recorded().erased()?, below: erased_below },
+            false => Erased::default(),
+        };
+        Ok(match (verdict_with_erased(diff, rows, erased, &how)?, others) {
             (Verdict::Different { .. }, Some(why)) => unverifiable(again(model, why)),
             (verdict, _) => verdict,
         })
@@ -250,8 +258,9 @@ impl Engine {
         let total = rows.count().await? as u64;
         let counted: u64 = positions.partitions.values().map(|r| r.main).sum();
         let foreign = foreign_since_it_began(table)?;
-        if total != counted {
-            let text = format!("it holds {total} rows and its snapshots record {counted}");
+        let erased = table.recorded().erased()?;
+        if total + erased != counted {
+            let text = format!("it holds {total} rows{} and its snapshots record {counted}", and_erased(erased));
             findings.push(match foreign {
                 Some(id) => format!("{text} (another writer committed snapshot {id})"),
                 None => text,
@@ -296,8 +305,11 @@ impl Engine {
             }
         }
         match replayed.thinned(&connector, &positions).await {
-            Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
-            None => verdict_of(diff, total, "against recorded counts, positions and the log itself"),
+            Some(reason) => verdict_of_thinned(diff, total, foreign, reason, erased),
+            None => {
+                let erased = Erased { here: erased, below: false };
+                verdict_with_erased(diff, total, erased, "against recorded counts, positions and the log itself")
+            }
         }
     }
 
@@ -422,8 +434,12 @@ impl Engine {
             total += below.num_rows() as u64;
             diff.add(&below, -1)?;
         }
-        if total != counted {
-            let text = format!("it holds {total} rows up to the main table's position and {counted} are recorded");
+        let erased = table.recorded().erased()?;
+        if total + erased != counted {
+            let text = format!(
+                "it holds {total} rows up to the main table's position{} and {counted} are recorded",
+                and_erased(erased)
+            );
             return Ok(Verdict::Different { findings: vec![text] });
         }
         let foreign = foreign_since_it_began(table)?;
@@ -447,10 +463,17 @@ impl Engine {
             }
         }
         match replayed.thinned(&connector, &positions).await {
-            Some(reason) => verdict_of_thinned(diff, total, foreign, reason),
-            None => verdict_of(diff, total, "against recorded counts and the log itself"),
+            Some(reason) => verdict_of_thinned(diff, total, foreign, reason, erased),
+            None => {
+                let erased = Erased { here: erased, below: false };
+                verdict_with_erased(diff, total, erased, "against recorded counts and the log itself")
+            }
         }
     }
+}
+
+fn and_erased(rows: u64) -> String {
+    if rows == 0 { String::new() } else { format!(", {rows} were erased,") }
 }
 
 /// Up to where a table has read its source.

@@ -238,6 +238,36 @@ pub(super) const CODES: &[CodeInfo] = &[
         "rebuild: the rules of SQL's meaning changed",
         "Another version of Ingot computed this view by other rules: types of arithmetic, rounding, NULLs, overflow or the like. So all rows are computed anew, once, and the snapshot records the version of the rules as `ingot.semantics-version`. `run --no-rebuild` refuses instead. A streaming table keeps its rows and its types, and goes on by the new rules from its position on.",
     ),
+    code(
+        "R0551",
+        "rows are erased where they come from",
+        "`ingot erase` takes rows out of streaming tables. The rows of a view follow from those of the tables that it reads: erased there, they go from the view as well.",
+    ),
+    code(
+        "R0552",
+        "erased rows would be kept",
+        "Something holds files that have the rows, so that they would not be gone: a branch or a tag on an earlier snapshot, a view's file that another engine wrote and that has deletes, a column that the definition has left out, `gc.enabled = false`, or a folder that is shared with another table. The message says which. Mend that, then erase again.",
+    ),
+    code(
+        "R0553",
+        "a stream keeps what it has taken",
+        "A streaming table reads the table and keeps the rows that it has taken, so erasing them below does not erase them there. Erase them there first, by a condition on its own columns, then leave it out here: `ingot erase t WHERE ... --exclude that.table`.",
+    ),
+    code(
+        "R0554",
+        "messages that did not decode may hold it",
+        "The table's error table keeps the bytes of messages that have no columns, so that a condition cannot be evaluated there. `ingot erase` looks for the texts that the condition compares a column with, and this one compares with none. `--raw-matching TEXT` says what to look for in keys, payloads and reasons (several times for several texts), `--raw-kept` leaves them as they are.",
+    ),
+    code(
+        "R0555",
+        "reading again would bring erased rows back",
+        "Rows were erased from the table, and its topic or table may still hold them. `ingot refresh --full` would read them again. With `--accept-loss` it does; erase them again then.",
+    ),
+    code(
+        "R0556",
+        "the condition of an erasure cannot be asked",
+        "`ingot erase TABLE WHERE ...` takes a condition over the columns of that table: rows for which it is TRUE go. It names no other table, holds no subquery, and no function that gives another value the next time (`now()`, `random()`): it is asked again where the erasure is done again, and must mean the same rows.",
+    ),
     code("R0539", "full recompute: asked for", "The refresh was asked for in full, by `ingot refresh TABLE --full`."),
     code(
         "R0540",

@@ -7,10 +7,12 @@
 //!
 //! Not here: what is to be done (`decide`), what a commit asserts (`ingot_lake::commit`).
 
+use std::collections::BTreeMap;
+
 use datafusion::prelude::SessionContext;
 use ingot_delta::ENGINE_SEMANTICS_VERSION;
 use ingot_lake::{Commit, DataFile, Lake, NewTable, Rebase, Table};
-use ingot_model::{Count, Definition, FlowPositions, Operation, Positions, Record, Refresh};
+use ingot_model::{Count, Definition, FlowPositions, Operation, Positions, Record, Refresh, table_properties};
 use ingot_project::project::Model;
 use tracing::{info, warn};
 
@@ -172,6 +174,8 @@ pub(crate) async fn empty(
         remove_all: !holds_none,
         definition,
         begins: true,
+        // What was erased is counted from here on.
+        set_properties: BTreeMap::from([table_properties::erased(0)]),
         ..commit(summary)
     };
     let guard = over_rewrites(table, "it is being written to");

@@ -1,7 +1,8 @@
 //! A streaming table over another table: the rows appended there since go into it as they come.
 //!
 //! Invariants
-//! * Rows are appended once and never taken back: where rows of the input were removed or replaced, it stops.
+//! * Rows are appended once and never taken back: where rows of the input were removed or replaced, it stops. Rows that were
+//!   erased there are passed by: they stay until they are erased here.
 //! * What was read without a row to append is recorded now and then, so that the input need not keep its history for it.
 //!
 //! Not here: views (`act`), streaming tables over a source (`ingest`).
@@ -35,7 +36,7 @@ impl Job<'_> {
         let mut bound = Bound::new();
         let (mut rows_in, mut files) = (0, vec![]);
         for (name, input) in &self.inputs {
-            let changed = input.change(self.ctx, self.bytes_max).await?;
+            let changed = input.change_past_erasures(self.ctx, self.bytes_max).await?;
             let change = match changed {
                 Changed::Rows(change) if change.deleted.is_none() => change,
                 // Appended now, rows would lack the column's values for ever.
@@ -91,7 +92,13 @@ impl Job<'_> {
         let old = self.now.timestamp_millis() - i64::try_from(PROGRESS.as_millis()).unwrap_or(i64::MAX);
         Ok(self.inputs.iter().any(|(name, input)| {
             let at = recorded.get(name).and_then(|(_, id)| *id);
-            let is_old = |id| input.table.snapshot(id).is_none_or(|s| s.timestamp_ms <= old);
+            // What is before an erasure is about to be forgotten.
+            let erased = |since: i64| {
+                let mut later = input.table.metadata().snapshots().filter(|s| s.sequence_number() > since);
+                later.any(|s| input.table.snapshot(s.snapshot_id()).is_some_and(|s| s.erases_rows()))
+            };
+            let is_old =
+                |id| input.table.snapshot(id).is_none_or(|s| s.timestamp_ms <= old || erased(s.sequence_number));
             at != input.to && at.is_none_or(is_old)
         }))
     }

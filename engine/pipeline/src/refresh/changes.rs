@@ -18,7 +18,7 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, Table, change_between};
+use ingot_lake::{FileRef, LakeTableProvider, ScanOptions, Table, appended_between, change_between};
 use ingot_model::{Count, Operation, SnapshotInfo};
 
 use crate::error::Result;
@@ -190,6 +190,18 @@ impl Input {
     /// # Errors
     /// Lake errors (a snapshot that is gone among them) and execution errors.
     pub async fn change(&self, ctx: &SessionContext, bytes_max: u64) -> Result<Changed> {
+        self.changed(ctx, bytes_max, false).await
+    }
+
+    /// The same for a reader that keeps what it has taken: what was erased meanwhile is no change to it.
+    ///
+    /// # Errors
+    /// As `change`.
+    pub(crate) async fn change_past_erasures(&self, ctx: &SessionContext, bytes_max: u64) -> Result<Changed> {
+        self.changed(ctx, bytes_max, true).await
+    }
+
+    async fn changed(&self, ctx: &SessionContext, bytes_max: u64, past_erasures: bool) -> Result<Changed> {
         let none =
             Change { inserted: None, deleted: None, rows_inserted: 0, rows_deleted: 0, files: vec![], memory: None };
         let Some(to) = self.to else { return Ok(Changed::Rows(none)) };
@@ -199,7 +211,10 @@ impl Input {
         if let Some(column) = self.from.and_then(|from| self.table.redefined_since(from)) {
             return Ok(Changed::Redefined { column });
         }
-        let difference = change_between(&self.table, self.from, to).await?;
+        let difference = match past_erasures {
+            true => appended_between(&self.table, self.from, to).await?,
+            false => change_between(&self.table, self.from, to).await?,
+        };
         let names: Vec<String> = difference.added.iter().chain(&difference.removed).map(|f| f.path.clone()).collect();
         let count = |files: &[FileRef]| files.iter().map(FileRef::rows_read).sum::<u64>();
         if difference.removed.is_empty() {

@@ -7,6 +7,7 @@
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use ingot_delta::Difference;
 use ingot_model::TableName;
 use serde::Serialize;
 
@@ -78,9 +79,10 @@ pub(super) fn verdict_of_thinned(
     rows: u64,
     foreign: Option<i64>,
     reason: String,
+    erased: u64,
 ) -> Result<Verdict> {
     let found = diff.finish()?;
-    if found.only_plus == 0 {
+    if found.only_plus <= erased {
         return Ok(uncompared(rows, foreign, reason));
     }
     let text = format!("{} row(s) of the log are missing from the table ({reason})", found.only_plus);
@@ -97,8 +99,38 @@ pub(super) fn uncompared(rows: u64, foreign: Option<i64>, reason: String) -> Ver
     }
 }
 
-pub(super) fn verdict_of(diff: BoundedDiff, rows: u64, how: &str) -> Result<Verdict> {
+/// Rows that were erased, of two tables.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Erased {
+    /// From the table: so many may be missing.
+    pub(super) here: u64,
+    /// Whether from what it has read as a stream: what it has taken before may be there.
+    pub(super) below: bool,
+}
+
+/// The same where rows were erased: those that are missing, or are there and no more below, are no difference.
+pub(super) fn verdict_with_erased(diff: BoundedDiff, rows: u64, erased: Erased, how: &str) -> Result<Verdict> {
     let found = diff.finish()?;
+    if found.is_equal() {
+        return Ok(Verdict::Equal { rows, how: how.to_owned() });
+    }
+    let (plus, minus) = (found.only_plus, found.only_minus);
+    if plus <= erased.here && (minus == 0 || erased.below) {
+        let lacks =
+            (plus > 0).then(|| format!("{plus} row(s) are missing of the {} that were erased from it", erased.here));
+        let has = (minus > 0)
+            .then(|| format!("{minus} row(s) are there that are no more in what it reads, where rows were erased"));
+        let told: Vec<String> = lacks.into_iter().chain(has).collect();
+        return Ok(Verdict::Consistent { rows, reason: format!("{}; all others are equal", told.join(", ")) });
+    }
+    verdict(found, rows, how)
+}
+
+pub(super) fn verdict_of(diff: BoundedDiff, rows: u64, how: &str) -> Result<Verdict> {
+    verdict(diff.finish()?, rows, how)
+}
+
+fn verdict(found: Difference, rows: u64, how: &str) -> Result<Verdict> {
     if found.is_equal() {
         return Ok(Verdict::Equal { rows, how: how.to_owned() });
     }
