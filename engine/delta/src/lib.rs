@@ -37,4 +37,4 @@ pub use values::multiset::{Difference, MultisetDiff, consolidate, difference};
 
 /// Version of what the engine computes, part of every fingerprint. A change of results for equal input (grouping,
 /// rounding, tie breaking, state layout) raises it, which announces a rebuild.
-pub const ENGINE_SEMANTICS_VERSION: u32 = 4;
+pub const ENGINE_SEMANTICS_VERSION: u32 = 5;

@@ -1,7 +1,8 @@
 //! Casts as a function, where DataFusion's own are not good enough.
 //!
-//!   decimals that lose digits    DataFusion moves such a cast to the other side of a comparison, where
-//!                                `CAST(1.25 AS INT) = 1` becomes `1.25 = 1`
+//!   numbers that lose digits     DataFusion moves such a cast to the other side of a comparison, where
+//!   or may not fit               `CAST(1.25 AS INT) = 1` becomes `1.25 = 1`, and `TRY_CAST(5000000000 AS INT) > 0`
+//!                                becomes `5000000000 > 0`
 //!   texts, DOUBLE to exact       its errors show the value, it takes no blanks around a date, no exponent in a decimal,
 //!                                and multiplies a DOUBLE by a power of ten, which rounds: 1e22 is not 1e22
 //!   UUID from and to text        it has none
@@ -51,14 +52,42 @@ impl Narrow {
 /// Whether a cast of a column between these types is this function.
 pub(crate) fn replaces(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
-        (DataType::Decimal128(_, s), DataType::Decimal128(_, t)) => s > t,
+        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => s > t || whole_digits(*p, *s) > whole_digits(*q, *t),
         // Up to these digits both the number and the power of ten are exact.
         (DataType::Decimal128(p, s), DataType::Float64) => *p > 15 || *s > 22,
         (DataType::Decimal128(p, s), DataType::Float32) => *p > 7 || *s > 10,
-        (DataType::Decimal128(_, s), to) => *s > 0 && to.is_integer(),
+        (DataType::Decimal128(p, s), to) if to.is_integer() => *s > 0 || i16::from(*p) >= integer_digits(to),
+        (from, DataType::Decimal128(q, t)) if from.is_integer() => integer_digits(from) > whole_digits(*q, *t),
+        (from, to) if from.is_integer() && to.is_integer() => !widens(from, to),
         (from, to) if is_text(from) => to.is_numeric() || to.is_temporal() || *to == DataType::Boolean || *to == UUID,
         (DataType::FixedSizeBinary(16) | DataType::Date32 | DataType::Timestamp(..), to) => is_text(to),
         (from, to) => from.is_floating() && (to.is_integer() || to.is_decimal()),
+    }
+}
+
+/// Digits before the point.
+fn whole_digits(precision: u8, scale: i8) -> i16 {
+    i16::from(precision) - i16::from(scale)
+}
+
+/// As many digits as the largest value of an integer type has.
+fn integer_digits(of: &DataType) -> i16 {
+    match of {
+        DataType::Int8 | DataType::UInt8 => 3,
+        DataType::Int16 | DataType::UInt16 => 5,
+        DataType::Int32 | DataType::UInt32 => 10,
+        DataType::Int64 => 19,
+        _ => 20,
+    }
+}
+
+/// Whether each value of an integer type is one of another.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    let (width, target) = (from.primitive_width(), to.primitive_width());
+    match (from.is_unsigned_integer(), to.is_unsigned_integer()) {
+        (false, true) => false,
+        (true, false) => width < target,
+        _ => width <= target,
     }
 }
 

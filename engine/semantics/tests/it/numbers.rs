@@ -213,6 +213,37 @@ async fn casts_that_lose_digits_stay_where_they_are() {
     w.rows("SELECT TRY_CAST(d AS TINYINT) FROM t ORDER BY id", "1;2;NULL").await;
 }
 
+/// Values by SQL's text, and DuckDB's: what does not fit is NULL or a failure, in a comparison as anywhere.
+#[tokio::test]
+async fn casts_that_may_not_fit_stay_where_they_are() {
+    let w = World::new(&[(
+        "t",
+        "SELECT CAST(i AS BIGINT) AS i, CAST(d AS DECIMAL(9, 2)) AS d, CAST(e AS DECIMAL(12, 0)) AS e FROM \
+         (VALUES (1, 5.40, 7), (5000000000, 1234567.89, 99999999999), (-5000000000, -1234567.89, -99999999999), \
+         (NULL, NULL, NULL)) v(i, d, e)",
+    )])
+    .await;
+    for (condition, rows) in [
+        ("TRY_CAST(i AS INT) > 0", "1"),
+        ("TRY_CAST(i AS INT) < 0", ""),
+        ("NOT (TRY_CAST(i AS INT) < 0)", "1"),
+        ("TRY_CAST(i AS INT) <> 7", "1"),
+        ("TRY_CAST(i AS INT) IN (1, 2)", "1"),
+        ("TRY_CAST(i AS INT) BETWEEN -9 AND 9", "1"),
+        ("TRY_CAST(i AS DECIMAL(4, 2)) >= 0", "1"),
+        ("TRY_CAST(d AS DECIMAL(4, 2)) >= 0", "1"),
+        ("TRY_CAST(d AS DECIMAL(6, 4)) <> 0", "1"),
+        ("TRY_CAST(e AS INT) > 0", "1"),
+        ("TRY_CAST(i AS INT) IS DISTINCT FROM 1", "5000000000;-5000000000;NULL"),
+    ] {
+        w.rows(&format!("SELECT i FROM t WHERE {condition}"), rows).await;
+    }
+    w.fails("SELECT i FROM t WHERE CAST(i AS INT) > 0", "CAST(t.i AS INT) does not fit INT").await;
+    w.fails("SELECT i FROM t WHERE CAST(d AS DECIMAL(4, 2)) >= 0", "does not fit DECIMAL(4, 2)").await;
+    w.fails("SELECT i FROM t WHERE CAST(e AS INT) >= 0", "CAST(t.e AS INT) does not fit INT").await;
+    w.rows("SELECT CAST(e AS BIGINT) FROM t WHERE CAST(i AS DECIMAL(19, 0)) = 1", "7").await;
+}
+
 #[tokio::test]
 async fn integers_do_not_wrap() {
     let w = world().await;
