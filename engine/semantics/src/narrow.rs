@@ -52,7 +52,9 @@ impl Narrow {
 /// Whether a cast of a column between these types is this function.
 pub(crate) fn replaces(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
-        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => s > t || whole_digits(*p, *s) > whole_digits(*q, *t),
+        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => {
+            s > t || whole_digits(*p, *s) > whole_digits(*q, *t)
+        }
         // Up to these digits both the number and the power of ten are exact.
         (DataType::Decimal128(p, s), DataType::Float64) => *p > 15 || *s > 22,
         (DataType::Decimal128(p, s), DataType::Float32) => *p > 7 || *s > 10,
@@ -85,6 +87,8 @@ fn integer_digits(of: &DataType) -> i16 {
 fn widens(from: &DataType, to: &DataType) -> bool {
     let (width, target) = (from.primitive_width(), to.primitive_width());
     match (from.is_unsigned_integer(), to.is_unsigned_integer()) {
+        // No table has it: it counts rows, as row_number() does.
+        _ if *from == DataType::UInt64 => *to == DataType::Int64,
         (false, true) => false,
         (true, false) => width < target,
         _ => width <= target,

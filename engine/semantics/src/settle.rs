@@ -89,7 +89,9 @@ fn settle(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             {
                 return Ok(Transformed::yes(lit(value)));
             }
-            if (from.is_decimal() || from.is_integer() || is_text(&from) || from == UUID) && replaces(&from, field.data_type()) {
+            if (from.is_decimal() || from.is_integer() || is_text(&from) || from == UUID)
+                && replaces(&from, field.data_type())
+            {
                 let text = shown(&expr);
                 return Ok(Transformed::yes(narrow(*expr, field.data_type().clone(), true, &text)));
             }

@@ -177,7 +177,7 @@ impl<'a> ManifestSet<'a> {
             let key = (is_data, file.partition_spec_id, manifest.metadata().schema_id());
             let bin = bins.entry(key).or_default();
             let size: i64 = bin.iter().map(|(file, _)| file.manifest_length).sum();
-            if size + file.manifest_length > MERGED_BYTES_MAX {
+            if !bin.is_empty() && size + file.manifest_length > MERGED_BYTES_MAX {
                 let full = std::mem::take(bin);
                 merged.push(self.merge_bin(full).await?);
             }

@@ -176,7 +176,7 @@ impl TableBounds {
     fn partition_bounds(&self, file: &FileRef, column: &BoundColumn, known: &mut ColumnBounds) {
         let rows = file.record_count();
         for field in self.partition_fields(file.spec_id, column.id) {
-            if field.transform == IcebergTransform::Void {
+            if matches!(field.transform, IcebergTransform::Void | IcebergTransform::Unknown) {
                 continue;
             }
             let Some(value) = file.data_file.partition().fields().get(field.index) else {
@@ -184,7 +184,7 @@ impl TableBounds {
             };
             let Some(value) = value.as_ref().and_then(Literal::as_primitive_literal) else {
                 if value.is_none() {
-                    // Every transform but void gives NULL for NULL alone.
+                    // Every known transform but void gives NULL for NULL alone.
                     known.null_count = Some(rows);
                     (known.min, known.max) = (None, None);
                 }

@@ -54,10 +54,10 @@ impl Containers for Summaries<'_> {
         let mut known = ColumnBounds::default();
         let Some(column) = self.bounds.column(column) else { return known };
         for (transform, summary) in self.fields(at, column.id) {
-            if *transform == Transform::Void {
+            if matches!(transform, Transform::Void | Transform::Unknown) {
                 continue;
             }
-            // Every transform but void gives NULL for NULL alone.
+            // Every known transform but void gives NULL for NULL alone.
             if !summary.contains_null {
                 known.null_count = Some(0);
             }

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use iceberg::spec::MAIN_BRANCH;
 use ingot_model::file_settings::may_delete_files;
 use ingot_model::{Operation, Record, TableName, table_properties};
 use object_store::path::Path;
@@ -61,9 +62,10 @@ impl Lake {
             ));
         }
         let named = table.refs()?;
-        if let Some((name, named)) = named.iter().find(|(_, named)| Some(named.snapshot_id) != table.head()) {
+        // One that names the head names an earlier snapshot once rows are taken out.
+        if let Some((name, named)) = named.iter().find(|(name, _)| *name != MAIN_BRANCH) {
             return Ok(Some(format!(
-                "{} \"{name}\" names an earlier snapshot: drop it first",
+                "{} \"{name}\" keeps a snapshot of it: drop it first",
                 named.kind().to_lowercase()
             )));
         }
@@ -85,15 +87,19 @@ impl Lake {
         self.commit(table, commit, &|_: &Table| Rebase::Abandon("its head moved".into())).await
     }
 
-    /// Forgets all snapshots of a table but its head, by a commit without rows, and deletes the files that nothing names
-    /// then. Done again, it goes on where it was ended.
+    /// Forgets all snapshots of a table but its head, which is that of `purge`, by a commit without rows, and deletes the files
+    /// that nothing names then. Done again, it goes on where it was ended.
     ///
     /// # Errors
-    /// `Superseded` where the head moved; those of a commit, and the store's.
-    pub async fn forget_all(&self, name: &TableName) -> Result<Forgotten, CommitError> {
+    /// `Superseded` where the head moved since; those of a commit, and the store's.
+    pub async fn forget_all(&self, name: &TableName, purged: i64) -> Result<Forgotten, CommitError> {
         let missing = || LakeError::TableMissing(name.clone());
         let table = self.load_table(name).await?.ok_or_else(missing)?;
         let Some(head) = table.head() else { return Ok(Forgotten::default()) };
+        if head != purged {
+            let reason = "it was written to before its history was forgotten: erase again".to_owned();
+            return Err(CommitError::Superseded { reason, current: table });
+        }
         if let Some(reason) = self.would_keep_rows(&table).await? {
             return Err(LakeError::Unsupported(format!("erasing rows of \"{name}\": {reason}")).into());
         }
@@ -130,8 +136,11 @@ impl Lake {
         let listed = self.0.store.listed(now.metadata().location()).await?;
         let goes: Vec<_> = listed
             .into_iter()
-            .filter(|file| is_own_place(&folder, &file.path) && !named.contains(&file.path))
-            .filter(|file| gone.contains(&file.path) || is_own_by_name(file.path.as_ref()))
+            .filter(|file| !named.contains(&file.path))
+            // Other engines have folders of their own below it.
+            .filter(|file| {
+                gone.contains(&file.path) || is_own_place(&folder, &file.path) && is_own_by_name(file.path.as_ref())
+            })
             .collect();
         let forgotten =
             Forgotten { snapshots: ids.len(), files: goes.len(), bytes: goes.iter().map(|file| file.bytes).sum() };

@@ -41,10 +41,9 @@ impl Engine {
     pub async fn erase(&self, asked: &Asked, stop: &CancellationToken, told: Told<'_>) -> Result<Done> {
         self.tell_readers().await;
         let erasure = self.take_out(asked, stop, told).await?;
-        let mut changed: Vec<TableName> = erasure.errors.iter().map(|side| side.table.clone()).collect();
-        changed.push(asked.table.clone());
-        for name in &changed {
-            self.purged(name).await?;
+        let mut purged: Vec<(TableName, i64)> = Vec::new();
+        for name in erasure.errors.iter().map(|side| &side.table).chain([&asked.table]) {
+            purged.extend(self.purged(name).await?.map(|head| (name.clone(), head)));
         }
         for name in
             self.project().order.iter().filter(|name| erasure.readers.contains(name) || erasure.kept.contains(name))
@@ -55,15 +54,14 @@ impl Engine {
             self.follows(name, stop).await?;
             told(&format!("{name}  follows"));
             if erasure.readers.contains(name) {
-                self.purged(name).await?;
-                changed.push(name.clone());
+                purged.extend(self.purged(name).await?.map(|head| (name.clone(), head)));
             }
             crash::point("erase.followed", name);
         }
         let mut done = Done { erasure, snapshots: 0, files_deleted: 0 };
-        for name in &changed {
+        for (name, head) in &purged {
             let lost = |e| PipelineError::commit(name, e);
-            let Forgotten { snapshots, files, .. } = self.lake().forget_all(name).await.map_err(lost)?;
+            let Forgotten { snapshots, files, .. } = self.lake().forget_all(name, *head).await.map_err(lost)?;
             told(&format!("{name}  {snapshots} snapshots forgotten, {files} files deleted"));
             done.snapshots += snapshots;
             done.files_deleted += files;
@@ -176,6 +174,10 @@ impl Engine {
             }
             let heads = self.heads_below(name).await?;
             self.refreshed(name, stop).await?;
+            // A refresh that was told to stop may have read nothing, or a part.
+            if stop.is_cancelled() {
+                return Err(PipelineError::Interrupted);
+            }
             if self.heads_below(name).await? != heads {
                 continue;
             }
@@ -226,10 +228,10 @@ impl Engine {
     }
 
     /// The head of a table as the only thing that is left of it: with all that earlier snapshots say, without deletes, and
-    /// with manifests that tell of live files alone.
-    async fn purged(&self, name: &TableName) -> Result<()> {
+    /// with manifests that tell of live files alone. Gives it, if there is one.
+    async fn purged(&self, name: &TableName) -> Result<Option<i64>> {
         let lost = |e| PipelineError::commit(name, e);
-        let Some(mut table) = self.lake().load_table(name).await? else { return Ok(()) };
+        let Some(mut table) = self.lake().load_table(name).await? else { return Ok(None) };
         // First those files that lose rows; where deletes are left that are about none of them, all.
         for all in [false, true] {
             if has_deletes(&table)? {
@@ -237,15 +239,15 @@ impl Engine {
             }
         }
         if table.head().is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let mut record = table.past().carried("its history is forgotten");
         if let Some(at) = position(&table)? {
             record.set_positions(Some(&at))?;
         }
-        self.lake().purge(&table, record).await.map_err(lost)?;
+        let table = self.lake().purge(&table, record).await.map_err(lost)?;
         crash::point("erase.purged", name);
-        Ok(())
+        Ok(table.head())
     }
 
     /// The same rows in files that no deletes are about.
