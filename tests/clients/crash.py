@@ -277,6 +277,8 @@ def main():
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()
     listed = set(subprocess.run([args.ingot, "docs", "crash-points"], capture_output=True, text=True, check=True).stdout.split())
+    # An erasure is no part of these runs: tests/clients/erase.py kills at its points.
+    listed = {point for point in listed if not point.startswith("erase.")}
     run = Run(args)
     failed = 0
     try:

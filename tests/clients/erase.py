@@ -269,6 +269,9 @@ def main():
     parser.add_argument("--kills", type=int, default=len(KILLS), help="of the points, so many")
     args = parser.parse_args()
     checks, began = Checks(), time.monotonic()
+    listed = subprocess.run([args.ingot, "docs", "crash-points"], capture_output=True, text=True, check=True).stdout.split()
+    unhit = {point for point in listed if point.startswith("erase.")} - {kill.partition("=")[0] for kill in KILLS if kill}
+    checks.that(not unhit, "every point of an erasure is killed at", unhit)
     refused(args, checks)
     for crash in KILLS[:args.kills]:
         round_of(args, checks, crash)
