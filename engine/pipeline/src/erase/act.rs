@@ -18,7 +18,7 @@ use ingot_lake::{
     Basis, Commit, DataFile, FileRef, Forgotten, LakeTableProvider, Rebase, ScanOptions, Small, Table, Writer, crash,
     live_files,
 };
-use ingot_model::place::{FILE, POSITION};
+use ingot_model::place::POSITION;
 use ingot_model::{Count, Operation, Record, SnapshotInfo, TableName, Versions, table_properties};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ use crate::engine::Engine;
 use crate::error::{PipelineError, Result};
 use crate::maintain::{Told, compaction};
 use crate::refresh::made_by;
-use crate::refresh::rewrite::{arrow, column};
+use crate::refresh::rewrite::{arrow, column, without_places};
 
 /// How often rows are looked for again because another writer was first.
 const AGAIN_MAX: usize = 3;
@@ -152,12 +152,7 @@ impl Engine {
                 let positions = column(&batch, POSITION)?.as_primitive::<Int64Type>();
                 let stays: BooleanArray =
                     positions.values().iter().map(|at| Some(gone.is_none_or(|gone| !gone.contains(at)))).collect();
-                let left = filter_record_batch(&batch, &stays).map_err(arrow)?;
-                let schema = left.schema();
-                let stored: Vec<usize> = (0..schema.fields().len())
-                    .filter(|i| !matches!(schema.field(*i).name().as_str(), FILE | POSITION))
-                    .collect();
-                let left = left.project(&stored).map_err(arrow)?;
+                let left = without_places(&filter_record_batch(&batch, &stays).map_err(arrow)?)?;
                 if left.num_rows() > 0 {
                     writer.write(&left).await?;
                 }

@@ -22,7 +22,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use ingot_lake::{Basis, Commit, FileRef, LakeTableProvider, RowDeletes, ScanOptions, Table, Writer, delete_rows};
-use ingot_model::file_settings::RowMode;
+use ingot_model::file_settings::{RowMode, is_version_3};
 use ingot_model::place::{FILE, POSITION};
 use ingot_model::{Definition, Operation};
 
@@ -77,6 +77,9 @@ pub async fn rewrite(
 ) -> Result<Rewritten> {
     let mut writer = Writer::new(table, definition)?.counted_in(&ctx.runtime_env().memory_pool);
     let by_file = by_file(table, live, remove)?;
+    // The commit that brings format version 3 adds no file of positions: version 3 takes vectors alone.
+    let upgrades = definition.is_some_and(|d| is_version_3(&d.properties)) && !table.has_lineage();
+    let mode = if upgrades { RowMode::CopyOnWrite } else { mode };
     let (copied, deleted): (Vec<_>, Vec<_>) =
         by_file.into_iter().partition(|(file, positions)| is_copied(mode, file, positions.len() as u64));
     if !copied.is_empty() {
